@@ -1,0 +1,332 @@
+//! What the steps hand to each other: plain records that live in files.
+
+use crate::{Builder, ComputeCapability, Digest, Platform, Precision, Profile, Task, TensorSpec};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A file of an artifact, relative to the artifact's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArtifactFile {
+    /// Relative path with `/`.
+    pub path: String,
+    /// Size in bytes.
+    pub byte_count: u64,
+    /// SHA-256.
+    pub sha256: Digest,
+}
+
+/// A record together with the folder its files lie in.
+#[derive(Debug, Clone)]
+pub struct Stored<T> {
+    /// The folder.
+    pub directory: PathBuf,
+    /// What is in it.
+    pub record: T,
+    /// Its files.
+    pub files: Vec<ArtifactFile>,
+    /// Whether it was found rather than made.
+    pub reused: bool,
+    /// Time it took to make or find.
+    pub elapsed: Duration,
+}
+
+impl<T> Stored<T> {
+    /// Path of a file of this artifact.
+    #[must_use]
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.directory.join(file)
+    }
+
+    /// The record of a file, if the artifact has it.
+    #[must_use]
+    pub fn file(&self, path: &str) -> Option<&ArtifactFile> {
+        self.files.iter().find(|file| file.path == path)
+    }
+}
+
+/// Files of one commit of a Hub repository.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshot {
+    /// `owner/name`, or the folder for a local source.
+    pub repo: String,
+    /// The revision asked for.
+    pub revision: String,
+    /// The commit it stands for; `local` for a folder.
+    pub commit: String,
+    /// Where the files lie.
+    pub directory: PathBuf,
+    /// The files, sorted by path.
+    pub files: Vec<ArtifactFile>,
+}
+
+impl Snapshot {
+    /// Absolute path of a file of the snapshot, if it has it.
+    #[must_use]
+    pub fn path(&self, file: &str) -> Option<PathBuf> {
+        self.file(file).map(|file| self.directory.join(Path::new(&file.path)))
+    }
+
+    /// The record of a file of the snapshot.
+    #[must_use]
+    pub fn file(&self, path: &str) -> Option<&ArtifactFile> {
+        self.files.iter().find(|file| file.path == path)
+    }
+}
+
+/// How an exported model is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelFormat {
+    /// ONNX graph with its weights in safetensors files beside it.
+    Onnx,
+}
+
+/// An exported model.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// `model_type` of the checkpoint.
+    pub architecture: String,
+    /// What it is used for.
+    pub task: Task,
+    /// Arithmetic.
+    pub precision: Precision,
+    /// File format.
+    pub format: ModelFormat,
+    /// The graph file.
+    pub graph: String,
+    /// Files the graph's weights lie in.
+    pub weights: Vec<String>,
+    /// ONNX operator set.
+    pub opset: i64,
+    /// Inputs, in order.
+    pub inputs: Vec<TensorSpec>,
+    /// Outputs, in order.
+    pub outputs: Vec<TensorSpec>,
+    /// Number of parameters the graph uses.
+    pub parameter_count: u64,
+    /// Bytes of those parameters in this precision.
+    pub weight_byte_count: u64,
+    /// Longest sequence the checkpoint's position table allows, for models over text.
+    pub max_sequence: Option<u64>,
+    /// Tensors of the checkpoint that the graph does not use, such as stored position ids.
+    pub unused_tensors: Vec<String>,
+}
+
+/// Which package of a model: platform, precision and, for engines, GPU type.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// What runs it.
+    pub platform: Platform,
+    /// Arithmetic.
+    pub precision: Precision,
+    /// Catalogue name of the GPU type of an engine.
+    pub gpu: Option<String>,
+}
+
+impl Variant {
+    /// The ONNX variant of a precision.
+    #[must_use]
+    pub const fn onnx(precision: Precision) -> Self {
+        Self { platform: Platform::Onnx, precision, gpu: None }
+    }
+
+    /// The engine of a precision for a GPU type.
+    #[must_use]
+    pub fn tensorrt(precision: Precision, gpu: &str) -> Self {
+        Self { platform: Platform::Tensorrt, precision, gpu: Some(gpu.to_owned()) }
+    }
+
+    /// `onnx-fp32`, `tensorrt-fp16-l4`.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match &self.gpu {
+            Some(gpu) => format!("{}-{}-{gpu}", self.platform, self.precision),
+            None => format!("{}-{}", self.platform, self.precision),
+        }
+    }
+}
+
+/// A TensorRT engine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Engine {
+    /// Catalogue name of the GPU type.
+    pub gpu: String,
+    /// Compute capability it was built for.
+    pub compute_capability: ComputeCapability,
+    /// Arithmetic.
+    pub precision: Precision,
+    /// What built it.
+    pub builder: Builder,
+    /// Optimization profiles it was built with.
+    pub profiles: Vec<Profile>,
+    /// The engine file.
+    pub plan: String,
+    /// The builder's log.
+    pub log: String,
+    /// What the engine's own header says.
+    pub header: EngineHeader,
+    /// Inputs, in order.
+    pub inputs: Vec<TensorSpec>,
+    /// Outputs, in order.
+    pub outputs: Vec<TensorSpec>,
+    /// Peak resident memory of the build process in bytes.
+    pub build_peak_byte_count: u64,
+    /// Time the build took.
+    pub build_duration: Duration,
+}
+
+/// The readable part of a serialized TensorRT-RTX engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineHeader {
+    /// Library version, such as `1.7.1.116`.
+    pub version: String,
+    /// Compute capabilities the engine runs on.
+    pub compute_capabilities: Vec<ComputeCapability>,
+}
+
+/// A packaged model.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Archive {
+    /// Which package.
+    pub variant: Variant,
+    /// The file.
+    pub file: String,
+    /// Its digest.
+    pub sha256: Digest,
+    /// Its size.
+    pub byte_count: u64,
+    /// Size of its contents.
+    pub unpacked_byte_count: u64,
+    /// Triton's `max_batch_size`.
+    pub max_batch_size: u64,
+}
+
+/// N copies in a store.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Published {
+    /// Which package.
+    pub variant: Variant,
+    /// URL of the prefix that a multi-model endpoint is given, with a final `/`.
+    pub url: String,
+    /// Object names below the prefix: the names that requests carry as target model.
+    pub target_models: Vec<String>,
+    /// Digest of every copy.
+    pub sha256: Digest,
+    /// Bytes written to the store in this run; copies made by the store itself do not count.
+    pub written_byte_count: u64,
+    /// Copies that were already there with the same content.
+    pub kept: u32,
+}
+
+/// Result of the memory probe.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Capacity {
+    /// Memory budget of the endpoint in bytes.
+    pub budget_byte_count: u64,
+    /// Share of it that copies may fill.
+    pub threshold: f64,
+    /// Copies that fit.
+    pub copies: u32,
+    /// Why the probe ended.
+    pub limit: CapacityLimit,
+    /// Mean bytes of one loaded copy.
+    pub byte_count_per_copy: u64,
+    /// One entry for each copy invoked.
+    pub steps: Vec<ProbeStep>,
+}
+
+/// Why a memory probe ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CapacityLimit {
+    /// One more copy would pass the threshold.
+    Threshold,
+    /// Every published copy fits; more may.
+    PublishedCopies,
+    /// The endpoint began to unload copies.
+    Eviction,
+}
+
+/// One copy invoked by the probe.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeStep {
+    /// The copy.
+    pub target_model: String,
+    /// Time of the first invocation, loading included.
+    pub cold: Duration,
+    /// Time of the second.
+    pub warm: Duration,
+    /// Memory of all loaded models after it.
+    pub used_byte_count: u64,
+    /// Models loaded after it.
+    pub loaded: u32,
+}
+
+/// Result of a load test.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadResult {
+    /// One entry for each stage.
+    pub stages: Vec<LoadPoint>,
+    /// One entry for each second.
+    pub seconds: Vec<LoadPoint>,
+    /// The whole test.
+    pub total: LoadPoint,
+    /// The first few distinct failures, with how often each occurred.
+    pub failures: Vec<(String, u64)>,
+    /// Copies that requests chose from.
+    pub copies: u32,
+    /// Peak of concurrent users.
+    pub max_users: u32,
+}
+
+/// Figures of one span of a load test.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadPoint {
+    /// Start since the beginning of the test.
+    pub start: Duration,
+    /// Length.
+    pub duration: Duration,
+    /// Concurrent users.
+    pub users: u32,
+    /// Requests answered, failures included.
+    pub requests: u64,
+    /// Of those, not answered with success.
+    pub failures: u64,
+    /// Successful answers per second.
+    pub throughput: f64,
+    /// Latency of the successful ones; none when there were none.
+    pub latency: Option<LatencySummary>,
+}
+
+/// Latency percentiles.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatencySummary {
+    /// Fastest.
+    pub min: Duration,
+    /// Arithmetic mean.
+    pub mean: Duration,
+    /// Median.
+    pub p50: Duration,
+    /// 90th percentile.
+    pub p90: Duration,
+    /// 95th percentile.
+    pub p95: Duration,
+    /// 99th percentile.
+    pub p99: Duration,
+    /// Slowest.
+    pub max: Duration,
+}

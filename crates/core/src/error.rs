@@ -1,0 +1,62 @@
+//! What can go wrong in the shared words.
+
+use std::path::PathBuf;
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read, written, linked or renamed; the text names the path.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// A pipeline or catalogue file is not valid TOML for its type; `message` carries line and key.
+    #[error("`{}` is not a valid {what}: {message}", path.display())]
+    Parse {
+        /// What the file should have been, such as "pipeline file".
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The parser's account, with line, column and key.
+        message: String,
+    },
+    /// A value in the pipeline file parses but makes no sense.
+    #[error("`{}`: key `{key}`: {message}", path.display())]
+    Value {
+        /// The pipeline file.
+        path: PathBuf,
+        /// The key, dotted.
+        key: String,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// A GPU name that is not in the catalogue.
+    #[error("unknown GPU `{name}`; known: {known}")]
+    UnknownGpu {
+        /// The name asked for.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
+    /// A GPU that the builder cannot target, or not in this precision.
+    #[error("GPU `{gpu}` cannot be built for: {reason}")]
+    UnsupportedGpu {
+        /// The catalogue name.
+        gpu: String,
+        /// Why, and the nearest thing that works.
+        reason: String,
+    },
+    /// A cache record cannot be read back.
+    #[error("cache record `{}` is damaged", path.display())]
+    CacheRecord {
+        /// The record file.
+        path: PathBuf,
+        /// What the JSON reader said.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+/// Result with this crate's error.
+pub type Result<T> = std::result::Result<T, Error>;

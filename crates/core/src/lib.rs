@@ -1,0 +1,38 @@
+//! The words the rest of planforge speaks: the pipeline file, tensors and precisions, the GPU
+//! catalogue, digests, the artifact cache, progress events, and the wire types of the endpoint.
+//!
+//! Nothing here talks to the network, prints, or reads the environment.
+
+mod artifact;
+mod cache;
+mod digest;
+mod error;
+mod files;
+mod gpu;
+mod kserve;
+mod layout;
+mod progress;
+mod sagemaker;
+mod spec;
+mod tensor;
+
+pub use artifact::{
+    Archive, ArtifactFile, Capacity, CapacityLimit, Engine, EngineHeader, LatencySummary, LoadPoint, LoadResult, Model,
+    ModelFormat, ProbeStep, Published, Snapshot, Stored, Variant,
+};
+pub use cache::{Cache, CacheKey, CacheKind};
+pub use digest::{Digest, DigestWriter, digest_bytes, digest_file};
+pub use error::{Error, Result};
+pub use files::{link_or_copy, replace_file, write_atomically};
+pub use gpu::{Builder, ComputeCapability, Gpu, GpuCatalogue};
+pub use kserve::{InferRequest, InferResponse, InferTensor, RequestedOutput, TensorData};
+pub use layout::{OutputLayout, copy_name};
+pub use progress::{Event, EventKind, NoProgress, Outcome, Progress, Step};
+pub use sagemaker::{
+    EndpointError, EndpointState, LoadedModel, MAX_BODY_BYTE_COUNT, TARGET_MODEL_HEADER, invocations_path,
+};
+pub use spec::{
+    CompileSpec, ExportSpec, HostSpec, LoadSpec, LoadStage, ModelName, PackageSpec, Pipeline, ProbeSpec, Profile,
+    ProfileRange, SourceSpec, StoreSpec, Task,
+};
+pub use tensor::{DataType, Dim, Platform, Precision, TensorSpec};

@@ -1,0 +1,60 @@
+//! What SageMaker's runtime API looks like from a client: route, header, limits and errors.
+//!
+//! Names follow the `InvokeEndpoint` operation of the SageMaker Runtime API.
+
+use serde::{Deserialize, Serialize};
+
+/// Header that names the copy to invoke.
+pub const TARGET_MODEL_HEADER: &str = "X-Amzn-SageMaker-Target-Model";
+
+/// Largest request body SageMaker accepts (6 MiB).
+pub const MAX_BODY_BYTE_COUNT: usize = 6 * 1024 * 1024;
+
+/// Route of an endpoint's invocations.
+#[must_use]
+pub fn invocations_path(endpoint: &str) -> String {
+    format!("/endpoints/{endpoint}/invocations")
+}
+
+/// Error body of `InvokeEndpoint`. The kind is carried in the header `x-amzn-errortype`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct EndpointError {
+    /// What happened.
+    pub message: String,
+    /// Status the model's container answered with, for model errors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_status_code: Option<u16>,
+    /// What the model's container answered, for model errors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_message: Option<String>,
+}
+
+/// What the local endpoint tells about its memory (`GET /planforge/state`). The managed service has
+/// no such route; there the figures come from CloudWatch.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointState {
+    /// Name of the endpoint.
+    pub endpoint: String,
+    /// Memory that loaded models may take together.
+    pub budget_byte_count: u64,
+    /// Memory that they take now: growth of the process since it started, as the kernel counts it.
+    pub used_byte_count: u64,
+    /// Loaded models, least recently used first.
+    pub models: Vec<LoadedModel>,
+    /// Models unloaded since the start to make room.
+    pub evictions: u64,
+}
+
+/// A loaded model of the local endpoint.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadedModel {
+    /// Name it is asked for by.
+    pub target_model: String,
+    /// Growth of the process while it was loaded and first run.
+    pub byte_count: u64,
+    /// Invocations since.
+    pub invocations: u64,
+}

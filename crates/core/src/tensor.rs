@@ -1,0 +1,140 @@
+//! Tensors, element types, precisions and serving platforms, by their usual names.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Element type of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DataType {
+    /// IEEE 754 binary32.
+    Fp32,
+    /// IEEE 754 binary16.
+    Fp16,
+    /// 64-bit signed integer.
+    Int64,
+    /// 32-bit signed integer.
+    Int32,
+    /// Boolean, one byte.
+    Bool,
+}
+
+impl DataType {
+    /// Bytes of one element.
+    #[must_use]
+    pub const fn byte_count(self) -> usize {
+        match self {
+            Self::Fp32 | Self::Int32 => 4,
+            Self::Fp16 => 2,
+            Self::Int64 => 8,
+            Self::Bool => 1,
+        }
+    }
+
+    /// The KServe v2 name (`FP32`), which Triton's `config.pbtxt` uses with the prefix `TYPE_`.
+    #[must_use]
+    pub const fn kserve_name(self) -> &'static str {
+        match self {
+            Self::Fp32 => "FP32",
+            Self::Fp16 => "FP16",
+            Self::Int64 => "INT64",
+            Self::Int32 => "INT32",
+            Self::Bool => "BOOL",
+        }
+    }
+
+    /// The type of a KServe v2 name; `None` for names planforge does not handle.
+    #[must_use]
+    pub fn from_kserve_name(name: &str) -> Option<Self> {
+        [Self::Fp32, Self::Fp16, Self::Int64, Self::Int32, Self::Bool]
+            .into_iter()
+            .find(|data_type| data_type.kserve_name() == name)
+    }
+}
+
+/// Arithmetic of an exported model: the type of its matrix products and weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Everything in binary32.
+    Fp32,
+    /// Weights and matrix products in binary16, softmax and normalisation statistics in binary32.
+    Fp16,
+}
+
+impl Precision {
+    /// Element type of the weights.
+    #[must_use]
+    pub const fn data_type(self) -> DataType {
+        match self {
+            Self::Fp32 => DataType::Fp32,
+            Self::Fp16 => DataType::Fp16,
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fp32 => "fp32",
+            Self::Fp16 => "fp16",
+        })
+    }
+}
+
+/// What runs the packaged model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Platform {
+    /// ONNX Runtime.
+    Onnx,
+    /// A TensorRT engine.
+    Tensorrt,
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Onnx => "onnx",
+            Self::Tensorrt => "tensorrt",
+        })
+    }
+}
+
+/// One dimension of a tensor.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dim {
+    /// Known when the model is exported.
+    Fixed(u64),
+    /// Chosen by each request; the name is shared by all tensors that must agree.
+    Dynamic(String),
+}
+
+impl Dim {
+    /// A dynamic dimension of this name.
+    #[must_use]
+    pub fn dynamic(name: &str) -> Self {
+        Self::Dynamic(name.to_owned())
+    }
+}
+
+/// Name, element type and shape of a model's input or output; the batch dimension comes first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorSpec {
+    /// Tensor name in the graph.
+    pub name: String,
+    /// Element type.
+    pub data_type: DataType,
+    /// Dimensions, batch first.
+    pub dims: Vec<Dim>,
+}
+
+impl TensorSpec {
+    /// A tensor of this name, type and shape.
+    #[must_use]
+    pub fn new(name: &str, data_type: DataType, dims: Vec<Dim>) -> Self {
+        Self { name: name.to_owned(), data_type, dims }
+    }
+}
