@@ -1,0 +1,132 @@
+//! What can go wrong when a model is loaded and run.
+
+use planforge_core::DataType;
+use std::path::PathBuf;
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file is missing or cannot be read; the text names it.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// The ONNX Runtime library is missing, is another kind of file, or is too old.
+    #[error("`{}` is not a usable ONNX Runtime library: {reason}", path.display())]
+    Library {
+        /// The library file.
+        path: PathBuf,
+        /// What the loader said.
+        reason: String,
+    },
+    /// This process already runs another ONNX Runtime library; it holds one for its lifetime.
+    #[error("cannot load ONNX Runtime from `{}`: this process has loaded `{}`", asked.display(), loaded.display())]
+    OtherLibrary {
+        /// The library asked for.
+        asked: PathBuf,
+        /// The library in use.
+        loaded: PathBuf,
+    },
+    /// A session was asked for before the library was loaded.
+    #[error("the ONNX Runtime library is not loaded")]
+    LibraryNotLoaded,
+    /// ONNX Runtime refuses the graph or its weights.
+    #[error("failed to load `{}`", path.display())]
+    Load {
+        /// The graph file.
+        path: PathBuf,
+        /// ONNX Runtime's account.
+        #[source]
+        source: ort::Error,
+    },
+    /// The graph has an input or output of a kind or element type that planforge does not handle.
+    #[error("tensor `{name}` has type {found}, which is not supported")]
+    UnsupportedType {
+        /// The input or output.
+        name: String,
+        /// Its type as ONNX Runtime names it.
+        found: String,
+    },
+    /// An input that the model does not have.
+    #[error("unknown input `{name}`; the model's inputs: {known}")]
+    UnknownInput {
+        /// The name given.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
+    /// An input of the model that was not given.
+    #[error("input `{name}` is missing")]
+    MissingInput {
+        /// The input.
+        name: String,
+    },
+    /// An input that was given twice.
+    #[error("input `{name}` is given more than once")]
+    DuplicateInput {
+        /// The input.
+        name: String,
+    },
+    /// An input of another element type.
+    #[error("input `{name}` has type {}, expected {}", found.kserve_name(), expected.kserve_name())]
+    DataType {
+        /// The input.
+        name: String,
+        /// The type given.
+        found: DataType,
+        /// The type of the model.
+        expected: DataType,
+    },
+    /// An input of another rank, of another size in a fixed dimension, or with a dimension of size 0.
+    #[error("input `{name}` has shape {found:?}, expected {expected}")]
+    Shape {
+        /// The input.
+        name: String,
+        /// The shape given.
+        found: Vec<usize>,
+        /// The shape of the model, with names for dynamic dimensions.
+        expected: String,
+    },
+    /// A tensor whose number of elements is not the product of its shape.
+    #[error("tensor `{name}` has {found} elements, its shape {shape:?} needs {expected}")]
+    ElementCount {
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// Elements given.
+        found: usize,
+        /// Product of the shape; `usize::MAX` when it is larger than that.
+        expected: usize,
+    },
+    /// Two inputs that give different sizes to the same dynamic dimension.
+    #[error("input `{name}` has {dimension} {size}, input `{other}` has {dimension} {other_size}")]
+    DimensionDisagrees {
+        /// Name of the dimension, such as `sequence`.
+        dimension: String,
+        /// The later input.
+        name: String,
+        /// Its size.
+        size: usize,
+        /// The earlier input.
+        other: String,
+        /// Its size.
+        other_size: usize,
+    },
+    /// An output that the model does not have.
+    #[error("unknown output `{name}`; the model's outputs: {known}")]
+    UnknownOutput {
+        /// The name asked for.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
+    /// ONNX Runtime failed while it ran the graph.
+    #[error("inference failed")]
+    Run {
+        /// ONNX Runtime's account.
+        #[source]
+        source: ort::Error,
+    },
+}
+
+/// Result with this crate's error.
+pub type Result<T> = std::result::Result<T, Error>;

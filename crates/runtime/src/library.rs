@@ -1,0 +1,94 @@
+//! The ONNX Runtime shared library, opened once for the lifetime of the process.
+
+use crate::{Error, Result};
+use ort::environment::Environment;
+use ort::logging::LogLevel;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// What is loaded. ONNX Runtime allows one environment per process, so it is never dropped.
+struct Library {
+    path: PathBuf,
+    version: String,
+    environment: Environment,
+}
+
+static LIBRARY: OnceLock<Library> = OnceLock::new();
+static LOADING: Mutex<()> = Mutex::new(());
+
+/// Opens the ONNX Runtime shared library `path` and returns its version, such as `1.32.0`, as its
+/// versioned file name says (the library's build information where the name has no version).
+/// Loading the same file again does nothing.
+///
+/// # Errors
+/// [`Error::Io`] when there is no such file, [`Error::Library`] when it is not a usable ONNX Runtime,
+/// [`Error::OtherLibrary`] when another one is loaded already.
+pub fn load_library(path: &Path) -> Result<String> {
+    let path = fs_err::canonicalize(path)?;
+    let _guard = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(library) = LIBRARY.get() {
+        return if library.path == path {
+            Ok(library.version.clone())
+        } else {
+            Err(Error::OtherLibrary { asked: path, loaded: library.path.clone() })
+        };
+    }
+    let environment = open(&path).map_err(|reason| Error::Library { path: path.clone(), reason })?;
+    let version = file_version(&path).unwrap_or_else(|| ort::info().to_owned());
+    Ok(LIBRARY.get_or_init(|| Library { path, version, environment }).version.clone())
+}
+
+/// The environment that sessions are made in.
+pub(crate) fn environment() -> Result<&'static Environment> {
+    LIBRARY.get().map(|library| &library.environment).ok_or(Error::LibraryNotLoaded)
+}
+
+fn open(path: &Path) -> std::result::Result<Environment, String> {
+    let builder = ort::init_from(path).map_err(|error| error.to_string())?;
+    let environment = builder
+        .with_name("planforge")
+        .with_telemetry(false)
+        .with_logger(Arc::new(log))
+        .build()
+        .map_err(|error| error.to_string())?;
+    environment.set_log_level(LogLevel::Warning);
+    Ok(environment)
+}
+
+/// ONNX Runtime's own messages. Failures come back as errors as well, so none of this is for users.
+fn log(level: LogLevel, category: &str, _id: &str, location: &str, message: &str) {
+    match level {
+        LogLevel::Fatal | LogLevel::Error => tracing::warn!(category, location, message, "ONNX Runtime"),
+        LogLevel::Warning => tracing::debug!(category, location, message, "ONNX Runtime"),
+        LogLevel::Info | LogLevel::Verbose => tracing::trace!(category, location, message, "ONNX Runtime"),
+    }
+}
+
+/// `1.32.0` of `libonnxruntime.so.1.32.0`. The C interface tells the version only through the
+/// library's base table, which the binding keeps to itself.
+fn file_version(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let start = name.find(|c: char| c.is_ascii_digit())?;
+    let version = name[start..].trim_end_matches(|c: char| !c.is_ascii_digit());
+    let is_version = version.contains('.') && version.chars().all(|c| c.is_ascii_digit() || c == '.');
+    is_version.then(|| version.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_file_names() {
+        let version = |name: &str| file_version(Path::new(name));
+        assert_eq!(version("/a/libonnxruntime.so.1.32.0").as_deref(), Some("1.32.0"));
+        assert_eq!(version("/a/libonnxruntime.1.32.0.dylib").as_deref(), Some("1.32.0"));
+        assert_eq!(version("/a/libonnxruntime.so"), None);
+    }
+
+    #[test]
+    fn unusable_libraries_are_named() {
+        let missing = load_library(Path::new("/nowhere/libonnxruntime.so")).unwrap_err();
+        assert!(missing.to_string().contains("/nowhere/libonnxruntime.so"), "{missing}");
+    }
+}

@@ -1,0 +1,106 @@
+//! Runs the models of `fixtures/tiny-onnx` on the real library.
+
+use super::*;
+use crate::load_library;
+use std::path::PathBuf;
+
+fn repository() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().find(|folder| folder.join("Cargo.lock").is_file()).unwrap().to_owned()
+}
+
+/// The library that `scripts/setup` puts into `.native`, or under `PLANFORGE_NATIVE_DIR`.
+fn library() -> PathBuf {
+    let native = std::env::var_os("PLANFORGE_NATIVE_DIR").map_or_else(|| repository().join(".native"), PathBuf::from);
+    let library = native.join("onnxruntime/libonnxruntime.so");
+    assert!(library.is_file(), "`{}` is missing: run `scripts/setup`", library.display());
+    library
+}
+
+fn load(model: &str) -> OnnxSession {
+    load_library(&library()).unwrap();
+    let graph = repository().join("fixtures/tiny-onnx").join(model).join("model.onnx");
+    OnnxSession::load(&graph, &SessionOptions::default()).unwrap()
+}
+
+fn integers(name: &str, shape: &[usize], values: &[i64]) -> Tensor {
+    Tensor::new(name, shape, TensorValues::Int64(values.to_vec())).unwrap()
+}
+
+#[test]
+fn loading_twice_gives_the_same_version() {
+    let version = load_library(&library()).unwrap();
+    assert!(version.starts_with("1."), "{version}");
+    assert_eq!(load_library(&library()).unwrap(), version);
+    let other = load_library(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml").as_path()).unwrap_err();
+    assert!(matches!(other, Error::OtherLibrary { .. }), "{other}");
+}
+
+#[test]
+fn specs_come_from_the_graph() {
+    let session = load("embed");
+    let dims = || vec![Dim::dynamic("batch"), Dim::dynamic("sequence")];
+    assert_eq!(
+        session.inputs(),
+        [TensorSpec::new("ids", DataType::Int64, dims()), TensorSpec::new("mask", DataType::Int64, dims())]
+    );
+    assert_eq!(session.outputs()[0].dims, [Dim::dynamic("batch"), Dim::Fixed(4)]);
+    let identity = load("identity");
+    assert_eq!(identity.inputs()[1].dims, [Dim::dynamic("integer_dimension_0"), Dim::Fixed(3)]);
+}
+
+/// Expected numbers from the formula in `make.py`: row `i` of the table is `10 i, 10 i + 1, …`.
+#[test]
+fn weights_beside_the_graph_are_used() {
+    let mut session = load("embed");
+    let inputs = [integers("mask", &[2, 3], &[1, 1, 0, 1, 0, 0]), integers("ids", &[2, 3], &[1, 2, 15, 3, 0, 0])];
+    let outputs = session.run(&inputs, &[]).unwrap();
+    assert_eq!(outputs[0].shape, [2, 4]);
+    assert_eq!(outputs[0].values, TensorValues::Fp32(vec![30.0, 32.0, 34.0, 36.0, 30.0, 31.0, 32.0, 33.0]));
+    assert_eq!(outputs[1], integers("tokens", &[2], &[2, 1]));
+    let one = session.run(&inputs, &["tokens".to_owned()]).unwrap();
+    assert_eq!(one, [integers("tokens", &[2], &[2, 1])]);
+}
+
+#[test]
+fn every_element_type_passes_through() {
+    let mut session = load("identity");
+    let inputs = [
+        Tensor::new(
+            "half",
+            &[2, 3],
+            TensorValues::Fp16([0.0, 0.5, -1.0, 2.0, 65504.0, 1.0].map(f16::from_f32).to_vec()),
+        ),
+        Tensor::new("integer", &[1, 3], TensorValues::Int32(vec![i32::MIN, 0, i32::MAX])),
+        Tensor::new("flag", &[2], TensorValues::Bool(vec![true, false])),
+    ]
+    .map(Result::unwrap);
+    let outputs = session.run(&inputs, &[]).unwrap();
+    for (input, output) in inputs.iter().zip(&outputs) {
+        assert_eq!((&output.shape, &output.values), (&input.shape, &input.values));
+    }
+}
+
+#[test]
+fn mistakes_are_errors_and_the_session_lives_on() {
+    let mut session = load("embed");
+    let good = [integers("ids", &[1, 1], &[1]), integers("mask", &[1, 1], &[1])];
+    assert!(matches!(session.run(&good[..1], &[]), Err(Error::MissingInput { .. })));
+    assert!(matches!(session.run(&good, &["nope".to_owned()]), Err(Error::UnknownOutput { .. })));
+    let outside = [integers("ids", &[1, 1], &[99]), integers("mask", &[1, 1], &[1])];
+    assert!(matches!(session.run(&outside, &[]), Err(Error::Run { .. })));
+    assert!(session.run(&good, &[]).is_ok());
+}
+
+#[test]
+fn bad_graphs_and_missing_weights_name_the_file() {
+    load_library(&library()).unwrap();
+    let options = SessionOptions::default();
+    let fixtures = repository().join("fixtures/tiny-onnx");
+    let missing = OnnxSession::load(&fixtures.join("none.onnx"), &options).unwrap_err();
+    assert!(missing.to_string().contains("none.onnx"), "{missing}");
+    let script = OnnxSession::load(&fixtures.join("make.py"), &options).unwrap_err();
+    assert!(matches!(&script, Error::Load { path, .. } if path.ends_with("make.py")), "{script}");
+    let weightless = OnnxSession::load(&fixtures.join("wide/model.onnx"), &options).unwrap_err();
+    assert!(matches!(weightless, Error::Load { .. }), "{weightless}");
+}

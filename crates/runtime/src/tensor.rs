@@ -1,0 +1,108 @@
+//! Values that go into a model and come out of it.
+
+use crate::{Error, Result};
+use half::f16;
+use planforge_core::DataType;
+
+/// A named tensor, elements in row-major order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Name of the model's input or output.
+    pub name: String,
+    /// Dimensions, batch first; their product is the number of values.
+    pub shape: Vec<usize>,
+    /// Elements.
+    pub values: TensorValues,
+}
+
+/// Elements of a tensor by type.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TensorValues {
+    /// IEEE 754 binary32.
+    Fp32(Vec<f32>),
+    /// IEEE 754 binary16.
+    Fp16(Vec<f16>),
+    /// 64-bit signed integers.
+    Int64(Vec<i64>),
+    /// 32-bit signed integers.
+    Int32(Vec<i32>),
+    /// Booleans.
+    Bool(Vec<bool>),
+}
+
+impl Tensor {
+    /// A tensor whose number of values fits its shape.
+    ///
+    /// # Errors
+    /// [`Error::ElementCount`].
+    pub fn new(name: &str, shape: &[usize], values: TensorValues) -> Result<Self> {
+        let tensor = Self { name: name.to_owned(), shape: shape.to_vec(), values };
+        tensor.check_element_count()?;
+        Ok(tensor)
+    }
+
+    /// Element type.
+    #[must_use]
+    pub const fn data_type(&self) -> DataType {
+        self.values.data_type()
+    }
+
+    pub(crate) fn check_element_count(&self) -> Result<()> {
+        let product = self.shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
+        if product == Some(self.values.len()) {
+            return Ok(());
+        }
+        Err(Error::ElementCount {
+            name: self.name.clone(),
+            shape: self.shape.clone(),
+            found: self.values.len(),
+            expected: product.unwrap_or(usize::MAX),
+        })
+    }
+}
+
+impl TensorValues {
+    /// Element type.
+    #[must_use]
+    pub const fn data_type(&self) -> DataType {
+        match self {
+            Self::Fp32(_) => DataType::Fp32,
+            Self::Fp16(_) => DataType::Fp16,
+            Self::Int64(_) => DataType::Int64,
+            Self::Int32(_) => DataType::Int32,
+            Self::Bool(_) => DataType::Bool,
+        }
+    }
+
+    /// Number of elements.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::Fp32(values) => values.len(),
+            Self::Fp16(values) => values.len(),
+            Self::Int64(values) => values.len(),
+            Self::Int32(values) => values.len(),
+            Self::Bool(values) => values.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_elements_must_fit_the_shape() {
+        let values = TensorValues::Int32(vec![1, 2, 3]);
+        assert!(Tensor::new("x", &[3, 1], values.clone()).is_ok());
+        let error = Tensor::new("x", &[2, 2], values.clone()).unwrap_err().to_string();
+        assert_eq!(error, "tensor `x` has 3 elements, its shape [2, 2] needs 4");
+        assert!(Tensor::new("x", &[usize::MAX, 2], values).is_err());
+    }
+}
