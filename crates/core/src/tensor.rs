@@ -31,6 +31,12 @@ impl DataType {
         }
     }
 
+    /// Bytes of `element_count` elements.
+    #[must_use]
+    pub const fn bytes_of(self, element_count: usize) -> usize {
+        self.byte_count() * element_count
+    }
+
     /// The KServe v2 name (`FP32`), which Triton's `config.pbtxt` uses with the prefix `TYPE_`.
     #[must_use]
     pub const fn kserve_name(self) -> &'static str {

@@ -1,1 +1,27 @@
-//! engine
+//! Exports a snapshot to ONNX and compiles engines from it.
+//!
+//! A checkpoint is read as `config.json` plus safetensors. Each architecture is written once, in
+//! `arch`, against the small [`Ops`] trait; interpreters turn it into an ONNX graph or into a count
+//! of its parameters and arithmetic.
+
+mod arch;
+mod checkpoint;
+mod compile;
+mod convert;
+mod cost;
+mod error;
+mod export;
+mod onnx;
+mod ops;
+mod sample;
+mod worker;
+
+pub use arch::supported_model_types;
+pub use checkpoint::Checkpoint;
+pub use compile::{CompileOptions, Worker, compile};
+pub use cost::{Cost, estimate};
+pub use error::{Error, Result};
+pub use export::{ExportOptions, export};
+pub use ops::{Activation, AttentionShape, LinearWidths, Ops, Scope};
+pub use sample::{TextSample, tokenize};
+pub use worker::{WorkerFailure, WorkerRequest, WorkerResponse, WorkerTensor, run_worker};

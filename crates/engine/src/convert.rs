@@ -1,0 +1,143 @@
+//! Writing a checkpoint's weights in another precision, as one safetensors file, in pieces of fixed size.
+
+use crate::checkpoint::{Checkpoint, StoredType};
+use crate::onnx::{WeightPlan, WeightUse};
+use crate::{Error, Result};
+use half::{bf16, f16};
+use planforge_core::{Precision, Progress, Step};
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+/// Elements converted at a time.
+const PIECE: usize = 1 << 18;
+
+/// Writes `weights` as `precision` to `folder`/`file` and returns where each lies.
+///
+/// # Errors
+/// I/O errors, a value outside the range of binary16, or the wish to stop.
+pub(crate) fn convert(
+    checkpoint: &Checkpoint,
+    weights: &[&WeightUse],
+    precision: Precision,
+    target: (&Path, &str),
+    report: (&dyn Progress, &str),
+) -> Result<WeightPlan> {
+    let (folder, file) = target;
+    let (header, plan) = layout(weights, precision, file);
+    let mut output = BufWriter::with_capacity(1 << 20, fs_err::File::create(folder.join(file))?);
+    output.write_all(&(header.len() as u64).to_le_bytes())?;
+    output.write_all(&header)?;
+    let mut done = 0;
+    for weight in weights {
+        convert_tensor(checkpoint, weight, precision, &mut output, report.0)?;
+        done += weight.source.tensor.byte_count;
+        report.0.advanced(Step::Export, report.1, done);
+    }
+    output.flush()?;
+    Ok(plan)
+}
+
+/// The header of the new file, and where each weight will lie.
+fn layout(weights: &[&WeightUse], precision: Precision, file: &str) -> (Vec<u8>, WeightPlan) {
+    #[derive(serde::Serialize)]
+    struct Entry<'a> {
+        dtype: &'a str,
+        shape: &'a [usize],
+        data_offsets: [u64; 2],
+    }
+    let dtype = match precision {
+        Precision::Fp32 => "F32",
+        Precision::Fp16 => "F16",
+    };
+    let (mut entries, mut end) = (BTreeMap::new(), 0);
+    for weight in weights {
+        let shape = &weight.source.tensor.shape;
+        let start = end;
+        end += precision.data_type().bytes_of(shape.iter().product()) as u64;
+        entries.insert(weight.name.as_str(), Entry { dtype, shape, data_offsets: [start, end] });
+    }
+    let mut header = serde_json::to_vec(&entries).expect("names, shapes and offsets are plain data");
+    // Tensors start on a multiple of 64 bytes, so that readers can map them as vectors.
+    header.resize((header.len() + 8).next_multiple_of(64) - 8, b' ');
+    let data_start = 8 + header.len() as u64;
+    let place = |(name, entry): (&&str, &Entry<'_>)| {
+        let [start, end] = entry.data_offsets;
+        ((*name).to_owned(), (file.to_owned(), data_start + start, end - start))
+    };
+    let plan = entries.iter().map(place).collect();
+    (header, plan)
+}
+
+fn convert_tensor(
+    checkpoint: &Checkpoint,
+    weight: &WeightUse,
+    precision: Precision,
+    output: &mut impl Write,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let stored = &weight.source.tensor;
+    let mut input = fs_err::File::open(&checkpoint.files[weight.source.file].path)?;
+    input.seek(SeekFrom::Start(stored.offset))?;
+    let width = stored.data_type.byte_count().unwrap_or(1) as usize;
+    let mut left = usize::try_from(stored.byte_count).unwrap_or(usize::MAX) / width;
+    let mut bytes = vec![0; PIECE * width];
+    let mut written = Vec::with_capacity(PIECE * 4);
+    while left > 0 {
+        if progress.is_cancelled() {
+            return Err(planforge_core::Error::Cancelled.into());
+        }
+        let count = left.min(PIECE);
+        let piece = &mut bytes[..count * width];
+        input.read_exact(piece)?;
+        written.clear();
+        let fits = match precision {
+            Precision::Fp16 => to_half(piece, stored.data_type, &mut written),
+            Precision::Fp32 => {
+                each(piece, stored.data_type, |value| written.extend_from_slice(&value.to_le_bytes()));
+                Ok(())
+            }
+        };
+        fits.map_err(|value| Error::HalfRange { name: weight.name.clone(), value })?;
+        output.write_all(&written)?;
+        left -= count;
+    }
+    Ok(())
+}
+
+/// Rounds to binary16; a finite value that becomes infinite is returned as the error.
+fn to_half(piece: &[u8], data_type: StoredType, written: &mut Vec<u8>) -> std::result::Result<(), f32> {
+    let mut outside = None;
+    each(piece, data_type, |value| {
+        let rounded = f16::from_f32(value);
+        if !rounded.is_finite() {
+            outside = Some(value);
+        }
+        written.extend_from_slice(&rounded.to_le_bytes());
+    });
+    outside.map_or(Ok(()), Err)
+}
+
+fn each(piece: &[u8], data_type: StoredType, mut visit: impl FnMut(f32)) {
+    match data_type {
+        StoredType::F32 => piece.as_chunks().0.iter().for_each(|&bytes| visit(f32::from_le_bytes(bytes))),
+        StoredType::F16 => piece.as_chunks().0.iter().for_each(|&bytes| visit(f16::from_le_bytes(bytes).to_f32())),
+        StoredType::Bf16 => piece.as_chunks().0.iter().for_each(|&bytes| visit(bf16::from_le_bytes(bytes).to_f32())),
+        StoredType::Other(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_round_to_nearest_and_refuse_overflow() {
+        let piece: Vec<u8> = [1.0f32, -2.5, 65504.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+        let mut written = Vec::new();
+        assert_eq!(to_half(&piece, StoredType::F32, &mut written), Ok(()));
+        let halves: Vec<f32> = written.as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect();
+        assert_eq!(halves, [1.0, -2.5, 65504.0]);
+        assert_eq!(to_half(&70000.0f32.to_le_bytes(), StoredType::F32, &mut Vec::new()), Err(70000.0));
+    }
+}

@@ -1,0 +1,148 @@
+//! What can go wrong while exporting and compiling.
+
+use std::path::PathBuf;
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A cache, I/O or cancellation error.
+    #[error(transparent)]
+    Core(#[from] planforge_core::Error),
+    /// A file of the snapshot that the export needs is not there.
+    #[error("snapshot of `{repo}` has no `{file}`")]
+    MissingFile {
+        /// Repository or folder.
+        repo: String,
+        /// The file.
+        file: String,
+    },
+    /// A JSON file of the snapshot has another shape than expected.
+    #[error("`{}` cannot be read: {message}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// Key and reason.
+        message: String,
+    },
+    /// An architecture that planforge does not describe.
+    #[error("model type `{model_type}` is not supported; supported: {supported}")]
+    UnsupportedModelType {
+        /// `model_type` of `config.json`.
+        model_type: String,
+        /// What is supported.
+        supported: String,
+    },
+    /// A task that the checkpoint cannot do.
+    #[error("task `{task}` does not fit `{repo}`: {message}")]
+    Task {
+        /// The task asked for.
+        task: String,
+        /// Repository or folder.
+        repo: String,
+        /// What is missing.
+        message: String,
+    },
+    /// A damaged or hostile safetensors file.
+    #[error("`{}` is not a valid safetensors file: {message}", path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A tensor the architecture needs is not in the checkpoint.
+    #[error("tensor `{name}` is missing from the checkpoint")]
+    MissingTensor {
+        /// Its name.
+        name: String,
+    },
+    /// A tensor has another shape than the configuration says.
+    #[error("tensor `{name}` has shape {found:?}, expected {expected:?}")]
+    TensorShape {
+        /// Its name.
+        name: String,
+        /// Shape in the file.
+        found: Vec<usize>,
+        /// Shape by the configuration.
+        expected: Vec<usize>,
+    },
+    /// A tensor has an element type that weights cannot have.
+    #[error("tensor `{name}` has element type {found}, expected F32, F16 or BF16")]
+    TensorType {
+        /// Its name.
+        name: String,
+        /// Type in the file.
+        found: String,
+    },
+    /// Tensors that no part of the architecture uses: the description and the checkpoint disagree.
+    #[error("the checkpoint has tensors that model type `{model_type}` does not use: {names}")]
+    UnusedTensors {
+        /// `model_type`.
+        model_type: String,
+        /// The first few names.
+        names: String,
+    },
+    /// A weight that binary16 cannot hold.
+    #[error("tensor `{name}` has the value {value}, which fp16 cannot hold (largest: 65504)")]
+    HalfRange {
+        /// Its name.
+        name: String,
+        /// The value.
+        value: f32,
+    },
+    /// The tokenizer file is damaged, or a text cannot be tokenized.
+    #[error("tokenizer `{}` failed: {message}", path.display())]
+    Tokenizer {
+        /// `tokenizer.json`.
+        path: PathBuf,
+        /// What the tokenizer said.
+        message: String,
+    },
+    /// A profile that the model cannot serve.
+    #[error("profile asks for {dimension} up to {asked}, but the model allows {allowed}")]
+    ProfileLimit {
+        /// "sequence".
+        dimension: &'static str,
+        /// Largest value asked for.
+        asked: u64,
+        /// Largest the model allows.
+        allowed: u64,
+    },
+    /// A profile without a dimension that the model has.
+    #[error("a profile gives no `{dimension}`, which the model's inputs have")]
+    ProfileDimension {
+        /// Name of the dimension.
+        dimension: String,
+    },
+    /// The engine was not built; the log has all of it.
+    #[error("engine `{subject}` was not built: {message}")]
+    Build {
+        /// Precision and GPU.
+        subject: String,
+        /// Last words of the builder.
+        message: String,
+    },
+    /// A native library is missing or unusable.
+    #[error("{message}")]
+    NativeLibrary {
+        /// Which, and where it was looked for.
+        message: String,
+    },
+    /// The engine is not the one asked for.
+    #[error("engine `{subject}` is not what was asked for: {message}")]
+    EngineMismatch {
+        /// Precision and GPU.
+        subject: String,
+        /// What differs.
+        message: String,
+    },
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::Core(error.into())
+    }
+}
+
+/// Result with this crate's error.
+pub type Result<T> = std::result::Result<T, Error>;

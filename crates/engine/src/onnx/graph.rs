@@ -1,0 +1,216 @@
+//! The ONNX graph under construction: nodes, constants, and references to weights.
+
+use super::proto::{
+    Attribute, Dimension, DimensionValue, EXTERNAL, GraphProto, ModelProto, NodeProto, OperatorSetId, Shape,
+    StringEntry, TensorProto, TensorType, TypeProto, ValueInfo, element_type,
+};
+use crate::checkpoint::{Parameters, TensorRef};
+use crate::{Result, Scope};
+use planforge_core::{DataType, Dim, Precision, TensorSpec};
+use prost::Message;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Operator set of the graphs: the first with `Gelu`.
+pub(crate) const OPSET: i64 = 20;
+const IR_VERSION: i64 = 9;
+
+/// A weight as the graph uses it.
+#[derive(Debug, Clone)]
+pub(crate) struct WeightUse {
+    /// Name in the graph: the checkpoint's, in today's spelling.
+    pub(crate) name: String,
+    /// Where it is stored.
+    pub(crate) source: TensorRef,
+}
+
+/// Where a weight lies for the graph file: relative file name, offset, length.
+pub(crate) type WeightPlan = BTreeMap<String, (String, u64, u64)>;
+
+/// Interpreter of [`crate::Ops`] that writes an ONNX graph.
+pub(crate) struct OnnxGraph<'a> {
+    pub(super) precision: Precision,
+    parameters: &'a mut Parameters,
+    graph: GraphProto,
+    weights: BTreeMap<String, WeightUse>,
+    values: BTreeSet<String>,
+    pub(super) inputs: Vec<TensorSpec>,
+    pub(super) outputs: Vec<TensorSpec>,
+}
+
+/// A value of the graph.
+#[derive(Debug, Clone)]
+pub(crate) struct Value {
+    pub(super) name: String,
+    pub(super) data_type: DataType,
+}
+
+impl<'a> OnnxGraph<'a> {
+    /// An empty graph over these parameters.
+    pub(crate) fn new(precision: Precision, parameters: &'a mut Parameters) -> Self {
+        Self {
+            precision,
+            parameters,
+            graph: GraphProto::default(),
+            weights: BTreeMap::new(),
+            values: BTreeSet::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        }
+    }
+
+    /// The weights used, by name.
+    pub(crate) fn weights(&self) -> impl Iterator<Item = &WeightUse> {
+        self.weights.values()
+    }
+
+    /// Inputs and outputs, in order.
+    pub(crate) fn interface(&self) -> (Vec<TensorSpec>, Vec<TensorSpec>) {
+        (self.inputs.clone(), self.outputs.clone())
+    }
+
+    /// The finished file, its weights where `plan` says.
+    pub(crate) fn encode(mut self, name: &str, plan: &WeightPlan) -> Vec<u8> {
+        let data_type = element_type(self.precision.data_type());
+        for weight in self.weights.values() {
+            let (location, offset, length) = &plan[&weight.name];
+            let entry = |key: &str, value: String| StringEntry { key: key.to_owned(), value };
+            self.graph.initializer.push(TensorProto {
+                dims: weight.source.tensor.shape.iter().map(|&dim| dim as i64).collect(),
+                data_type,
+                name: weight.name.clone(),
+                external_data: vec![
+                    entry("location", location.clone()),
+                    entry("offset", offset.to_string()),
+                    entry("length", length.to_string()),
+                ],
+                data_location: EXTERNAL,
+                ..TensorProto::default()
+            });
+        }
+        self.graph.name = name.to_owned();
+        let model = ModelProto {
+            ir_version: IR_VERSION,
+            opset_import: vec![OperatorSetId { domain: String::new(), version: OPSET }],
+            producer_name: "planforge".to_owned(),
+            producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+            graph: Some(self.graph),
+        };
+        model.encode_to_vec()
+    }
+
+    /// The weight `name` of `scope`, which must have this shape.
+    pub(super) fn weight(&mut self, scope: &Scope, name: &str, shape: &[usize]) -> Result<Value> {
+        let name = scope.tensor(name);
+        let source = self.parameters.take(&name, shape)?;
+        self.weights.insert(name.clone(), WeightUse { name: name.clone(), source });
+        self.values.insert(name.clone());
+        Ok(Value { name, data_type: self.precision.data_type() })
+    }
+
+    pub(super) fn has_parameter(&self, name: &str) -> bool {
+        self.parameters.contains(name)
+    }
+
+    /// A node with one output, named after `hint`.
+    pub(super) fn node(
+        &mut self,
+        op: &str,
+        hint: &str,
+        inputs: &[&Value],
+        attributes: Vec<Attribute>,
+        data_type: DataType,
+    ) -> Value {
+        let name = self.unused_name(hint);
+        self.graph.node.push(NodeProto {
+            input: inputs.iter().map(|value| value.name.clone()).collect(),
+            output: vec![name.clone()],
+            name: name.clone(),
+            op_type: op.to_owned(),
+            attribute: attributes,
+        });
+        Value { name, data_type }
+    }
+
+    /// A constant list of integers.
+    pub(super) fn integers(&mut self, values: &[i64]) -> Value {
+        let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let text: Vec<_> = values.iter().map(ToString::to_string).collect();
+        self.constant(&format!("int64[{}]", text.join(",")), DataType::Int64, vec![values.len() as i64], raw)
+    }
+
+    /// A constant integer without dimensions.
+    pub(super) fn integer(&mut self, value: i64) -> Value {
+        self.constant(&format!("int64({value})"), DataType::Int64, Vec::new(), value.to_le_bytes().to_vec())
+    }
+
+    /// A constant number without dimensions.
+    pub(super) fn number(&mut self, value: f32, data_type: DataType) -> Value {
+        let raw = match data_type {
+            DataType::Fp16 => half::f16::from_f32(value).to_le_bytes().to_vec(),
+            _ => value.to_le_bytes().to_vec(),
+        };
+        let kind = data_type.kserve_name().to_lowercase();
+        self.constant(&format!("{kind}({value:e})"), data_type, Vec::new(), raw)
+    }
+
+    fn constant(&mut self, name: &str, data_type: DataType, dims: Vec<i64>, raw_data: Vec<u8>) -> Value {
+        if self.values.insert(name.to_owned()) {
+            let data_type = element_type(data_type);
+            let tensor = TensorProto { dims, data_type, name: name.to_owned(), raw_data, ..TensorProto::default() };
+            self.graph.initializer.push(tensor);
+        }
+        Value { name: name.to_owned(), data_type }
+    }
+
+    /// `value` as `data_type`.
+    pub(super) fn cast(&mut self, value: &Value, data_type: DataType) -> Value {
+        if value.data_type == data_type {
+            return value.clone();
+        }
+        let to = Attribute::int("to", i64::from(element_type(data_type)));
+        let hint = format!("{}/{}", value.name, data_type.kserve_name().to_lowercase());
+        self.node("Cast", &hint, &[value], vec![to], data_type)
+    }
+
+    pub(super) fn add_input(&mut self, spec: &TensorSpec) -> Value {
+        self.graph.input.push(value_info(spec));
+        self.inputs.push(spec.clone());
+        self.values.insert(spec.name.clone());
+        Value { name: spec.name.clone(), data_type: spec.data_type }
+    }
+
+    pub(super) fn add_output(&mut self, spec: &TensorSpec, value: &Value) {
+        let value = self.cast(value, spec.data_type);
+        self.graph.node.push(NodeProto {
+            input: vec![value.name],
+            output: vec![spec.name.clone()],
+            name: spec.name.clone(),
+            op_type: "Identity".to_owned(),
+            attribute: Vec::new(),
+        });
+        self.graph.output.push(value_info(spec));
+        self.outputs.push(spec.clone());
+    }
+
+    fn unused_name(&mut self, hint: &str) -> String {
+        let mut name = hint.to_owned();
+        let mut count = 1;
+        while !self.values.insert(name.clone()) {
+            count += 1;
+            name = format!("{hint}#{count}");
+        }
+        name
+    }
+}
+
+fn value_info(spec: &TensorSpec) -> ValueInfo {
+    let dimension = |dim: &Dim| Dimension {
+        value: Some(match dim {
+            Dim::Fixed(size) => DimensionValue::DimValue(i64::try_from(*size).unwrap_or(i64::MAX)),
+            Dim::Dynamic(name) => DimensionValue::DimParam(name.clone()),
+        }),
+    };
+    let shape = Shape { dim: spec.dims.iter().map(dimension).collect() };
+    let tensor_type = TensorType { elem_type: element_type(spec.data_type), shape: Some(shape) };
+    ValueInfo { name: spec.name.clone(), r#type: Some(TypeProto { tensor_type: Some(tensor_type) }) }
+}

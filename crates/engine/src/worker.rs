@@ -1,0 +1,134 @@
+//! The other side of a build: what the child process is asked, and what it answers.
+//!
+//! The request comes as JSON on standard input, the answer leaves as JSON on standard output, and the
+//! builder's log goes to a file.
+
+use crate::{Error, Result};
+use planforge_core::write_atomically;
+use planforge_tensorrt::{BuildRequest, InputShapes, Libraries, Severity, build_engine};
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+/// What to build, and where to put it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerRequest {
+    /// Folder of the two TensorRT-RTX libraries.
+    pub libraries: PathBuf,
+    /// The ONNX graph.
+    pub graph: PathBuf,
+    /// Targets as `(major, minor)`.
+    pub compute_capabilities: Vec<(u8, u8)>,
+    /// For each profile, for each input: name, and smallest, most frequent and largest shape.
+    pub profiles: Vec<Vec<(String, [Vec<i64>; 3])>>,
+    /// Where the engine goes.
+    pub plan: PathBuf,
+    /// Where the log goes.
+    pub log: PathBuf,
+}
+
+/// Name, KServe type and dimensions (-1 where dynamic) of an engine's input or output.
+pub type WorkerTensor = (String, String, Vec<i64>);
+
+/// What was built.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerResponse {
+    /// Library version in the engine's header.
+    pub version: String,
+    /// Compute capabilities in the engine's header.
+    pub compute_capabilities: Vec<(u8, u8)>,
+    /// Inputs of the network.
+    pub inputs: Vec<WorkerTensor>,
+    /// Outputs of the network.
+    pub outputs: Vec<WorkerTensor>,
+    /// Layers of the parsed network.
+    pub layer_count: u32,
+    /// Peak resident memory of the process in bytes.
+    pub peak_byte_count: u64,
+}
+
+/// Why nothing was built.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerFailure {
+    /// Whether a native library is missing rather than the build at fault.
+    pub library_missing: bool,
+    /// The reason.
+    pub message: String,
+}
+
+/// Builds what `request` asks for in this process.
+///
+/// # Errors
+/// [`WorkerFailure`], to be sent to the parent.
+pub fn run_worker(request: &WorkerRequest) -> std::result::Result<WorkerResponse, WorkerFailure> {
+    build(request).map_err(|error| WorkerFailure {
+        library_missing: matches!(error, Error::NativeLibrary { .. }),
+        message: error_chain(&error),
+    })
+}
+
+fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
+    let log = Mutex::new(fs_err::File::create(&request.log)?);
+    let build_request = BuildRequest {
+        graph: request.graph.clone(),
+        compute_capabilities: request.compute_capabilities.clone(),
+        profiles: request.profiles.iter().map(|profile| profile.iter().map(input_shapes).collect()).collect(),
+        workspace_byte_count: None,
+    };
+    let built = build_engine(&Libraries::in_folder(&request.libraries), &build_request, move |severity, line| {
+        if severity < Severity::Verbose
+            && let Ok(mut log) = log.lock()
+        {
+            // A log line that cannot be written is no reason to lose the engine.
+            let _ = writeln!(log, "[{severity:?}] {line}");
+        }
+    })
+    .map_err(|error| native_error(&error))?;
+    write_atomically(&request.plan, &built.bytes)?;
+    let tensor = |tensor: &planforge_tensorrt::EngineTensor| {
+        (tensor.name.clone(), tensor.data_type.clone(), tensor.dims.clone())
+    };
+    Ok(WorkerResponse {
+        version: built.header.version.map(|number| number.to_string()).join("."),
+        compute_capabilities: built.header.compute_capabilities,
+        inputs: built.inputs.iter().map(tensor).collect(),
+        outputs: built.outputs.iter().map(tensor).collect(),
+        layer_count: built.layer_count,
+        peak_byte_count: peak_resident_byte_count(),
+    })
+}
+
+fn input_shapes((name, [min, opt, max]): &(String, [Vec<i64>; 3])) -> InputShapes {
+    InputShapes { name: name.clone(), min: min.clone(), opt: opt.clone(), max: max.clone() }
+}
+
+fn native_error(error: &planforge_tensorrt::Error) -> Error {
+    let message = error_chain(error);
+    match error {
+        planforge_tensorrt::Error::Library { .. } => Error::NativeLibrary { message },
+        _ => Error::Build { subject: "network".to_owned(), message },
+    }
+}
+
+/// The error and its causes in one line.
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+/// `VmHWM` of this process; 0 where `/proc` does not say.
+fn peak_resident_byte_count() -> u64 {
+    let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kibibytes.unwrap_or(0) * 1024
+}

@@ -1,0 +1,66 @@
+//! A folder of files, digested and compared with what the cache promises.
+
+use crate::select::needed_files;
+use crate::{Error, Result};
+use planforge_core::{ArtifactFile, Progress, Snapshot, Step, digest_file};
+use std::path::Path;
+
+/// A snapshot of a local folder in the Hub's layout.
+///
+/// # Errors
+/// A path that is no folder, missing configuration or weights, unreadable files.
+pub fn local_snapshot(folder: &Path, progress: &dyn Progress) -> Result<Snapshot> {
+    if !folder.is_dir() {
+        return Err(Error::NoFolder { path: folder.to_owned() });
+    }
+    let repo = folder.display().to_string();
+    let files = needed_files(&repo, list(folder)?)?;
+    let directory = fs_err::canonicalize(folder)?;
+    let files = digest_files(&directory, &files, (progress, &repo))?;
+    Ok(Snapshot { repo, revision: "local".to_owned(), commit: "local".to_owned(), directory, files })
+}
+
+/// Relative paths of all files in `folder`, links followed.
+pub(crate) fn list(folder: &Path) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    let mut folders = vec![(folder.to_owned(), String::new())];
+    while let Some((folder, prefix)) = folders.pop() {
+        for item in fs_err::read_dir(&folder)? {
+            let item = item?;
+            let path = format!("{prefix}{}", item.file_name().to_string_lossy());
+            if fs_err::metadata(item.path()).is_ok_and(|metadata| metadata.is_dir()) {
+                folders.push((item.path(), format!("{path}/")));
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Digests of `files` in `folder`. Large files of the Hub's cache are named by their SHA-256, which is
+/// compared.
+pub(crate) fn digest_files(
+    folder: &Path,
+    files: &[String],
+    report: (&dyn Progress, &str),
+) -> Result<Vec<ArtifactFile>> {
+    let mut done = 0;
+    files
+        .iter()
+        .map(|file| {
+            let path = folder.join(file);
+            let byte_count = fs_err::metadata(&path)?.len();
+            let sha256 = digest_file(&path, report.0)?;
+            let blob = fs_err::canonicalize(&path)?;
+            let name = blob.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let is_sha256 = name.len() == 64 && name.chars().all(|c| c.is_ascii_hexdigit());
+            if is_sha256 && name != sha256.as_str() {
+                return Err(Error::Digest { path: blob, found: sha256.to_string(), expected: name });
+            }
+            done += byte_count;
+            report.0.advanced(Step::Fetch, report.1, done);
+            Ok(ArtifactFile { path: file.clone(), byte_count, sha256 })
+        })
+        .collect()
+}

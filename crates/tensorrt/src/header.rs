@@ -1,0 +1,49 @@
+//! The readable start of a serialized TensorRT-RTX engine.
+//!
+//! Byte 24 holds the library version in four bytes, byte 32 a little-endian mask of the compute
+//! capabilities the engine runs on. The layout is not documented; it was found by comparing engines
+//! built for every target by version 1.7.1.116 and is checked against what was asked at each build.
+
+use crate::{Error, Result};
+
+const VERSION: usize = 24;
+const CAPABILITIES: usize = 32;
+
+/// Bit of the mask, and the compute capability it stands for.
+const BITS: [(u32, (u8, u8)); 6] = [(0, (7, 5)), (1, (8, 0)), (2, (8, 6)), (3, (8, 9)), (4, (12, 0)), (5, (12, 1))];
+
+/// What the header says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Library version: major, minor, patch, build.
+    pub version: [u8; 4],
+    /// Compute capabilities, ascending.
+    pub compute_capabilities: Vec<(u8, u8)>,
+}
+
+/// Reads the header of an engine.
+///
+/// # Errors
+/// [`Error::Header`] for bytes that are too short, or that carry no known target.
+pub fn read_header(engine: &[u8]) -> Result<Header> {
+    let read = |at: usize| engine.get(at..at + 4).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+    let version = read(VERSION).ok_or(Error::Header("it is shorter than a header"))?;
+    let mask = read(CAPABILITIES).map(u32::from_le_bytes).ok_or(Error::Header("it is shorter than a header"))?;
+    let compute_capabilities: Vec<_> =
+        BITS.iter().filter(|(bit, _)| mask & (1 << bit) != 0).map(|(_, capability)| *capability).collect();
+    if compute_capabilities.is_empty() {
+        return Err(Error::Header("it names no known compute capability"));
+    }
+    Ok(Header { version, compute_capabilities })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_or_foreign_bytes_are_refused() {
+        assert!(read_header(&[1; 20]).is_err());
+        assert!(read_header(&[0; 64]).is_err());
+    }
+}
