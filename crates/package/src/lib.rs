@@ -1,1 +1,24 @@
-//! package
+//! Packs models the way NVIDIA Triton and SageMaker multi-model endpoints want them, publishes copies
+//! to a store, and reads such packages back.
+//!
+//! [`package`] makes `<name>.tar.gz` with `<name>/config.pbtxt` and one model version; the same inputs
+//! give the same bytes on every machine. [`publish`] puts N copies of it into a [`Store`]. [`unpack`]
+//! reads an archive that may come from anywhere.
+
+mod archive;
+mod config_reader;
+mod error;
+mod gzip;
+mod package;
+mod publish;
+mod store;
+mod triton_config;
+mod unpack;
+
+pub use config_reader::{Backend, ServingConfig};
+pub use error::{ArchiveFault, Error, Result};
+pub use package::package;
+pub use publish::publish;
+pub use store::Store;
+pub use triton_config::{engine_config, onnx_config};
+pub use unpack::{UnpackLimits, UnpackedModel, unpack};

@@ -1,0 +1,132 @@
+//! What can go wrong when packages are made, published and read back.
+
+use planforge_core::Digest;
+use std::path::PathBuf;
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An error of the shared parts: I/O, the cache, or the user's wish to stop.
+    #[error(transparent)]
+    Core(#[from] planforge_core::Error),
+    /// A file could not be read, written or linked; the text names the path.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// A record names a file that its artifact does not have.
+    #[error("artifact `{}` has no file `{file}`", folder.display())]
+    MissingFile {
+        /// The artifact's folder.
+        folder: PathBuf,
+        /// The file.
+        file: String,
+    },
+    /// A file is not the one that was recorded when it was made.
+    #[error("`{}` has changed since it was made: its digest is {found}, recorded is {recorded}", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// Digest in the record.
+        recorded: Digest,
+        /// Digest now.
+        found: Digest,
+    },
+    /// The package of an engine was asked for without the engine, or the other way round.
+    #[error("variant `{variant}` {} an engine", if *.needed { "needs" } else { "takes no" })]
+    Engine {
+        /// The variant.
+        variant: String,
+        /// Whether the variant is one of an engine.
+        needed: bool,
+    },
+    /// A model whose inputs and outputs do not share a dynamic first dimension cannot be batched.
+    #[error("tensor `{tensor}` has no dynamic batch dimension in front, which a package needs")]
+    BatchDimension {
+        /// The tensor.
+        tensor: String,
+    },
+    /// The address of a store does not parse.
+    #[error("store `{url}`: {reason}")]
+    StoreUrl {
+        /// The address given.
+        url: String,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// A kind of store that planforge cannot write to yet.
+    #[error("store `{url}`: scheme `{scheme}` is not supported yet; use `file:///folder`")]
+    UnsupportedStore {
+        /// The address given.
+        url: String,
+        /// Its scheme.
+        scheme: String,
+    },
+    /// A prefix that is not a plain relative one.
+    #[error("prefix `{prefix}`: {reason}")]
+    Prefix {
+        /// The prefix given.
+        prefix: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// An archive that an endpoint could not serve.
+    #[error("archive `{}` cannot be served: {fault}", path.display())]
+    BadArchive {
+        /// The archive.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        fault: ArchiveFault,
+    },
+}
+
+/// Why an archive cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveFault {
+    /// It is cut off, damaged, or no gzip-compressed tar file at all.
+    #[error("it is damaged or no tar.gz file: {0}")]
+    Unreadable(std::io::Error),
+    /// An entry that would be written outside the model's folder.
+    #[error("entry `{0}` leads out of the archive")]
+    UnsafePath(String),
+    /// A link, device or other entry that is neither file nor folder.
+    #[error("entry `{0}` is neither a file nor a folder")]
+    EntryType(String),
+    /// Two entries of the same name.
+    #[error("entry `{0}` occurs twice")]
+    Duplicate(String),
+    /// More entries than allowed.
+    #[error("it has more than {0} entries")]
+    TooManyEntries(u64),
+    /// More bytes than allowed.
+    #[error("it unpacks to more than {0} bytes")]
+    TooLarge(u64),
+    /// Neither `config.pbtxt` nor a folder at the top.
+    #[error("it has neither a folder nor a `config.pbtxt` at the top")]
+    NoModel,
+    /// More than one folder at the top; Triton would serve any of them.
+    #[error("it has several folders at the top: {0}")]
+    SeveralModels(String),
+    /// The model's folder has no configuration.
+    #[error("`{0}` is missing")]
+    NoConfig(String),
+    /// The configuration is not protobuf text.
+    #[error("`config.pbtxt` line {line}: {reason}")]
+    Config {
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A backend that planforge does not know.
+    #[error("`config.pbtxt` names backend `{0}`, which is not known")]
+    Backend(String),
+    /// No version folder, or several.
+    #[error("expected one version folder such as `1`, found {0}")]
+    Versions(String),
+    /// The version folder has no model file.
+    #[error("`{0}` is missing")]
+    NoModelFile(String),
+}
+
+/// Result with this crate's error.
+pub type Result<T> = std::result::Result<T, Error>;

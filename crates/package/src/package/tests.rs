@@ -1,0 +1,161 @@
+//! Packages made of small files, and the records that other tests use.
+
+use super::*;
+use crate::{UnpackLimits, unpack};
+use planforge_core::{
+    ArtifactFile, Builder, DataType, Dim, EngineHeader, ModelFormat, NoProgress, Precision, ProfileRange, Task,
+    TensorSpec, digest_bytes,
+};
+use std::path::Path;
+use std::time::Duration;
+
+pub(crate) fn name() -> ModelName {
+    ModelName::try_from("tiny".to_owned()).unwrap()
+}
+
+pub(crate) fn profiles() -> Vec<Profile> {
+    let batch = ProfileRange { min: 1, opt: 4, max: 8 };
+    vec![Profile { batch, sequence: Some(ProfileRange { min: 1, opt: 8, max: 16 }) }]
+}
+
+fn inputs() -> Vec<TensorSpec> {
+    let dims = || vec![Dim::dynamic("batch"), Dim::dynamic("sequence")];
+    vec![TensorSpec::new("ids", DataType::Int64, dims()), TensorSpec::new("mask", DataType::Int64, dims())]
+}
+
+fn outputs() -> Vec<TensorSpec> {
+    vec![
+        TensorSpec::new("sums", DataType::Fp32, vec![Dim::dynamic("batch"), Dim::Fixed(4)]),
+        TensorSpec::new("tokens", DataType::Int64, vec![Dim::dynamic("batch")]),
+    ]
+}
+
+/// The model of `fixtures/tiny-onnx/embed`.
+pub(crate) fn model_record() -> Model {
+    Model {
+        architecture: "embed".to_owned(),
+        task: Task::FeatureExtraction,
+        precision: Precision::Fp32,
+        format: ModelFormat::Onnx,
+        graph: "graph.onnx".to_owned(),
+        weights: vec!["model.safetensors".to_owned()],
+        opset: 20,
+        inputs: inputs(),
+        outputs: outputs(),
+        parameter_count: 64,
+        weight_byte_count: 256,
+        max_sequence: None,
+        unused_tensors: Vec::new(),
+    }
+}
+
+pub(crate) fn engine_record() -> Engine {
+    Engine {
+        gpu: "l4".to_owned(),
+        compute_capability: "8.9".parse().unwrap(),
+        precision: Precision::Fp16,
+        builder: Builder::Rtx,
+        profiles: profiles(),
+        plan: "engine.plan".to_owned(),
+        log: "build.log".to_owned(),
+        header: EngineHeader { version: "1.7.1.116".to_owned(), compute_capabilities: vec!["8.9".parse().unwrap()] },
+        inputs: inputs(),
+        outputs: outputs(),
+        build_peak_byte_count: 1,
+        build_duration: Duration::ZERO,
+    }
+}
+
+/// An artifact of `files` in `folder`.
+pub(crate) fn stored<T>(folder: &Path, record: T, files: &[(&str, &[u8])]) -> Stored<T> {
+    fs_err::create_dir_all(folder).unwrap();
+    let files = files
+        .iter()
+        .map(|(path, bytes)| {
+            fs_err::write(folder.join(path), bytes).unwrap();
+            ArtifactFile { path: (*path).to_owned(), byte_count: bytes.len() as u64, sha256: digest_bytes(bytes) }
+        })
+        .collect();
+    Stored { directory: folder.to_owned(), record, files, reused: false, elapsed: Duration::ZERO }
+}
+
+fn model(folder: &Path) -> Stored<Model> {
+    stored(folder, model_record(), &[("graph.onnx", b"graph"), ("model.safetensors", &[7; 3 << 20])])
+}
+
+fn make(folder: &Path, cache: &str, model: &Stored<Model>) -> Result<Stored<Archive>> {
+    let variant = Variant::onnx(Precision::Fp32);
+    package(&name(), &variant, model, None, &profiles(), &Cache::new(&folder.join(cache)), &NoProgress)
+}
+
+#[test]
+fn an_onnx_package_is_complete_and_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(&folder.path().join("model"));
+    let archive = make(folder.path(), "cache", &model).unwrap();
+    assert_eq!((archive.record.file.as_str(), archive.record.max_batch_size), ("tiny.tar.gz", 8));
+    let target = folder.path().join("out");
+    let unpacked = unpack(&archive.path("tiny.tar.gz"), &target, &UnpackLimits::default()).unwrap();
+    assert_eq!(unpacked.model_file, target.join("tiny/1/model.onnx"));
+    assert_eq!((unpacked.max_batch_size, unpacked.byte_count), (8, archive.record.unpacked_byte_count));
+    assert_eq!(fs_err::read(target.join("tiny/1/model.safetensors")).unwrap(), [7; 3 << 20]);
+    assert!(make(folder.path(), "cache", &model).unwrap().reused);
+}
+
+#[test]
+fn two_builds_are_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(&folder.path().join("model"));
+    let first = make(folder.path(), "first", &model).unwrap();
+    let second = make(folder.path(), "second", &model).unwrap();
+    assert!(!second.reused);
+    assert_eq!(first.record.sha256, second.record.sha256);
+    assert_eq!(first.record.sha256, first.file("tiny.tar.gz").unwrap().sha256);
+}
+
+#[test]
+fn headers_hold_nothing_of_this_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = make(folder.path(), "cache", &model(&folder.path().join("model"))).unwrap();
+    let file = fs_err::File::open(archive.path("tiny.tar.gz")).unwrap();
+    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(file));
+    let mut paths = Vec::new();
+    for entry in tar.entries().unwrap() {
+        let entry = entry.unwrap();
+        let header = entry.header();
+        assert_eq!((header.uid().unwrap(), header.gid().unwrap(), header.mtime().unwrap()), (0, 0, 0));
+        assert_eq!(header.username().unwrap().unwrap_or(""), "");
+        let is_folder = header.entry_type().is_dir();
+        assert_eq!(header.mode().unwrap(), if is_folder { 0o755 } else { 0o644 });
+        paths.push(entry.path().unwrap().to_string_lossy().into_owned());
+    }
+    assert_eq!(paths, ["tiny/", "tiny/1/", "tiny/1/model.onnx", "tiny/1/model.safetensors", "tiny/config.pbtxt"]);
+}
+
+#[test]
+fn changed_inputs_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(&folder.path().join("model"));
+    for bytes in [vec![8; 3 << 20], vec![7; 100], vec![7; (3 << 20) + 1]] {
+        fs_err::write(model.path("model.safetensors"), bytes).unwrap();
+        let error = make(folder.path(), "cache", &model).unwrap_err();
+        assert!(matches!(&error, Error::Changed { path, .. } if path.ends_with("model.safetensors")), "{error}");
+    }
+    fs_err::remove_file(model.path("graph.onnx")).unwrap();
+    assert!(make(folder.path(), "cache", &model).unwrap_err().to_string().contains("graph.onnx"));
+}
+
+#[test]
+fn engines_are_packed_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(&folder.path().join("model"));
+    let engine =
+        stored(&folder.path().join("engine"), engine_record(), &[("engine.plan", b"plan"), ("build.log", b"log")]);
+    let cache = Cache::new(&folder.path().join("cache"));
+    let variant = Variant::tensorrt(Precision::Fp16, "l4");
+    let archive = package(&name(), &variant, &model, Some(&engine), &profiles(), &cache, &NoProgress).unwrap();
+    let unpacked = unpack(&archive.path("tiny.tar.gz"), &folder.path().join("out"), &UnpackLimits::default()).unwrap();
+    assert_eq!(fs_err::read(unpacked.model_file).unwrap(), b"plan");
+    let without = package(&name(), &variant, &model, None, &profiles(), &cache, &NoProgress).unwrap_err();
+    assert_eq!(without.to_string(), "variant `tensorrt-fp16-l4` needs an engine");
+}

@@ -1,0 +1,107 @@
+//! Publishing into folders.
+
+use super::*;
+use crate::package::tests::{name, stored};
+use planforge_core::{NoProgress, Precision, Variant, digest_bytes};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+
+const CONTENT: &[u8] = b"an archive";
+
+fn archive(folder: &Path) -> Stored<Archive> {
+    let record = Archive {
+        variant: Variant::onnx(Precision::Fp32),
+        file: "tiny.tar.gz".to_owned(),
+        sha256: digest_bytes(CONTENT),
+        byte_count: CONTENT.len() as u64,
+        unpacked_byte_count: 20,
+        max_batch_size: 8,
+    };
+    stored(&folder.join("archive"), record, &[("tiny.tar.gz", CONTENT)])
+}
+
+fn store(folder: &Path) -> Store {
+    Store::Directory(folder.join("store"))
+}
+
+fn put(folder: &Path, copies: u32) -> Published {
+    publish(&archive(folder), &name(), &store(folder), "models/tiny", copies, &NoProgress).unwrap()
+}
+
+fn objects(folder: &Path) -> PathBuf {
+    folder.join("store/models/tiny/onnx-fp32")
+}
+
+fn listing(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs_err::read_dir(objects(folder))
+        .unwrap()
+        .map(|item| item.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn copies_are_links_to_one_file_and_stay_on_a_second_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = put(folder.path(), 3);
+    assert_eq!((first.kept, first.written_byte_count), (0, CONTENT.len() as u64));
+    assert_eq!(first.target_models, ["tiny-v0.tar.gz", "tiny-v1.tar.gz", "tiny-v2.tar.gz"]);
+    assert!(first.url.starts_with("file:///") && first.url.ends_with("/models/tiny/onnx-fp32/"), "{}", first.url);
+    let inode = |name: &str| fs_err::metadata(objects(folder.path()).join(name)).unwrap().ino();
+    assert_eq!(inode("tiny-v0.tar.gz"), inode("tiny-v2.tar.gz"));
+    assert_eq!(listing(folder.path()), first.target_models);
+    let second = put(folder.path(), 4);
+    assert_eq!((second.kept, second.written_byte_count), (3, 0));
+}
+
+#[test]
+fn fewer_copies_remove_only_our_own_surplus() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), 5);
+    let others = ["other-v9.tar.gz", "tiny-v007.tar.gz", "tiny-v9.tar.gz.md5", "tiny-vx.tar.gz"];
+    for other in others {
+        fs_err::write(objects(folder.path()).join(other), "not ours").unwrap();
+    }
+    put(folder.path(), 1);
+    let mut expected = others.map(str::to_owned).to_vec();
+    expected.push("tiny-v0.tar.gz".to_owned());
+    expected.sort();
+    assert_eq!(listing(folder.path()), expected);
+}
+
+#[test]
+fn foreign_content_is_replaced_and_equal_content_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), 2);
+    let object = objects(folder.path()).join("tiny-v1.tar.gz");
+    fs_err::remove_file(&object).unwrap();
+    fs_err::write(&object, CONTENT).unwrap();
+    assert_eq!(put(folder.path(), 2).kept, 2);
+    fs_err::remove_file(&object).unwrap();
+    fs_err::write(&object, "an 4rchive").unwrap();
+    assert_eq!(put(folder.path(), 2).kept, 1);
+    assert_eq!(fs_err::read(&object).unwrap(), CONTENT);
+}
+
+#[test]
+fn a_changed_archive_and_a_bad_prefix_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = archive(folder.path());
+    let bad = publish(&archive, &name(), &store(folder.path()), "a/../../b", 1, &NoProgress).unwrap_err();
+    assert!(matches!(bad, Error::Prefix { .. }), "{bad}");
+    fs_err::write(archive.path("tiny.tar.gz"), "other").unwrap();
+    let changed = publish(&archive, &name(), &store(folder.path()), "", 1, &NoProgress).unwrap_err();
+    assert!(matches!(changed, Error::Changed { .. }), "{changed}");
+    assert!(!folder.path().join("store").exists());
+}
+
+#[test]
+fn a_store_that_cannot_be_written_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let blocked = folder.path().join("store");
+    fs_err::write(&blocked, "a file, not a folder").unwrap();
+    fs_err::set_permissions(&blocked, std::fs::Permissions::from_mode(0o444)).unwrap();
+    let error = publish(&archive(folder.path()), &name(), &store(folder.path()), "", 1, &NoProgress).unwrap_err();
+    assert!(error.to_string().contains("store"), "{error}");
+}

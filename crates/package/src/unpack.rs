@@ -1,0 +1,198 @@
+//! Unpacks an archive of unknown origin and finds the model in it, by the rules that Triton has for
+//! multi-model endpoints and a little stricter where Triton's choice would depend on chance.
+
+use crate::config_reader::{Backend, ServingConfig};
+use crate::{ArchiveFault, Error, Result};
+use flate2::read::MultiGzDecoder;
+use std::io::{self, Read, Write};
+use std::path::{Component, Path, PathBuf};
+use tar::{Entry, EntryType};
+
+/// How much an archive may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct UnpackLimits {
+    /// Bytes of all files together.
+    pub byte_count: u64,
+    /// Files and folders.
+    pub entry_count: u64,
+}
+
+impl Default for UnpackLimits {
+    fn default() -> Self {
+        Self { byte_count: 16 << 30, entry_count: 10_000 }
+    }
+}
+
+/// A model on disk, ready to be loaded.
+#[derive(Debug, Clone)]
+pub struct UnpackedModel {
+    /// The model file; the files it refers to lie beside it.
+    pub model_file: PathBuf,
+    /// What runs it.
+    pub backend: Backend,
+    /// Largest batch of one request; 0 when the model's shapes have no batch dimension.
+    pub max_batch_size: u64,
+    /// Version, the name of its folder.
+    pub version: String,
+    /// Bytes of all files of the archive.
+    pub byte_count: u64,
+}
+
+/// Unpacks `archive` into the new folder `target`. After an error the folder is gone again.
+///
+/// # Errors
+/// [`Error::BadArchive`] with the reason, or an I/O error of the target.
+pub fn unpack(archive: &Path, target: &Path, limits: &UnpackLimits) -> Result<UnpackedModel> {
+    let file = fs_err::File::open(archive)?;
+    fs_err::create_dir_all(target.parent().unwrap_or(Path::new(".")))?;
+    fs_err::create_dir(target)?;
+    let unpacked = extract(file, target, limits).and_then(|byte_count| find_model(target, byte_count));
+    unpacked.map_err(|failure| {
+        // The first error is the one to tell.
+        let _ = fs_err::remove_dir_all(target);
+        match failure {
+            Failure::Archive(fault) => Error::BadArchive { path: archive.to_owned(), fault },
+            Failure::Disk(error) => error.into(),
+        }
+    })
+}
+
+/// Whose fault it is.
+enum Failure {
+    Archive(ArchiveFault),
+    Disk(io::Error),
+}
+
+impl From<ArchiveFault> for Failure {
+    fn from(fault: ArchiveFault) -> Self {
+        Self::Archive(fault)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Disk(error)
+    }
+}
+
+/// Unpacks everything and returns the bytes of all files.
+fn extract(file: fs_err::File, target: &Path, limits: &UnpackLimits) -> std::result::Result<u64, Failure> {
+    // Headers and padding come on top of the files; the bound keeps a small archive from unpacking
+    // without end in places where no entry is counted.
+    let most = limits.byte_count.saturating_add(limits.entry_count.saturating_mul(2048)).saturating_add(1 << 20);
+    let mut tar = tar::Archive::new(MultiGzDecoder::new(io::BufReader::new(file)).take(most));
+    let (mut byte_count, mut entry_count) = (0_u64, 0_u64);
+    for entry in tar.entries().map_err(ArchiveFault::Unreadable)? {
+        let mut entry = entry.map_err(ArchiveFault::Unreadable)?;
+        entry_count += 1;
+        byte_count = byte_count.saturating_add(entry.size());
+        if entry_count > limits.entry_count {
+            return Err(ArchiveFault::TooManyEntries(limits.entry_count).into());
+        }
+        if byte_count > limits.byte_count {
+            return Err(ArchiveFault::TooLarge(limits.byte_count).into());
+        }
+        extract_entry(&mut entry, target)?;
+    }
+    // What follows the end mark is padding; reading it checks gzip's own checksum.
+    io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(ArchiveFault::Unreadable)?;
+    Ok(byte_count)
+}
+
+fn extract_entry(entry: &mut Entry<'_, impl Read>, target: &Path) -> std::result::Result<(), Failure> {
+    let name = entry.path().map_err(ArchiveFault::Unreadable)?.into_owned();
+    let shown = || name.to_string_lossy().into_owned();
+    let mut path = target.to_owned();
+    for component in name.components() {
+        match component {
+            Component::Normal(part) => path.push(part),
+            Component::CurDir => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
+                return Err(ArchiveFault::UnsafePath(shown()).into());
+            }
+        }
+    }
+    match entry.header().entry_type() {
+        EntryType::Directory => Ok(fs_err::create_dir_all(&path)?),
+        EntryType::Regular | EntryType::Continuous => {
+            fs_err::create_dir_all(path.parent().unwrap_or(target))?;
+            let output = match fs_err::File::create_new(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    return Err(ArchiveFault::Duplicate(shown()).into());
+                }
+                output => output?,
+            };
+            copy(entry, output)
+        }
+        _ => Err(ArchiveFault::EntryType(shown()).into()),
+    }
+}
+
+/// Like `io::copy`, but keeps apart which side failed.
+fn copy(entry: &mut impl Read, mut output: fs_err::File) -> std::result::Result<(), Failure> {
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        let count = entry.read(&mut buffer).map_err(ArchiveFault::Unreadable)?;
+        if count == 0 {
+            return Ok(());
+        }
+        output.write_all(&buffer[..count])?;
+    }
+}
+
+/// Finds the one model: `config.pbtxt` at the top, or in the only folder at the top.
+fn find_model(target: &Path, byte_count: u64) -> std::result::Result<UnpackedModel, Failure> {
+    let config_path = |folder: &Path| folder.join("config.pbtxt");
+    let folder = if config_path(target).is_file() {
+        target.to_owned()
+    } else {
+        let names = folder_names(target)?;
+        match names.as_slice() {
+            [] => return Err(ArchiveFault::NoModel.into()),
+            [name] => target.join(name),
+            _ => return Err(ArchiveFault::SeveralModels(names.join(", ")).into()),
+        }
+    };
+    let shown = |path: &Path| path.strip_prefix(target).unwrap_or(path).to_string_lossy().into_owned();
+    let config = config_path(&folder);
+    if !config.is_file() {
+        return Err(ArchiveFault::NoConfig(shown(&config)).into());
+    }
+    let text = String::from_utf8(fs_err::read(&config)?)
+        .map_err(|_| ArchiveFault::Config { line: 1, reason: "it is not UTF-8".to_owned() })?;
+    let config = ServingConfig::parse(&text)?;
+    let mut versions = folder_names(&folder)?;
+    versions.retain(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    let [version] = versions.as_slice() else {
+        let found = if versions.is_empty() { "none".to_owned() } else { versions.join(", ") };
+        return Err(ArchiveFault::Versions(found).into());
+    };
+    let model_file = folder.join(version).join(&config.model_file);
+    let is_plain = Path::new(&config.model_file).components().all(|part| matches!(part, Component::Normal(_)));
+    if !is_plain || !model_file.is_file() {
+        return Err(ArchiveFault::NoModelFile(shown(&model_file)).into());
+    }
+    Ok(UnpackedModel {
+        model_file,
+        backend: config.backend,
+        max_batch_size: config.max_batch_size,
+        version: version.clone(),
+        byte_count,
+    })
+}
+
+/// Names of the folders in a folder, sorted.
+fn folder_names(folder: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for item in fs_err::read_dir(folder)? {
+        let item = item?;
+        if item.file_type()?.is_dir() {
+            names.push(item.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests;

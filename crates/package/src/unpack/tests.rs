@@ -1,0 +1,113 @@
+//! Archives as an attacker or another tool might write them.
+
+use super::*;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tar::{Builder, Header};
+
+const CONFIG: &str = "backend: \"onnxruntime\" max_batch_size: 4";
+
+/// Writes a tar.gz of `(type, name, content)`; names are put into the header as they are.
+fn write(entries: &[(EntryType, &str, &str)]) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tar.gz");
+    let mut builder = Builder::new(GzEncoder::new(fs_err::File::create(&path).unwrap(), Compression::fast()));
+    for (entry_type, name, content) in entries {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(*entry_type);
+        header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+        if matches!(entry_type, EntryType::Symlink | EntryType::Link) {
+            header.set_link_name("/etc/passwd").unwrap();
+        }
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        builder.append(&header, content.as_bytes()).unwrap();
+    }
+    builder.into_inner().unwrap().finish().unwrap();
+    (folder, path)
+}
+
+fn files(files: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
+    write(&files.iter().map(|(name, content)| (EntryType::Regular, *name, *content)).collect::<Vec<_>>())
+}
+
+/// The fault of an archive; nothing may be left of it.
+fn fault(archive: &Path, limits: &UnpackLimits) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("model");
+    let error = unpack(archive, &target, limits).unwrap_err();
+    assert!(!target.exists());
+    assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 0);
+    match error {
+        Error::BadArchive { fault, .. } => fault.to_string(),
+        other => panic!("{other}"),
+    }
+}
+
+fn fault_of(entries: &[(&str, &str)]) -> String {
+    fault(&files(entries).1, &UnpackLimits::default())
+}
+
+#[test]
+fn nested_and_flat_layouts_are_read() {
+    for prefix in ["m/", "", "./", "./m/"] {
+        let (config, graph) = (format!("{prefix}config.pbtxt"), format!("{prefix}3/model.onnx"));
+        let (_folder, archive) = files(&[(&config, CONFIG), (&graph, "graph"), ("README", "extra files are fine")]);
+        let target = tempfile::tempdir().unwrap();
+        let model = unpack(&archive, &target.path().join("x"), &UnpackLimits::default()).unwrap();
+        assert_eq!((model.max_batch_size, model.version.as_str()), (4, "3"));
+        assert_eq!(fs_err::read(&model.model_file).unwrap(), b"graph");
+    }
+}
+
+#[test]
+fn entries_stay_in_the_folder() {
+    assert_eq!(fault_of(&[("../x", "")]), "entry `../x` leads out of the archive");
+    assert_eq!(fault_of(&[("m/../../x", "")]), "entry `m/../../x` leads out of the archive");
+    assert_eq!(fault_of(&[("/tmp/x", "")]), "entry `/tmp/x` leads out of the archive");
+    for kind in [EntryType::Symlink, EntryType::Link, EntryType::Char, EntryType::Fifo] {
+        let (_folder, archive) = write(&[(kind, "m/config.pbtxt", "")]);
+        assert!(fault(&archive, &UnpackLimits::default()).contains("neither a file nor a folder"), "{kind:?}");
+    }
+    assert_eq!(fault_of(&[("m/a", "1"), ("m/a", "2")]), "entry `m/a` occurs twice");
+}
+
+#[test]
+fn limits_hold() {
+    let (_folder, archive) = files(&[("m/a", "12345"), ("m/b", "12345")]);
+    assert!(fault(&archive, &UnpackLimits { byte_count: 9, entry_count: 9 }).contains("more than 9 bytes"));
+    assert!(fault(&archive, &UnpackLimits { byte_count: 10, entry_count: 1 }).contains("more than 1 entries"));
+}
+
+#[test]
+fn the_model_must_be_the_only_one_and_complete() {
+    let config = ("m/config.pbtxt", CONFIG);
+    assert!(fault_of(&[("README", "")]).contains("neither a folder nor"));
+    assert_eq!(fault_of(&[config, ("m/1/model.onnx", ""), ("n/x", "")]), "it has several folders at the top: m, n");
+    assert_eq!(fault_of(&[("m/1/model.onnx", "")]), "`m/config.pbtxt` is missing");
+    assert_eq!(fault_of(&[config]), "expected one version folder such as `1`, found none");
+    assert!(fault_of(&[config, ("m/v1/model.onnx", "")]).contains("found none"));
+    assert!(fault_of(&[config, ("m/1/model.onnx", ""), ("m/2/model.onnx", "")]).contains("found 1, 2"));
+    assert_eq!(fault_of(&[config, ("m/1/model.pt", "")]), "`m/1/model.onnx` is missing");
+    assert!(fault_of(&[("m/config.pbtxt", "backend: \"python\""), ("m/1/model.py", "")]).contains("`python`"));
+    assert!(fault_of(&[("m/config.pbtxt", "{"), ("m/1/model.onnx", "")]).contains("line 1"));
+    let outside = "backend: \"onnxruntime\" default_model_filename: \"../../config.pbtxt\"";
+    assert!(fault_of(&[("m/config.pbtxt", outside), ("m/1/model.onnx", "")]).contains("is missing"));
+}
+
+#[test]
+fn damage_is_found() {
+    let (_folder, archive) = files(&[("m/config.pbtxt", CONFIG), ("m/1/model.onnx", &"graph".repeat(10_000))]);
+    let bytes = fs_err::read(&archive).unwrap();
+    let mut flipped = bytes.clone();
+    let last = flipped.len() - 6;
+    flipped[last] ^= 1;
+    for damaged in [&bytes[..bytes.len() / 2], b"not an archive".as_slice(), b"", flipped.as_slice()] {
+        fs_err::write(&archive, damaged).unwrap();
+        let text = fault(&archive, &UnpackLimits::default());
+        assert!(text.contains("damaged or no tar.gz") || text.contains("neither a folder"), "{text}");
+    }
+    let missing = unpack(Path::new("/nowhere/a.tar.gz"), &archive, &UnpackLimits::default()).unwrap_err();
+    assert!(missing.to_string().contains("/nowhere/a.tar.gz"), "{missing}");
+}
