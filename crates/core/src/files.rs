@@ -52,7 +52,7 @@ pub fn link_or_copy(source: &Path, target: &Path) -> Result<()> {
     ));
     remove_if_there(&beside)?;
     if fs_err::hard_link(&source, &beside).is_err() {
-        fs_err::copy(&source, &beside)?;
+        fs_err::copy(&source, &beside).inspect_err(|_| drop(fs_err::remove_file(&beside)))?;
     }
     fs_err::rename(&beside, target).inspect_err(|_| drop(fs_err::remove_file(&beside)))?;
     Ok(())
