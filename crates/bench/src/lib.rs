@@ -1,1 +1,23 @@
-//! bench
+//! Measures an endpoint from the outside and reports what was measured: the client, the memory
+//! probe (how many copies fit), the staged load test (how much traffic they take), and the report
+//! as HTML, JSON and CSV.
+//!
+//! It knows an endpoint by its HTTP routes only and has no part in serving models.
+
+mod cancel;
+mod client;
+mod error;
+mod load;
+mod probe;
+mod report;
+#[cfg(test)]
+mod scripted;
+
+pub use client::{EndpointClient, Invocation};
+pub use error::{Error, Result};
+pub use load::{MAX_SECONDS, MAX_USERS, load};
+pub use probe::probe;
+pub use report::{
+    ArchiveFacts, ArtifactRow, CheckFacts, EngineFacts, Environment, Library, ModelFacts, Report, Served, SourceFacts,
+    write_report,
+};

@@ -1,0 +1,12 @@
+//! The staged load test: closed-loop users on the copies of a model.
+//!
+//! - `plan`: which user is active when
+//! - `ledger`: what happened in which second and stage
+//! - `run`: the users
+
+mod ledger;
+mod plan;
+mod run;
+
+pub use plan::{MAX_SECONDS, MAX_USERS};
+pub use run::load;

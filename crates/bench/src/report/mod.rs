@@ -1,0 +1,28 @@
+//! The report of a pipeline: one page for people, JSON for programs, CSV for spreadsheets.
+//!
+//! - `model`: what is reported
+//! - `write`: the files
+//! - `page`, `answer`, `sections`, `style.css`: the HTML page
+//! - `chart`, `charts`, `scale`: SVG drawings
+//! - `html`, `units`, `csv`: text in its three forms
+//!
+//! Equal reports give equal files: nothing here looks at a clock.
+
+mod answer;
+mod chart;
+mod charts;
+mod csv;
+mod html;
+mod model;
+mod page;
+#[cfg(test)]
+mod sample;
+mod scale;
+mod sections;
+mod units;
+mod write;
+
+pub use model::{
+    ArchiveFacts, ArtifactRow, CheckFacts, EngineFacts, Environment, Library, ModelFacts, Report, Served, SourceFacts,
+};
+pub use write::write_report;
