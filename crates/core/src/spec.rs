@@ -280,11 +280,15 @@ impl Default for HostSpec {
 pub struct ProbeSpec {
     /// Share of the memory budget that loaded copies may fill.
     pub threshold: Threshold,
+    /// Batch of the request sent to each copy; the first profile's `opt` when left out.
+    pub batch: Option<u64>,
+    /// Tokens of each of its texts; the first profile's `opt` when left out.
+    pub sequence: Option<u64>,
 }
 
 impl Default for ProbeSpec {
     fn default() -> Self {
-        Self { threshold: Threshold(0.9) }
+        Self { threshold: Threshold(0.9), batch: None, sequence: None }
     }
 }
 
@@ -321,6 +325,10 @@ pub struct LoadSpec {
     pub seed: u64,
     /// Most seconds one request may take.
     pub timeout_seconds: u64,
+    /// Batch of each request.
+    pub batch: u64,
+    /// Tokens of each of its texts; the first profile's `opt` when left out.
+    pub sequence: Option<u64>,
 }
 
 /// So many users for so long; each sends its next request when the last is answered.
@@ -339,7 +347,7 @@ impl Default for LoadSpec {
     fn default() -> Self {
         let stages =
             [(1, 3), (2, 3), (4, 3), (8, 3)].map(|(users, seconds)| LoadStage { users, seconds, spawn_rate: None });
-        Self { stages: stages.to_vec(), seed: 0, timeout_seconds: 70 }
+        Self { stages: stages.to_vec(), seed: 0, timeout_seconds: 70, batch: 1, sequence: None }
     }
 }
 
@@ -375,6 +383,24 @@ impl Pipeline {
     #[must_use]
     pub fn max_sequence(&self) -> Option<u64> {
         self.profiles.iter().filter_map(|profile| profile.sequence).map(|range| range.max).max()
+    }
+
+    /// Batch and tokens of the probe's request.
+    #[must_use]
+    pub fn probe_request(&self) -> (u64, Option<u64>) {
+        let opt = self.profiles.first();
+        let batch = self.probe.batch.or(opt.map(|profile| profile.batch.opt)).unwrap_or(1);
+        (batch, self.probe.sequence.or_else(|| self.opt_sequence()))
+    }
+
+    /// Batch and tokens of the load test's requests.
+    #[must_use]
+    pub fn load_request(&self) -> (u64, Option<u64>) {
+        (self.load.batch, self.load.sequence.or_else(|| self.opt_sequence()))
+    }
+
+    fn opt_sequence(&self) -> Option<u64> {
+        self.profiles.first().and_then(|profile| profile.sequence).map(|range| range.opt)
     }
 
     /// The variants to make, and a sentence for each combination that no builder can make while
@@ -436,12 +462,34 @@ impl Pipeline {
                 "platform `tensorrt` needs at least one GPU; `planforge gpus` lists them".to_owned(),
             ));
         }
+        self.check_request("probe", self.probe_request())?;
+        self.check_request("load", self.load_request())?;
         if self.load.stages.iter().any(|stage| stage.users == 0 || stage.seconds == 0 || stage.spawn_rate == Some(0))
             || self.load.stages.is_empty()
         {
             return Err(("load.stages", "give stages with at least one user and one second each".to_owned()));
         }
         Ok(())
+    }
+
+    /// Whether a measurement's request lies within the profiles.
+    fn check_request(
+        &self,
+        table: &str,
+        (batch, sequence): (u64, Option<u64>),
+    ) -> std::result::Result<(), (&'static str, String)> {
+        let most = self.max_batch_size();
+        if batch == 0 || batch > most {
+            let key = if table == "probe" { "probe.batch" } else { "load.batch" };
+            return Err((key, format!("{batch} is outside the profiles: use 1 to {most}")));
+        }
+        match (sequence, self.max_sequence()) {
+            (Some(sequence), Some(most)) if sequence == 0 || sequence > most => {
+                let key = if table == "probe" { "probe.sequence" } else { "load.sequence" };
+                Err((key, format!("{sequence} is outside the profiles: use 1 to {most}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn resolve_paths(&mut self, folder: &Path) {
@@ -514,6 +562,15 @@ mod tests {
         assert!(both.contains("key `source`"), "{both}");
         let gpus = message(&format!("{SMALL}[package]\nplatforms = [\"tensorrt\"]\n"));
         assert!(gpus.contains("compile.gpus"), "{gpus}");
+    }
+
+    #[test]
+    fn requests_of_measurements_stay_within_the_profiles() {
+        let pipeline = read(&SMALL.replace("batch = [1, 2, 4]", "batch = [1, 2, 4]\nsequence = [8, 64, 128]")).unwrap();
+        assert_eq!(pipeline.probe_request(), (2, Some(64)));
+        assert_eq!(pipeline.load_request(), (1, Some(64)));
+        let batch = message(&format!("{SMALL}[load]\nbatch = 5\n"));
+        assert!(batch.contains("`load.batch`") && batch.contains("1 to 4"), "{batch}");
     }
 
     #[test]

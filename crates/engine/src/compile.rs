@@ -10,6 +10,7 @@ use planforge_core::{
     Outcome, Profile, ProfileRange, Progress, Step, Stored, TensorSpec, Variant,
 };
 use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -38,7 +39,8 @@ pub struct CompileOptions {
     pub timeout: Duration,
 }
 
-/// A command that reads a [`WorkerRequest`] and answers with a [`WorkerResponse`].
+/// A command that reads a [`WorkerRequest`] as one line, answers with a [`WorkerResponse`], and ends at
+/// once when its standard input does: then the parent is gone.
 #[derive(Debug, Clone)]
 pub struct Worker {
     /// The program.
@@ -170,6 +172,8 @@ fn run_child(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(fs_err::File::create(&stderr)?.into_parts().0)
+        // The terminal's Ctrl-C is for the parent, which ends the build in its own way.
+        .process_group(0)
         .spawn()
         .map_err(|error| fail(format!("`{}` does not start: {error}", worker.program.display())))?;
     let status = feed_and_wait(&mut child, request, timeout, progress);
@@ -200,8 +204,9 @@ fn feed_and_wait(
     timeout: Duration,
     progress: &dyn Progress,
 ) -> Result<Option<std::process::ExitStatus>> {
-    let request = serde_json::to_vec(request).expect("a request is plain data");
-    if let Some(mut stdin) = child.stdin.take() {
+    let mut request = serde_json::to_vec(request).expect("a request is plain data");
+    request.push(b'\n');
+    if let Some(stdin) = child.stdin.as_mut() {
         // A child that ends without reading shows in its exit status.
         let _ = stdin.write_all(&request);
     }

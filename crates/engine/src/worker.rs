@@ -1,6 +1,6 @@
 //! The other side of a build: what the child process is asked, and what it answers.
 //!
-//! The request comes as JSON on standard input, the answer leaves as JSON on standard output, and the
+//! The request comes as one line of JSON on standard input, the answer leaves as JSON on standard output, and the
 //! builder's log goes to a file.
 
 use crate::{Error, Result};

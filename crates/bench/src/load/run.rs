@@ -134,7 +134,7 @@ mod tests {
 
     fn spec(stages: &[(u32, u32)]) -> LoadSpec {
         let stages = stages.iter().map(|&(users, seconds)| LoadStage { users, seconds, spawn_rate: None }).collect();
-        LoadSpec { stages, seed: 7, timeout_seconds: 30 }
+        LoadSpec { stages, seed: 7, timeout_seconds: 30, ..LoadSpec::default() }
     }
 
     fn copies(count: u32) -> Vec<String> {
