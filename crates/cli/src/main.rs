@@ -1,1 +1,16 @@
-fn main(){}
+//! The `planforge` command.
+//!
+//! The only crate with arguments, environment variables, printing and exit codes. `args` parses,
+//! `settings` resolves, `pipeline` knows the order of the steps, `commands` has one file for each.
+
+mod args;
+mod commands;
+mod failure;
+mod pipeline;
+mod printer;
+mod progress;
+mod settings;
+
+fn main() -> std::process::ExitCode {
+    commands::dispatch()
+}

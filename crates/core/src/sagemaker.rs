@@ -2,6 +2,7 @@
 //!
 //! Names follow the `InvokeEndpoint` operation of the SageMaker Runtime API.
 
+use crate::ModelName;
 use serde::{Deserialize, Serialize};
 
 /// Header that names the copy to invoke.
@@ -9,6 +10,15 @@ pub const TARGET_MODEL_HEADER: &str = "X-Amzn-SageMaker-Target-Model";
 
 /// Largest request body SageMaker accepts (6 MiB).
 pub const MAX_BODY_BYTE_COUNT: usize = 6 * 1024 * 1024;
+
+/// Name of the endpoint for a model: endpoint names have at most 63 letters, digits and inner hyphens,
+/// so every other character becomes a hyphen.
+#[must_use]
+pub fn endpoint_name(model: &ModelName) -> String {
+    let hyphenated: String =
+        model.as_str().chars().take(63).map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    hyphenated.trim_end_matches('-').to_owned()
+}
 
 /// Route of an endpoint's invocations.
 #[must_use]
@@ -57,4 +67,18 @@ pub struct LoadedModel {
     pub byte_count: u64,
     /// Invocations since.
     pub invocations: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoint_names_have_no_dots_and_no_outer_hyphens() {
+        let name = |text: &str| endpoint_name(&ModelName::try_from(text.to_owned()).unwrap());
+        assert_eq!(name("all-MiniLM-L6-v2"), "all-MiniLM-L6-v2");
+        assert_eq!(name("resnet50.a1_in1k"), "resnet50-a1-in1k");
+        assert_eq!(name("m_"), "m");
+        assert_eq!(name(&"x".repeat(100)).len(), 63);
+    }
 }

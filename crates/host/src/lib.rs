@@ -1,1 +1,33 @@
-//! host
+//! A multi-model endpoint on this machine, with SageMaker's contract, run by ONNX Runtime on the CPU,
+//! so that density and load can be tried before anything is paid for.
+//!
+//! [`Host::bind`] listens on a loopback address and [`Host::serve`] answers `InvokeEndpoint` requests:
+//! the header `X-Amzn-SageMaker-Target-Model` names an archive in the store folder, which is unpacked
+//! and loaded at first use and unloaded when others need its memory. Models answer the KServe v2
+//! inference protocol as Triton does, with JSON or SageMaker's binary tensors. Errors have SageMaker's
+//! kinds, and the texts of Triton 2.51.
+//!
+//! | route | answer |
+//! |---|---|
+//! | `POST /endpoints/{name}/invocations` | the model's |
+//! | `GET /ping` | 200 |
+//! | `GET /planforge/state` | [`planforge_core::EndpointState`] |
+
+mod body;
+mod error;
+mod host;
+mod infer;
+mod invocation;
+mod memory;
+mod models;
+mod options;
+mod refusal;
+mod routes;
+mod target;
+
+pub use error::{Error, Result};
+pub use host::Host;
+pub use options::HostOptions;
+
+#[cfg(test)]
+mod tests;

@@ -67,7 +67,7 @@ impl Bert {
                 config.position_embedding_type
             )));
         }
-        if config.num_attention_heads == 0 || config.hidden_size % config.num_attention_heads != 0 {
+        if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
             return Err(fail(format!(
                 "`hidden_size` {} is not a multiple of `num_attention_heads` {}",
                 config.hidden_size, config.num_attention_heads

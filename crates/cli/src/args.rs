@@ -1,0 +1,175 @@
+//! Arguments of the command line.
+
+use clap::{Args, Parser, Subcommand};
+use planforge_core::Precision;
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 failed; 2 bad usage or pipeline file; 3 the environment lacks something \
+(see `planforge doctor`); 4 a check did not hold; 130 interrupted.";
+
+/// Turns pretrained models from the Hugging Face Hub into TensorRT engines and ONNX packages for
+/// Triton multi-model endpoints, and measures how many fit and how much traffic they take.
+#[derive(Debug, Parser)]
+#[command(name = "planforge", version, about, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Folder that results are written to.
+    #[arg(long, short, global = true, value_name = "DIR", default_value = "planforge-out")]
+    pub(crate) output: PathBuf,
+    /// Artifact cache [default: .cache in the output folder].
+    #[arg(long, global = true, value_name = "DIR", env = "PLANFORGE_CACHE")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Folder of native libraries that scripts/setup fills [default: the nearest .native].
+    #[arg(long, global = true, value_name = "DIR", env = "PLANFORGE_NATIVE_DIR")]
+    pub(crate) native: Option<PathBuf>,
+    /// Print results as JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing but results and errors.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Say more; twice, with the libraries' own logs.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a pipeline from the Hub to the report.
+    #[command(after_help = "Example: planforge run pipelines/all-MiniLM-L6-v2.toml")]
+    Run(Pipelines),
+    /// Fetch the snapshot of a pipeline's repository.
+    #[command(after_help = "Example: HF_HUB_OFFLINE=1 planforge fetch pipelines/all-MiniLM-L6-v2.toml")]
+    Fetch(Pipelines),
+    /// Export a pipeline's model to ONNX, fetching what it needs.
+    #[command(after_help = "Example: planforge export pipelines/all-MiniLM-L6-v2.toml")]
+    Export(Pipelines),
+    /// Run the exported model on the sample sentences and compare precisions.
+    #[command(after_help = "Example: planforge check pipelines/all-MiniLM-L6-v2.toml")]
+    Check(Pipelines),
+    /// Run the exported model on texts of yours and print what the task is about.
+    #[command(after_help = "\
+Example: planforge infer pipelines/all-MiniLM-L6-v2.toml --text 'A man plays a guitar.' --text 'Somebody makes music.'")]
+    Infer(InferArguments),
+    /// Compile engines for the pipeline's GPU types; no GPU is needed.
+    #[command(after_help = "Example: planforge compile pipelines/all-MiniLM-L6-v2.toml --gpu l40s")]
+    Compile(Pipelines),
+    /// Package models and engines for Triton as archives.
+    #[command(after_help = "Example: planforge package pipelines/all-MiniLM-L6-v2.toml")]
+    Package(Pipelines),
+    /// Publish N copies of every archive to the pipeline's store.
+    #[command(after_help = "Example: planforge publish pipelines/all-MiniLM-L6-v2.toml")]
+    Publish(Pipelines),
+    /// Serve the published copies as a local multi-model endpoint, until interrupted.
+    #[command(after_help = "\
+Example: planforge host pipelines/all-MiniLM-L6-v2.toml --port 8080
+Then, from another terminal:
+  curl -s http://127.0.0.1:8080/endpoints/all-MiniLM-L6-v2/invocations \\
+    -H 'X-Amzn-SageMaker-Target-Model: all-MiniLM-L6-v2-v0.tar.gz' \\
+    -H 'Content-Type: application/json' -d @request.json")]
+    Host(HostArguments),
+    /// Measure how many copies fit into an endpoint's memory.
+    #[command(after_help = "Example: planforge probe pipelines/all-MiniLM-L6-v2.toml --url http://127.0.0.1:8080")]
+    Probe(EndpointArguments),
+    /// Measure latency and throughput under the pipeline's load stages.
+    #[command(after_help = "Example: planforge load pipelines/all-MiniLM-L6-v2.toml --url http://127.0.0.1:8080")]
+    Load(EndpointArguments),
+    /// Write report.html and the CSV files anew from a run's report.json.
+    #[command(after_help = "Example: planforge report planforge-out/all-MiniLM-L6-v2/report.json")]
+    Report(ReportArguments),
+    /// List the GPU types that engines can be compiled for.
+    #[command(after_help = "Example: planforge gpus --json")]
+    Gpus,
+    /// Show which native parts were found, and how to get what is missing.
+    #[command(after_help = "Example: planforge doctor")]
+    Doctor,
+    /// What planforge runs in processes of its own.
+    #[command(hide = true, subcommand)]
+    Internal(Internal),
+}
+
+/// Pipeline files and what to change in them.
+#[derive(Debug, Args)]
+pub(crate) struct Pipelines {
+    /// Pipeline files.
+    #[arg(required = true, value_name = "PIPELINE")]
+    pub(crate) pipelines: Vec<PathBuf>,
+    /// GPU types instead of the pipeline's [compile] gpus.
+    #[arg(long = "gpu", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) gpus: Vec<String>,
+    /// Number of copies instead of the pipeline's [package] copies.
+    #[arg(long, value_name = "N")]
+    pub(crate) copies: Option<u32>,
+}
+
+/// `host`.
+#[derive(Debug, Args)]
+pub(crate) struct HostArguments {
+    /// The pipeline file.
+    #[arg(value_name = "PIPELINE")]
+    pub(crate) pipeline: PathBuf,
+    /// Port on 127.0.0.1; 0 takes a free one.
+    #[arg(long, default_value_t = 8080)]
+    pub(crate) port: u16,
+}
+
+/// `probe` and `load`.
+#[derive(Debug, Args)]
+pub(crate) struct EndpointArguments {
+    /// The pipeline file.
+    #[arg(value_name = "PIPELINE")]
+    pub(crate) pipeline: PathBuf,
+    /// A running `planforge host`; one is started for the measurement when left out.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+}
+
+/// `infer`.
+#[derive(Debug, Args)]
+pub(crate) struct InferArguments {
+    /// The pipeline file.
+    #[arg(value_name = "PIPELINE")]
+    pub(crate) pipeline: PathBuf,
+    /// A text; may be given several times. The pipeline's samples when left out.
+    #[arg(long = "text", value_name = "TEXT")]
+    pub(crate) texts: Vec<String>,
+    /// Precision of the export instead of the pipeline's first.
+    #[arg(long, value_name = "PRECISION", value_parser = parse_precision)]
+    pub(crate) precision: Option<Precision>,
+}
+
+fn parse_precision(text: &str) -> Result<Precision, String> {
+    match text {
+        "fp32" => Ok(Precision::Fp32),
+        "fp16" => Ok(Precision::Fp16),
+        _ => Err("use fp32 or fp16".to_owned()),
+    }
+}
+
+/// `report`.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArguments {
+    /// report.json of an earlier run.
+    #[arg(value_name = "REPORT")]
+    pub(crate) report: PathBuf,
+}
+
+/// Processes of planforge's own.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Internal {
+    /// Builds one engine: request on standard input, answer on standard output.
+    BuildEngine,
+    /// Serves one endpoint: options on standard input; ends when standard input does.
+    Host,
+}

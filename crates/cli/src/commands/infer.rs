@@ -1,0 +1,52 @@
+//! `infer`: the exported model on texts from the command line.
+
+use crate::args::InferArguments;
+use crate::commands::dispatch::Surroundings;
+use crate::pipeline::{Inference, Overrides, Run};
+use crate::printer::{self, table};
+use anyhow::Result;
+use std::fmt::Write;
+
+/// Values shown of each text; `--json` has all.
+const SHOWN: usize = 6;
+
+/// Prints the output that the pipeline's task is about, and for embeddings how similar the texts are.
+pub(super) fn infer(surroundings: &Surroundings, arguments: &InferArguments) -> Result<()> {
+    let (settings, terminal) = (&surroundings.settings, &surroundings.terminal);
+    let mut run = Run::open(settings, terminal, &arguments.pipeline, &Overrides::default())?;
+    let texts = if arguments.texts.is_empty() { run.pipeline.export.samples.clone() } else { arguments.texts.clone() };
+    let inference = run.infer(&surroundings.runtime, texts, arguments.precision)?;
+    terminal.clear();
+    if settings.json {
+        printer::stdout(&format!("{}\n", serde_json::to_string(&inference)?));
+    } else {
+        printer::stdout(&text(&inference));
+    }
+    Ok(())
+}
+
+fn text(inference: &Inference) -> String {
+    let mut text = format!("{} {:?}\n", inference.output, inference.shape);
+    for (index, (sentence, values)) in inference.texts.iter().zip(&inference.values).enumerate() {
+        let shown: Vec<_> = values.iter().take(SHOWN).map(|value| format!("{value:+.4}")).collect();
+        let more = if values.len() > SHOWN { " …" } else { "" };
+        let _ = writeln!(text, "  {}  {}{more}  {sentence}", index + 1, shown.join(" "));
+    }
+    // One vector for each text can be compared; one for each token cannot.
+    if inference.shape.len() == 2 && inference.texts.len() > 1 {
+        let _ = write!(text, "cosine similarity\n{}", similarities(&inference.values));
+    }
+    text
+}
+
+fn similarities(vectors: &[Vec<f32>]) -> String {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let cosine = |a: &[f32], b: &[f32]| dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
+    let numbers: Vec<_> = (1..=vectors.len()).map(|number| format!(">{number}")).collect();
+    let headings: Vec<_> = std::iter::once("").chain(numbers.iter().map(String::as_str)).collect();
+    let row = |(index, a): (usize, &Vec<f32>)| {
+        let cells = vectors.iter().map(|b| format!("{:.3}", cosine(a, b)));
+        std::iter::once((index + 1).to_string()).chain(cells).collect::<Vec<_>>()
+    };
+    table(&headings, &vectors.iter().enumerate().map(row).collect::<Vec<_>>())
+}

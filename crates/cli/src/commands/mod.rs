@@ -1,0 +1,12 @@
+//! One file for each group of commands.
+
+mod dispatch;
+mod doctor;
+mod endpoint;
+mod gpus;
+mod infer;
+mod internal;
+mod report;
+mod run;
+
+pub(crate) use dispatch::dispatch;

@@ -1,0 +1,133 @@
+//! From an error to what the user reads and the exit code.
+
+use planforge_core::Error as CoreError;
+use std::process::ExitCode;
+
+/// A check that was run and did not hold.
+#[derive(Debug)]
+pub(crate) struct CheckFailed(pub(crate) String);
+
+impl std::fmt::Display for CheckFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CheckFailed {}
+
+/// A pipeline file or argument that is at fault.
+#[derive(Debug)]
+pub(crate) struct BadUsage(pub(crate) String);
+
+impl std::fmt::Display for BadUsage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadUsage {}
+
+/// A native part that is not there.
+#[derive(Debug)]
+pub(crate) struct Missing(pub(crate) String);
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Missing {}
+
+/// Exit code and hint of an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// 1.
+    Failed,
+    /// 2.
+    Usage,
+    /// 3.
+    Environment,
+    /// 4.
+    Check,
+    /// 130, as a shell reports a process ended by SIGINT.
+    Interrupted,
+}
+
+impl Failure {
+    /// The kind of `error`, by the first cause that tells.
+    pub(crate) fn of(error: &anyhow::Error) -> Self {
+        error.chain().find_map(Self::of_cause).unwrap_or(Self::Failed)
+    }
+
+    fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        if let Some(error) = cause.downcast_ref::<CoreError>() {
+            return Self::of_core(error);
+        }
+        if let Some(error) = cause.downcast_ref::<planforge_engine::Error>() {
+            return match error {
+                planforge_engine::Error::Core(core) => Self::of_core(core),
+                planforge_engine::Error::NativeLibrary { .. } => Some(Self::Environment),
+                planforge_engine::Error::ProfileLimit { .. } | planforge_engine::Error::ProfileDimension { .. } => {
+                    Some(Self::Usage)
+                }
+                _ => None,
+            };
+        }
+        if let Some(planforge_hub::Error::Core(core)) = cause.downcast_ref() {
+            return Self::of_core(core);
+        }
+        if let Some(planforge_package::Error::Core(core)) = cause.downcast_ref() {
+            return Self::of_core(core);
+        }
+        if let Some(planforge_bench::Error::Cancelled) = cause.downcast_ref() {
+            return Some(Self::Interrupted);
+        }
+        if let Some(planforge_runtime::Error::Library { .. }) = cause.downcast_ref() {
+            return Some(Self::Environment);
+        }
+        if let Some(planforge_tensorrt::Error::Library { .. }) = cause.downcast_ref() {
+            return Some(Self::Environment);
+        }
+        let is = |found: bool, failure: Self| found.then_some(failure);
+        is(cause.is::<CheckFailed>(), Self::Check)
+            .or(is(cause.is::<BadUsage>(), Self::Usage))
+            .or(is(cause.is::<Missing>(), Self::Environment))
+    }
+
+    fn of_core(error: &CoreError) -> Option<Self> {
+        match error {
+            CoreError::Cancelled => Some(Self::Interrupted),
+            CoreError::Parse { .. }
+            | CoreError::Value { .. }
+            | CoreError::UnknownGpu { .. }
+            | CoreError::UnsupportedGpu { .. } => Some(Self::Usage),
+            CoreError::Io(_) | CoreError::CacheRecord { .. } => None,
+        }
+    }
+
+    /// The process's exit code.
+    pub(crate) fn exit_code(self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Environment => 3,
+            Self::Check => 4,
+            Self::Interrupted => 130,
+        })
+    }
+
+    /// The next step, where there is a general one.
+    pub(crate) fn hint(self, error: &anyhow::Error) -> Option<&'static str> {
+        if self == Self::Environment {
+            return Some("`planforge doctor` shows what is missing; `scripts/setup` brings it");
+        }
+        error.chain().find_map(|cause| match cause.downcast_ref::<planforge_hub::Error>()? {
+            planforge_hub::Error::NotCached { .. } => Some("unset HF_HUB_OFFLINE to fetch it, or set HF_HUB_CACHE to where it lies"),
+            planforge_hub::Error::Hub { .. } => {
+                Some("check the repository's name, HF_TOKEN for gated ones, and the network; HF_HUB_OFFLINE=1 uses the cache alone")
+            }
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,14 @@
+//! The order of the steps: the one place that knows it.
+
+mod check;
+mod endpoint;
+mod infer;
+mod measure;
+mod steps;
+mod summary;
+
+pub(crate) use endpoint::{HostAnswer, HostRequest, LocalEndpoint};
+pub(crate) use infer::Inference;
+pub(crate) use measure::Target;
+pub(crate) use steps::{Made, Overrides, Run};
+pub(crate) use summary::{capacity_line, load_table, summary};

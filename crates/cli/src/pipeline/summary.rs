@@ -1,0 +1,106 @@
+//! What a run says at its end, and what it notes about the machine.
+
+use crate::printer::{duration, format_bytes, table};
+use planforge_bench::{ArtifactRow, Environment, Report};
+use planforge_core::{Capacity, CapacityLimit, LoadPoint, LoadResult, Outcome};
+use std::fmt::Write;
+use std::path::Path;
+
+/// Processor and memory, as Linux tells them, and planforge's version.
+pub(crate) fn environment() -> Environment {
+    let read = |path: &str| fs_err::read_to_string(path).unwrap_or_default();
+    let cpu = read("/proc/cpuinfo");
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let memory = read("/proc/meminfo");
+    let kibibytes = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
+    Environment {
+        planforge_version: env!("CARGO_PKG_VERSION").to_owned(),
+        libraries: Vec::new(),
+        cpu_count: std::thread::available_parallelism().ok().and_then(|count| u32::try_from(count.get()).ok()),
+        cpu_model: model.map(|(_, name)| name.to_owned()),
+        memory_byte_count: kibibytes.and_then(|count| count.parse::<u64>().ok()).map(|count| count * 1024),
+    }
+}
+
+/// Everything a run made and measured, for people.
+pub(crate) fn summary(report: &Report, folder: &Path) -> String {
+    let mut text = artifacts(&report.artifacts);
+    for skipped in &report.skipped {
+        let _ = writeln!(text, "\nskipped: {skipped}");
+    }
+    if let Some(capacity) = &report.capacity {
+        let variant = report.served.as_ref().map_or("", |served| served.variant.as_str());
+        let _ = write!(text, "\n{}", capacity_line(capacity, variant));
+    }
+    if let Some(load) = &report.load {
+        let _ = write!(text, "\n{}", load_table(load));
+    }
+    let _ = writeln!(text, "\neverything lies in {}", folder.display());
+    text
+}
+
+fn artifacts(rows: &[ArtifactRow]) -> String {
+    let row = |row: &ArtifactRow| {
+        let outcome = match row.outcome {
+            Outcome::Built => "built",
+            Outcome::Cached => "cached",
+        };
+        vec![
+            row.step.name().to_owned(),
+            row.subject.clone(),
+            format_bytes(row.byte_count),
+            row.sha256.to_string().chars().take(12).collect(),
+            duration(row.elapsed),
+            outcome.to_owned(),
+            row.path.clone(),
+        ]
+    };
+    let rows: Vec<_> = rows.iter().map(row).collect();
+    table(&["step", "what", ">size", "sha256", ">time", "result", "path"], &rows)
+}
+
+/// `probe: 6 copies of onnx-fp32 fit …`.
+pub(crate) fn capacity_line(capacity: &Capacity, variant: &str) -> String {
+    let limit = match capacity.limit {
+        CapacityLimit::Threshold => "one more would pass it",
+        CapacityLimit::PublishedCopies => "all published copies; more may fit",
+        CapacityLimit::Eviction => "one more made the endpoint unload another",
+    };
+    format!(
+        "probe: {} copies of {variant} fit in {:.0} % of {} ({limit}), {} each\n",
+        capacity.copies,
+        capacity.threshold * 100.0,
+        format_bytes(capacity.budget_byte_count),
+        format_bytes(capacity.byte_count_per_copy),
+    )
+}
+
+/// One row for each stage.
+pub(crate) fn load_table(load: &LoadResult) -> String {
+    let row = |name: String, point: &LoadPoint| {
+        let latency = |pick: fn(&planforge_core::LatencySummary) -> std::time::Duration| {
+            point
+                .latency
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), |latency| format!("{:.1}", pick(latency).as_secs_f64() * 1000.0))
+        };
+        vec![
+            name,
+            format!("{:.0}", point.duration.as_secs_f64()),
+            point.requests.to_string(),
+            point.failures.to_string(),
+            format!("{:.1}", point.throughput),
+            latency(|latency| latency.p50),
+            latency(|latency| latency.p95),
+            latency(|latency| latency.p99),
+        ]
+    };
+    let mut rows: Vec<_> = load.stages.iter().map(|point| row(point.users.to_string(), point)).collect();
+    rows.push(row("all".to_owned(), &load.total));
+    let headings = [">users", ">s", ">requests", ">failed", ">answers/s", ">p50 ms", ">p95 ms", ">p99 ms"];
+    let mut text = format!("load: requests to {} copies at random\n{}", load.copies, table(&headings, &rows));
+    for (failure, count) in &load.failures {
+        let _ = writeln!(text, "failed {count} times: {failure}");
+    }
+    text
+}

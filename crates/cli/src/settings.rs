@@ -1,0 +1,96 @@
+//! Flags, environment and defaults, resolved once.
+
+use crate::args::Global;
+use anyhow::{Context, Result};
+use planforge_core::OutputLayout;
+use planforge_hub::Token;
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// What a run needs to know about its surroundings.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Folder of results.
+    pub(crate) output: PathBuf,
+    /// Artifact cache.
+    pub(crate) cache: PathBuf,
+    /// Folder of native libraries, found or expected.
+    pub(crate) native: PathBuf,
+    /// The Hub.
+    pub(crate) hub: HubSettings,
+    /// Print JSON.
+    pub(crate) json: bool,
+    /// Say nothing but results and errors.
+    pub(crate) quiet: bool,
+    /// How much more to say.
+    pub(crate) verbose: u8,
+}
+
+/// The variables that Hugging Face's own tools read.
+#[derive(Debug, Clone)]
+pub(crate) struct HubSettings {
+    /// `HF_HUB_CACHE`, else `hub` in `HF_HOME`, else in `~/.cache/huggingface`.
+    pub(crate) cache: PathBuf,
+    /// `HF_ENDPOINT`.
+    pub(crate) endpoint: String,
+    /// `HF_HUB_OFFLINE`.
+    pub(crate) offline: bool,
+    /// `HF_TOKEN`, else the file of `HF_TOKEN_PATH`, else `token` in the Hugging Face home.
+    pub(crate) token: Option<Token>,
+}
+
+impl Settings {
+    /// Flags first, then the environment, then defaults. Paths come out absolute.
+    pub(crate) fn resolve(global: &Global) -> Result<Self> {
+        let here = env::current_dir().context("the current folder cannot be read")?;
+        let output = here.join(&global.output);
+        let cache = global.cache.as_ref().map_or_else(|| OutputLayout::cache(&output), |cache| here.join(cache));
+        let native = match &global.native {
+            Some(folder) => here.join(folder),
+            None => nearest_native(&here),
+        };
+        let hub = HubSettings::from_environment(&here);
+        Ok(Self { output, cache, native, hub, json: global.json, quiet: global.quiet, verbose: global.verbose })
+    }
+
+    /// Folder of the TensorRT-RTX libraries.
+    pub(crate) fn tensorrt_folder(&self) -> PathBuf {
+        self.native.join("tensorrt-rtx")
+    }
+
+    /// The ONNX Runtime library.
+    pub(crate) fn onnx_runtime(&self) -> PathBuf {
+        self.native.join("onnxruntime/libonnxruntime.so")
+    }
+}
+
+impl HubSettings {
+    fn from_environment(here: &Path) -> Self {
+        let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        let home = variable("HF_HOME").map(PathBuf::from).unwrap_or_else(|| {
+            let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
+            cache.unwrap_or_else(|| env::home_dir().unwrap_or_default().join(".cache")).join("huggingface")
+        });
+        let home = here.join(home);
+        let cache = variable("HF_HUB_CACHE").map_or_else(|| home.join("hub"), |folder| here.join(folder));
+        let is_true = |value: String| ["1", "true", "yes", "on"].contains(&value.to_lowercase().as_str());
+        let token_file = variable("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
+        let token = variable("HF_TOKEN")
+            .or_else(|| fs_err::read_to_string(token_file).ok())
+            .map(|token| token.trim().to_owned())
+            .filter(|token| !token.is_empty());
+        Self {
+            cache,
+            endpoint: variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned()),
+            offline: variable("HF_HUB_OFFLINE").is_some_and(is_true),
+            token: token.map(Token),
+        }
+    }
+}
+
+/// `.native` in the current folder or above it, or above the program itself.
+fn nearest_native(here: &Path) -> PathBuf {
+    let program = env::current_exe().unwrap_or_default();
+    let folders = here.ancestors().chain(program.ancestors());
+    folders.map(|folder| folder.join(".native")).find(|folder| folder.is_dir()).unwrap_or_else(|| here.join(".native"))
+}

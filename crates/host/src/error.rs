@@ -1,0 +1,45 @@
+//! What can go wrong when the endpoint starts and ends. What goes wrong with one request is told to
+//! its sender instead.
+
+use std::net::SocketAddr;
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another program listens there.
+    #[error("address `{address}` is in use; choose another port")]
+    AddressInUse {
+        /// The address asked for.
+        address: SocketAddr,
+    },
+    /// The endpoint has no authentication, so it is for this machine alone.
+    #[error("address `{address}` can be reached from other machines; use a loopback address such as `127.0.0.1`")]
+    NotLoopback {
+        /// The address asked for.
+        address: SocketAddr,
+    },
+    /// The address cannot be listened on for another reason.
+    #[error("cannot listen on address `{address}`")]
+    Bind {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A name that no endpoint of SageMaker could have.
+    #[error("endpoint name `{endpoint}`: use 1 to 63 letters, digits and inner hyphens")]
+    EndpointName {
+        /// The name given.
+        endpoint: String,
+    },
+    /// The kernel does not tell how much memory this process holds.
+    #[error("the memory of this process cannot be read")]
+    Memory(#[source] std::io::Error),
+    /// A folder could not be read, made or removed, or the server stopped; the text names the path.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Result with this crate's error.
+pub type Result<T> = std::result::Result<T, Error>;

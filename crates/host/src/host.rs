@@ -1,0 +1,137 @@
+//! The endpoint's life: bind, serve, end.
+
+use crate::invocation::Invoker;
+use crate::memory::Memory;
+use crate::models::{LoadOptions, Models};
+use crate::routes::{Endpoint, router};
+use crate::{Error, HostOptions, Result};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+/// A bound endpoint. Connections are accepted, and wait, until [`Self::serve`] is called.
+#[derive(Debug)]
+pub struct Host {
+    listener: TcpListener,
+    address: SocketAddr,
+    models: Arc<Models>,
+    endpoint: Arc<Endpoint>,
+    drain_timeout: Duration,
+    work_folder: WorkFolder,
+}
+
+impl Host {
+    /// Listens on the options' address. The ONNX Runtime library must be loaded before
+    /// ([`planforge_runtime::load_library`]), so that it does not count as memory of a model.
+    ///
+    /// # Errors
+    /// [`Error::NotLoopback`], [`Error::EndpointName`], [`Error::AddressInUse`], [`Error::Bind`],
+    /// [`Error::Memory`], and I/O errors of the store and work folders.
+    pub async fn bind(options: HostOptions) -> Result<Self> {
+        options.check()?;
+        let store = fs_err::canonicalize(&options.store_folder)?;
+        let listener = listen(options.address).await?;
+        let address = listener.local_addr()?;
+        let work_folder = WorkFolder::create(&options.work_folder, address)?;
+        let load_options = LoadOptions {
+            work_folder: work_folder.path.clone(),
+            budget_byte_count: options.memory_budget_byte_count,
+            intra_op_threads: options.intra_op_threads,
+        };
+        let models = Models::new(load_options, Memory::start().map_err(Error::Memory)?);
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let invoker = Invoker::new(Arc::clone(&models), processors, options.load_timeout, options.invocation_timeout);
+        let endpoint = Endpoint {
+            name: options.endpoint,
+            store,
+            body_timeout: options.body_timeout,
+            invoker,
+            request_count: AtomicU64::new(1),
+        };
+        let drain_timeout = options.drain_timeout;
+        Ok(Self { listener, address, models, endpoint: Arc::new(endpoint), drain_timeout, work_folder })
+    }
+
+    /// The address in use, with the port that was chosen.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers requests until `shutdown` is done, then those in flight, for as long as the options'
+    /// drain time allows. Unloads all models and removes their files.
+    ///
+    /// # Errors
+    /// The server stopped by itself, or the files cannot be removed.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+        let (drain, draining) = oneshot::channel();
+        let server = axum::serve(self.listener, router(self.endpoint)).with_graceful_shutdown(async move {
+            shutdown.await;
+            let _ = drain.send(());
+        });
+        let drain_timeout = self.drain_timeout;
+        let cut_off = async move {
+            let _ = draining.await;
+            tokio::time::sleep(drain_timeout).await;
+        };
+        let served = tokio::select! {
+            served = server => served,
+            () = cut_off => {
+                tracing::warn!(?drain_timeout, "requests were cut off");
+                Ok(())
+            }
+        };
+        // What still holds a model after that ends with the process.
+        if timeout(drain_timeout, self.models.close()).await.is_err() {
+            tracing::warn!("models were still in use at the end");
+        }
+        tokio::task::spawn_blocking(move || self.work_folder.remove()).await.map_err(io::Error::other)??;
+        Ok(served?)
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => Error::AddressInUse { address },
+        _ => Error::Bind { address, source },
+    })
+}
+
+/// The folder of unpacked models. It is named after the address, which no other endpoint can have at
+/// the same time, so what an endpoint that was killed has left there can be removed.
+#[derive(Debug)]
+struct WorkFolder {
+    path: PathBuf,
+}
+
+impl WorkFolder {
+    fn create(parent: &Path, address: SocketAddr) -> Result<Self> {
+        let ip = address.ip().to_string().replace(':', "-");
+        let folder = Self { path: parent.join(format!("host-{ip}-{}", address.port())) };
+        folder.remove()?;
+        fs_err::create_dir_all(&folder.path)?;
+        Ok(folder)
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        match fs_err::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for WorkFolder {
+    fn drop(&mut self) {
+        // For an endpoint that never served, or whose future was dropped; `serve` reports failures.
+        let _ = self.remove();
+    }
+}

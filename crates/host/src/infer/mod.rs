@@ -1,0 +1,22 @@
+//! KServe v2 inference requests and answers, read and written without a value tree: elements go
+//! straight into typed vectors and out of them.
+//!
+//! Everything here is blocking work on bytes. Mistakes are refused with the words of Triton 2.51.
+//! Two things are more lenient than there: `FP16` elements may be JSON numbers (Triton wants them
+//! binary), and a `binary+json` content type may have a space after its semicolon. One is stricter:
+//! outputs that JSON cannot carry, infinities and NaN, are an error, where Triton writes a body that
+//! is not JSON.
+
+mod answer;
+mod check;
+mod elements;
+mod encoding;
+mod request;
+
+pub(crate) use answer::{Answer, write_answer};
+pub(crate) use check::Interface;
+pub(crate) use encoding::Encoding;
+pub(crate) use request::{Inference, read_request};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! Loading: from an archive in the store to a model that answers.
+
+use super::model::{Model, ModelFolder};
+use super::room::unload;
+use super::shelf::{Lease, Phase, Shelf, Slot};
+use super::sizes::{ArchiveSize, KnownSizes};
+use crate::memory::Memory;
+use crate::refusal::{Refusal, with_causes};
+use planforge_core::EndpointState;
+use planforge_package::{Backend, UnpackLimits, UnpackedModel, unpack};
+use planforge_runtime::{OnnxSession, SessionOptions};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+use tokio::sync::Semaphore;
+
+/// What loading needs to know.
+#[derive(Debug)]
+pub(crate) struct LoadOptions {
+    /// Folder for unpacked models; it exists and belongs to this endpoint alone.
+    pub(crate) work_folder: PathBuf,
+    /// Memory that models may take together.
+    pub(crate) budget_byte_count: u64,
+    /// Threads of one inference.
+    pub(crate) intra_op_threads: usize,
+}
+
+/// All models of the endpoint.
+#[derive(Debug)]
+pub(crate) struct Models {
+    pub(super) options: LoadOptions,
+    pub(super) memory: Arc<Memory>,
+    pub(super) shelf: Shelf,
+    pub(super) sizes: KnownSizes,
+    loads: Semaphore,
+    is_closing: AtomicBool,
+    folder_count: AtomicU64,
+}
+
+impl Models {
+    /// No models yet; memory counts from `memory` on.
+    pub(crate) fn new(options: LoadOptions, memory: Memory) -> Arc<Self> {
+        Arc::new(Self {
+            options,
+            memory: Arc::new(memory),
+            shelf: Shelf::default(),
+            sizes: KnownSizes::default(),
+            loads: Semaphore::new(1),
+            is_closing: AtomicBool::new(false),
+            folder_count: AtomicU64::new(0),
+        })
+    }
+
+    /// A lease on the model of `archive`. The first one starts the load, which goes on whether or not
+    /// anybody waits for it.
+    pub(crate) fn lease(self: &Arc<Self>, target_model: &str, archive: PathBuf) -> Lease {
+        let (lease, new_slot) = self.shelf.lease(target_model);
+        if let Some(slot) = new_slot {
+            tokio::spawn(Arc::clone(self).load(slot, archive));
+        }
+        lease
+    }
+
+    /// The endpoint's account of its memory.
+    ///
+    /// # Errors
+    /// The memory cannot be read.
+    pub(crate) async fn state(&self, endpoint: &str) -> Result<EndpointState, Refusal> {
+        let used_byte_count = self.used().await?;
+        let (models, evictions) = self.shelf.account();
+        Ok(EndpointState {
+            endpoint: endpoint.to_owned(),
+            budget_byte_count: self.options.budget_byte_count,
+            used_byte_count,
+            models,
+            evictions,
+        })
+    }
+
+    /// Ends: waits for the load under way, lets no other begin, and frees every model once its requests
+    /// are done.
+    pub(crate) async fn close(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+        let _turn = self.loads.acquire().await;
+        for slot in self.shelf.clear() {
+            unload(&slot).await;
+        }
+    }
+
+    /// Whether a load is under way or waits.
+    pub(crate) fn is_loading(&self) -> bool {
+        self.loads.available_permits() == 0
+    }
+
+    async fn load(self: Arc<Self>, slot: Arc<Slot>, archive: PathBuf) {
+        let outcome = match self.loads.acquire().await {
+            Ok(_turn) if !self.is_closing.load(Ordering::Relaxed) => {
+                self.load_in_turn(slot.target_model(), archive).await
+            }
+            Ok(_) | Err(_) => Err(Refusal::Closing),
+        };
+        match outcome {
+            Ok(model) => {
+                slot.enter(Phase::Ready(Arc::new(model)));
+            }
+            Err(refusal) => {
+                tracing::warn!(target_model = slot.target_model(), ?refusal, "load failed");
+                // In this order: whoever hears of the failure and tries again gets a new slot.
+                self.shelf.forget(&slot);
+                slot.enter(Phase::Failed(refusal));
+            }
+        }
+    }
+
+    async fn load_in_turn(&self, target_model: &str, archive: PathBuf) -> Result<Model, Refusal> {
+        let start = Instant::now();
+        let index = self.folder_count.fetch_add(1, Ordering::Relaxed);
+        let folder = ModelFolder::new(self.options.work_folder.join(index.to_string()));
+        let (size, unpacked, folder) = self.unpack(target_model, archive, folder).await?;
+        let need = self.need(size);
+        self.make_room(target_model, need).await?;
+        let before = self.used().await?;
+        let model = self.open(target_model, unpacked, folder, before).await?;
+        self.sizes.set(size, model.byte_count());
+        if !self.keep_budget().await? {
+            let need = self.need(size);
+            let _ = tokio::task::spawn_blocking(move || drop(model)).await;
+            return Err(self.too_large(target_model, need));
+        }
+        let byte_count = model.byte_count();
+        tracing::info!(target_model, byte_count, elapsed = ?start.elapsed(), "loaded");
+        Ok(model)
+    }
+
+    async fn unpack(
+        &self,
+        target_model: &str,
+        archive: PathBuf,
+        folder: ModelFolder,
+    ) -> Result<(ArchiveSize, UnpackedModel, ModelFolder), Refusal> {
+        let work = move || {
+            let unpacked = unpack(&archive, folder.path(), &UnpackLimits::default())?;
+            let packed = fs_err::metadata(&archive)?.len();
+            Ok((ArchiveSize { packed, unpacked: unpacked.byte_count }, unpacked, folder))
+        };
+        let unpacked = blocking(work).await?;
+        let (size, unpacked, folder) = unpacked.map_err(|error| unpack_failure(target_model, &error))?;
+        match unpacked.backend {
+            Backend::Onnxruntime => Ok((size, unpacked, folder)),
+            Backend::TensorrtRtx => {
+                let text = "its engine needs a GPU, the local endpoint runs ONNX models on the CPU";
+                Err(Refusal::load_failed(target_model, text))
+            }
+        }
+    }
+
+    /// Opens the session; what the process grew by since it held `before` bytes is the model's.
+    async fn open(
+        &self,
+        target_model: &str,
+        unpacked: UnpackedModel,
+        folder: ModelFolder,
+        before: u64,
+    ) -> Result<Model, Refusal> {
+        let options = SessionOptions { intra_op_threads: self.options.intra_op_threads };
+        let memory = Arc::clone(&self.memory);
+        let work = move || {
+            let session = OnnxSession::load(&unpacked.model_file, &options)?;
+            let byte_count = memory.used()?.saturating_sub(before);
+            Ok(Model::new(session, &unpacked, folder, byte_count))
+        };
+        let opened: planforge_runtime::Result<Model> = blocking(work).await?;
+        opened.map_err(|error| Refusal::load_failed(target_model, &with_causes(&error)))
+    }
+}
+
+/// An archive that cannot be served is its owner's mistake; a full disk is the endpoint's.
+fn unpack_failure(target_model: &str, error: &planforge_package::Error) -> Refusal {
+    match error {
+        planforge_package::Error::BadArchive { path, fault } => {
+            let name = path.file_name().unwrap_or(Path::new("").as_os_str()).to_string_lossy();
+            Refusal::load_failed(target_model, &format!("archive '{name}' cannot be served: {fault}"))
+        }
+        other => Refusal::Internal(format!("Model {target_model} cannot be unpacked: {}", with_causes(other))),
+    }
+}
+
+/// Runs blocking work. A panic in it is an internal failure.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Refusal::Internal("The endpoint failed unexpectedly; its log says why".to_owned()))
+}

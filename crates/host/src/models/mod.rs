@@ -1,0 +1,30 @@
+//! The loaded models: loading at first use, one flight for each, unloading to make room.
+//!
+//! # Rules
+//! Every copy is a model of its own, with its own files and its own memory, as on SageMaker.
+//!
+//! Loads run one at a time, so that the growth of the process during a load belongs to that load.
+//! Requests for a model that is being loaded wait for the same load.
+//!
+//! Before a load its need is estimated: what an archive of the same sizes took before, else the bytes
+//! it unpacks to. While memory in use and need exceed the budget, the least recently used model is
+//! unloaded, idle ones first. If all are busy, the least recently used takes no new requests, ends the
+//! ones it has, and is unloaded then: a model is never unloaded under a request. When the load turns
+//! out larger than estimated, others are unloaded after it by the same rule.
+//!
+//! A model that does not fit with all others unloaded is dropped again, and its sender gets what
+//! SageMaker makes of a container that answers 507 "insufficient storage" to a load: a `ModelError`
+//! with original status 507. SageMaker's documentation leaves open what an invoker gets then and how
+//! many models one 507 unloads; this is planforge's decision.
+//!
+//! A failed load is told to all that wait for it and forgotten; the next request tries again.
+
+mod loader;
+mod model;
+mod room;
+mod shelf;
+mod sizes;
+
+pub(crate) use loader::{LoadOptions, Models, blocking};
+pub(crate) use model::Model;
+pub(crate) use shelf::Lease;

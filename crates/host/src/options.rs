@@ -1,0 +1,72 @@
+//! What a caller decides about the endpoint.
+
+use crate::{Error, Result};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Options of the endpoint.
+#[derive(Debug, Clone)]
+pub struct HostOptions {
+    /// Name of the endpoint, the `{name}` of `/endpoints/{name}/invocations`.
+    pub endpoint: String,
+    /// Loopback address to listen on; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Folder with the published copies. A request's target model is a path below it.
+    pub store_folder: PathBuf,
+    /// Folder for unpacked models. The endpoint makes a folder of its own in it and removes that at the end.
+    pub work_folder: PathBuf,
+    /// Memory that loaded models may take together.
+    pub memory_budget_byte_count: u64,
+    /// Threads of one inference.
+    pub intra_op_threads: usize,
+    /// Longest time a request waits for its model to be loaded; then it is told to come back, and the
+    /// load goes on. SageMaker: 60 s.
+    pub load_timeout: Duration,
+    /// Longest time a loaded model may take for an answer, time in the queue included. SageMaker: 60 s.
+    pub invocation_timeout: Duration,
+    /// Longest time a request's body may take to arrive.
+    pub body_timeout: Duration,
+    /// Longest time that requests in flight are waited for at the end.
+    pub drain_timeout: Duration,
+}
+
+impl HostOptions {
+    /// Options with SageMaker's time limits and one thread for each inference.
+    #[must_use]
+    pub fn new(
+        endpoint: &str,
+        address: SocketAddr,
+        store_folder: &Path,
+        work_folder: &Path,
+        memory_budget_byte_count: u64,
+    ) -> Self {
+        Self {
+            endpoint: endpoint.to_owned(),
+            address,
+            store_folder: store_folder.to_owned(),
+            work_folder: work_folder.to_owned(),
+            memory_budget_byte_count,
+            intra_op_threads: 1,
+            load_timeout: Duration::from_mins(1),
+            invocation_timeout: Duration::from_mins(1),
+            body_timeout: Duration::from_mins(1),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// Refuses what cannot work before anything is opened.
+    pub(crate) fn check(&self) -> Result<()> {
+        if !self.address.ip().is_loopback() {
+            return Err(Error::NotLoopback { address: self.address });
+        }
+        let name = self.endpoint.as_bytes();
+        let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+        let is_edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+        if name.len() <= 63 && name.iter().all(is_inner) && is_edge(name.first()) && is_edge(name.last()) {
+            Ok(())
+        } else {
+            Err(Error::EndpointName { endpoint: self.endpoint.clone() })
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Answers other than success, in the words of SageMaker and of the container behind it.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use planforge_core::EndpointError;
+use serde_json::json;
+use std::fmt::Write as _;
+
+/// Header that names the kind of error.
+const ERROR_TYPE_HEADER: &str = "x-amzn-errortype";
+
+/// Why a request gets no inference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The request is wrong before any model has seen it.
+    Validation(String),
+    /// The model's container answered `status` with `{"error": text}`.
+    Model {
+        /// Its status.
+        status: u16,
+        /// Its text.
+        text: String,
+    },
+    /// The model took too long.
+    InvocationTimeout,
+    /// The model is still being loaded.
+    NotReady {
+        /// Name it was asked for by.
+        target_model: String,
+    },
+    /// The endpoint is about to end.
+    Closing,
+    /// Something in the endpoint itself failed.
+    Internal(String),
+    /// No such route.
+    UnknownRoute,
+    /// A route that exists, with another method.
+    UnknownMethod,
+}
+
+impl Refusal {
+    /// An error that the container gives for every mistake in an inference request.
+    pub(crate) fn bad_input(text: impl Into<String>) -> Self {
+        Self::Model { status: 400, text: text.into() }
+    }
+
+    /// The container's answer when a model does not fit into memory.
+    pub(crate) fn out_of_memory(target_model: &str, text: &str) -> Self {
+        Self::Model { status: 507, text: load_failure(target_model, text) }
+    }
+
+    /// The container's answer when a model cannot be loaded.
+    pub(crate) fn load_failed(target_model: &str, text: &str) -> Self {
+        Self::Model { status: 400, text: load_failure(target_model, text) }
+    }
+
+    /// HTTP status and SageMaker's name of the kind.
+    fn kind(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Validation(_) => (StatusCode::BAD_REQUEST, "ValidationError"),
+            Self::Model { .. } | Self::InvocationTimeout => (StatusCode::FAILED_DEPENDENCY, "ModelError"),
+            Self::NotReady { .. } => (StatusCode::TOO_MANY_REQUESTS, "ModelNotReadyException"),
+            Self::Closing => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure"),
+            Self::UnknownRoute => (StatusCode::NOT_FOUND, "UnknownOperationException"),
+            Self::UnknownMethod => (StatusCode::METHOD_NOT_ALLOWED, "UnknownOperationException"),
+        }
+    }
+
+    fn body(self) -> EndpointError {
+        let plain = |message| EndpointError { message, original_status_code: None, original_message: None };
+        match self {
+            Self::Validation(message) | Self::Internal(message) => plain(message),
+            Self::Model { status, text } => from_container(status, "primary", &json!({ "error": text }).to_string()),
+            Self::InvocationTimeout => from_container(
+                0,
+                "model",
+                "Your invocation timed out while waiting for a response from container model.",
+            ),
+            Self::NotReady { target_model } => {
+                plain(format!("Model {target_model} is still downloading or loading; try again"))
+            }
+            Self::Closing => plain("The endpoint is shutting down".to_owned()),
+            Self::UnknownRoute => plain("There is no such operation".to_owned()),
+            Self::UnknownMethod => plain("This route does not answer to this method".to_owned()),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, kind) = self.kind();
+        (status, [(ERROR_TYPE_HEADER, kind)], Json(self.body())).into_response()
+    }
+}
+
+/// How SageMaker wraps what a container answered.
+fn from_container(status: u16, container: &str, original: &str) -> EndpointError {
+    let side = if (400..500).contains(&status) { "client" } else { "server" };
+    EndpointError {
+        message: format!("Received {side} error ({status}) from {container} with message \"{original}\""),
+        original_status_code: Some(status),
+        original_message: Some(original.to_owned()),
+    }
+}
+
+fn load_failure(target_model: &str, text: &str) -> String {
+    format!("load failed for model '{target_model}': version 1 is at UNAVAILABLE state: Internal: {text};")
+}
+
+/// An error with its causes, one after the other.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            let _ = write!(text, ": {part}");
+        }
+        cause = error.source();
+    }
+    text
+}

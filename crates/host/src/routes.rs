@@ -1,0 +1,128 @@
+//! The endpoint's routes.
+
+use crate::body::read_body;
+use crate::infer::{Answer, Encoding};
+use crate::invocation::Invoker;
+use crate::models::blocking;
+use crate::refusal::Refusal;
+use crate::target::find_archive;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use planforge_core::TARGET_MODEL_HEADER;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+const VARIANT_HEADER: HeaderName = HeaderName::from_static("x-amzn-invoked-production-variant");
+const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
+/// What SageMaker calls the only variant of an endpoint unless told otherwise.
+const VARIANT: &str = "AllTraffic";
+
+/// Account that error texts name; there is none.
+const ACCOUNT: &str = "000000000000";
+
+/// What the routes share.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    /// Its name.
+    pub(crate) name: String,
+    /// Folder with the published copies, canonical.
+    pub(crate) store: PathBuf,
+    /// Longest time a body may take to arrive.
+    pub(crate) body_timeout: Duration,
+    /// Runs invocations.
+    pub(crate) invoker: Invoker,
+    /// Requests so far.
+    pub(crate) request_count: AtomicU64,
+}
+
+/// All routes of `endpoint`.
+pub(crate) fn router(endpoint: Arc<Endpoint>) -> Router {
+    Router::new()
+        .route("/endpoints/{name}/invocations", post(invoke))
+        .route("/ping", get(ping))
+        .route("/planforge/state", get(state))
+        .fallback(async || Refusal::UnknownRoute)
+        .method_not_allowed_fallback(async || Refusal::UnknownMethod)
+        .with_state(endpoint)
+}
+
+async fn ping() {}
+
+async fn state(State(endpoint): State<Arc<Endpoint>>) -> Result<Response, Refusal> {
+    let state = endpoint.invoker.models().state(&endpoint.name).await?;
+    Ok(Json(state).into_response())
+}
+
+async fn invoke(
+    State(endpoint): State<Arc<Endpoint>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let request_id = request_id(endpoint.request_count.fetch_add(1, Ordering::Relaxed));
+    let answer = endpoint.answer(&name, &headers, body, &request_id).await;
+    let mut response = match answer {
+        Ok(Answer { content_type, body }) => {
+            ([(CONTENT_TYPE, content_type)], [(VARIANT_HEADER, VARIANT)], body).into_response()
+        }
+        Err(refusal) => {
+            tracing::debug!(request_id, ?refusal, "request refused");
+            refusal.into_response()
+        }
+    };
+    if let Ok(value) = request_id.parse() {
+        response.headers_mut().insert(REQUEST_ID_HEADER, value);
+    }
+    response
+}
+
+impl Endpoint {
+    async fn answer(&self, name: &str, headers: &HeaderMap, body: Body, request_id: &str) -> Result<Answer, Refusal> {
+        // First the body: a client that is still writing might not see an early answer.
+        let body = read_body(headers, body, self.body_timeout).await?;
+        if name != self.name {
+            let text = format!("Endpoint {} of account {ACCOUNT} not found.", name.escape_debug());
+            return Err(Refusal::Validation(text));
+        }
+        let target_model = target_model(headers, request_id)?;
+        refuse_compression(headers)?;
+        let encoding = Encoding::of_content_type(headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()));
+        let (store, wanted) = (self.store.clone(), target_model.clone());
+        let archive = blocking(move || find_archive(&store, &wanted)).await??;
+        self.invoker.invoke(&target_model, archive, encoding, body).await
+    }
+}
+
+fn target_model(headers: &HeaderMap, request_id: &str) -> Result<String, Refusal> {
+    let Some(value) = headers.get(TARGET_MODEL_HEADER) else {
+        return Err(Refusal::Validation(format!("Request {request_id} is missing a target model header")));
+    };
+    String::from_utf8(value.as_bytes().to_vec()).map_err(|_| {
+        let name = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        Refusal::Validation(format!("Target model '{name}' is not UTF-8"))
+    })
+}
+
+/// Neither SageMaker nor Triton's SageMaker port decodes bodies.
+fn refuse_compression(headers: &HeaderMap) -> Result<(), Refusal> {
+    match headers.get(CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => Err(Refusal::bad_input(format!(
+            "failed to parse the request JSON buffer: bodies with content encoding '{}' are not decoded",
+            String::from_utf8_lossy(encoding.as_bytes())
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// An identifier in SageMaker's form.
+fn request_id(index: u64) -> String {
+    format!("00000000-0000-0000-{:04x}-{:012x}", index >> 48, index & 0xffff_ffff_ffff)
+}
