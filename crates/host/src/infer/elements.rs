@@ -6,7 +6,7 @@
 use half::f16;
 use planforge_core::DataType;
 use planforge_runtime::TensorValues;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
@@ -130,12 +130,10 @@ fn collect<T: Element>(data: &RawValue, expected_count: usize) -> Result<Vec<T>,
     // Two bytes of text are the least that an element takes, which bounds what a false shape can claim.
     let capacity = expected_count.min(data.get().len() / 2 + 1);
     let mut collector = Collector { elements: Vec::with_capacity(capacity), expected_count, mistake: None };
-    let mut deserializer = serde_json::Deserializer::from_str(data.get());
-    let read = if data.get().starts_with('[') {
-        Into(&mut collector).deserialize(&mut deserializer)
-    } else {
+    if !data.get().starts_with('[') {
         return Err("it is not a list".to_owned());
-    };
+    }
+    let read = Sink(&mut collector).deserialize(&mut serde_json::Deserializer::from_str(data.get()));
     match (read, collector.mistake) {
         (Err(_), Some(mistake)) => Err(mistake),
         (Err(error), None) => Err(error.to_string()),
@@ -176,9 +174,9 @@ impl<T: Element> Collector<T> {
 }
 
 /// Reads one element, or a list of what it reads itself.
-struct Into<'a, T>(&'a mut Collector<T>);
+struct Sink<'a, T>(&'a mut Collector<T>);
 
-impl<'de, T: Element> DeserializeSeed<'de> for Into<'_, T> {
+impl<'de, T: Element> DeserializeSeed<'de> for Sink<'_, T> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -186,7 +184,7 @@ impl<'de, T: Element> DeserializeSeed<'de> for Into<'_, T> {
     }
 }
 
-impl<'de, T: Element> Visitor<'de> for Into<'_, T> {
+impl<'de, T: Element> Visitor<'de> for Sink<'_, T> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -218,12 +216,11 @@ impl<'de, T: Element> Visitor<'de> for Into<'_, T> {
     }
 
     fn visit_map<A: serde::de::MapAccess<'de>>(self, _: A) -> Result<(), A::Error> {
-        self.0.take(None, "an object")?;
-        Err(A::Error::custom("unreachable"))
+        self.0.take(None, "an object")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element_seed(Into(self.0))?.is_some() {}
+        while list.next_element_seed(Sink(self.0))?.is_some() {}
         Ok(())
     }
 }

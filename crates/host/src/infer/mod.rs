@@ -17,6 +17,3 @@ pub(crate) use answer::{Answer, write_answer};
 pub(crate) use check::Interface;
 pub(crate) use encoding::Encoding;
 pub(crate) use request::{Inference, read_request};
-
-#[cfg(test)]
-mod tests;

@@ -3,7 +3,7 @@
 use super::model::{Model, ModelFolder};
 use super::room::unload;
 use super::shelf::{Lease, Phase, Shelf, Slot};
-use super::sizes::{ArchiveSize, KnownSizes};
+use super::sizes::{ArchiveSize, KnownSizes, Need};
 use crate::memory::Memory;
 use crate::refusal::{Refusal, with_causes};
 use planforge_core::EndpointState;
@@ -118,17 +118,16 @@ impl Models {
         let index = self.folder_count.fetch_add(1, Ordering::Relaxed);
         let folder = ModelFolder::new(self.options.work_folder.join(index.to_string()));
         let (size, unpacked, folder) = self.unpack(target_model, archive, folder).await?;
-        let need = self.need(size);
-        self.make_room(target_model, need).await?;
+        self.make_room(target_model, self.sizes.need(size)).await?;
         let before = self.used().await?;
         let model = self.open(target_model, unpacked, folder, before).await?;
-        self.sizes.set(size, model.byte_count());
-        if !self.keep_budget().await? {
-            let need = self.need(size);
-            let _ = tokio::task::spawn_blocking(move || drop(model)).await;
-            return Err(self.too_large(target_model, need));
+        let byte_count = model.byte_count().min(self.keep_budget().await?);
+        let is_too_large = byte_count > self.options.budget_byte_count;
+        self.sizes.set(size, Need { byte_count, is_too_large });
+        if is_too_large {
+            blocking(move || drop(model)).await?;
+            return Err(self.too_large(target_model, byte_count));
         }
-        let byte_count = model.byte_count();
         tracing::info!(target_model, byte_count, elapsed = ?start.elapsed(), "loaded");
         Ok(model)
     }

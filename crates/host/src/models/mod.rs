@@ -12,9 +12,9 @@
 //! ones it has, and is unloaded then: a model is never unloaded under a request. When the load turns
 //! out larger than estimated, others are unloaded after it by the same rule.
 //!
-//! A model that does not fit with all others unloaded is dropped again, and its sender gets what
+//! A model that grows the process by more than the whole budget is dropped again, and its sender gets what
 //! SageMaker makes of a container that answers 507 "insufficient storage" to a load: a `ModelError`
-//! with original status 507. SageMaker's documentation leaves open what an invoker gets then and how
+//! with original status 507. Later requests for such an archive get that answer at once. SageMaker's documentation leaves open what an invoker gets then and how
 //! many models one 507 unloads; this is planforge's decision.
 //!
 //! A failed load is told to all that wait for it and forgotten; the next request tries again.

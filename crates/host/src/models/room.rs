@@ -2,62 +2,46 @@
 
 use super::loader::{Models, blocking};
 use super::shelf::{Phase, Slot};
-use super::sizes::ArchiveSize;
+use super::sizes::Need;
 use crate::refusal::Refusal;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The expected size of a load.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Need {
-    /// Bytes.
-    pub(crate) byte_count: u64,
-    /// Whether such an archive was loaded before; otherwise it is the size of its files.
-    pub(crate) is_measured: bool,
-}
-
 impl Models {
-    /// What loading an archive of this size will take.
-    pub(crate) fn need(&self, archive: ArchiveSize) -> Need {
-        self.sizes.get(archive).map_or(Need { byte_count: archive.unpacked, is_measured: false }, |byte_count| Need {
-            byte_count,
-            is_measured: true,
-        })
-    }
-
     /// Unloads models until `need` fits, or none is left.
     ///
     /// # Errors
-    /// 507 when it does not fit into an empty budget, before anything is unloaded.
+    /// 507 when it is known not to fit at all, before anything is unloaded.
     pub(crate) async fn make_room(&self, target_model: &str, need: Need) -> Result<(), Refusal> {
-        if need.byte_count > self.options.budget_byte_count {
-            return Err(self.too_large(target_model, need));
+        if need.is_too_large {
+            return Err(self.too_large(target_model, need.byte_count));
         }
-        let most = self.options.budget_byte_count - need.byte_count;
+        let most = self.options.budget_byte_count.saturating_sub(need.byte_count);
         while self.used().await? > most && self.unload_one().await? {}
         Ok(())
     }
 
-    /// Unloads other models while the budget is exceeded. `true` when it holds in the end.
+    /// Unloads other models while the budget is exceeded. Returns the memory in use then.
     ///
     /// # Errors
     /// The memory cannot be read.
-    pub(crate) async fn keep_budget(&self) -> Result<bool, Refusal> {
+    pub(crate) async fn keep_budget(&self) -> Result<u64, Refusal> {
         loop {
-            if self.used().await? <= self.options.budget_byte_count {
-                return Ok(true);
+            let used = self.used().await?;
+            if used <= self.options.budget_byte_count {
+                return Ok(used);
             }
             if !self.unload_one().await? {
-                return Ok(false);
+                tracing::warn!(used, "over budget with one model: memory of unloaded models has not come back");
+                return Ok(used);
             }
         }
     }
 
-    /// 507 with what is known about the size.
-    pub(crate) fn too_large(&self, target_model: &str, need: Need) -> Refusal {
-        let (needed, budget) = (need.byte_count, self.options.budget_byte_count);
-        let source = if need.is_measured { "it takes" } else { "its files have" };
-        let text = format!("Out of memory: {source} {needed} bytes, the endpoint has {budget} bytes for all models");
+    /// 507 for a model that needs `byte_count` bytes.
+    pub(crate) fn too_large(&self, target_model: &str, byte_count: u64) -> Refusal {
+        let budget = self.options.budget_byte_count;
+        let text = format!("Out of memory: it needs {byte_count} bytes, the endpoint has {budget} for all models");
         Refusal::out_of_memory(target_model, &text)
     }
 

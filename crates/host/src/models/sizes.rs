@@ -13,18 +13,28 @@ pub(crate) struct ArchiveSize {
     pub(crate) unpacked: u64,
 }
 
+/// The expected size of a load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// Bytes.
+    pub(crate) byte_count: u64,
+    /// Such an archive was loaded before and did not fit with all other models unloaded.
+    pub(crate) is_too_large: bool,
+}
+
 /// Memory taken by earlier loads.
 #[derive(Debug, Default)]
-pub(crate) struct KnownSizes(Mutex<HashMap<ArchiveSize, u64>>);
+pub(crate) struct KnownSizes(Mutex<HashMap<ArchiveSize, Need>>);
 
 impl KnownSizes {
-    /// What the last load of such an archive took.
-    pub(crate) fn get(&self, archive: ArchiveSize) -> Option<u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&archive).copied()
+    /// What the last load of such an archive took; the size of its files when there was none.
+    pub(crate) fn need(&self, archive: ArchiveSize) -> Need {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&archive).copied();
+        known.unwrap_or(Need { byte_count: archive.unpacked, is_too_large: false })
     }
 
     /// Remembers a load.
-    pub(crate) fn set(&self, archive: ArchiveSize, byte_count: u64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(archive, byte_count);
+    pub(crate) fn set(&self, archive: ArchiveSize, need: Need) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(archive, need);
     }
 }
