@@ -68,14 +68,16 @@ impl Failure {
             return match error {
                 planforge_engine::Error::Core(core) => Self::of_core(core),
                 planforge_engine::Error::NativeLibrary { .. } => Some(Self::Environment),
-                planforge_engine::Error::ProfileLimit { .. } | planforge_engine::Error::ProfileDimension { .. } => {
-                    Some(Self::Usage)
-                }
+                planforge_engine::Error::ProfileLimit { .. }
+                | planforge_engine::Error::ProfileDimension { .. }
+                | planforge_engine::Error::UnknownOutput { .. } => Some(Self::Usage),
                 _ => None,
             };
         }
-        if let Some(planforge_hub::Error::Core(core)) = cause.downcast_ref() {
-            return Self::of_core(core);
+        match cause.downcast_ref() {
+            Some(planforge_hub::Error::Core(core)) => return Self::of_core(core),
+            Some(planforge_hub::Error::NoFolder { .. }) => return Some(Self::Usage),
+            _ => {}
         }
         if let Some(planforge_package::Error::Core(core)) = cause.downcast_ref() {
             return Self::of_core(core);

@@ -29,7 +29,8 @@ pub use kserve::{InferRequest, InferResponse, InferTensor, RequestedOutput, Tens
 pub use layout::{OutputLayout, copy_name};
 pub use progress::{Event, EventKind, NoProgress, Outcome, Progress, Step};
 pub use sagemaker::{
-    EndpointError, EndpointState, LoadedModel, MAX_BODY_BYTE_COUNT, TARGET_MODEL_HEADER, endpoint_name, invocations_path,
+    EndpointError, EndpointState, LoadedModel, MAX_BODY_BYTE_COUNT, TARGET_MODEL_HEADER, endpoint_name,
+    invocations_path,
 };
 pub use spec::{
     CompileSpec, ExportSpec, HostSpec, LoadSpec, LoadStage, ModelName, PackageSpec, Pipeline, ProbeSpec, Profile,

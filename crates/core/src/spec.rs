@@ -53,6 +53,17 @@ pub enum Task {
     SentenceEmbedding,
 }
 
+impl Task {
+    /// The output that the task is about.
+    #[must_use]
+    pub const fn main_output(self) -> &'static str {
+        match self {
+            Self::FeatureExtraction => "last_hidden_state",
+            Self::SentenceEmbedding => "sentence_embedding",
+        }
+    }
+}
+
 impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -203,13 +214,17 @@ pub struct CompileSpec {
     pub gpus: Vec<String>,
     /// A file with further GPU types, relative to the pipeline file.
     pub catalogue: Option<PathBuf>,
+    /// Outputs of the engines; the one that the task is about when left out. TensorRT-RTX 1.7 numbers
+    /// the dimensions of several outputs in an order that depends on the timing of its threads, so
+    /// engines with more than one may differ in some bytes from build to build.
+    pub outputs: Option<Vec<String>>,
     /// Most seconds one engine may take.
     pub timeout_seconds: u64,
 }
 
 impl Default for CompileSpec {
     fn default() -> Self {
-        Self { builder: Builder::Rtx, gpus: Vec::new(), catalogue: None, timeout_seconds: 1800 }
+        Self { builder: Builder::Rtx, gpus: Vec::new(), catalogue: None, outputs: None, timeout_seconds: 1800 }
     }
 }
 
@@ -385,6 +400,13 @@ impl Pipeline {
         self.profiles.iter().filter_map(|profile| profile.sequence).map(|range| range.max).max()
     }
 
+    /// Outputs of the engines.
+    #[must_use]
+    pub fn engine_outputs(&self) -> Vec<String> {
+        let main = || vec![self.task.main_output().to_owned()];
+        self.compile.outputs.clone().unwrap_or_else(main)
+    }
+
     /// Batch and tokens of the probe's request.
     #[must_use]
     pub fn probe_request(&self) -> (u64, Option<u64>) {
@@ -461,6 +483,9 @@ impl Pipeline {
                 "compile.gpus",
                 "platform `tensorrt` needs at least one GPU; `planforge gpus` lists them".to_owned(),
             ));
+        }
+        if self.compile.outputs.as_ref().is_some_and(Vec::is_empty) {
+            return Err(("compile.outputs", "name at least one output, or leave the key out".to_owned()));
         }
         self.check_request("probe", self.probe_request())?;
         self.check_request("load", self.load_request())?;

@@ -3,6 +3,7 @@
 //! Each build runs in a child process, so that a crash in native code is an error message and the
 //! memory goes back after every engine.
 
+use crate::onnx::keep_outputs;
 use crate::worker::WorkerTensor;
 use crate::{Error, Result, WorkerFailure, WorkerRequest, WorkerResponse};
 use planforge_core::{
@@ -16,7 +17,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Bumped whenever the same request gives other bytes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const PLAN: &str = "model.plan";
 const LOG: &str = "build.log";
 
@@ -29,6 +30,9 @@ pub struct CompileOptions {
     pub builder: Builder,
     /// Optimization profiles.
     pub profiles: Vec<Profile>,
+    /// Outputs of the engine, at least one. With more than one, TensorRT-RTX 1.7 gives equal engines
+    /// whose bytes may differ.
+    pub outputs: Vec<String>,
     /// Folder of the TensorRT-RTX libraries.
     pub libraries: PathBuf,
     /// Their version, part of the cache key.
@@ -64,10 +68,11 @@ pub fn compile(
     let subject = Variant::tensorrt(precision, &options.gpu.name).id();
     options.gpu.check(options.builder, precision)?;
     let shapes = profile_shapes(&model.record, &options.profiles)?;
+    let outputs = selected_outputs(&model.record, &options.outputs)?;
     progress.started(Step::Compile, &subject, None, "");
     let key = engine_key(model, options);
     let mut stored = cache.get_or_build(CacheKind::Engine, &key, progress, |folder| {
-        build(model, options, (folder, &subject), shapes, progress)
+        build(model, options, (folder, &subject), (shapes, outputs), progress)
     })?;
     // GPU types of one compute capability share an engine; the record says which one was asked for.
     options.gpu.name.clone_into(&mut stored.record.gpu);
@@ -85,7 +90,20 @@ fn engine_key(model: &Stored<Model>, options: &CompileOptions) -> CacheKey {
         options.builder,
         &options.library_version,
         &options.profiles,
+        &options.outputs,
     ))
+}
+
+/// The model's outputs that were asked for, in the model's order.
+fn selected_outputs(model: &Model, wanted: &[String]) -> Result<Vec<TensorSpec>> {
+    let names = || model.outputs.iter().map(|spec| spec.name.as_str());
+    match wanted.iter().find(|name| names().all(|known| known != *name)) {
+        Some(unknown) => {
+            let known = names().collect::<Vec<_>>().join(", ");
+            Err(Error::UnknownOutput { name: unknown.clone(), known })
+        }
+        None => Ok(model.outputs.iter().filter(|spec| wanted.contains(&spec.name)).cloned().collect()),
+    }
 }
 
 type Shapes = Vec<Vec<(String, [Vec<i64>; 3])>>;
@@ -121,13 +139,14 @@ fn build(
     model: &Stored<Model>,
     options: &CompileOptions,
     (folder, subject): (&Path, &str),
-    profiles: Shapes,
+    (profiles, outputs): (Shapes, Vec<TensorSpec>),
     progress: &dyn Progress,
 ) -> Result<Engine> {
     let target = options.gpu.compute_capability;
+    let graph = engine_graph(model, &outputs, folder)?;
     let request = WorkerRequest {
         libraries: options.libraries.clone(),
-        graph: model.path(&model.record.graph),
+        graph: graph.path().join(&model.record.graph),
         compute_capabilities: vec![(target.major, target.minor)],
         profiles,
         plan: folder.join(PLAN),
@@ -136,7 +155,7 @@ fn build(
     let start = Instant::now();
     let response = run_child(&options.worker, &request, (subject, options.timeout), progress)?;
     let build_duration = start.elapsed();
-    check_engine(&model.record, target, &response)
+    check_engine((&model.record.inputs, &outputs), target, &response)
         .map_err(|message| Error::EngineMismatch { subject: subject.to_owned(), message })?;
     let capability = |&(major, minor): &(u8, u8)| ComputeCapability { major, minor };
     Ok(Engine {
@@ -152,10 +171,24 @@ fn build(
             compute_capabilities: response.compute_capabilities.iter().map(capability).collect(),
         },
         inputs: model.record.inputs.clone(),
-        outputs: model.record.outputs.clone(),
+        outputs,
         build_peak_byte_count: response.peak_byte_count,
         build_duration,
     })
+}
+
+/// A folder with the graph cut down to `outputs`, and links to its weights, for as long as it is kept.
+fn engine_graph(model: &Stored<Model>, outputs: &[TensorSpec], folder: &Path) -> Result<tempfile::TempDir> {
+    let graph = model.path(&model.record.graph);
+    let names: Vec<String> = outputs.iter().map(|spec| spec.name.clone()).collect();
+    let bytes = keep_outputs(&fs_err::read(&graph)?, &names)
+        .map_err(|error| Error::Config { path: graph, message: format!("it is no ONNX file: {error}") })?;
+    let temporary = tempfile::Builder::new().prefix(".graph-").tempdir_in(folder)?;
+    fs_err::write(temporary.path().join(&model.record.graph), bytes)?;
+    for weights in &model.record.weights {
+        fs_err::os::unix::fs::symlink(model.path(weights), temporary.path().join(weights))?;
+    }
+    Ok(temporary)
 }
 
 /// Runs a build in a child process and waits for it, for the time-out, or for the wish to stop.
@@ -238,16 +271,14 @@ fn last_words(files: &[&Path]) -> String {
 
 /// Whether the engine has the target, the inputs and the outputs that were asked for.
 fn check_engine(
-    model: &Model,
+    (inputs, outputs): (&[TensorSpec], &[TensorSpec]),
     target: ComputeCapability,
     response: &WorkerResponse,
 ) -> std::result::Result<(), String> {
     if response.compute_capabilities != [(target.major, target.minor)] {
         return Err(format!("its header names compute capabilities {:?}, not {target}", response.compute_capabilities));
     }
-    for (what, wanted, found) in
-        [("input", &model.inputs, &response.inputs), ("output", &model.outputs, &response.outputs)]
-    {
+    for (what, wanted, found) in [("input", inputs, &response.inputs), ("output", outputs, &response.outputs)] {
         if wanted.len() != found.len() {
             return Err(format!("it has {} {what}s, the model has {}", found.len(), wanted.len()));
         }

@@ -114,6 +114,14 @@ pub enum Error {
         /// Name of the dimension.
         dimension: String,
     },
+    /// An output asked of an engine that the model does not have.
+    #[error("key `compile.outputs`: the model has no output `{name}`; it has {known}")]
+    UnknownOutput {
+        /// The name asked for.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
     /// The engine was not built; the log has all of it.
     #[error("engine `{subject}` was not built: {message}")]
     Build {

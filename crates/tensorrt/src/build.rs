@@ -75,7 +75,8 @@ pub enum Severity {
     Verbose,
 }
 
-/// Builds an engine. Deterministic: equal requests give equal bytes.
+/// Builds an engine. Equal requests give equal bytes when the graph has one output; with several, the
+/// library numbers their dimensions in an order that depends on the timing of its threads.
 ///
 /// # Errors
 /// A library that cannot be opened, a graph the parser refuses, profiles that do not fit the graph,

@@ -11,4 +11,4 @@ mod library;
 pub use build::{BuildRequest, BuiltEngine, EngineTensor, InputShapes, ProfileShapes, Severity, build_engine};
 pub use error::{Error, Result};
 pub use header::{Header, read_header};
-pub use library::{Libraries, library_version};
+pub use library::{Libraries, library_version, parser_version};

@@ -1,7 +1,7 @@
 //! Finding and asking the native libraries.
 
 use crate::{Error, Result};
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::path::{Path, PathBuf};
 
 /// The two libraries of TensorRT-RTX.
@@ -34,25 +34,39 @@ impl Libraries {
     }
 }
 
-/// Version of the library at `path`, such as `1.7.1.116`.
+/// Version of the builder library at `path`, such as `1.7.1.116`.
 ///
 /// # Errors
 /// [`Error::Library`] when it cannot be opened or is another library.
-#[expect(unsafe_code, reason = "the library answers for its version through C functions")]
 pub fn library_version(path: &Path) -> Result<String> {
-    let failed = |source| Error::Library { path: path.to_owned(), source: Box::new(source) };
-    // SAFETY: NVIDIA's library has no initialisers that conflict with ours; it stays open while called.
-    let library = unsafe { libloading::Library::new(path) }.map_err(failed)?;
-    let numbers = [
+    let names = [
         c"getInferLibMajorVersion",
         c"getInferLibMinorVersion",
         c"getInferLibPatchVersion",
         c"getInferLibBuildVersion",
-    ]
-    .map(|name| {
-        // SAFETY: NvInferRuntime.h declares these four as `int32_t name() noexcept`.
+    ];
+    Ok(call(path, &names)?.iter().map(ToString::to_string).collect::<Vec<_>>().join("."))
+}
+
+/// Version of the ONNX parser library at `path`, such as `0.2.0`.
+///
+/// # Errors
+/// [`Error::Library`] when it cannot be opened or is another library.
+pub fn parser_version(path: &Path) -> Result<String> {
+    // `NvOnnxParser.h`: major * 10000 + minor * 100 + patch.
+    let number = call(path, &[c"getNvOnnxParserVersion"])?[0];
+    Ok(format!("{}.{}.{}", number / 10_000, number / 100 % 100, number % 100))
+}
+
+/// Calls functions without arguments, each of which answers with a number.
+#[expect(unsafe_code, reason = "the libraries answer for their versions through C functions")]
+fn call(path: &Path, names: &[&CStr]) -> Result<Vec<c_int>> {
+    let failed = |source| Error::Library { path: path.to_owned(), source: Box::new(source) };
+    // SAFETY: NVIDIA's libraries have no initialisers that conflict with ours; they stay open while called.
+    let library = unsafe { libloading::Library::new(path) }.map_err(failed)?;
+    let number = |name: &&CStr| {
+        // SAFETY: the callers name functions that NVIDIA's headers declare as `int name() noexcept`.
         unsafe { library.get::<unsafe extern "C" fn() -> c_int>(name.to_bytes_with_nul()).map(|function| function()) }
-    });
-    let numbers = numbers.into_iter().collect::<std::result::Result<Vec<_>, _>>().map_err(failed)?;
-    Ok(numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join("."))
+    };
+    names.iter().map(number).collect::<std::result::Result<_, _>>().map_err(failed)
 }

@@ -9,6 +9,7 @@ use crate::settings::Settings;
 use anyhow::{Context, Result};
 use clap::Parser;
 use planforge_core::Step;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
@@ -95,13 +96,15 @@ fn stop_on_signals(runtime: &Runtime, terminal: &Arc<Terminal>) {
     });
 }
 
-/// Logs of the libraries go to standard error.
+/// Logs go to standard error. `PLANFORGE_LOG` takes a filter in the syntax of `tracing`.
 fn start_log(verbose: u8) {
     let level = match verbose {
-        0 => "warn",
-        1 => "warn,planforge_host=info,planforge_hub=info",
+        0 => "planforge=warn",
+        1 => "warn,planforge=info",
         _ => "debug",
     };
     let filter = EnvFilter::try_from_env("PLANFORGE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.with_target(false).with_ansi(colours).init();
 }

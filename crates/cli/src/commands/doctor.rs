@@ -31,7 +31,7 @@ pub(super) fn doctor(settings: &Settings) -> Result<()> {
             planforge_tensorrt::library_version(path).map_err(|error| chain(&error))
         }),
         library("TensorRT-RTX ONNX parser", &libraries.parser, |path| {
-            planforge_tensorrt::library_version(path).map_err(|error| chain(&error))
+            planforge_tensorrt::parser_version(path).map_err(|error| chain(&error))
         }),
         library("ONNX Runtime", &runtime, |path| planforge_runtime::load_library(path).map_err(|error| chain(&error))),
         gpu(),

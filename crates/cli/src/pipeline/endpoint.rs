@@ -17,10 +17,17 @@ use std::time::{Duration, Instant};
 /// Longest wait for requests in flight when the endpoint ends.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
-/// glibc's allocator keeps freed memory by default; with these it goes back to the system, so that
-/// the resident set shows what loaded models hold.
-const ALLOCATOR: [(&str, &str); 3] =
-    [("MALLOC_ARENA_MAX", "2"), ("MALLOC_MMAP_THRESHOLD_", "131072"), ("MALLOC_TRIM_THRESHOLD_", "131072")];
+/// glibc's allocator keeps most of what is freed, by default, so that an unloaded model's memory would
+/// still count. With a fixed threshold large blocks go back at once; the threshold and huge pages are a
+/// compromise with the time it takes to map activations anew for every inference. Measured with
+/// all-MiniLM-L6-v2 in fp32, one inference of 1 x 128 tokens, and what stays after six models are gone:
+/// default 23 ms and nearly everything; 128 KiB 50 ms and 17 MiB; 512 KiB with huge pages 35 ms and 20 MiB.
+const ALLOCATOR: [(&str, &str); 4] = [
+    ("MALLOC_ARENA_MAX", "2"),
+    ("MALLOC_MMAP_THRESHOLD_", "524288"),
+    ("MALLOC_TRIM_THRESHOLD_", "16777216"),
+    ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"),
+];
 
 /// What the child is asked to serve.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -105,16 +112,24 @@ impl LocalEndpoint {
 
     /// Lets requests in flight end, then the process.
     pub(crate) fn stop(mut self) -> Result<()> {
+        match self.end()? {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => bail!(self.last_words(status)),
+            None => bail!("the local endpoint did not end within {} s and was killed", STOP_PATIENCE.as_secs()),
+        }
+    }
+
+    /// Asks the process to end and waits for it, as long as patience lasts.
+    fn end(&mut self) -> Result<Option<ExitStatus>> {
         drop(self.child.stdin.take());
         let start = Instant::now();
         while start.elapsed() < STOP_PATIENCE {
-            match self.child.try_wait()? {
-                Some(status) if status.success() => return Ok(()),
-                Some(status) => bail!(self.last_words(status)),
-                None => std::thread::sleep(Duration::from_millis(10)),
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(Some(status));
             }
+            std::thread::sleep(Duration::from_millis(10));
         }
-        bail!("the local endpoint did not end within {} s and was killed", STOP_PATIENCE.as_secs())
+        Ok(None)
     }
 
     fn last_words(&self, status: ExitStatus) -> String {
@@ -127,7 +142,7 @@ impl LocalEndpoint {
 
 impl Drop for LocalEndpoint {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
+        if !matches!(self.end(), Ok(Some(_))) {
             // The child is ours; a kill that comes too late has nothing left to do.
             drop(self.child.kill());
             drop(self.child.wait());

@@ -1,7 +1,6 @@
 //! An exported model run on a person's own texts.
 
 use crate::pipeline::check::run;
-use crate::pipeline::measure::main_output;
 use crate::pipeline::steps::Run;
 use anyhow::{Context, Result};
 use planforge_core::Precision;
@@ -35,7 +34,7 @@ impl Run {
         let precision = precision.unwrap_or(self.pipeline.export.precisions[0]);
         let model = self.export_precision(&snapshot, precision)?;
         let sample = tokenize(&snapshot, &texts, model.record.max_sequence.unwrap_or(u64::MAX))?;
-        let name = main_output(self.pipeline.task);
+        let name = self.pipeline.task.main_output();
         let output = run(&model, &sample)?.into_iter().find(|output| output.name == name);
         let output = output.with_context(|| format!("the model has no output `{name}`"))?;
         let TensorValues::Fp32(values) = output.values else {

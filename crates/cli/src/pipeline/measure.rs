@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use planforge_bench::{EndpointClient, Served, load, probe};
 use planforge_core::{
     Capacity, InferRequest, InferTensor, LoadResult, Model, Outcome, Published, RequestedOutput, Snapshot, Step,
-    Stored, Task, TensorData, endpoint_name,
+    Stored, TensorData, endpoint_name,
 };
 use planforge_engine::{TextSample, tokenize};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -148,7 +148,7 @@ impl Run {
                 data: TensorData::from_integers(sample.values(name)?),
             })
         };
-        let output = main_output(self.pipeline.task);
+        let output = self.pipeline.task.main_output();
         let request = InferRequest {
             id: None,
             parameters: serde_json::Map::default(),
@@ -156,13 +156,5 @@ impl Run {
             outputs: vec![RequestedOutput { name: output.to_owned(), parameters: serde_json::Map::default() }],
         };
         Ok(serde_json::to_vec(&request)?)
-    }
-}
-
-/// The output that a task is about.
-pub(super) fn main_output(task: Task) -> &'static str {
-    match task {
-        Task::SentenceEmbedding => "sentence_embedding",
-        Task::FeatureExtraction => "last_hidden_state",
     }
 }

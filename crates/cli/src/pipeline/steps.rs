@@ -266,6 +266,7 @@ impl Run {
             gpu,
             builder: self.pipeline.compile.builder,
             profiles: self.pipeline.profiles.clone(),
+            outputs: self.pipeline.engine_outputs(),
             libraries: self.settings.tensorrt_folder(),
             library_version: library_version.to_owned(),
             worker: Worker { program, arguments: vec!["internal".to_owned(), "build-engine".to_owned()] },

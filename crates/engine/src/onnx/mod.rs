@@ -3,5 +3,7 @@
 mod graph;
 mod nodes;
 mod proto;
+mod prune;
 
 pub(crate) use graph::{OPSET, OnnxGraph, WeightPlan, WeightUse};
+pub(crate) use prune::keep_outputs;

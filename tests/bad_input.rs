@@ -1,0 +1,185 @@
+//! Mistakes: each is named, has its exit code, and leaves nothing half-written.
+
+use crate::support::{Workspace, end};
+use std::net::TcpListener;
+use std::process::Command;
+
+#[test]
+fn unknown_keys_and_bad_values_name_line_and_key() {
+    for (from, to, words) in [
+        ("[export]", "[export]\nprecison = \"fp16\"", ["tiny.toml", "line 12", "unknown field `precison`"]),
+        ("batch = [1, 2, 4]", "batch = [4, 2, 1]", ["tiny.toml", "line 8", "1 <= min <= opt <= max"]),
+        ("copies = 3", "copies = 0", ["tiny.toml", "copies = 0", "use 1 to 100000"]),
+        ("\"t4\"", "\"t44\"", ["unknown GPU `t44`", "a10g", "l4"]),
+        ("\"t4\"", "\"h100\"", ["GPU `h100` cannot be built for", "compute capability 9.0", "l40s"]),
+        ("task = \"sentence-embedding\"", "task = \"embedding\"", ["line 2", "`embedding`", "sentence-embedding"]),
+        ("name = \"tiny\"", "name = \"../tiny\"", ["line 1", "`../tiny` is not a model name", "A-Z a-z 0-9"]),
+        ("sequence = [4, 16, 64]", "sequence = [4, 16, 65]", ["sequence up to 65", "allows 64", "profile"]),
+        ("stages = [{ users = 2", "batch = 5\nstages = [{ users = 2", ["key `load.batch`", "5 is outside", "1 to 4"]),
+        ("path = \"model\"", "repo = \"a/b/c\"", ["key `source.repo`", "`a/b/c`", "owner/name"]),
+    ] {
+        let workspace = Workspace::tiny();
+        workspace.edit("tiny.toml", from, to);
+        workspace.planforge(&["run", "tiny.toml"]).fails(2, &words);
+        assert!(!workspace.files("planforge-out/tiny").iter().any(|file| file.ends_with(".plan")));
+        assert_eq!(workspace.half_written(), [""; 0]);
+    }
+}
+
+#[test]
+fn bad_arguments_are_bad_usage() {
+    let workspace = Workspace::tiny();
+    workspace.planforge(&["run", "nowhere.toml"]).fails(2, &["pipeline file `nowhere.toml` does not exist"]);
+    workspace.planforge(&["run"]).fails(2, &["<PIPELINE>..."]);
+    workspace.planforge(&["rum", "tiny.toml"]).fails(2, &["unrecognized subcommand 'rum'"]);
+    workspace.planforge(&["publish", "tiny.toml", "--copies", "0"]).fails(2, &["0 copies: use 1 to 100000"]);
+    workspace.planforge(&["report", "tiny.toml"]).fails(2, &["`tiny.toml` is not a report"]);
+    assert_eq!(workspace.files("planforge-out"), [""; 0]);
+}
+
+#[test]
+fn missing_files_of_a_checkpoint_are_named() {
+    for (file, code, words) in [
+        ("config.json", 1, ["`config.json`", "model"]),
+        ("model.safetensors", 1, ["safetensors", "model"]),
+        ("tokenizer.json", 1, ["`tokenizer.json`", "model"]),
+    ] {
+        let workspace = Workspace::tiny();
+        fs_err::remove_file(workspace.path("model").join(file)).unwrap();
+        workspace.planforge(&["run", "tiny.toml"]).fails(code, &words);
+        assert_eq!(workspace.half_written(), [""; 0]);
+    }
+    let workspace = Workspace::tiny();
+    fs_err::remove_dir_all(workspace.path("model")).unwrap();
+    workspace.planforge(&["run", "tiny.toml"]).fails(2, &["source folder", "model` does not exist"]);
+    let workspace = Workspace::tiny();
+    workspace.edit("tiny.toml", "path = \"model\"", "repo = \"nobody/nothing\"");
+    workspace
+        .planforge(&["run", "tiny.toml"])
+        .fails(1, &["offline mode is on", "`nobody/nothing`", "unset HF_HUB_OFFLINE"]);
+}
+
+#[test]
+fn damaged_checkpoints_are_refused() {
+    type Damage = fn(&mut Vec<u8>);
+    let damage: [(&str, Damage); 4] = [
+        ("header length beyond the file", |bytes| bytes[..8].copy_from_slice(&u64::MAX.to_le_bytes())),
+        ("header that is no JSON", |bytes| bytes[8] = b'x'),
+        ("cut in the middle", |bytes| bytes.truncate(bytes.len() / 2)),
+        ("empty file", Vec::clear),
+    ];
+    for (what, damage) in damage {
+        let workspace = Workspace::tiny();
+        let path = workspace.path("model/model.safetensors");
+        let mut bytes = fs_err::read(&path).unwrap();
+        damage(&mut bytes);
+        fs_err::write(&path, bytes).unwrap();
+        let ended = workspace.planforge(&["run", "tiny.toml"]);
+        ended.fails(1, &["model.safetensors", "is not a valid safetensors file"]);
+        assert_eq!(workspace.half_written(), [""; 0], "{what}");
+        assert!(!workspace.files("planforge-out/tiny").iter().any(|file| file.ends_with(".onnx")), "{what}");
+    }
+}
+
+#[test]
+fn checkpoints_that_do_not_fit_are_refused() {
+    let workspace = Workspace::tiny();
+    workspace.edit("model/config.json", "\"model_type\": \"bert\"", "\"model_type\": \"mamba\"");
+    workspace.planforge(&["run", "tiny.toml"]).fails(1, &["model type `mamba` is not supported; supported: bert"]);
+    let workspace = Workspace::tiny();
+    workspace.edit("model/config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
+    workspace
+        .planforge(&["run", "tiny.toml"])
+        .fails(1, &["tensor `encoder.layer.2.", "is missing from the checkpoint"]);
+    let workspace = Workspace::tiny();
+    workspace.edit("model/config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1");
+    workspace
+        .planforge(&["run", "tiny.toml"])
+        .fails(1, &["tensors that model type `bert` does not use", "encoder.layer.1."]);
+    let workspace = Workspace::tiny();
+    workspace.edit("model/config.json", "\"intermediate_size\": 64", "\"intermediate_size\": 65");
+    workspace
+        .planforge(&["run", "tiny.toml"])
+        .fails(1, &["intermediate.dense.weight` has shape [64, 32], expected [65, 32]"]);
+    let workspace = Workspace::tiny();
+    workspace.write("model/tokenizer.json", "{}");
+    workspace.planforge(&["run", "tiny.toml"]).fails(1, &["tokenizer", "model/tokenizer.json` failed"]);
+}
+
+#[test]
+fn missing_and_damaged_native_libraries_say_what_brings_them() {
+    let workspace = Workspace::tiny();
+    let hint = "hint: `planforge doctor` shows what is missing; `scripts/setup` brings it";
+    workspace
+        .planforge(&["check", "tiny.toml", "--native", "none"])
+        .fails(3, &["ONNX Runtime was not found at", "none", hint]);
+    workspace.planforge(&["run", "tiny.toml", "--native", "none"]).fails(3, &["was not found at", hint]);
+    for (file, what) in
+        [("onnxruntime/libonnxruntime.so", "ONNX Runtime"), ("tensorrt-rtx/libtensorrt_rtx.so.1", "native library")]
+    {
+        let broken = workspace.path("broken");
+        let native = planforge_testkit::native();
+        fs_err::create_dir_all(&broken).unwrap();
+        for part in ["onnxruntime", "tensorrt-rtx"] {
+            fs_err::create_dir_all(broken.join(part)).unwrap();
+            for entry in std::fs::read_dir(native.join(part)).unwrap().flatten() {
+                let link = broken.join(part).join(entry.file_name());
+                let _ = std::fs::remove_file(&link);
+                std::os::unix::fs::symlink(entry.path(), link).unwrap();
+            }
+        }
+        fs_err::remove_file(broken.join(file)).unwrap();
+        fs_err::write(broken.join(file), "no library").unwrap();
+        workspace.planforge(&["run", "tiny.toml", "--native", "broken"]).fails(3, &[what, file, hint]);
+    }
+    assert_eq!(workspace.half_written(), [""; 0]);
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let workspace = Workspace::tiny();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let ended = workspace.planforge(&["host", "tiny.toml", "--port", &address.port().to_string()]);
+    ended.fails(1, &[&format!("address `{address}` is in use; choose another port")]);
+    assert_eq!(workspace.half_written(), [""; 0]);
+}
+
+#[test]
+fn an_output_folder_that_cannot_be_written_is_named() {
+    let workspace = Workspace::tiny();
+    workspace.write("file", "");
+    workspace.planforge(&["run", "tiny.toml", "--output", "file"]).fails(1, &["file/", "ot a directory"]);
+    workspace.planforge(&["run", "tiny.toml", "--output", "/proc/planforge"]).fails(1, &["/proc/planforge"]);
+    assert_eq!(fs_err::read(workspace.path("file")).unwrap(), b"");
+}
+
+/// A disk of some hundred kilobytes, mounted in a name space of its own, which takes root.
+#[test]
+fn a_full_disk_is_named_and_nothing_is_left_half_written() {
+    let workspace = Workspace::tiny();
+    workspace.planforge(&["check", "tiny.toml"]).succeeds();
+    if !Command::new("unshare").args(["--mount", "true"]).status().is_ok_and(|status| status.success()) {
+        println!("SKIPPED: mounting a small disk needs root");
+        return;
+    }
+    for kibibytes in [60, 300, 700, 1500] {
+        let script = format!(
+            "mkdir -p disk && mount -t tmpfs -o size={kibibytes}k tmpfs disk || exit 99\n\
+             \"$0\" publish tiny.toml --output disk; code=$?\n\
+             find disk -name '.building-*' -o -name '.planforge-*'\n\
+             exit $code"
+        );
+        let program = workspace.command(&[]);
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &script]).arg(program.get_program()).current_dir(workspace.folder.path());
+        command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        let ended = end(command);
+        ended.fails(1, &["No space left on device", "disk/"]);
+        assert_eq!(ended.stdout, "", "{kibibytes} KiB");
+    }
+}

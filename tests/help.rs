@@ -1,0 +1,69 @@
+//! Help, the catalogue, and the doctor.
+
+use crate::support::Workspace;
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let workspace = Workspace::empty();
+    let help = workspace.planforge(&["--help"]);
+    help.succeeds();
+    assert!(help.stdout.contains("Exit codes: 0 done; 1 failed; 2 bad usage"), "{}", help.stdout);
+    let (_, commands) = help.stdout.split_once("Commands:\n").unwrap();
+    let commands = commands.lines().take_while(|line| !line.is_empty());
+    let names: Vec<&str> = commands
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    for expected in
+        ["run", "fetch", "export", "check", "infer", "compile", "package", "publish", "host", "probe", "load"]
+    {
+        assert!(names.contains(&expected), "{expected} is not in {names:?}");
+    }
+    for name in names {
+        let help = workspace.planforge(&[name, "--help"]);
+        help.succeeds();
+        assert!(
+            help.stdout.contains("Example: ") && help.stdout.contains(&format!("planforge {name}")),
+            "{}",
+            help.stdout
+        );
+    }
+}
+
+#[test]
+fn gpus_lists_types_and_what_can_be_built_for_them() {
+    let workspace = Workspace::empty();
+    let text = workspace.planforge(&["gpus"]);
+    text.succeeds();
+    assert!(
+        text.stdout.lines().any(|line| line.contains("a10g") && line.contains("8.6") && line.contains("g5.xlarge"))
+    );
+    let gpus = workspace.json(&["gpus"]);
+    let t4 = gpus.as_array().unwrap().iter().find(|gpu| gpu["name"] == "t4").unwrap();
+    assert_eq!(t4["rtx_precisions"], serde_json::json!(["fp16"]));
+    assert_eq!(workspace.files("planforge-out"), [""; 0]);
+}
+
+#[test]
+fn doctor_finds_the_native_parts() {
+    let parts = Workspace::empty().json(&["doctor"]);
+    let parts = parts.as_array().unwrap();
+    let detail = |name: &str| {
+        let part = parts.iter().find(|part| part["name"] == name).unwrap();
+        assert_eq!(part["found"], true, "{part}");
+        part["detail"].as_str().unwrap().to_owned()
+    };
+    assert!(detail("TensorRT-RTX builder").starts_with("1.7.1.116 "));
+    assert!(detail("ONNX Runtime").starts_with("1."));
+    detail("TensorRT-RTX ONNX parser");
+}
+
+#[test]
+fn doctor_names_what_is_missing_and_what_brings_it() {
+    let workspace = Workspace::empty();
+    fs_err::create_dir(workspace.path("nothing")).unwrap();
+    let ended = workspace.planforge(&["doctor", "--native", "nothing"]);
+    ended.fails(3, &["missing: TensorRT-RTX builder, TensorRT-RTX ONNX parser, ONNX Runtime", "scripts/setup"]);
+    assert!(ended.stdout.contains("MISSING") && ended.stdout.contains("run `scripts/setup`"), "{}", ended.stdout);
+}
