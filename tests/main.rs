@@ -1,6 +1,5 @@
 //! Behaviour through the binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 mod bad_input;
 mod help;

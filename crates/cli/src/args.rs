@@ -105,10 +105,10 @@ pub(crate) struct Pipelines {
     /// Pipeline files.
     #[arg(required = true, value_name = "PIPELINE")]
     pub(crate) pipelines: Vec<PathBuf>,
-    /// GPU types instead of the pipeline's [compile] gpus.
+    /// GPU types instead of the pipeline's key `compile.gpus`.
     #[arg(long = "gpu", value_name = "NAME", value_delimiter = ',')]
     pub(crate) gpus: Vec<String>,
-    /// Number of copies instead of the pipeline's [package] copies.
+    /// Number of copies instead of the pipeline's key `package.copies`.
     #[arg(long, value_name = "N")]
     pub(crate) copies: Option<u32>,
 }
