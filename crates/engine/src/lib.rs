@@ -23,5 +23,5 @@ pub use cost::{Cost, estimate};
 pub use error::{Error, Result};
 pub use export::{ExportOptions, export};
 pub use ops::{Activation, AttentionShape, LinearWidths, Ops, Scope};
-pub use sample::{TextSample, tokenize};
+pub use sample::{TextSample, random_texts, tokenize};
 pub use worker::{WorkerFailure, WorkerRequest, WorkerResponse, WorkerTensor, run_worker};

@@ -3,7 +3,10 @@
 use crate::checkpoint::read_json;
 use crate::{Error, Result};
 use planforge_core::Snapshot;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use tokenizers::{PaddingStrategy, Tokenizer, TruncationParams};
 
 const TOKENIZER: &str = "tokenizer.json";
@@ -43,9 +46,7 @@ impl TextSample {
 /// # Errors
 /// A missing or damaged `tokenizer.json`.
 pub fn tokenize(snapshot: &Snapshot, texts: &[String], max_sequence: u64) -> Result<TextSample> {
-    let path = snapshot
-        .path(TOKENIZER)
-        .ok_or_else(|| Error::MissingFile { repo: snapshot.repo.clone(), file: TOKENIZER.to_owned() })?;
+    let path = tokenizer_path(snapshot)?;
     let fail = |error: tokenizers::Error| Error::Tokenizer { path: path.clone(), message: error.to_string() };
     let mut tokenizer = Tokenizer::from_file(&path).map_err(fail)?;
     let max_length =
@@ -68,6 +69,58 @@ pub fn tokenize(snapshot: &Snapshot, texts: &[String], max_sequence: u64) -> Res
     })
 }
 
+/// A batch of texts that mean nothing: `sequence` tokens each, drawn from the whole vocabulary between the
+/// tokens that frame every text. Unlike a few sentences over and over, they touch as much of the
+/// embedding table as varied traffic does. Equal seeds give equal tokens in one version of planforge.
+///
+/// # Errors
+/// A missing or damaged `tokenizer.json`.
+pub fn random_texts(snapshot: &Snapshot, (batch, sequence): (usize, usize), seed: u64) -> Result<TextSample> {
+    let path = tokenizer_path(snapshot)?;
+    let fail = |error: tokenizers::Error| Error::Tokenizer { path: path.clone(), message: error.to_string() };
+    let tokenizer = Tokenizer::from_file(&path).map_err(fail)?;
+    let words = plain_words(&tokenizer);
+    if words.is_empty() {
+        return Err(fail("its vocabulary is empty".into()));
+    }
+    let (opening, closing) = frame(&tokenizer, sequence).map_err(fail)?;
+    let inner = sequence - opening.len() - closing.len();
+    let mut generator = StdRng::seed_from_u64(seed);
+    let mut input_ids = Vec::with_capacity(batch * sequence);
+    for _ in 0..batch {
+        input_ids.extend(&opening);
+        input_ids.extend((0..inner).map(|_| words[generator.random_range(0..words.len())]));
+        input_ids.extend(&closing);
+    }
+    let count = input_ids.len();
+    Ok(TextSample { batch, sequence, input_ids, attention_mask: vec![1; count], token_type_ids: vec![0; count] })
+}
+
+/// Numbers of all tokens but the special ones, in order.
+fn plain_words(tokenizer: &Tokenizer) -> Vec<i64> {
+    let special = tokenizer.get_added_tokens_decoder();
+    let words = tokenizer.get_vocab(false).into_values().filter(|number| !special.contains_key(number));
+    let mut words: Vec<i64> = words.map(i64::from).collect();
+    words.sort_unstable();
+    words
+}
+
+/// The tokens before and after every text, at most `sequence` of them.
+fn frame(tokenizer: &Tokenizer, sequence: usize) -> tokenizers::Result<(Vec<i64>, Vec<i64>)> {
+    let empty = tokenizer.encode("", true)?;
+    let tokens = empty.get_ids().iter().zip(empty.get_attention_mask());
+    let mut opening: Vec<i64> = tokens.filter(|(_, kept)| **kept != 0).map(|(number, _)| i64::from(*number)).collect();
+    opening.truncate(sequence);
+    let closing = opening.split_off(opening.len().div_ceil(2));
+    Ok((opening, closing))
+}
+
+fn tokenizer_path(snapshot: &Snapshot) -> Result<PathBuf> {
+    snapshot
+        .path(TOKENIZER)
+        .ok_or_else(|| Error::MissingFile { repo: snapshot.repo.clone(), file: TOKENIZER.to_owned() })
+}
+
 /// `max_seq_length` of a sentence-transformers checkpoint.
 fn sentence_limit(snapshot: &Snapshot) -> Result<Option<u64>> {
     const FILE: &str = "sentence_bert_config.json";
@@ -79,4 +132,46 @@ fn sentence_limit(snapshot: &Snapshot) -> Result<Option<u64>> {
         return Ok(None);
     }
     Ok(read_json::<SentenceConfig>(snapshot, FILE)?.max_seq_length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use planforge_core::{ArtifactFile, digest_bytes};
+    use std::collections::BTreeSet;
+
+    fn snapshot(folder: &std::path::Path) -> Snapshot {
+        planforge_testkit::TinyBert::default().write(folder).unwrap();
+        let file = ArtifactFile { path: TOKENIZER.to_owned(), byte_count: 0, sha256: digest_bytes(b"") };
+        let local = || "local".to_owned();
+        Snapshot { repo: local(), revision: local(), commit: local(), directory: folder.to_owned(), files: vec![file] }
+    }
+
+    #[test]
+    fn texts_are_padded_to_the_longest_and_cut_to_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let texts = ["the cat".to_owned(), "a small dog ran on".to_owned()];
+        let sample = tokenize(&snapshot(folder.path()), &texts, 64).unwrap();
+        assert_eq!((sample.batch, sample.sequence), (2, 7));
+        assert_eq!(sample.attention_mask, [1, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1]);
+        assert_eq!(sample.input_ids[4..7], [0, 0, 0]);
+        assert_eq!(tokenize(&snapshot(folder.path()), &texts, 5).unwrap().sequence, 5);
+    }
+
+    #[test]
+    fn random_texts_are_framed_and_never_hold_special_tokens() {
+        let folder = tempfile::tempdir().unwrap();
+        let snapshot = snapshot(folder.path());
+        let sample = random_texts(&snapshot, (3, 16), 7).unwrap();
+        assert_eq!(sample.input_ids.len(), 48);
+        for text in sample.input_ids.chunks(16) {
+            assert_eq!((text[0], text[15]), (2, 3));
+            assert!(text[1..15].iter().all(|&token| token >= 5));
+        }
+        let distinct: BTreeSet<_> = sample.input_ids.iter().collect();
+        assert!(distinct.len() > 15, "{distinct:?}");
+        assert_eq!(random_texts(&snapshot, (3, 16), 7).unwrap(), sample);
+        assert_ne!(random_texts(&snapshot, (3, 16), 8).unwrap(), sample);
+        assert_eq!(random_texts(&snapshot, (1, 1), 7).unwrap().input_ids, [2]);
+    }
 }

@@ -9,7 +9,7 @@ use planforge_core::{
     Capacity, InferRequest, InferTensor, LoadResult, Model, Outcome, Published, RequestedOutput, Snapshot, Step,
     Stored, TensorData, endpoint_name,
 };
-use planforge_engine::{TextSample, tokenize};
+use planforge_engine::{TextSample, random_texts, tokenize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -113,27 +113,14 @@ impl Run {
         Ok(EndpointClient::new(url, &endpoint_name(&self.pipeline.name), timeout)?)
     }
 
-    /// A batch of texts with exactly so many tokens, or as long as the samples are.
+    /// A batch of random tokens, or of the samples when the profiles say nothing of their length.
     fn sample(&self, snapshot: &Snapshot, (batch, sequence): (u64, Option<u64>)) -> Result<TextSample> {
-        let samples = &self.pipeline.export.samples;
-        let rotated = |start: usize| samples.iter().cycle().skip(start % samples.len());
-        let text = |index: u64| {
-            let start = usize::try_from(index).unwrap_or(0);
-            let Some(sequence) = sequence else { return samples[start % samples.len()].clone() };
-            let mut text = String::new();
-            let mut words = 0;
-            // A word is at least one token, so this many words are cut to the right length.
-            for sentence in rotated(start) {
-                text = format!("{text} {sentence}");
-                words += sentence.split_whitespace().count().max(1) as u64;
-                if words >= sequence {
-                    break;
-                }
-            }
-            text
-        };
-        let texts: Vec<String> = (0..batch).map(text).collect();
-        Ok(tokenize(snapshot, &texts, sequence.unwrap_or(u64::MAX))?)
+        let batch = usize::try_from(batch)?;
+        if let Some(sequence) = sequence {
+            return Ok(random_texts(snapshot, (batch, usize::try_from(sequence)?), self.pipeline.load.seed)?);
+        }
+        let texts: Vec<String> = self.pipeline.export.samples.iter().cycle().take(batch).cloned().collect();
+        Ok(tokenize(snapshot, &texts, u64::MAX)?)
     }
 
     /// A KServe v2 request that asks for the output the task is about.
