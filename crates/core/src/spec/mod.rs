@@ -1,0 +1,13 @@
+//! The pipeline file: everything a user says about one model, and its checks.
+//!
+//! Values check themselves while they are parsed, so that an error carries file, line and key.
+
+mod pipeline;
+mod tables;
+mod values;
+
+pub use pipeline::Pipeline;
+pub use tables::{
+    CompileSpec, ExportSpec, HostSpec, LoadSpec, LoadStage, PackageSpec, ProbeSpec, SourceSpec, StoreSpec,
+};
+pub use values::{Copies, ModelName, Profile, ProfileRange, Task, Threshold};

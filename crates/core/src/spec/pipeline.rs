@@ -1,0 +1,217 @@
+//! The whole file: reading, checks across tables, and the variants it asks for.
+
+use super::tables::{CompileSpec, ExportSpec, HostSpec, LoadSpec, PackageSpec, ProbeSpec, SourceSpec, StoreSpec};
+use super::values::{ModelName, Profile, Task};
+use crate::{Error, GpuCatalogue, Platform, Result, Variant};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// One pipeline file (`pipelines/<name>.toml`).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pipeline {
+    /// Name of the model in packages, stores and reports.
+    pub name: ModelName,
+    /// What the model is used for.
+    pub task: Task,
+    /// Where the checkpoint comes from.
+    pub source: SourceSpec,
+    /// Optimization profiles, at least one.
+    pub profiles: Vec<Profile>,
+    /// Export options.
+    #[serde(default)]
+    pub export: ExportSpec,
+    /// Engine options.
+    #[serde(default)]
+    pub compile: CompileSpec,
+    /// Package options.
+    #[serde(default)]
+    pub package: PackageSpec,
+    /// Where copies are published.
+    #[serde(default)]
+    pub store: StoreSpec,
+    /// The local endpoint.
+    #[serde(default)]
+    pub host: HostSpec,
+    /// The memory probe.
+    #[serde(default)]
+    pub probe: ProbeSpec,
+    /// The load test.
+    #[serde(default)]
+    pub load: LoadSpec,
+}
+
+impl Pipeline {
+    /// Reads and checks a pipeline file.
+    ///
+    /// # Errors
+    /// [`Error::Parse`] for unknown keys and values out of range, with line and key; [`Error::Value`]
+    /// for keys that contradict each other.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs_err::read_to_string(path)?;
+        let mut pipeline: Self = toml::from_str(&text).map_err(|error| Error::Parse {
+            what: "pipeline file",
+            path: path.to_owned(),
+            message: error.to_string().trim_end().to_owned(),
+        })?;
+        pipeline.check().map_err(|(key, message)| Error::Value {
+            path: path.to_owned(),
+            key: key.to_owned(),
+            message,
+        })?;
+        pipeline.resolve_paths(path.parent().unwrap_or(Path::new("")));
+        Ok(pipeline)
+    }
+
+    /// The largest batch of any profile: the one source of Triton's `max_batch_size`.
+    #[must_use]
+    pub fn max_batch_size(&self) -> u64 {
+        self.profiles.iter().map(|profile| profile.batch.max).max().unwrap_or(1)
+    }
+
+    /// The largest sequence of any profile, for models over text.
+    #[must_use]
+    pub fn max_sequence(&self) -> Option<u64> {
+        self.profiles.iter().filter_map(|profile| profile.sequence).map(|range| range.max).max()
+    }
+
+    /// Outputs of the engines.
+    #[must_use]
+    pub fn engine_outputs(&self) -> Vec<String> {
+        let main = || vec![self.task.main_output().to_owned()];
+        self.compile.outputs.clone().unwrap_or_else(main)
+    }
+
+    /// Batch and tokens of the probe's request.
+    #[must_use]
+    pub fn probe_request(&self) -> (u64, Option<u64>) {
+        let opt = self.profiles.first();
+        let batch = self.probe.batch.or(opt.map(|profile| profile.batch.opt)).unwrap_or(1);
+        (batch, self.probe.sequence.or_else(|| self.opt_sequence()))
+    }
+
+    /// Batch and tokens of the load test's requests.
+    #[must_use]
+    pub fn load_request(&self) -> (u64, Option<u64>) {
+        (self.load.batch, self.load.sequence.or_else(|| self.opt_sequence()))
+    }
+
+    fn opt_sequence(&self) -> Option<u64> {
+        self.profiles.first().and_then(|profile| profile.sequence).map(|range| range.opt)
+    }
+
+    /// The variants to make, and a sentence for each combination that no builder can make while
+    /// another precision for the same GPU can.
+    ///
+    /// # Errors
+    /// An unknown GPU, or one that takes none of the precisions asked for.
+    pub fn variants(&self, catalogue: &GpuCatalogue) -> Result<(Vec<Variant>, Vec<String>)> {
+        let (mut variants, mut skipped) = (Vec::new(), Vec::new());
+        let precisions = &self.export.precisions;
+        for platform in &self.package.platforms {
+            match platform {
+                Platform::Onnx => variants.extend(precisions.iter().map(|&precision| Variant::onnx(precision))),
+                Platform::Tensorrt => {
+                    for name in &self.compile.gpus {
+                        let gpu = catalogue.find(name)?;
+                        let checks =
+                            precisions.iter().map(|&precision| (precision, gpu.check(self.compile.builder, precision)));
+                        let (fits, refused): (Vec<_>, Vec<_>) = checks.partition(|(_, check)| check.is_ok());
+                        for (_, check) in refused {
+                            match (check, fits.is_empty()) {
+                                (Err(error), true) => return Err(error),
+                                (Err(error), false) => skipped.push(error.to_string()),
+                                (Ok(()), _) => {}
+                            }
+                        }
+                        variants.extend(fits.iter().map(|(precision, _)| Variant::tensorrt(*precision, name)));
+                    }
+                }
+            }
+        }
+        Ok((variants, skipped))
+    }
+
+    fn check(&self) -> std::result::Result<(), (&'static str, String)> {
+        match (&self.source.repo, &self.source.path) {
+            (Some(repo), None) if is_repository(repo) => {}
+            (Some(repo), None) => {
+                return Err(("source.repo", format!("`{repo}` is not a repository: use `owner/name`")));
+            }
+            (None, Some(_)) => {}
+            _ => return Err(("source", "give one of `repo` and `path`".to_owned())),
+        }
+        if self.profiles.is_empty() {
+            return Err(("profiles", "give at least one [[profiles]] table".to_owned()));
+        }
+        if self.export.precisions.is_empty() {
+            return Err(("export.precisions", "give at least one of \"fp32\" and \"fp16\"".to_owned()));
+        }
+        if self.export.samples.is_empty() {
+            return Err(("export.samples", "give at least one sentence".to_owned()));
+        }
+        if self.package.platforms.is_empty() {
+            return Err(("package.platforms", "give at least one of \"onnx\" and \"tensorrt\"".to_owned()));
+        }
+        if self.package.platforms.contains(&Platform::Tensorrt) && self.compile.gpus.is_empty() {
+            return Err((
+                "compile.gpus",
+                "platform `tensorrt` needs at least one GPU; `planforge gpus` lists them".to_owned(),
+            ));
+        }
+        if self.compile.outputs.as_ref().is_some_and(Vec::is_empty) {
+            return Err(("compile.outputs", "name at least one output, or leave the key out".to_owned()));
+        }
+        self.check_request("probe", self.probe_request())?;
+        self.check_request("load", self.load_request())?;
+        if self.load.stages.iter().any(|stage| stage.users == 0 || stage.seconds == 0 || stage.spawn_rate == Some(0))
+            || self.load.stages.is_empty()
+        {
+            return Err(("load.stages", "give stages with at least one user and one second each".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Whether a measurement's request lies within the profiles.
+    fn check_request(
+        &self,
+        table: &str,
+        (batch, sequence): (u64, Option<u64>),
+    ) -> std::result::Result<(), (&'static str, String)> {
+        let most = self.max_batch_size();
+        if batch == 0 || batch > most {
+            let key = if table == "probe" { "probe.batch" } else { "load.batch" };
+            return Err((key, format!("{batch} is outside the profiles: use 1 to {most}")));
+        }
+        match (sequence, self.max_sequence()) {
+            (Some(sequence), Some(most)) if sequence == 0 || sequence > most => {
+                let key = if table == "probe" { "probe.sequence" } else { "load.sequence" };
+                Err((key, format!("{sequence} is outside the profiles: use 1 to {most}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn resolve_paths(&mut self, folder: &Path) {
+        for path in [&mut self.source.path, &mut self.compile.catalogue].into_iter().flatten() {
+            *path = folder.join(&*path);
+        }
+    }
+}
+
+/// `owner/name`, or the bare name of an old repository.
+fn is_repository(text: &str) -> bool {
+    let good = |part: &str| {
+        !part.is_empty()
+            && part != "."
+            && part != ".."
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    };
+    match text.split_once('/') {
+        Some((owner, name)) => good(owner) && good(name),
+        None => good(text),
+    }
+}
+
+#[cfg(test)]
+mod tests;

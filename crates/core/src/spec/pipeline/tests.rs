@@ -1,0 +1,67 @@
+use super::*;
+
+const SMALL: &str =
+    "name = \"m\"\ntask = \"sentence-embedding\"\n[source]\nrepo = \"o/n\"\n[[profiles]]\nbatch = [1, 2, 4]\n";
+
+fn read(text: &str) -> Result<Pipeline> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.toml");
+    fs_err::write(&path, text).unwrap();
+    Pipeline::read(&path)
+}
+
+fn message(text: &str) -> String {
+    read(text).unwrap_err().to_string()
+}
+
+#[test]
+fn defaults_fill_a_small_file() {
+    let pipeline = read(SMALL).unwrap();
+    assert_eq!(u32::from(pipeline.package.copies), 8);
+    assert_eq!(pipeline.source.revision, "main");
+    assert_eq!(pipeline.max_batch_size(), 4);
+}
+
+#[test]
+fn mistakes_name_line_and_key() {
+    let unknown = message(&format!("{SMALL}[export]\nprecison = [\"fp16\"]\n"));
+    assert!(unknown.contains("line 8") && unknown.contains("precison") && unknown.contains("precisions"), "{unknown}");
+    let profile = message(&SMALL.replace("[1, 2, 4]", "[4, 2, 1]"));
+    assert!(profile.contains("line 6") && profile.contains("min <= opt <= max"), "{profile}");
+    let copies = message(&format!("{SMALL}[package]\ncopies = 0\n"));
+    assert!(copies.contains("copies = 0") && copies.contains("1 to 100000"), "{copies}");
+    let threshold = message(&format!("{SMALL}[probe]\nthreshold = 1.5\n"));
+    assert!(threshold.contains("threshold 1.5"), "{threshold}");
+    let name = message(&SMALL.replace("\"m\"", "\"MUSHROOM\""));
+    assert!(name.contains("OOM"), "{name}");
+}
+
+#[test]
+fn contradictions_name_the_key() {
+    let both = message(&SMALL.replace("repo =", "path = \"x\"\nrepo ="));
+    assert!(both.contains("key `source`"), "{both}");
+    let gpus = message(&format!("{SMALL}[package]\nplatforms = [\"tensorrt\"]\n"));
+    assert!(gpus.contains("compile.gpus"), "{gpus}");
+}
+
+#[test]
+fn requests_of_measurements_stay_within_the_profiles() {
+    let pipeline = read(&SMALL.replace("batch = [1, 2, 4]", "batch = [1, 2, 4]\nsequence = [8, 64, 128]")).unwrap();
+    assert_eq!(pipeline.probe_request(), (2, Some(64)));
+    assert_eq!(pipeline.load_request(), (1, Some(64)));
+    let batch = message(&format!("{SMALL}[load]\nbatch = 5\n"));
+    assert!(batch.contains("`load.batch`") && batch.contains("1 to 4"), "{batch}");
+}
+
+#[test]
+fn t4_keeps_fp16_and_says_why_not_fp32() {
+    let text = format!(
+        "{SMALL}[export]\nprecisions = [\"fp32\", \"fp16\"]\n[compile]\ngpus = [\"t4\", \"l4\"]\n[package]\nplatforms = [\"onnx\", \"tensorrt\"]\n"
+    );
+    let (variants, skipped) = read(&text).unwrap().variants(&GpuCatalogue::built_in()).unwrap();
+    let ids: Vec<_> = variants.iter().map(Variant::id).collect();
+    assert_eq!(ids, ["onnx-fp32", "onnx-fp16", "tensorrt-fp16-t4", "tensorrt-fp32-l4", "tensorrt-fp16-l4"]);
+    assert_eq!(skipped.len(), 1);
+    let only_fp32 = text.replace("[\"fp32\", \"fp16\"]", "[\"fp32\"]");
+    assert!(read(&only_fp32).unwrap().variants(&GpuCatalogue::built_in()).is_err());
+}

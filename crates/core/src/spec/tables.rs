@@ -1,0 +1,166 @@
+//! The tables of a pipeline file and their defaults.
+
+use super::values::{Copies, Threshold};
+use crate::{Builder, Platform, Precision};
+use bytesize::ByteSize;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A repository on the Hub, or a folder laid out like one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSpec {
+    /// `owner/name` on the Hub.
+    pub repo: Option<String>,
+    /// Branch, tag or commit; `main` when left out.
+    #[serde(default = "default_revision")]
+    pub revision: String,
+    /// A local folder instead, relative to the pipeline file.
+    pub path: Option<PathBuf>,
+}
+
+fn default_revision() -> String {
+    "main".to_owned()
+}
+
+/// `[export]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExportSpec {
+    /// Precisions to export.
+    pub precisions: Vec<Precision>,
+    /// Sentences that the exported model is run on.
+    pub samples: Vec<String>,
+}
+
+impl Default for ExportSpec {
+    fn default() -> Self {
+        Self {
+            precisions: vec![Precision::Fp32],
+            samples: vec![
+                "A small sample that every export is run on.".to_owned(),
+                "The second one is longer, so that the first needs padding and the attention mask matters.".to_owned(),
+            ],
+        }
+    }
+}
+
+/// `[compile]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CompileSpec {
+    /// What builds the engines.
+    pub builder: Builder,
+    /// GPU types by catalogue name.
+    pub gpus: Vec<String>,
+    /// A file with further GPU types, relative to the pipeline file.
+    pub catalogue: Option<PathBuf>,
+    /// Outputs of the engines; the one that the task is about when left out. TensorRT-RTX 1.7 numbers
+    /// the dimensions of several outputs in an order that depends on the timing of its threads, so
+    /// engines with more than one may differ in some bytes from build to build.
+    pub outputs: Option<Vec<String>>,
+    /// Most seconds one engine may take.
+    pub timeout_seconds: u64,
+}
+
+impl Default for CompileSpec {
+    fn default() -> Self {
+        Self { builder: Builder::Rtx, gpus: Vec::new(), catalogue: None, outputs: None, timeout_seconds: 1800 }
+    }
+}
+
+/// `[package]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PackageSpec {
+    /// Platforms to package for.
+    pub platforms: Vec<Platform>,
+    /// Number of copies to publish.
+    pub copies: Copies,
+}
+
+impl Default for PackageSpec {
+    fn default() -> Self {
+        Self { platforms: vec![Platform::Onnx], copies: Copies(8) }
+    }
+}
+
+/// `[store]`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreSpec {
+    /// `file:///folder`; the run's own `store` folder when left out.
+    pub url: Option<String>,
+}
+
+/// `[host]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HostSpec {
+    /// Variant behind the endpoint, such as `onnx-fp32`; the first ONNX one when left out.
+    pub variant: Option<String>,
+    /// Memory that loaded models may take together.
+    pub memory: ByteSize,
+    /// Threads of one inference.
+    pub intra_op_threads: usize,
+}
+
+impl Default for HostSpec {
+    fn default() -> Self {
+        Self { variant: None, memory: ByteSize::gib(1), intra_op_threads: 1 }
+    }
+}
+
+/// `[probe]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProbeSpec {
+    /// Share of the memory budget that loaded copies may fill.
+    pub threshold: Threshold,
+    /// Batch of the request sent to each copy; the first profile's `opt` when left out.
+    pub batch: Option<u64>,
+    /// Tokens of each of its texts; the first profile's `opt` when left out.
+    pub sequence: Option<u64>,
+}
+
+impl Default for ProbeSpec {
+    fn default() -> Self {
+        Self { threshold: Threshold(0.9), batch: None, sequence: None }
+    }
+}
+
+/// `[load]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoadSpec {
+    /// Stages in order.
+    pub stages: Vec<LoadStage>,
+    /// Seed of the choice of copies.
+    pub seed: u64,
+    /// Most seconds one request may take.
+    pub timeout_seconds: u64,
+    /// Batch of each request.
+    pub batch: u64,
+    /// Tokens of each of its texts; the first profile's `opt` when left out.
+    pub sequence: Option<u64>,
+}
+
+/// So many users for so long; each sends its next request when the last is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadStage {
+    /// Concurrent users.
+    pub users: u32,
+    /// Length of the stage.
+    pub seconds: u32,
+    /// Users added (or taken away) per second until `users` is reached; all at once when left out.
+    pub spawn_rate: Option<u32>,
+}
+
+impl Default for LoadSpec {
+    fn default() -> Self {
+        let stages =
+            [(1, 3), (2, 3), (4, 3), (8, 3)].map(|(users, seconds)| LoadStage { users, seconds, spawn_rate: None });
+        Self { stages: stages.to_vec(), seed: 0, timeout_seconds: 70, batch: 1, sequence: None }
+    }
+}

@@ -1,0 +1,168 @@
+//! Values that check themselves while they are parsed.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a model is used for; decides its outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// Hidden states and, where the checkpoint has one, the pooler's output.
+    FeatureExtraction,
+    /// One vector for each text, pooled and normalised as the checkpoint's `modules.json` says.
+    SentenceEmbedding,
+}
+
+impl Task {
+    /// The output that the task is about.
+    #[must_use]
+    pub const fn main_output(self) -> &'static str {
+        match self {
+            Self::FeatureExtraction => "last_hidden_state",
+            Self::SentenceEmbedding => "sentence_embedding",
+        }
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FeatureExtraction => "feature-extraction",
+            Self::SentenceEmbedding => "sentence-embedding",
+        })
+    }
+}
+
+/// Name of a model: 1 to 100 of `A-Z a-z 0-9 . _ -`, starting with a letter or digit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ModelName(String);
+
+/// Parts of error texts that make Triton answer 507 ("out of memory") whatever the real cause, so a
+/// model's name must not contain them.
+const OUT_OF_MEMORY_WORDS: [&str; 2] = ["OOM", "OutOfMemory"];
+
+impl ModelName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ModelName {
+    type Error = String;
+
+    fn try_from(name: String) -> std::result::Result<Self, String> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if name.is_empty()
+            || name.len() > 100
+            || !name.chars().all(allowed)
+            || !name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        {
+            return Err(format!(
+                "`{name}` is not a model name: use 1 to 100 of A-Z a-z 0-9 . _ -, starting with a letter or digit"
+            ));
+        }
+        if let Some(word) = OUT_OF_MEMORY_WORDS.iter().find(|word| name.contains(**word)) {
+            return Err(format!(
+                "model name `{name}` contains `{word}`, which Triton takes for an out-of-memory error"
+            ));
+        }
+        Ok(Self(name))
+    }
+}
+
+impl From<ModelName> for String {
+    fn from(name: ModelName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for ModelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One optimization profile: the shapes an engine is built for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Batch sizes.
+    pub batch: ProfileRange,
+    /// Sequence lengths in tokens, for models over text.
+    pub sequence: Option<ProfileRange>,
+}
+
+/// Smallest, most frequent and largest value of a dynamic dimension, written `[min, opt, max]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "[u64; 3]", into = "[u64; 3]")]
+pub struct ProfileRange {
+    /// Smallest.
+    pub min: u64,
+    /// The value to optimise for.
+    pub opt: u64,
+    /// Largest.
+    pub max: u64,
+}
+
+impl TryFrom<[u64; 3]> for ProfileRange {
+    type Error = String;
+
+    fn try_from([min, opt, max]: [u64; 3]) -> std::result::Result<Self, String> {
+        if 1 <= min && min <= opt && opt <= max && max <= i32::MAX as u64 {
+            Ok(Self { min, opt, max })
+        } else {
+            Err(format!("[{min}, {opt}, {max}] is not an optimization profile: it needs 1 <= min <= opt <= max"))
+        }
+    }
+}
+
+impl From<ProfileRange> for [u64; 3] {
+    fn from(range: ProfileRange) -> Self {
+        [range.min, range.opt, range.max]
+    }
+}
+
+/// Number of copies, 1 to 100,000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct Copies(pub(super) u32);
+
+impl TryFrom<u32> for Copies {
+    type Error = String;
+
+    fn try_from(count: u32) -> std::result::Result<Self, String> {
+        if (1..=100_000).contains(&count) { Ok(Self(count)) } else { Err(format!("{count} copies: use 1 to 100000")) }
+    }
+}
+
+impl From<Copies> for u32 {
+    fn from(copies: Copies) -> Self {
+        copies.0
+    }
+}
+
+/// A share above 0 and at most 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Threshold(pub(super) f64);
+
+impl TryFrom<f64> for Threshold {
+    type Error = String;
+
+    fn try_from(share: f64) -> std::result::Result<Self, String> {
+        if share > 0.0 && share <= 1.0 {
+            Ok(Self(share))
+        } else {
+            Err(format!("threshold {share}: use a share above 0 and at most 1"))
+        }
+    }
+}
+
+impl From<Threshold> for f64 {
+    fn from(threshold: Threshold) -> Self {
+        threshold.0
+    }
+}
