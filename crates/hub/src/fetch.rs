@@ -88,8 +88,8 @@ fn find_in_cache(options: &FetchOptions) -> Result<Option<Found>> {
         Ok(files) if files.iter().all(|file| snapshot.join(file).exists()) => {
             Ok(Some((snapshot, commit, files, Outcome::Cached)))
         }
-        Err(Error::Incomplete { .. }) | Ok(_) if !options.offline => Ok(None),
         Ok(_) => Ok(None),
+        Err(Error::Incomplete { .. }) if !options.offline => Ok(None),
         Err(error) => Err(error),
     }
 }
