@@ -27,6 +27,32 @@ fn unknown_keys_and_bad_values_name_line_and_key() {
 }
 
 #[test]
+fn profiles_beyond_the_model_are_refused_without_an_engine_too() {
+    for (from, to, words) in [
+        ("sequence = [4, 16, 64]", "sequence = [4, 16, 65]", ["sequence up to 65", "allows 64"]),
+        ("sequence = [4, 16, 64]", "", ["gives no `sequence`", "inputs have"]),
+    ] {
+        let workspace = Workspace::tiny();
+        workspace.edit("tiny.toml", "platforms = [\"onnx\", \"tensorrt\"]", "platforms = [\"onnx\"]");
+        workspace.edit("tiny.toml", from, to);
+        workspace.planforge(&["run", "tiny.toml"]).fails(2, &words);
+    }
+}
+
+#[test]
+fn outputs_of_engines_are_chosen_by_name() {
+    let workspace = Workspace::tiny();
+    workspace.edit("tiny.toml", "[compile]", "[compile]\noutputs = [\"pooler_output\", \"embedding\"]");
+    let known = "it has last_hidden_state, pooler_output, sentence_embedding";
+    workspace.planforge(&["compile", "tiny.toml"]).fails(2, &["no output `embedding`", known]);
+    workspace.edit("tiny.toml", ", \"embedding\"", ", \"sentence_embedding\"");
+    workspace.planforge(&["package", "tiny.toml"]).succeeds();
+    let engine = fs_err::read(workspace.path("planforge-out/tiny/engines/tensorrt-fp16-l4/model.plan")).unwrap();
+    let has = |name: &str| engine.windows(name.len()).any(|window| window == name.as_bytes());
+    assert!(has("pooler_output") && has("sentence_embedding") && !has("last_hidden_state"));
+}
+
+#[test]
 fn bad_arguments_are_bad_usage() {
     let workspace = Workspace::tiny();
     workspace.planforge(&["run", "nowhere.toml"]).fails(2, &["pipeline file `nowhere.toml` does not exist"]);

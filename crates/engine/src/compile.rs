@@ -108,6 +108,15 @@ fn selected_outputs(model: &Model, wanted: &[String]) -> Result<Vec<TensorSpec>>
 
 type Shapes = Vec<Vec<(String, [Vec<i64>; 3])>>;
 
+/// Checks that the model can serve every profile.
+///
+/// # Errors
+/// [`Error::ProfileLimit`] for a sequence beyond the checkpoint's position table,
+/// [`Error::ProfileDimension`] for a profile without a dimension that an input has.
+pub fn check_profiles(model: &Model, profiles: &[Profile]) -> Result<()> {
+    profile_shapes(model, profiles).map(drop)
+}
+
 /// Shapes of every input in every profile.
 fn profile_shapes(model: &Model, profiles: &[Profile]) -> Result<Shapes> {
     if let Some(allowed) = model.max_sequence {

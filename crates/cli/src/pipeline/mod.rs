@@ -4,6 +4,7 @@ mod check;
 mod endpoint;
 mod infer;
 mod measure;
+mod rows;
 mod steps;
 mod summary;
 

@@ -2,18 +2,19 @@
 
 use crate::failure::{BadUsage, CheckFailed, Missing};
 use crate::pipeline::check::check_model;
+use crate::pipeline::rows::outcome;
 use crate::progress::Terminal;
 use crate::settings::Settings;
 use anyhow::{Context, Result};
-use planforge_bench::{ArchiveFacts, ArtifactRow, EngineFacts, Library, ModelFacts, Report, SourceFacts};
+use planforge_bench::{ArchiveFacts, EngineFacts, Library, ModelFacts, Report, SourceFacts};
 use planforge_core::{
     Archive, ArtifactFile, Cache, Engine, Gpu, GpuCatalogue, Model, Outcome, OutputLayout, Pipeline, Platform,
     Precision, Progress, Published, Snapshot, Step, Stored, Variant, link_or_copy, write_atomically,
 };
-use planforge_engine::{CompileOptions, ExportOptions, Worker, compile, export};
+use planforge_engine::{CompileOptions, ExportOptions, Worker, check_profiles, compile, export};
 use planforge_hub::{FetchOptions, fetch, local_snapshot};
 use planforge_package::Store;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -149,6 +150,7 @@ impl Run {
         let mut models = Vec::new();
         for precision in self.precisions() {
             let model = self.export_precision(snapshot, precision)?;
+            check_profiles(&model.record, &self.pipeline.profiles)?;
             let folder = self.layout.export(&Variant::onnx(precision));
             materialise(&model, &folder)?;
             self.report.models.push(ModelFacts::from(&model.record));
@@ -329,51 +331,6 @@ impl Run {
         }
         Ok(published)
     }
-
-    /// Writes the report files and returns the page's path.
-    pub(crate) fn write_report(&self) -> Result<PathBuf> {
-        let start = Instant::now();
-        self.progress().started(Step::Report, "report.html", None, "");
-        planforge_bench::write_report(&self.report, &self.layout.folder())?;
-        self.progress().finished(Step::Report, "report.html", Outcome::Built, start.elapsed());
-        Ok(self.layout.report("report.html"))
-    }
-
-    fn add_main_file<T>(&mut self, step: Step, subject: &str, (stored, file): (&Stored<T>, &str), path: &Path) {
-        if let Some(file) = stored.file(file) {
-            let file = file.clone();
-            self.add_row((step, subject), path, &file, (stored.elapsed, outcome(stored)));
-        }
-    }
-
-    fn add_row(
-        &mut self,
-        (step, subject): (Step, &str),
-        path: &Path,
-        file: &ArtifactFile,
-        (elapsed, outcome): (Duration, Outcome),
-    ) {
-        self.report.artifacts.push(ArtifactRow {
-            step,
-            subject: subject.to_owned(),
-            path: self.shown(path),
-            byte_count: file.byte_count,
-            sha256: file.sha256.clone(),
-            elapsed,
-            outcome,
-        });
-    }
-
-    /// A path as the user would write it: below the pipeline's folder or the current one, or whole.
-    fn shown(&self, path: &Path) -> String {
-        let here = std::env::current_dir().unwrap_or_default();
-        let shorter = path.strip_prefix(self.layout.folder()).or_else(|_| path.strip_prefix(here));
-        shorter.unwrap_or(path).display().to_string()
-    }
-}
-
-fn outcome<T>(stored: &Stored<T>) -> Outcome {
-    if stored.reused { Outcome::Cached } else { Outcome::Built }
 }
 
 fn model_of(models: &[Stored<Model>], precision: Precision) -> Result<&Stored<Model>> {

@@ -35,6 +35,9 @@ pub(crate) fn summary(report: &Report, folder: &Path) -> String {
     if let Some(load) = &report.load {
         let _ = write!(text, "\n{}", load_table(load));
     }
+    if report.served.is_some() {
+        let _ = write!(text, "\nreport: {}", folder.join("report.html").display());
+    }
     let _ = writeln!(text, "\neverything lies in {}", folder.display());
     text
 }

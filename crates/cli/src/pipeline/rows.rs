@@ -1,0 +1,64 @@
+//! What a run notes for its report.
+
+use crate::pipeline::steps::Run;
+use anyhow::Result;
+use planforge_bench::ArtifactRow;
+use planforge_core::{ArtifactFile, Outcome, Step, Stored};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+impl Run {
+    /// Writes the report files and returns the page's path.
+    pub(crate) fn write_report(&self) -> Result<PathBuf> {
+        let start = Instant::now();
+        self.progress().started(Step::Report, "report.html", None, "");
+        planforge_bench::write_report(&self.report, &self.layout.folder())?;
+        self.progress().finished(Step::Report, "report.html", Outcome::Built, start.elapsed());
+        Ok(self.layout.report("report.html"))
+    }
+
+    /// A row for the file that an artifact is about.
+    pub(super) fn add_main_file<T>(
+        &mut self,
+        step: Step,
+        subject: &str,
+        (stored, file): (&Stored<T>, &str),
+        path: &Path,
+    ) {
+        if let Some(file) = stored.file(file) {
+            let file = file.clone();
+            self.add_row((step, subject), path, &file, (stored.elapsed, outcome(stored)));
+        }
+    }
+
+    /// A row for a file.
+    pub(super) fn add_row(
+        &mut self,
+        (step, subject): (Step, &str),
+        path: &Path,
+        file: &ArtifactFile,
+        (elapsed, outcome): (Duration, Outcome),
+    ) {
+        self.report.artifacts.push(ArtifactRow {
+            step,
+            subject: subject.to_owned(),
+            path: self.shown(path),
+            byte_count: file.byte_count,
+            sha256: file.sha256.clone(),
+            elapsed,
+            outcome,
+        });
+    }
+
+    /// A path as the user would write it: below the pipeline's folder or the current one, or whole.
+    fn shown(&self, path: &Path) -> String {
+        let here = std::env::current_dir().unwrap_or_default();
+        let shorter = path.strip_prefix(self.layout.folder()).or_else(|_| path.strip_prefix(here));
+        shorter.unwrap_or(path).display().to_string()
+    }
+}
+
+/// Whether an artifact was found or made.
+pub(super) fn outcome<T>(stored: &Stored<T>) -> Outcome {
+    if stored.reused { Outcome::Cached } else { Outcome::Built }
+}
