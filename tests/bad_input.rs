@@ -16,6 +16,7 @@ fn unknown_keys_and_bad_values_name_line_and_key() {
         ("name = \"tiny\"", "name = \"../tiny\"", ["line 1", "`../tiny` is not a model name", "A-Z a-z 0-9"]),
         ("sequence = [4, 16, 64]", "sequence = [4, 16, 65]", ["sequence up to 65", "allows 64", "profile"]),
         ("stages = [{ users = 2", "batch = 5\nstages = [{ users = 2", ["key `load.batch`", "5 is outside", "1 to 4"]),
+        ("[load]", "[host]\nmemory = \"lots\"\n[load]", ["line 23", "`lots` is not an amount of memory", "640 MiB"]),
         ("path = \"model\"", "repo = \"a/b/c\"", ["key `source.repo`", "`a/b/c`", "owner/name"]),
     ] {
         let workspace = Workspace::tiny();
@@ -59,8 +60,12 @@ fn bad_arguments_are_bad_usage() {
     workspace.planforge(&["run"]).fails(2, &["<PIPELINE>..."]);
     workspace.planforge(&["rum", "tiny.toml"]).fails(2, &["unrecognized subcommand 'rum'"]);
     workspace.planforge(&["publish", "tiny.toml", "--copies", "0"]).fails(2, &["0 copies: use 1 to 100000"]);
+    workspace.planforge(&["compile", "tiny.toml", "--gpu", "a11g"]).fails(2, &["unknown GPU `a11g`"]);
     workspace.planforge(&["report", "tiny.toml"]).fails(2, &["`tiny.toml` is not a report"]);
     assert_eq!(workspace.files("planforge-out"), [""; 0]);
+    let ended = workspace.planforge(&["probe", "tiny.toml", "--url", "http://127.0.0.1:1"]);
+    ended
+        .fails(1, &["`http://127.0.0.1:1/planforge/state` cannot be reached", "hint: start one with `planforge host`"]);
 }
 
 #[test]

@@ -71,6 +71,9 @@ fn commands_run_their_part_and_no_more() {
     let compiled = workspace.json(&["compile", "tiny.toml", "--gpu", "l40s"]);
     let gpus: Vec<_> = compiled["engines"].as_array().unwrap().iter().map(|engine| &engine["gpu"]).collect();
     assert_eq!(gpus, ["l40s", "l40s"]);
+    workspace.edit("tiny.toml", "platforms = [\"onnx\", \"tensorrt\"]", "platforms = [\"onnx\"]");
+    let compiled = workspace.json(&["compile", "tiny.toml", "--gpu", "l40s"]);
+    assert_eq!(compiled["engines"].as_array().unwrap().len(), 2, "naming a GPU asks for engines");
     let published = workspace.json(&["publish", "tiny.toml", "--copies", "2"]);
     assert!(published["archives"].as_array().unwrap().iter().all(|archive| archive["copies"] == 2));
     assert!(published["load"].is_null());
@@ -87,6 +90,18 @@ fn a_changed_option_rebuilds_what_depends_on_it_alone() {
     assert!(changed("export onnx-fp32", &before));
     assert!(!changed("export onnx-fp32", &after) && changed("compile tensorrt-fp16-l4", &after));
     assert!(changed("package onnx-fp32", &after), "max_batch_size is in the archive");
+}
+
+#[test]
+fn a_budget_that_holds_no_copy_is_reported() {
+    let workspace = Workspace::tiny();
+    workspace.edit("tiny.toml", "[load]", "[host]\nmemory = \"64 KiB\"\n[load]");
+    let ended = workspace.planforge(&["run", "tiny.toml"]);
+    ended.succeeds();
+    assert!(ended.stdout.contains("probe: 0 copies of onnx-fp32 fit in 90 % of 64.0 KiB"), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("load:"), "{}", ended.stdout);
+    let page = fs_err::read_to_string(workspace.path("planforge-out/tiny/report.html")).unwrap();
+    assert!(page.contains("not one copy fits"));
 }
 
 #[test]

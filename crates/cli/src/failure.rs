@@ -124,12 +124,21 @@ impl Failure {
         if self == Self::Environment {
             return Some("`planforge doctor` shows what is missing; `scripts/setup` brings it");
         }
-        error.chain().find_map(|cause| match cause.downcast_ref::<planforge_hub::Error>()? {
-            planforge_hub::Error::NotCached { .. } => Some("unset HF_HUB_OFFLINE to fetch it, or set HF_HUB_CACHE to where it lies"),
-            planforge_hub::Error::Hub { .. } => {
-                Some("check the repository's name, HF_TOKEN for gated ones, and the network; HF_HUB_OFFLINE=1 uses the cache alone")
+        error.chain().find_map(Self::hint_of_cause)
+    }
+
+    fn hint_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+        if let Some(planforge_bench::Error::Unreachable { .. }) = cause.downcast_ref() {
+            return Some("start one with `planforge host`, or leave --url out");
+        }
+        match cause.downcast_ref::<planforge_hub::Error>()? {
+            planforge_hub::Error::NotCached { .. } => {
+                Some("unset HF_HUB_OFFLINE to fetch it, or set HF_HUB_CACHE to where it lies")
             }
+            planforge_hub::Error::Hub { .. } => Some(
+                "check the repository's name, HF_TOKEN for gated ones, and the network; HF_HUB_OFFLINE=1 uses the cache alone",
+            ),
             _ => None,
-        })
+        }
     }
 }

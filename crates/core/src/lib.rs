@@ -33,7 +33,7 @@ pub use sagemaker::{
     invocations_path,
 };
 pub use spec::{
-    CompileSpec, Copies, ExportSpec, HostSpec, LoadSpec, LoadStage, ModelName, PackageSpec, Pipeline, ProbeSpec,
-    Profile, ProfileRange, SourceSpec, StoreSpec, Task, Threshold,
+    CompileSpec, Copies, ExportSpec, HostSpec, LoadSpec, LoadStage, MemorySize, ModelName, PackageSpec, Pipeline,
+    ProbeSpec, Profile, ProfileRange, SourceSpec, StoreSpec, Task, Threshold,
 };
 pub use tensor::{DataType, Dim, Platform, Precision, TensorSpec};

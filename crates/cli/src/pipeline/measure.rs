@@ -64,7 +64,7 @@ impl Run {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             store_folder: planforge_package::Store::parse(&target.published.url)?.folder(""),
             work_folder: self.layout.host().join("models"),
-            memory_budget_byte_count: host.memory.as_u64(),
+            memory_budget_byte_count: host.memory.byte_count(),
             intra_op_threads: host.intra_op_threads,
             onnx_runtime: library,
         };

@@ -61,6 +61,9 @@ impl Run {
         let mut pipeline = Pipeline::read(path)?;
         if !overrides.gpus.is_empty() {
             pipeline.compile.gpus.clone_from(&overrides.gpus);
+            if !pipeline.package.platforms.contains(&Platform::Tensorrt) {
+                pipeline.package.platforms.push(Platform::Tensorrt);
+            }
         }
         if let Some(copies) = overrides.copies {
             pipeline.package.copies = copies.try_into().map_err(BadUsage)?;

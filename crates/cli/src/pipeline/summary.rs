@@ -69,12 +69,16 @@ pub(crate) fn capacity_line(capacity: &Capacity, variant: &str) -> String {
         CapacityLimit::PublishedCopies => "all published copies; more may fit",
         CapacityLimit::Eviction => "one more made the endpoint unload another",
     };
+    // A copy that was refused before it was loaded has no size.
+    let each = match capacity.byte_count_per_copy {
+        0 => String::new(),
+        byte_count => format!(", {} each", format_bytes(byte_count)),
+    };
     format!(
-        "probe: {} copies of {variant} fit in {:.0} % of {} ({limit}), {} each\n",
+        "probe: {} copies of {variant} fit in {:.0} % of {} ({limit}){each}\n",
         capacity.copies,
         capacity.threshold * 100.0,
         format_bytes(capacity.budget_byte_count),
-        format_bytes(capacity.byte_count_per_copy),
     )
 }
 

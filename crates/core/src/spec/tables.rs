@@ -1,6 +1,6 @@
 //! The tables of a pipeline file and their defaults.
 
-use super::values::{Copies, Threshold};
+use super::values::{Copies, MemorySize, Threshold};
 use crate::{Builder, Platform, Precision};
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
@@ -100,14 +100,14 @@ pub struct HostSpec {
     /// Variant behind the endpoint, such as `onnx-fp32`; the first ONNX one when left out.
     pub variant: Option<String>,
     /// Memory that loaded models may take together.
-    pub memory: ByteSize,
+    pub memory: MemorySize,
     /// Threads of one inference.
     pub intra_op_threads: usize,
 }
 
 impl Default for HostSpec {
     fn default() -> Self {
-        Self { variant: None, memory: ByteSize::gib(1), intra_op_threads: 1 }
+        Self { variant: None, memory: MemorySize(ByteSize::gib(1)), intra_op_threads: 1 }
     }
 }
 

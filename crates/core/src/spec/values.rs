@@ -1,5 +1,6 @@
 //! Values that check themselves while they are parsed.
 
+use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -164,5 +165,35 @@ impl TryFrom<f64> for Threshold {
 impl From<Threshold> for f64 {
     fn from(threshold: Threshold) -> Self {
         threshold.0
+    }
+}
+
+/// An amount of memory, written `"640 MiB"` or `"24 GB"`; not 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MemorySize(pub(super) ByteSize);
+
+impl MemorySize {
+    /// In bytes.
+    #[must_use]
+    pub const fn byte_count(self) -> u64 {
+        self.0.as_u64()
+    }
+}
+
+impl TryFrom<String> for MemorySize {
+    type Error = String;
+
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        match text.parse::<ByteSize>() {
+            Ok(size) if size.as_u64() > 0 => Ok(Self(size)),
+            _ => Err(format!("`{text}` is not an amount of memory: use one such as \"640 MiB\" or \"24 GB\"")),
+        }
+    }
+}
+
+impl From<MemorySize> for String {
+    fn from(size: MemorySize) -> Self {
+        format!("{} B", size.byte_count())
     }
 }
