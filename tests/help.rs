@@ -46,6 +46,18 @@ fn gpus_lists_types_and_what_can_be_built_for_them() {
 }
 
 #[test]
+fn every_pipeline_file_of_the_source_tree_is_valid() {
+    let folder = planforge_testkit::repository().join("pipelines");
+    let files: Vec<_> = fs_err::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() >= 3);
+    for file in files {
+        let pipeline = planforge_core::Pipeline::read(&file).unwrap();
+        assert_eq!(file.file_stem().unwrap().to_str(), Some(pipeline.name.as_str()));
+        pipeline.variants(&planforge_core::GpuCatalogue::built_in()).unwrap();
+    }
+}
+
+#[test]
 fn doctor_finds_the_native_parts() {
     let parts = Workspace::empty().json(&["doctor"]);
     let parts = parts.as_array().unwrap();

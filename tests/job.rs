@@ -1,6 +1,7 @@
 //! The main job on a tiny checkpoint.
 
 use crate::support::Workspace;
+use planforge_testkit::TinyBert;
 use serde_json::Value;
 
 fn outcomes(report: &Value) -> Vec<(String, String)> {
@@ -77,6 +78,25 @@ fn commands_run_their_part_and_no_more() {
     let published = workspace.json(&["publish", "tiny.toml", "--copies", "2"]);
     assert!(published["archives"].as_array().unwrap().iter().all(|archive| archive["copies"] == 2));
     assert!(published["load"].is_null());
+}
+
+#[test]
+fn a_classifier_goes_the_whole_way_and_names_its_labels() {
+    let workspace = Workspace::tiny();
+    fs_err::remove_dir_all(workspace.path("model")).unwrap();
+    let labels = ["calm", "angry", "tired"].map(str::to_owned).to_vec();
+    TinyBert { labels, ..TinyBert::default() }.write(&workspace.path("model")).unwrap();
+    workspace.edit("tiny.toml", "sentence-embedding", "text-classification");
+    let report = workspace.json(&["run", "tiny.toml"]);
+    assert_eq!(report["task"], "text-classification");
+    assert_eq!(report["load"]["total"]["failures"], 0);
+    let texts = ["infer", "tiny.toml", "--text", "the cat sat .", "--text", "a dog ran"];
+    let scores = workspace.json(&texts);
+    assert_eq!((&scores["output"], &scores["shape"]), (&"logits".into(), &serde_json::json!([2, 3])));
+    assert_eq!(scores["labels"], serde_json::json!(["calm", "angry", "tired"]));
+    let shown = workspace.planforge(&texts).stdout;
+    let first = shown.lines().nth(1).unwrap();
+    assert!(first.ends_with("the cat sat .") && first.matches('%').count() == 3, "{shown}");
 }
 
 #[test]

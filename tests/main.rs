@@ -6,5 +6,6 @@ mod fetch;
 mod help;
 mod interrupts;
 mod job;
+mod parity;
 mod real_model;
 mod support;

@@ -114,6 +114,9 @@ pub struct Model {
     pub max_sequence: Option<u64>,
     /// Tensors of the checkpoint that the graph does not use, such as stored position ids.
     pub unused_tensors: Vec<String>,
+    /// Names of the scores, for classification.
+    #[serde(default)]
+    pub labels: Vec<String>,
 }
 
 /// Which package of a model: platform, precision and, for engines, GPU type.

@@ -76,6 +76,16 @@ impl Ops for Counter<'_> {
         Ok(self.tokens())
     }
 
+    fn first_row(&mut self, scope: &Scope, table: [usize; 2]) -> Result<Rows> {
+        self.weight(scope, "weight", &table)?;
+        Ok(Rows(1))
+    }
+
+    fn rows_after_padding(&mut self, scope: &Scope, table: [usize; 2], _ids: &Rows, _padding: usize) -> Result<Rows> {
+        self.weight(scope, "weight", &table)?;
+        Ok(self.tokens())
+    }
+
     fn linear(&mut self, scope: &Scope, widths: LinearWidths, x: &Rows) -> Result<Rows> {
         self.weight(scope, "weight", &[widths.output, widths.input])?;
         self.weight(scope, "bias", &[widths.output])?;

@@ -3,7 +3,7 @@
 //! Where the checkpoint already stores its weights in the precision asked for, the graph points into
 //! the checkpoint's own files and no weight is written; otherwise they are converted once.
 
-use crate::arch::Architecture;
+use crate::arch::{Architecture, labels};
 use crate::checkpoint::{Checkpoint, StoredType};
 use crate::convert::convert;
 use crate::onnx::{OPSET, OnnxGraph, WeightPlan, WeightUse};
@@ -96,6 +96,10 @@ fn write_model(
         weight_byte_count: plan.values().map(|(_, _, length)| length).sum(),
         max_sequence: architecture.max_sequence(),
         unused_tensors,
+        labels: match options.task {
+            Task::TextClassification => labels(&checkpoint.config),
+            Task::FeatureExtraction | Task::SentenceEmbedding => Vec::new(),
+        },
     })
 }
 

@@ -64,6 +64,19 @@ pub trait Ops {
     /// The first rows of the table `weight` `[rows, width]` of `scope`, as many as `ids` has columns.
     fn leading_rows(&mut self, scope: &Scope, table: [usize; 2], ids: &Self::Tensor) -> Result<Self::Tensor>;
 
+    /// Row 0 of the table `weight` `[rows, width]` of `scope`: `[width]`.
+    fn first_row(&mut self, scope: &Scope, table: [usize; 2]) -> Result<Self::Tensor>;
+
+    /// Rows of the table `weight` `[rows, width]` of `scope` by position: the tokens of `ids` that are not
+    /// `padding` have the positions `padding + 1`, `padding + 2` …, padding has the position `padding`.
+    fn rows_after_padding(
+        &mut self,
+        scope: &Scope,
+        table: [usize; 2],
+        ids: &Self::Tensor,
+        padding: usize,
+    ) -> Result<Self::Tensor>;
+
     /// `x W^T + b` with `weight` `[output, input]` and `bias` `[output]` of `scope`.
     fn linear(&mut self, scope: &Scope, widths: LinearWidths, x: &Self::Tensor) -> Result<Self::Tensor>;
 

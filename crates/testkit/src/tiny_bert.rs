@@ -20,11 +20,13 @@ pub struct TinyBert {
     pub layers: usize,
     /// `model_type` that the configuration claims.
     pub model_type: String,
+    /// Labels of a classification head; none without one.
+    pub labels: Vec<String>,
 }
 
 impl Default for TinyBert {
     fn default() -> Self {
-        Self { seed: 1, hidden_size: 32, layers: 2, model_type: "bert".to_owned() }
+        Self { seed: 1, hidden_size: 32, layers: 2, model_type: "bert".to_owned(), labels: Vec::new() }
     }
 }
 
@@ -47,7 +49,9 @@ impl TinyBert {
     }
 
     fn config(&self) -> Value {
+        let labels = self.labels.iter().enumerate().map(|(number, label)| (number.to_string(), label.as_str().into()));
         json!({
+            "id2label": labels.collect::<serde_json::Map<String, Value>>(),
             "model_type": self.model_type,
             "vocab_size": vocabulary().len(),
             "hidden_size": self.hidden_size,
@@ -82,6 +86,9 @@ impl TinyBert {
             maker.layer_norm(&format!("{scope}.output.LayerNorm"), width);
         }
         maker.linear("pooler.dense", width, width);
+        if !self.labels.is_empty() {
+            maker.linear("classifier", self.labels.len(), width);
+        }
         let views = maker.tensors.iter().map(|(name, shape, bytes)| {
             (name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes).expect("the bytes fit the shape"))
         });

@@ -10,6 +10,9 @@ use std::fmt::Write;
 /// Values shown of each text; `--json` has all.
 const SHOWN: usize = 6;
 
+/// Labels shown of each text.
+const SHOWN_LABELS: usize = 5;
+
 /// Prints the output that the pipeline's task is about, and for embeddings how similar the texts are.
 pub(super) fn infer(surroundings: &Surroundings, arguments: &InferArguments) -> Result<()> {
     let (settings, terminal) = (&surroundings.settings, &surroundings.terminal);
@@ -27,6 +30,9 @@ pub(super) fn infer(surroundings: &Surroundings, arguments: &InferArguments) -> 
 
 fn text(inference: &Inference) -> String {
     let mut text = format!("{} {:?}\n", inference.output, inference.shape);
+    if !inference.labels.is_empty() {
+        return text + &classes(inference);
+    }
     for (index, (sentence, values)) in inference.texts.iter().zip(&inference.values).enumerate() {
         let shown: Vec<_> = values.iter().take(SHOWN).map(|value| format!("{value:+.4}")).collect();
         let more = if values.len() > SHOWN { " …" } else { "" };
@@ -35,6 +41,21 @@ fn text(inference: &Inference) -> String {
     // One vector for each text can be compared; one for each token cannot.
     if inference.shape.len() == 2 && inference.texts.len() > 1 {
         let _ = write!(text, "cosine similarity\n{}", similarities(&inference.values));
+    }
+    text
+}
+
+/// The likeliest labels of each text, with their probabilities: the softmax of the scores.
+fn classes(inference: &Inference) -> String {
+    let mut text = String::new();
+    for (sentence, scores) in inference.texts.iter().zip(&inference.values) {
+        let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let weights: Vec<f64> = scores.iter().map(|score| f64::from(score - largest).exp()).collect();
+        let sum: f64 = weights.iter().sum();
+        let mut named: Vec<_> = weights.iter().map(|weight| weight / sum).zip(&inference.labels).collect();
+        named.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let shown = named.iter().take(SHOWN_LABELS).map(|(share, label)| format!("{label} {:.1} %", share * 100.0));
+        let _ = writeln!(text, "  {}  {sentence}", shown.collect::<Vec<_>>().join(", "));
     }
     text
 }

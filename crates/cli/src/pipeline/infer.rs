@@ -19,6 +19,9 @@ pub(crate) struct Inference {
     pub(crate) shape: Vec<usize>,
     /// For each text its values, in row-major order.
     pub(crate) values: Vec<Vec<f32>>,
+    /// Names of the values of a text, for classification.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) labels: Vec<String>,
 }
 
 impl Run {
@@ -42,6 +45,7 @@ impl Run {
         };
         let per_text = values.len() / texts.len().max(1);
         let values = values.chunks(per_text.max(1)).map(<[f32]>::to_vec).collect();
-        Ok(Inference { texts, output: output.name, shape: output.shape, values })
+        let labels = model.record.labels.clone();
+        Ok(Inference { texts, output: output.name, shape: output.shape, values, labels })
     }
 }

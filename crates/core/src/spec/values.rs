@@ -12,6 +12,8 @@ pub enum Task {
     FeatureExtraction,
     /// One vector for each text, pooled and normalised as the checkpoint's `modules.json` says.
     SentenceEmbedding,
+    /// A score for each label, as the checkpoint's classification head gives them.
+    TextClassification,
 }
 
 impl Task {
@@ -21,6 +23,7 @@ impl Task {
         match self {
             Self::FeatureExtraction => "last_hidden_state",
             Self::SentenceEmbedding => "sentence_embedding",
+            Self::TextClassification => "logits",
         }
     }
 }
@@ -30,6 +33,7 @@ impl fmt::Display for Task {
         f.write_str(match self {
             Self::FeatureExtraction => "feature-extraction",
             Self::SentenceEmbedding => "sentence-embedding",
+            Self::TextClassification => "text-classification",
         })
     }
 }

@@ -1,28 +1,40 @@
 //! BERT (Devlin et al., arXiv:1810.04805) and models of its shape, such as MiniLM.
 //!
-//! Reference: `BertModel` of transformers. Tensor names are the checkpoint's, without the prefix
-//! `bert.` that task heads add.
+//! Reference: `BertModel` and `BertForSequenceClassification` of transformers. Tensor names are the
+//! checkpoint's, without the prefix `bert.` that task heads add.
 
-use super::pooling::Pooling;
+use super::encoder::{Encoder, Parts, activation};
+use super::text::{TextHead, output_logits, output_per_text, output_per_token, token_input};
 use crate::checkpoint::Checkpoint;
-use crate::ops::{Activation, AttentionShape, LinearWidths};
-use crate::{Error, Ops, Result, Scope};
-use planforge_core::{DataType, Dim, Task, TensorSpec};
+use crate::ops::Activation;
+use crate::{Ops, Result, Scope};
+use planforge_core::Task;
 use serde::Deserialize;
 
 pub(super) const PREFIX: &str = "bert.";
 
-/// `config.json`.
+/// Names in a layer; RoBERTa has the same.
+pub(super) const PARTS: Parts = Parts {
+    attention: "attention.self",
+    query_key_value: ["attention.self.query", "attention.self.key", "attention.self.value"],
+    projection: "attention.output.dense",
+    attention_norm: "attention.output.LayerNorm",
+    up: "intermediate.dense",
+    down: "output.dense",
+    output_norm: "output.LayerNorm",
+};
+
+/// `config.json`; RoBERTa has the same keys.
 #[derive(Debug, Clone, Deserialize)]
-struct Config {
-    vocab_size: usize,
+pub(super) struct Config {
+    pub(super) vocab_size: usize,
     hidden_size: usize,
     num_hidden_layers: usize,
     num_attention_heads: usize,
     intermediate_size: usize,
     hidden_act: String,
-    max_position_embeddings: usize,
-    type_vocab_size: usize,
+    pub(super) max_position_embeddings: usize,
+    pub(super) type_vocab_size: usize,
     layer_norm_eps: f32,
     #[serde(default = "absolute")]
     position_embedding_type: String,
@@ -32,12 +44,39 @@ fn absolute() -> String {
     "absolute".to_owned()
 }
 
+impl Config {
+    /// Reads the configuration and the encoder it describes.
+    ///
+    /// # Errors
+    /// Keys that are missing or have values that are not supported.
+    pub(super) fn read(checkpoint: &Checkpoint) -> Result<(Self, Encoder)> {
+        let config: Self = checkpoint.config()?;
+        let fail = |message: String| checkpoint.config_error(message);
+        if config.position_embedding_type != "absolute" {
+            let found = &config.position_embedding_type;
+            return Err(fail(format!("`position_embedding_type` is `{found}`, expected `absolute`")));
+        }
+        let encoder = Encoder {
+            layers: "encoder.layer",
+            parts: &PARTS,
+            layer_count: config.num_hidden_layers,
+            width: config.hidden_size,
+            inner_width: config.intermediate_size,
+            heads: config.num_attention_heads,
+            epsilon: config.layer_norm_eps,
+            activation: activation("hidden_act", &config.hidden_act).map_err(fail)?,
+        };
+        encoder.check("hidden_size", "num_attention_heads").map_err(fail)?;
+        Ok((config, encoder))
+    }
+}
+
 /// A BERT with its task's outputs.
 #[derive(Debug)]
 pub(crate) struct Bert {
     config: Config,
-    activation: Activation,
-    pooling: Option<Pooling>,
+    encoder: Encoder,
+    head: TextHead,
 }
 
 /// Stored position ids are the numbers 0, 1, 2 …, which the graph does not need; heads of other
@@ -49,35 +88,8 @@ pub(super) fn may_ignore(name: &str) -> bool {
 
 impl Bert {
     pub(super) fn read(checkpoint: &Checkpoint, task: Task) -> Result<Self> {
-        let config: Config = checkpoint.config()?;
-        let fail = |message: String| Error::Config { path: checkpoint.snapshot.directory.join("config.json"), message };
-        let activation = match config.hidden_act.as_str() {
-            "gelu" => Activation::Gelu,
-            "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
-            "relu" => Activation::Relu,
-            other => {
-                return Err(fail(format!(
-                    "`hidden_act` is `{other}`, expected gelu, gelu_new, gelu_pytorch_tanh or relu"
-                )));
-            }
-        };
-        if config.position_embedding_type != "absolute" {
-            return Err(fail(format!(
-                "`position_embedding_type` is `{}`, expected `absolute`",
-                config.position_embedding_type
-            )));
-        }
-        if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
-            return Err(fail(format!(
-                "`hidden_size` {} is not a multiple of `num_attention_heads` {}",
-                config.hidden_size, config.num_attention_heads
-            )));
-        }
-        let pooling = match task {
-            Task::FeatureExtraction => None,
-            Task::SentenceEmbedding => Some(Pooling::read(&checkpoint.snapshot)?),
-        };
-        Ok(Self { config, activation, pooling })
+        let (config, encoder) = Config::read(checkpoint)?;
+        Ok(Self { config, encoder, head: TextHead::read(checkpoint, task)? })
     }
 
     pub(super) fn max_sequence(&self) -> u64 {
@@ -85,41 +97,27 @@ impl Bert {
     }
 
     pub(super) fn forward<O: Ops>(&self, ops: &mut O) -> Result<()> {
-        let tokens =
-            |name| TensorSpec::new(name, DataType::Int64, vec![Dim::dynamic("batch"), Dim::dynamic("sequence")]);
-        let input_ids = ops.input(&tokens("input_ids"));
-        let attention_mask = ops.input(&tokens("attention_mask"));
-        let token_types = (self.config.type_vocab_size > 0).then(|| ops.input(&tokens("token_type_ids")));
-
+        let input_ids = token_input(ops, "input_ids");
+        let attention_mask = token_input(ops, "attention_mask");
+        let token_types = (self.config.type_vocab_size > 0).then(|| token_input(ops, "token_type_ids"));
         let mask = ops.attention_mask(&attention_mask);
-        let mut hidden = self.embeddings(ops, &input_ids, token_types.as_ref())?;
-        for layer in 0..self.config.num_hidden_layers {
-            hidden = self.layer(ops, &Scope::root().child("encoder.layer").child(layer), &hidden, &mask)?;
-        }
+        let hidden = self.embeddings(ops, &input_ids, token_types.as_ref())?;
+        let hidden = self.encoder.forward(ops, hidden, &mask)?;
 
-        let width = Dim::Fixed(self.config.hidden_size as u64);
-        let float = |name, dims| TensorSpec::new(name, DataType::Fp32, dims);
-        let per_token = vec![Dim::dynamic("batch"), Dim::dynamic("sequence"), width.clone()];
-        let per_text = vec![Dim::dynamic("batch"), width];
-        ops.output(&float("last_hidden_state", per_token), &hidden);
-        let pooler = Scope::root().child("pooler.dense");
-        if ops.has(&pooler, "weight") {
-            let first = ops.first_token(&hidden);
-            let pooled = ops.linear(&pooler, self.square(), &first)?;
-            let pooled = ops.activation(Activation::Tanh, &pooled);
-            ops.output(&float("pooler_output", per_text.clone()), &pooled);
+        if let TextHead::Classification(labels) = self.head {
+            let pooled = pool(ops, &self.encoder, &hidden)?;
+            return output_logits(ops, "classifier", (self.encoder.width, labels), &pooled);
         }
-        if let Some(pooling) = &self.pooling {
-            let embedding = pooling.forward(ops, &hidden, &attention_mask);
-            ops.output(&float("sentence_embedding", per_text), &embedding);
-        }
+        output_per_token(ops, "last_hidden_state", self.encoder.width, &hidden);
+        output_pooler(ops, &self.encoder, &hidden)?;
+        self.head.output_embedding(ops, self.encoder.width, &hidden, &attention_mask);
         Ok(())
     }
 
     fn embeddings<O: Ops>(&self, ops: &mut O, ids: &O::Tensor, token_types: Option<&O::Tensor>) -> Result<O::Tensor> {
         let scope = Scope::root().child("embeddings");
         let config = &self.config;
-        let width = config.hidden_size;
+        let width = self.encoder.width;
         let mut sum = ops.embedding(&scope.child("word_embeddings"), [config.vocab_size, width], ids)?;
         if let Some(token_types) = token_types {
             let kinds =
@@ -129,36 +127,21 @@ impl Bert {
         let positions =
             ops.leading_rows(&scope.child("position_embeddings"), [config.max_position_embeddings, width], ids)?;
         sum = ops.add(&sum, &positions);
-        self.layer_norm(ops, &scope, &sum)
+        self.encoder.norm(ops, &scope.child("LayerNorm"), &sum)
     }
+}
 
-    fn layer<O: Ops>(&self, ops: &mut O, scope: &Scope, x: &O::Tensor, mask: &O::Tensor) -> Result<O::Tensor> {
-        let attention = scope.child("attention");
-        let query = ops.linear(&attention.child("self.query"), self.square(), x)?;
-        let key = ops.linear(&attention.child("self.key"), self.square(), x)?;
-        let value = ops.linear(&attention.child("self.value"), self.square(), x)?;
-        let heads = self.config.num_attention_heads;
-        let shape = AttentionShape { heads, head_width: self.config.hidden_size / heads };
-        let context = ops.attention(&attention.child("self"), shape, [&query, &key, &value], mask);
-        let projected = ops.linear(&attention.child("output.dense"), self.square(), &context)?;
-        let residual = ops.add(&projected, x);
-        let x = self.layer_norm(ops, &attention.child("output"), &residual)?;
-
-        let (width, inner) = (self.config.hidden_size, self.config.intermediate_size);
-        let up = LinearWidths { input: width, output: inner };
-        let hidden = ops.linear(&scope.child("intermediate.dense"), up, &x)?;
-        let hidden = ops.activation(self.activation, &hidden);
-        let down = LinearWidths { input: inner, output: width };
-        let hidden = ops.linear(&scope.child("output.dense"), down, &hidden)?;
-        let residual = ops.add(&hidden, &x);
-        self.layer_norm(ops, &scope.child("output"), &residual)
+/// Output `pooler_output` of a checkpoint that has a pooler.
+pub(super) fn output_pooler<O: Ops>(ops: &mut O, encoder: &Encoder, hidden: &O::Tensor) -> Result<()> {
+    if ops.has(&Scope::root().child("pooler.dense"), "weight") {
+        let pooled = pool(ops, encoder, hidden)?;
+        output_per_text(ops, "pooler_output", encoder.width, &pooled);
     }
+    Ok(())
+}
 
-    fn layer_norm<O: Ops>(&self, ops: &mut O, scope: &Scope, x: &O::Tensor) -> Result<O::Tensor> {
-        ops.layer_norm(&scope.child("LayerNorm"), self.config.hidden_size, self.config.layer_norm_eps, x)
-    }
-
-    const fn square(&self) -> LinearWidths {
-        LinearWidths { input: self.config.hidden_size, output: self.config.hidden_size }
-    }
+fn pool<O: Ops>(ops: &mut O, encoder: &Encoder, hidden: &O::Tensor) -> Result<O::Tensor> {
+    let first = ops.first_token(hidden);
+    let pooled = ops.linear(&Scope::root().child("pooler.dense"), encoder.square(), &first)?;
+    Ok(ops.activation(Activation::Tanh, &pooled))
 }

@@ -49,10 +49,12 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Config`] naming the key.
     pub(crate) fn config<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_value(self.config.clone()).map_err(|error| Error::Config {
-            path: self.snapshot.directory.join("config.json"),
-            message: error.to_string(),
-        })
+        serde_json::from_value(self.config.clone()).map_err(|error| self.config_error(error.to_string()))
+    }
+
+    /// The error for a value of `config.json` that is not supported.
+    pub(crate) fn config_error(&self, message: String) -> Error {
+        Error::Config { path: self.snapshot.directory.join("config.json"), message }
     }
 }
 

@@ -68,6 +68,27 @@ impl Ops for OnnxGraph<'_> {
         Ok(self.node("Slice", &scope.tensor("rows"), &[&weight, &start, &length, &axis], Vec::new(), weight.data_type))
     }
 
+    fn first_row(&mut self, scope: &Scope, table: [usize; 2]) -> Result<Value> {
+        let weight = self.weight(scope, "weight", &table)?;
+        let first = self.integer(0);
+        let axis = vec![Attribute::int("axis", 0)];
+        Ok(self.node("Gather", &scope.tensor("row"), &[&weight, &first], axis, weight.data_type))
+    }
+
+    fn rows_after_padding(&mut self, scope: &Scope, table: [usize; 2], ids: &Value, padding: usize) -> Result<Value> {
+        let weight = self.weight(scope, "weight", &table)?;
+        let hint = |part: &str| scope.tensor(part);
+        let (padding, axis) = (self.integer(padding as i64), self.integer(1));
+        let is_padding = self.node("Equal", &hint("padding"), &[ids, &padding], Vec::new(), DataType::Bool);
+        let is_token = self.node("Not", &hint("tokens"), &[&is_padding], Vec::new(), DataType::Bool);
+        let kept = self.cast(&is_token, DataType::Int64);
+        let counted = self.node("CumSum", &hint("counted"), &[&kept, &axis], Vec::new(), DataType::Int64);
+        let counted = self.binary("Mul", &hint("counted/kept"), &counted, &kept);
+        let positions = self.binary("Add", &hint("positions"), &counted, &padding);
+        let axis = vec![Attribute::int("axis", 0)];
+        Ok(self.node("Gather", &hint("rows"), &[&weight, &positions], axis, weight.data_type))
+    }
+
     fn linear(&mut self, scope: &Scope, widths: LinearWidths, x: &Value) -> Result<Value> {
         let weight = self.weight(scope, "weight", &[widths.output, widths.input])?;
         let bias = self.weight(scope, "bias", &[widths.output])?;

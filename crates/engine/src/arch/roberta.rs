@@ -1,0 +1,95 @@
+//! RoBERTa (Liu et al., arXiv:1907.11692), XLM-RoBERTa (Conneau et al., arXiv:1911.02116) and CamemBERT
+//! (Martin et al., arXiv:1911.03894).
+//!
+//! Reference: `RobertaModel` and `RobertaForSequenceClassification` of transformers. A BERT whose
+//! positions are counted from the padding token's number on and leave padding out, and with one segment.
+
+use super::bert::{Config, output_pooler};
+use super::encoder::Encoder;
+use super::text::{TextHead, output_logits, output_per_token, token_input};
+use crate::checkpoint::Checkpoint;
+use crate::ops::Activation;
+use crate::{Ops, Result, Scope};
+use planforge_core::Task;
+use serde::Deserialize;
+
+pub(super) const PREFIX: &str = "roberta.";
+
+/// The key that BERT does not need.
+#[derive(Debug, Deserialize)]
+struct Padding {
+    pad_token_id: usize,
+}
+
+/// A RoBERTa with its task's outputs.
+#[derive(Debug)]
+pub(crate) struct Roberta {
+    config: Config,
+    padding: usize,
+    encoder: Encoder,
+    head: TextHead,
+}
+
+/// Stored position ids, and heads of other tasks.
+pub(super) fn may_ignore(name: &str) -> bool {
+    name.ends_with("embeddings.position_ids")
+        || ["lm_head.", "classifier.", "qa_outputs."].iter().any(|head| name.starts_with(head))
+}
+
+impl Roberta {
+    pub(super) fn read(checkpoint: &Checkpoint, task: Task) -> Result<Self> {
+        let (config, encoder) = Config::read(checkpoint)?;
+        let Padding { pad_token_id: padding } = checkpoint.config()?;
+        if config.max_position_embeddings <= padding + 1 {
+            let table = config.max_position_embeddings;
+            return Err(checkpoint.config_error(format!(
+                "`max_position_embeddings` {table} leaves no position after `pad_token_id` {padding}"
+            )));
+        }
+        Ok(Self { config, padding, encoder, head: TextHead::read(checkpoint, task)? })
+    }
+
+    /// Positions up to the padding token's own are never given to a token.
+    pub(super) fn max_sequence(&self) -> u64 {
+        (self.config.max_position_embeddings - self.padding - 1) as u64
+    }
+
+    pub(super) fn forward<O: Ops>(&self, ops: &mut O) -> Result<()> {
+        let input_ids = token_input(ops, "input_ids");
+        let attention_mask = token_input(ops, "attention_mask");
+        let token_types = (self.config.type_vocab_size > 1).then(|| token_input(ops, "token_type_ids"));
+        let mask = ops.attention_mask(&attention_mask);
+        let hidden = self.embeddings(ops, &input_ids, token_types.as_ref())?;
+        let hidden = self.encoder.forward(ops, hidden, &mask)?;
+
+        if let TextHead::Classification(labels) = self.head {
+            let first = ops.first_token(&hidden);
+            let dense = ops.linear(&Scope::root().child("classifier.dense"), self.encoder.square(), &first)?;
+            let dense = ops.activation(Activation::Tanh, &dense);
+            return output_logits(ops, "classifier.out_proj", (self.encoder.width, labels), &dense);
+        }
+        output_per_token(ops, "last_hidden_state", self.encoder.width, &hidden);
+        output_pooler(ops, &self.encoder, &hidden)?;
+        self.head.output_embedding(ops, self.encoder.width, &hidden, &attention_mask);
+        Ok(())
+    }
+
+    fn embeddings<O: Ops>(&self, ops: &mut O, ids: &O::Tensor, token_types: Option<&O::Tensor>) -> Result<O::Tensor> {
+        let scope = Scope::root().child("embeddings");
+        let config = &self.config;
+        let width = self.encoder.width;
+        let mut sum = ops.embedding(&scope.child("word_embeddings"), [config.vocab_size, width], ids)?;
+        let (kinds, table) = (scope.child("token_type_embeddings"), [config.type_vocab_size, width]);
+        if let Some(token_types) = token_types {
+            let rows = ops.embedding(&kinds, table, token_types)?;
+            sum = ops.add(&sum, &rows);
+        } else if config.type_vocab_size == 1 {
+            let row = ops.first_row(&kinds, table)?;
+            sum = ops.add(&sum, &row);
+        }
+        let table = [config.max_position_embeddings, width];
+        let positions = ops.rows_after_padding(&scope.child("position_embeddings"), table, ids, self.padding)?;
+        sum = ops.add(&sum, &positions);
+        self.encoder.norm(ops, &scope.child("LayerNorm"), &sum)
+    }
+}
