@@ -3,10 +3,12 @@
 //! A hit is accepted when every recorded file is there with its recorded size and modification time.
 //! Two processes that want the same key take turns through a lock file, so it is built once.
 
-use crate::{ArtifactFile, Error, Progress, Result, Stored, digest_bytes, digest_file};
+use crate::{ArtifactFile, Digest, Error, Progress, Result, Stored, digest_bytes, digest_file};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::fs::TryLockError;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -89,6 +91,26 @@ impl Cache {
         T: Serialize + DeserializeOwned,
         E: From<Error>,
     {
+        self.get_or_build_from(kind, key, &[], progress, build)
+    }
+
+    /// As [`Cache::get_or_build`], when digests of `sources` are known: a file that `build` leaves as a
+    /// hard link to one of them is not read to be digested again.
+    ///
+    /// # Errors
+    /// As [`Cache::get_or_build`].
+    pub fn get_or_build_from<T, E>(
+        &self,
+        kind: CacheKind,
+        key: &CacheKey,
+        sources: &[(PathBuf, Digest)],
+        progress: &dyn Progress,
+        build: impl FnOnce(&Path) -> std::result::Result<T, E>,
+    ) -> std::result::Result<Stored<T>, E>
+    where
+        T: Serialize + DeserializeOwned,
+        E: From<Error>,
+    {
         let start = Instant::now();
         let folder = self.root.join(kind.folder());
         let target = folder.join(&key.0);
@@ -102,7 +124,7 @@ impl Cache {
         }
         let temporary = tempfile::Builder::new().prefix(".building-").tempdir_in(&folder).map_err(Error::from)?;
         let record = build(temporary.path())?;
-        let entry = seal(temporary.path(), record, progress)?;
+        let entry = seal(temporary.path(), record, sources, progress)?;
         if target.exists() {
             fs_err::remove_dir_all(&target).map_err(Error::from)?;
         }
@@ -134,11 +156,26 @@ fn find<T: DeserializeOwned>(target: &Path, start: Instant) -> Option<Stored<T>>
     })
 }
 
-fn seal<T: Serialize>(folder: &Path, record: T, progress: &dyn Progress) -> Result<Entry<T>> {
-    let mut files = Vec::new();
-    list(folder, "", progress, &mut files)?;
-    files.sort_by(|a, b| a.0.path.cmp(&b.0.path));
-    let (files, modified) = files.into_iter().unzip();
+fn seal<T: Serialize>(
+    folder: &Path,
+    record: T,
+    sources: &[(PathBuf, Digest)],
+    progress: &dyn Progress,
+) -> Result<Entry<T>> {
+    let known = |(path, digest): &(PathBuf, Digest)| Some((identity(&fs_err::metadata(path).ok()?), digest.clone()));
+    let known: HashMap<FileIdentity, Digest> = sources.iter().filter_map(known).collect();
+    let mut found = Vec::new();
+    list(folder, "", &mut found)?;
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    let (mut files, mut modified) = (Vec::new(), Vec::new());
+    for (path, metadata) in found {
+        let sha256 = match known.get(&identity(&metadata)) {
+            Some(digest) => digest.clone(),
+            None => digest_file(&folder.join(&path), progress)?,
+        };
+        modified.push(modified_nanoseconds(&metadata));
+        files.push(ArtifactFile { path, byte_count: metadata.len(), sha256 });
+    }
     let entry = Entry { record, files, modified };
     let path = folder.join(RECORD);
     let bytes =
@@ -147,16 +184,23 @@ fn seal<T: Serialize>(folder: &Path, record: T, progress: &dyn Progress) -> Resu
     Ok(entry)
 }
 
-fn list(folder: &Path, prefix: &str, progress: &dyn Progress, files: &mut Vec<(ArtifactFile, u64)>) -> Result<()> {
+/// Device and number of a file: equal for hard links of one file.
+type FileIdentity = (u64, u64);
+
+fn identity(metadata: &std::fs::Metadata) -> FileIdentity {
+    (metadata.dev(), metadata.ino())
+}
+
+/// Relative paths of all files below a folder.
+fn list(folder: &Path, prefix: &str, files: &mut Vec<(String, std::fs::Metadata)>) -> Result<()> {
     for item in fs_err::read_dir(folder)? {
         let item = item?;
         let path = format!("{prefix}{}", item.file_name().to_string_lossy());
         let metadata = fs_err::metadata(item.path())?;
         if metadata.is_dir() {
-            list(&item.path(), &format!("{path}/"), progress, files)?;
+            list(&item.path(), &format!("{path}/"), files)?;
         } else {
-            let sha256 = digest_file(&item.path(), progress)?;
-            files.push((ArtifactFile { path, byte_count: metadata.len(), sha256 }, modified_nanoseconds(&metadata)));
+            files.push((path, metadata));
         }
     }
     Ok(())
@@ -202,6 +246,29 @@ mod tests {
         fs_err::write(hit.path("file"), "cut").unwrap();
         let rebuilt = build(&cache, "third").unwrap();
         assert!(!rebuilt.reused && rebuilt.record == "third");
+    }
+
+    #[test]
+    fn links_to_sources_keep_their_digest_and_copies_are_digested() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("source");
+        fs_err::write(&source, "weights").unwrap();
+        // A digest that the content does not have shows which files were read.
+        let claimed = digest_bytes(b"claimed");
+        let stored = Cache::new(folder.path()).get_or_build_from(
+            CacheKind::Model,
+            &CacheKey::of(&"key"),
+            &[(source.clone(), claimed.clone())],
+            &NoProgress,
+            |folder| {
+                fs_err::hard_link(&source, folder.join("link"))?;
+                fs_err::copy(&source, folder.join("copy"))?;
+                Ok::<_, Error>(())
+            },
+        );
+        let stored = stored.unwrap();
+        assert_eq!(stored.file("link").unwrap().sha256, claimed);
+        assert_eq!(stored.file("copy").unwrap().sha256, digest_bytes(b"weights"));
     }
 
     #[test]

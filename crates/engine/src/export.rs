@@ -9,11 +9,11 @@ use crate::convert::convert;
 use crate::onnx::{OPSET, OnnxGraph, WeightPlan, WeightUse};
 use crate::{Error, Result};
 use planforge_core::{
-    Cache, CacheKey, CacheKind, Digest, Model, ModelFormat, Outcome, Precision, Progress, Snapshot, Step, Stored, Task,
-    link_or_copy, write_atomically,
+    ArtifactFile, Cache, CacheKey, CacheKind, Digest, Model, ModelFormat, Outcome, Precision, Progress, Snapshot, Step,
+    Stored, Task, link_or_copy, write_atomically,
 };
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Bumped whenever the same checkpoint gives other bytes.
 const FORMAT: u32 = 1;
@@ -42,12 +42,20 @@ pub fn export(
     let subject = format!("onnx-{}", options.precision);
     progress.started(Step::Export, &subject, None, "bytes");
     let key = export_key(snapshot, options);
-    let stored = cache.get_or_build(CacheKind::Model, &key, progress, |folder| {
+    // The weights are links to files whose digests are known.
+    let sources: Vec<_> =
+        snapshot.files.iter().filter_map(|file| Some((real_path(snapshot, file)?, file.sha256.clone()))).collect();
+    let stored = cache.get_or_build_from(CacheKind::Model, &key, &sources, progress, |folder| {
         write_model(snapshot, options, folder, (progress, &subject))
     })?;
     let outcome = if stored.reused { Outcome::Cached } else { Outcome::Built };
     progress.finished(Step::Export, &subject, outcome, stored.elapsed);
     Ok(stored)
+}
+
+/// Where a file of the snapshot really lies: the Hub's cache has symbolic links.
+fn real_path(snapshot: &Snapshot, file: &ArtifactFile) -> Option<PathBuf> {
+    fs_err::canonicalize(snapshot.directory.join(&file.path)).ok()
 }
 
 fn export_key(snapshot: &Snapshot, options: ExportOptions) -> CacheKey {
