@@ -97,6 +97,12 @@ fn a_classifier_goes_the_whole_way_and_names_its_labels() {
     let shown = workspace.planforge(&texts).stdout;
     let first = shown.lines().nth(1).unwrap();
     assert!(first.ends_with("the cat sat .") && first.matches('%').count() == 3, "{shown}");
+    // The tiny head serves tokens as well.
+    workspace.edit("tiny.toml", "text-classification", "token-classification");
+    let shown = workspace.planforge(&texts).stdout;
+    assert!(shown.contains("logits [2, 6, 3]"), "{shown}");
+    let labelled = shown.lines().filter(|line| ["calm", "angry", "tired"].iter().any(|label| line.ends_with(label)));
+    assert_eq!(labelled.count(), 6 + 5, "{shown}");
 }
 
 #[test]

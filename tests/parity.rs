@@ -39,13 +39,15 @@ struct Case {
 }
 
 /// Folder, task, names of the outputs.
-const CASES: [(&str, Task, &[&str]); 6] = [
+const CASES: [(&str, Task, &[&str]); 8] = [
     ("bert", Task::FeatureExtraction, &["last_hidden_state", "pooler_output"]),
     ("bert-classifier", Task::TextClassification, &["logits"]),
     ("roberta", Task::FeatureExtraction, &["last_hidden_state", "pooler_output"]),
     ("xlm-roberta-classifier", Task::TextClassification, &["logits"]),
     ("distilbert", Task::FeatureExtraction, &["last_hidden_state"]),
     ("distilbert-classifier", Task::TextClassification, &["logits"]),
+    ("distilbert-tokens", Task::TokenClassification, &["logits"]),
+    ("bert-tokens", Task::TokenClassification, &["logits"]),
 ];
 
 fn snapshot(name: &str) -> Snapshot {

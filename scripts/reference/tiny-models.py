@@ -48,6 +48,10 @@ def models():
     xlm = transformers.XLMRobertaConfig(**BERT, type_vocab_size=1, layer_norm_eps=1e-5, pad_token_id=1, id2label=LABELS)
     yield "xlm-roberta-classifier", transformers.XLMRobertaForSequenceClassification(xlm), {}
     yield "distilbert", transformers.DistilBertModel(transformers.DistilBertConfig(**DISTILBERT)), {}
+    entities = transformers.DistilBertConfig(**DISTILBERT, id2label=LABELS)
+    yield "distilbert-tokens", transformers.DistilBertForTokenClassification(entities), {}
+    entities = transformers.BertConfig(**BERT, id2label=LABELS)
+    yield "bert-tokens", transformers.BertForTokenClassification(entities), {}
     two_labels = transformers.DistilBertConfig(**DISTILBERT, activation="relu")
     yield "distilbert-classifier", transformers.DistilBertForSequenceClassification(two_labels), {}
 

@@ -105,7 +105,7 @@ fn write_model(
         max_sequence: architecture.max_sequence(),
         unused_tensors,
         labels: match options.task {
-            Task::TextClassification => labels(&checkpoint.config),
+            Task::TextClassification | Task::TokenClassification => labels(&checkpoint.config),
             Task::FeatureExtraction | Task::SentenceEmbedding => Vec::new(),
         },
     })

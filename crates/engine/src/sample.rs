@@ -26,6 +26,8 @@ pub struct TextSample {
     pub attention_mask: Vec<i64>,
     /// Segment numbers.
     pub token_type_ids: Vec<i64>,
+    /// The tokens as text; empty for random ones.
+    pub tokens: Vec<String>,
 }
 
 impl TextSample {
@@ -66,6 +68,7 @@ pub fn tokenize(snapshot: &Snapshot, texts: &[String], max_sequence: u64) -> Res
         input_ids: gather(tokenizers::Encoding::get_ids),
         attention_mask: gather(tokenizers::Encoding::get_attention_mask),
         token_type_ids: gather(tokenizers::Encoding::get_type_ids),
+        tokens: encodings.iter().flat_map(|encoding| encoding.get_tokens().iter().cloned()).collect(),
     })
 }
 
@@ -93,7 +96,8 @@ pub fn random_texts(snapshot: &Snapshot, (batch, sequence): (usize, usize), seed
         input_ids.extend(&closing);
     }
     let count = input_ids.len();
-    Ok(TextSample { batch, sequence, input_ids, attention_mask: vec![1; count], token_type_ids: vec![0; count] })
+    let (attention_mask, token_type_ids) = (vec![1; count], vec![0; count]);
+    Ok(TextSample { batch, sequence, input_ids, attention_mask, token_type_ids, tokens: Vec::new() })
 }
 
 /// Numbers of all tokens but the special ones, in order.

@@ -68,6 +68,8 @@ impl TinyBert {
 
     fn weights(&self) -> Vec<u8> {
         let mut maker = Maker { state: self.seed, tensors: Vec::new() };
+        // A head lies beside the encoder, whose names then have a prefix.
+        let prefix = if self.labels.is_empty() { "" } else { "bert." };
         let width = self.hidden_size;
         for (name, rows) in
             [("word_embeddings", vocabulary().len()), ("position_embeddings", 64), ("token_type_embeddings", 2)]
@@ -90,7 +92,11 @@ impl TinyBert {
             maker.linear("classifier", self.labels.len(), width);
         }
         let views = maker.tensors.iter().map(|(name, shape, bytes)| {
-            (name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes).expect("the bytes fit the shape"))
+            let prefix = if name.starts_with("classifier.") { "" } else { prefix };
+            (
+                format!("{prefix}{name}"),
+                TensorView::new(Dtype::F32, shape.clone(), bytes).expect("the bytes fit the shape"),
+            )
         });
         serialize(views, None).expect("names are unique")
     }

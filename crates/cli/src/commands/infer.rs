@@ -31,7 +31,7 @@ pub(super) fn infer(surroundings: &Surroundings, arguments: &InferArguments) -> 
 fn text(inference: &Inference) -> String {
     let mut text = format!("{} {:?}\n", inference.output, inference.shape);
     if !inference.labels.is_empty() {
-        return text + &classes(inference);
+        return text + &if inference.tokens.is_empty() { classes(inference) } else { token_classes(inference) };
     }
     for (index, (sentence, values)) in inference.texts.iter().zip(&inference.values).enumerate() {
         let shown: Vec<_> = values.iter().take(SHOWN).map(|value| format!("{value:+.4}")).collect();
@@ -56,6 +56,19 @@ fn classes(inference: &Inference) -> String {
         named.sort_by(|a, b| b.0.total_cmp(&a.0));
         let shown = named.iter().take(SHOWN_LABELS).map(|(share, label)| format!("{label} {:.1} %", share * 100.0));
         let _ = writeln!(text, "  {}  {sentence}", shown.collect::<Vec<_>>().join(", "));
+    }
+    text
+}
+
+/// Each token with its likeliest label.
+fn token_classes(inference: &Inference) -> String {
+    let mut text = String::new();
+    for ((sentence, tokens), scores) in inference.texts.iter().zip(&inference.tokens).zip(&inference.values) {
+        let _ = writeln!(text, "  {sentence}");
+        for (token, scores) in tokens.iter().zip(scores.chunks(inference.labels.len())) {
+            let best = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(index, _)| index);
+            let _ = writeln!(text, "    {token:<16} {}", inference.labels[best]);
+        }
     }
     text
 }

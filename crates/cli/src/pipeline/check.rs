@@ -183,6 +183,7 @@ mod tests {
             input_ids: vec![1, 2, 3, 0],
             attention_mask: vec![1, 1, 1, 0],
             token_type_ids: vec![0; 4],
+            tokens: Vec::new(),
         };
         let tensor = Tensor::new("x", &[2, 2, 1], TensorValues::Fp32(vec![1.0, 2.0, 3.0, 9.0])).unwrap();
         assert_eq!(texts(&[tensor], &sample)[0].1, [vec![1.0, 2.0], vec![3.0]]);

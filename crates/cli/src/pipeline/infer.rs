@@ -4,7 +4,7 @@ use crate::pipeline::check::run;
 use crate::pipeline::steps::Run;
 use anyhow::{Context, Result};
 use planforge_core::Precision;
-use planforge_engine::tokenize;
+use planforge_engine::{TextSample, tokenize};
 use planforge_runtime::TensorValues;
 use serde::Serialize;
 
@@ -19,7 +19,10 @@ pub(crate) struct Inference {
     pub(crate) shape: Vec<usize>,
     /// For each text its values, in row-major order.
     pub(crate) values: Vec<Vec<f32>>,
-    /// Names of the values of a text, for classification.
+    /// For each text its tokens, without padding, where there are values for each token.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tokens: Vec<Vec<String>>,
+    /// Names of the values of a text or token, for classification.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) labels: Vec<String>,
 }
@@ -46,6 +49,16 @@ impl Run {
         let per_text = values.len() / texts.len().max(1);
         let values = values.chunks(per_text.max(1)).map(<[f32]>::to_vec).collect();
         let labels = model.record.labels.clone();
-        Ok(Inference { texts, output: output.name, shape: output.shape, values, labels })
+        let tokens = if output.shape.len() == 3 { tokens(&sample) } else { Vec::new() };
+        Ok(Inference { texts, output: output.name, shape: output.shape, values, tokens, labels })
     }
+}
+
+/// The tokens of each text that are not padding.
+fn tokens(sample: &TextSample) -> Vec<Vec<String>> {
+    let texts = sample.tokens.chunks(sample.sequence.max(1)).zip(sample.attention_mask.chunks(sample.sequence.max(1)));
+    let kept = |(tokens, mask): (&[String], &[i64])| {
+        tokens.iter().zip(mask).filter(|(_, kept)| **kept != 0).map(|(token, _)| token.clone()).collect()
+    };
+    texts.map(kept).collect()
 }

@@ -232,6 +232,11 @@ impl Run {
         for sentence in &self.report.skipped {
             self.progress().note(Step::Compile, "skipped", sentence.clone());
         }
+        if self.pipeline.engine_outputs().len() > 1 {
+            let note = "Engines with several outputs may differ in some bytes from build to build.";
+            self.progress().note(Step::Compile, self.pipeline.name.as_str(), note);
+            self.report.notes.push(note.to_owned());
+        }
         let library_version = self.tensorrt_version()?;
         let mut engines = Vec::new();
         for variant in targets {

@@ -14,6 +14,8 @@ pub enum Task {
     SentenceEmbedding,
     /// A score for each label, as the checkpoint's classification head gives them.
     TextClassification,
+    /// A score for each label and token, such as named entities.
+    TokenClassification,
 }
 
 impl Task {
@@ -23,7 +25,7 @@ impl Task {
         match self {
             Self::FeatureExtraction => "last_hidden_state",
             Self::SentenceEmbedding => "sentence_embedding",
-            Self::TextClassification => "logits",
+            Self::TextClassification | Self::TokenClassification => "logits",
         }
     }
 }
@@ -34,6 +36,7 @@ impl fmt::Display for Task {
             Self::FeatureExtraction => "feature-extraction",
             Self::SentenceEmbedding => "sentence-embedding",
             Self::TextClassification => "text-classification",
+            Self::TokenClassification => "token-classification",
         })
     }
 }

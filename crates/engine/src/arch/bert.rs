@@ -4,7 +4,7 @@
 //! checkpoint's, without the prefix `bert.` that task heads add.
 
 use super::encoder::{Encoder, Parts, activation};
-use super::text::{TextHead, output_logits, output_per_text, output_per_token, token_input};
+use super::text::{TextHead, output_logits, output_per_text, output_per_token, output_token_logits, token_input};
 use crate::checkpoint::Checkpoint;
 use crate::ops::Activation;
 use crate::{Ops, Result, Scope};
@@ -80,10 +80,10 @@ pub(crate) struct Bert {
 }
 
 /// Stored position ids are the numbers 0, 1, 2 …, which the graph does not need; heads of other
-/// tasks are not part of the encoder.
+/// tasks, and the pooler for a task that does without it, are not part of the graph.
 pub(super) fn may_ignore(name: &str) -> bool {
     name.ends_with("embeddings.position_ids")
-        || ["cls.", "classifier.", "qa_outputs."].iter().any(|head| name.starts_with(head))
+        || ["cls.", "classifier.", "qa_outputs.", "pooler."].iter().any(|head| name.starts_with(head))
 }
 
 impl Bert {
@@ -107,6 +107,9 @@ impl Bert {
         if let TextHead::Classification(labels) = self.head {
             let pooled = pool(ops, &self.encoder, &hidden)?;
             return output_logits(ops, "classifier", (self.encoder.width, labels), &pooled);
+        }
+        if let TextHead::TokenClassification(labels) = self.head {
+            return output_token_logits(ops, (self.encoder.width, labels), &hidden);
         }
         output_per_token(ops, "last_hidden_state", self.encoder.width, &hidden);
         output_pooler(ops, &self.encoder, &hidden)?;

@@ -41,12 +41,16 @@ impl Architecture {
 
     /// The checkpoint's tensors under the names this architecture uses.
     pub(crate) fn parameters(&self, checkpoint: &Checkpoint) -> Parameters {
-        let prefix = match self {
+        Parameters::new(checkpoint, self.prefix())
+    }
+
+    /// What task heads put before the encoder's names.
+    const fn prefix(&self) -> &'static str {
+        match self {
             Self::Bert(_) => bert::PREFIX,
             Self::Roberta(_) => roberta::PREFIX,
             Self::DistilBert(_) => distilbert::PREFIX,
-        };
-        Parameters::new(checkpoint, prefix)
+        }
     }
 
     /// Writes the whole model into `ops`.
@@ -69,6 +73,7 @@ impl Architecture {
 
     /// Tensors that checkpoints of this architecture may carry without the graph using them.
     pub(crate) fn may_ignore(&self, name: &str) -> bool {
+        let name = name.strip_prefix(self.prefix()).unwrap_or(name);
         match self {
             Self::Bert(_) => bert::may_ignore(name),
             Self::Roberta(_) => roberta::may_ignore(name),

@@ -6,7 +6,7 @@
 
 use super::bert::{Config, output_pooler};
 use super::encoder::Encoder;
-use super::text::{TextHead, output_logits, output_per_token, token_input};
+use super::text::{TextHead, output_logits, output_per_token, output_token_logits, token_input};
 use crate::checkpoint::Checkpoint;
 use crate::ops::Activation;
 use crate::{Ops, Result, Scope};
@@ -30,10 +30,10 @@ pub(crate) struct Roberta {
     head: TextHead,
 }
 
-/// Stored position ids, and heads of other tasks.
+/// Stored position ids, heads of other tasks, and the pooler for a task that does without it.
 pub(super) fn may_ignore(name: &str) -> bool {
     name.ends_with("embeddings.position_ids")
-        || ["lm_head.", "classifier.", "qa_outputs."].iter().any(|head| name.starts_with(head))
+        || ["lm_head.", "classifier.", "qa_outputs.", "pooler."].iter().any(|head| name.starts_with(head))
 }
 
 impl Roberta {
@@ -67,6 +67,9 @@ impl Roberta {
             let dense = ops.linear(&Scope::root().child("classifier.dense"), self.encoder.square(), &first)?;
             let dense = ops.activation(Activation::Tanh, &dense);
             return output_logits(ops, "classifier.out_proj", (self.encoder.width, labels), &dense);
+        }
+        if let TextHead::TokenClassification(labels) = self.head {
+            return output_token_logits(ops, (self.encoder.width, labels), &hidden);
         }
         output_per_token(ops, "last_hidden_state", self.encoder.width, &hidden);
         output_pooler(ops, &self.encoder, &hidden)?;

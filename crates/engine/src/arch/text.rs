@@ -17,6 +17,8 @@ pub(super) enum TextHead {
     /// A score for each label, and nothing else: an answer carries every output that is not deselected.
     /// The number of labels.
     Classification(usize),
+    /// A score for each label and token; the number of labels.
+    TokenClassification(usize),
 }
 
 impl TextHead {
@@ -29,6 +31,7 @@ impl TextHead {
             Task::FeatureExtraction => Self::None,
             Task::SentenceEmbedding => Self::Embedding(Pooling::read(&checkpoint.snapshot)?),
             Task::TextClassification => Self::Classification(labels(&checkpoint.config).len()),
+            Task::TokenClassification => Self::TokenClassification(labels(&checkpoint.config).len()),
         })
     }
 
@@ -84,6 +87,14 @@ pub(super) fn output_logits<O: Ops>(
     let widths = LinearWidths { input: width, output: labels };
     let logits = ops.linear(&Scope::root().child(scope), widths, x)?;
     output_per_text(ops, "logits", labels, &logits);
+    Ok(())
+}
+
+/// The scores of every token; all relatives of BERT call this product `classifier`.
+pub(super) fn output_token_logits<O: Ops>(ops: &mut O, (width, labels): (usize, usize), x: &O::Tensor) -> Result<()> {
+    let widths = LinearWidths { input: width, output: labels };
+    let logits = ops.linear(&Scope::root().child("classifier"), widths, x)?;
+    output_per_token(ops, "logits", labels, &logits);
     Ok(())
 }
 
