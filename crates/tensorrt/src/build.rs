@@ -76,7 +76,7 @@ pub enum Severity {
 }
 
 /// Builds an engine. Equal requests give equal bytes when the graph has one output; with several, the
-/// library numbers their dimensions in an order that depends on the timing of its threads.
+/// library numbers their dimensions in an order that differs between builds.
 ///
 /// # Errors
 /// A library that cannot be opened, a graph the parser refuses, profiles that do not fit the graph,

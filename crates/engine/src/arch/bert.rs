@@ -4,9 +4,8 @@
 //! checkpoint's, without the prefix `bert.` that task heads add.
 
 use super::encoder::{Encoder, Parts, activation};
-use super::text::{TextHead, output_logits, output_per_text, output_per_token, output_token_logits, token_input};
+use super::text::{TextHead, output_logits, pool, token_input};
 use crate::checkpoint::Checkpoint;
-use crate::ops::Activation;
 use crate::{Ops, Result, Scope};
 use planforge_core::Task;
 use serde::Deserialize;
@@ -105,16 +104,10 @@ impl Bert {
         let hidden = self.encoder.forward(ops, hidden, &mask)?;
 
         if let TextHead::Classification(labels) = self.head {
-            let pooled = pool(ops, &self.encoder, &hidden)?;
+            let pooled = pool(ops, self.encoder.width, &hidden)?;
             return output_logits(ops, "classifier", (self.encoder.width, labels), &pooled);
         }
-        if let TextHead::TokenClassification(labels) = self.head {
-            return output_token_logits(ops, (self.encoder.width, labels), &hidden);
-        }
-        output_per_token(ops, "last_hidden_state", self.encoder.width, &hidden);
-        output_pooler(ops, &self.encoder, &hidden)?;
-        self.head.output_embedding(ops, self.encoder.width, &hidden, &attention_mask);
-        Ok(())
+        self.head.output(ops, self.encoder.width, &hidden, &attention_mask)
     }
 
     fn embeddings<O: Ops>(&self, ops: &mut O, ids: &O::Tensor, token_types: Option<&O::Tensor>) -> Result<O::Tensor> {
@@ -132,19 +125,4 @@ impl Bert {
         sum = ops.add(&sum, &positions);
         self.encoder.norm(ops, &scope.child("LayerNorm"), &sum)
     }
-}
-
-/// Output `pooler_output` of a checkpoint that has a pooler.
-pub(super) fn output_pooler<O: Ops>(ops: &mut O, encoder: &Encoder, hidden: &O::Tensor) -> Result<()> {
-    if ops.has(&Scope::root().child("pooler.dense"), "weight") {
-        let pooled = pool(ops, encoder, hidden)?;
-        output_per_text(ops, "pooler_output", encoder.width, &pooled);
-    }
-    Ok(())
-}
-
-fn pool<O: Ops>(ops: &mut O, encoder: &Encoder, hidden: &O::Tensor) -> Result<O::Tensor> {
-    let first = ops.first_token(hidden);
-    let pooled = ops.linear(&Scope::root().child("pooler.dense"), encoder.square(), &first)?;
-    Ok(ops.activation(Activation::Tanh, &pooled))
 }

@@ -4,7 +4,7 @@
 //! segments and pooler, under names of its own.
 
 use super::encoder::{Encoder, Parts, activation};
-use super::text::{TextHead, output_logits, output_per_token, output_token_logits, token_input};
+use super::text::{TextHead, output_logits, token_input};
 use crate::checkpoint::Checkpoint;
 use crate::ops::Activation;
 use crate::{Ops, Result, Scope};
@@ -88,12 +88,7 @@ impl DistilBert {
             let dense = ops.activation(Activation::Relu, &dense);
             return output_logits(ops, "classifier", (self.encoder.width, labels), &dense);
         }
-        if let TextHead::TokenClassification(labels) = self.head {
-            return output_token_logits(ops, (self.encoder.width, labels), &hidden);
-        }
-        output_per_token(ops, "last_hidden_state", self.encoder.width, &hidden);
-        self.head.output_embedding(ops, self.encoder.width, &hidden, &attention_mask);
-        Ok(())
+        self.head.output(ops, self.encoder.width, &hidden, &attention_mask)
     }
 
     fn embeddings<O: Ops>(&self, ops: &mut O, ids: &O::Tensor) -> Result<O::Tensor> {

@@ -4,9 +4,9 @@
 //! Reference: `RobertaModel` and `RobertaForSequenceClassification` of transformers. A BERT whose
 //! positions are counted from the padding token's number on and leave padding out, and with one segment.
 
-use super::bert::{Config, output_pooler};
+use super::bert::Config;
 use super::encoder::Encoder;
-use super::text::{TextHead, output_logits, output_per_token, output_token_logits, token_input};
+use super::text::{TextHead, output_logits, token_input};
 use crate::checkpoint::Checkpoint;
 use crate::ops::Activation;
 use crate::{Ops, Result, Scope};
@@ -68,13 +68,7 @@ impl Roberta {
             let dense = ops.activation(Activation::Tanh, &dense);
             return output_logits(ops, "classifier.out_proj", (self.encoder.width, labels), &dense);
         }
-        if let TextHead::TokenClassification(labels) = self.head {
-            return output_token_logits(ops, (self.encoder.width, labels), &hidden);
-        }
-        output_per_token(ops, "last_hidden_state", self.encoder.width, &hidden);
-        output_pooler(ops, &self.encoder, &hidden)?;
-        self.head.output_embedding(ops, self.encoder.width, &hidden, &attention_mask);
-        Ok(())
+        self.head.output(ops, self.encoder.width, &hidden, &attention_mask)
     }
 
     fn embeddings<O: Ops>(&self, ops: &mut O, ids: &O::Tensor, token_types: Option<&O::Tensor>) -> Result<O::Tensor> {

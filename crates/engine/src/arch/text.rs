@@ -2,10 +2,12 @@
 
 use super::pooling::Pooling;
 use crate::checkpoint::Checkpoint;
-use crate::ops::LinearWidths;
+use crate::ops::{Activation, LinearWidths};
 use crate::{Ops, Result, Scope};
 use planforge_core::{DataType, Dim, Task, TensorSpec};
 use serde_json::Value;
+
+const POOLER: &str = "pooler.dense";
 
 /// What a text model gives beyond its hidden states.
 #[derive(Debug)]
@@ -35,13 +37,33 @@ impl TextHead {
         })
     }
 
-    /// The output `sentence_embedding`, where that is the task.
-    pub(super) fn output_embedding<O: Ops>(&self, ops: &mut O, width: usize, hidden: &O::Tensor, mask: &O::Tensor) {
+    /// The outputs that follow from the hidden states in the same way for all relatives of BERT: the
+    /// scores of tokens, or the hidden states with what the checkpoint and the task add to them.
+    pub(super) fn output<O: Ops>(&self, ops: &mut O, width: usize, hidden: &O::Tensor, mask: &O::Tensor) -> Result<()> {
+        if let Self::TokenClassification(labels) = *self {
+            let widths = LinearWidths { input: width, output: labels };
+            let logits = ops.linear(&Scope::root().child("classifier"), widths, hidden)?;
+            output_per_token(ops, "logits", labels, &logits);
+            return Ok(());
+        }
+        output_per_token(ops, "last_hidden_state", width, hidden);
+        if ops.has(&Scope::root().child(POOLER), "weight") {
+            let pooled = pool(ops, width, hidden)?;
+            output_per_text(ops, "pooler_output", width, &pooled);
+        }
         if let Self::Embedding(pooling) = self {
             let embedding = pooling.forward(ops, hidden, mask);
             output_per_text(ops, "sentence_embedding", width, &embedding);
         }
+        Ok(())
     }
+}
+
+/// BERT's pooler: a product and a hyperbolic tangent over the first token.
+pub(super) fn pool<O: Ops>(ops: &mut O, width: usize, hidden: &O::Tensor) -> Result<O::Tensor> {
+    let first = ops.first_token(hidden);
+    let pooled = ops.linear(&Scope::root().child(POOLER), LinearWidths { input: width, output: width }, &first)?;
+    Ok(ops.activation(Activation::Tanh, &pooled))
 }
 
 /// Names of the labels in the order of the scores. A configuration without names has two, called as
@@ -66,13 +88,13 @@ pub(super) fn token_input<O: Ops>(ops: &mut O, name: &str) -> O::Tensor {
 }
 
 /// A graph output of `width` numbers for each token.
-pub(super) fn output_per_token<O: Ops>(ops: &mut O, name: &str, width: usize, value: &O::Tensor) {
+fn output_per_token<O: Ops>(ops: &mut O, name: &str, width: usize, value: &O::Tensor) {
     let dims = vec![Dim::dynamic("batch"), Dim::dynamic("sequence"), Dim::Fixed(width as u64)];
     ops.output(&TensorSpec::new(name, DataType::Fp32, dims), value);
 }
 
 /// A graph output of `width` numbers for each text.
-pub(super) fn output_per_text<O: Ops>(ops: &mut O, name: &str, width: usize, value: &O::Tensor) {
+fn output_per_text<O: Ops>(ops: &mut O, name: &str, width: usize, value: &O::Tensor) {
     let dims = vec![Dim::dynamic("batch"), Dim::Fixed(width as u64)];
     ops.output(&TensorSpec::new(name, DataType::Fp32, dims), value);
 }
@@ -87,14 +109,6 @@ pub(super) fn output_logits<O: Ops>(
     let widths = LinearWidths { input: width, output: labels };
     let logits = ops.linear(&Scope::root().child(scope), widths, x)?;
     output_per_text(ops, "logits", labels, &logits);
-    Ok(())
-}
-
-/// The scores of every token; all relatives of BERT call this product `classifier`.
-pub(super) fn output_token_logits<O: Ops>(ops: &mut O, (width, labels): (usize, usize), x: &O::Tensor) -> Result<()> {
-    let widths = LinearWidths { input: width, output: labels };
-    let logits = ops.linear(&Scope::root().child("classifier"), widths, x)?;
-    output_per_token(ops, "logits", labels, &logits);
     Ok(())
 }
 
