@@ -3,7 +3,7 @@
 use crate::args::{EndpointArguments, HostArguments};
 use crate::commands::dispatch::Surroundings;
 use crate::failure::BadUsage;
-use crate::pipeline::{LocalEndpoint, Overrides, Run, Target, capacity_line, load_table};
+use crate::pipeline::{Overrides, Run, Target, capacity_line, load_table};
 use crate::printer;
 use anyhow::Result;
 use planforge_core::{Progress, Step, endpoint_name, invocations_path};
@@ -66,16 +66,10 @@ fn with_endpoint<T>(
     arguments: &EndpointArguments,
     work: impl FnOnce(&mut Run, &str) -> Result<T>,
 ) -> Result<T> {
-    if let Some(url) = &arguments.url {
-        return work(run, url);
+    match &arguments.url {
+        Some(url) => work(run, url),
+        None => run.with_endpoint(target, work),
     }
-    let mut endpoint: LocalEndpoint = run.start_endpoint(target, 0)?;
-    let url = endpoint.url.clone();
-    let result = work(run, &url);
-    endpoint.ensure_alive()?;
-    let result = result?;
-    endpoint.stop()?;
-    Ok(result)
 }
 
 fn show(surroundings: &Surroundings, value: &impl serde::Serialize, text: &str) -> Result<()> {

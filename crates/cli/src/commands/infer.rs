@@ -2,7 +2,7 @@
 
 use crate::args::InferArguments;
 use crate::commands::dispatch::Surroundings;
-use crate::pipeline::{Inference, Overrides, Run};
+use crate::pipeline::{Inference, Overrides, Run, cosine};
 use crate::printer::{self, table};
 use anyhow::Result;
 use std::fmt::Write;
@@ -74,8 +74,6 @@ fn token_classes(inference: &Inference) -> String {
 }
 
 fn similarities(vectors: &[Vec<f32>]) -> String {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
-    let cosine = |a: &[f32], b: &[f32]| dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
     let numbers: Vec<_> = (1..=vectors.len()).map(|number| format!(">{number}")).collect();
     let headings: Vec<_> = std::iter::once("").chain(numbers.iter().map(String::as_str)).collect();
     let row = |(index, a): (usize, &Vec<f32>)| {

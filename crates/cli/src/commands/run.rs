@@ -25,19 +25,14 @@ pub(super) fn make(surroundings: &Surroundings, pipelines: &Pipelines, until: St
 /// Endpoint, probe, load.
 fn measure(surroundings: &Surroundings, run: &mut Run, made: &Made) -> Result<()> {
     let Some(target) = run.target(&made.snapshot, &made.models, &made.published)? else { return Ok(()) };
-    let mut endpoint = run.start_endpoint(&target, 0)?;
-    let url = endpoint.url.clone();
-    let measured = run.probe(&surroundings.runtime, &url, &target).and_then(|capacity| {
+    run.with_endpoint(&target, |run, url| {
+        let capacity = run.probe(&surroundings.runtime, url, &target)?;
         if capacity.copies == 0 {
             run.report.notes.push("There was no load test: not one copy fits.".to_owned());
             return Ok(());
         }
-        let copies = usize::try_from(capacity.copies)?;
-        run.load(&surroundings.runtime, &url, &target, copies).map(drop)
-    });
-    endpoint.ensure_alive()?;
-    measured?;
-    endpoint.stop()
+        run.load(&surroundings.runtime, url, &target, usize::try_from(capacity.copies)?).map(drop)
+    })
 }
 
 fn for_each(surroundings: &Surroundings, pipelines: &Pipelines, work: impl Fn(&mut Run) -> Result<()>) -> Result<()> {

@@ -141,7 +141,7 @@ fn compare(precision: Precision, found: &Texts, expected: &Texts) -> Vec<CheckFa
 }
 
 /// Cosine similarity; -1 where a value is not a number or the lengths differ, so that no check passes.
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
+pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
     let similarity = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
     if a.len() == b.len() && similarity.is_finite() { similarity.min(1.0) } else { -1.0 }

@@ -81,6 +81,22 @@ impl Run {
         Ok(endpoint)
     }
 
+    /// Runs `work` with the URL of an endpoint that lives as long as the work.
+    pub(crate) fn with_endpoint<T>(
+        &mut self,
+        target: &Target,
+        work: impl FnOnce(&mut Self, &str) -> Result<T>,
+    ) -> Result<T> {
+        let mut endpoint = self.start_endpoint(target, 0)?;
+        let url = endpoint.url.clone();
+        let result = work(self, &url);
+        // An endpoint that has ended explains the failures of the work.
+        endpoint.ensure_alive()?;
+        let result = result?;
+        endpoint.stop()?;
+        Ok(result)
+    }
+
     /// Counts the copies that fit.
     pub(crate) fn probe(&mut self, runtime: &tokio::runtime::Runtime, url: &str, target: &Target) -> Result<Capacity> {
         let client = self.client(url)?;

@@ -8,7 +8,8 @@ mod rows;
 mod steps;
 mod summary;
 
-pub(crate) use endpoint::{HostAnswer, HostRequest, LocalEndpoint};
+pub(crate) use check::cosine;
+pub(crate) use endpoint::{HostAnswer, HostRequest};
 pub(crate) use infer::Inference;
 pub(crate) use measure::Target;
 pub(crate) use steps::{Made, Overrides, Run};
