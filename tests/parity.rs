@@ -1,8 +1,9 @@
-//! Every architecture against what transformers computes (scripts/reference/tiny-models.py).
+//! Every architecture against what timm and transformers compute (scripts/reference/tiny-models.py).
 
 use crate::support::Workspace;
 use planforge_core::{
-    Builder, Cache, GpuCatalogue, Model, NoProgress, Precision, Profile, ProfileRange, Snapshot, Stored, Task,
+    Builder, Cache, DataType, GpuCatalogue, ImageSize, Model, NoProgress, Precision, Profile, ProfileRange, Snapshot,
+    Stored, Task,
 };
 use planforge_engine::{CompileOptions, ExportOptions, Worker, compile, export};
 use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues, load_library};
@@ -12,23 +13,21 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Largest difference of an fp32 output, relative to the largest value of the output.
-const FP32_TOLERANCE: f32 = 1e-5;
+const FP32_TOLERANCE: f64 = 1e-5;
 /// Smallest cosine similarity of an fp16 output.
 const FP16_COSINE_FLOOR: f64 = 0.999;
 
 /// `expected.json`.
 #[derive(Deserialize)]
 struct Expected {
-    batch: usize,
-    sequence: usize,
-    inputs: BTreeMap<String, Vec<i64>>,
-    outputs: BTreeMap<String, Output>,
+    inputs: BTreeMap<String, Recorded>,
+    outputs: BTreeMap<String, Recorded>,
 }
 
 #[derive(Deserialize)]
-struct Output {
+struct Recorded {
     shape: Vec<usize>,
-    values: Vec<f32>,
+    values: Vec<f64>,
 }
 
 /// A checkpoint of fixtures/models, exported.
@@ -38,30 +37,82 @@ struct Case {
     model: Stored<Model>,
 }
 
+const FEATURES: &[&str] = &["last_hidden_state"];
+const POOLED: &[&str] = &["last_hidden_state", "pooler_output"];
+const LOGITS: &[&str] = &["logits"];
+const SPAN: &[&str] = &["start_logits", "end_logits"];
+const SCORES: &[&str] = &["OUTPUT__0"];
+
 /// Folder, task, names of the outputs.
-const CASES: [(&str, Task, &[&str]); 8] = [
-    ("bert", Task::FeatureExtraction, &["last_hidden_state", "pooler_output"]),
-    ("bert-classifier", Task::TextClassification, &["logits"]),
-    ("roberta", Task::FeatureExtraction, &["last_hidden_state", "pooler_output"]),
-    ("xlm-roberta-classifier", Task::TextClassification, &["logits"]),
-    ("distilbert", Task::FeatureExtraction, &["last_hidden_state"]),
-    ("distilbert-classifier", Task::TextClassification, &["logits"]),
-    ("distilbert-tokens", Task::TokenClassification, &["logits"]),
-    ("bert-tokens", Task::TokenClassification, &["logits"]),
+const CASES: [(&str, Task, &[&str]); 30] = [
+    ("bert", Task::FeatureExtraction, POOLED),
+    ("bert-classifier", Task::TextClassification, LOGITS),
+    ("roberta", Task::FeatureExtraction, POOLED),
+    ("xlm-roberta-classifier", Task::TextClassification, LOGITS),
+    ("distilbert", Task::FeatureExtraction, FEATURES),
+    ("distilbert-classifier", Task::TextClassification, LOGITS),
+    ("distilbert-tokens", Task::TokenClassification, LOGITS),
+    ("bert-tokens", Task::TokenClassification, LOGITS),
+    ("bert-answers", Task::QuestionAnswering, SPAN),
+    ("roberta-answers", Task::QuestionAnswering, SPAN),
+    ("distilbert-answers", Task::QuestionAnswering, SPAN),
+    ("bert-masked", Task::FillMask, LOGITS),
+    ("roberta-masked", Task::FillMask, LOGITS),
+    ("camembert-masked", Task::FillMask, LOGITS),
+    ("distilbert-masked", Task::FillMask, LOGITS),
+    ("bert-half", Task::FeatureExtraction, POOLED),
+    ("bert-bfloat", Task::FeatureExtraction, POOLED),
+    ("resnet", Task::ImageClassification, SCORES),
+    ("resnet-basic", Task::ImageClassification, SCORES),
+    ("resnet-early", Task::ImageClassification, SCORES),
+    ("convnext", Task::ImageClassification, SCORES),
+    ("vit", Task::ImageClassification, SCORES),
+    ("vit-no-bias", Task::ImageClassification, SCORES),
+    ("deit", Task::ImageClassification, SCORES),
+    ("deit-class-token", Task::ImageClassification, SCORES),
+    ("timm-resnet18", Task::ImageClassification, SCORES),
+    ("timm-resnet50", Task::ImageClassification, SCORES),
+    ("timm-convnext", Task::ImageClassification, SCORES),
+    ("timm-vit", Task::ImageClassification, SCORES),
+    ("timm-deit-distilled", Task::ImageClassification, SCORES),
 ];
+
+/// Models of transformers' ResNet do not say what size they are for.
+fn image_size(name: &str) -> Option<ImageSize> {
+    name.starts_with("resnet").then_some(ImageSize { height: 32, width: 32 })
+}
 
 fn snapshot(name: &str) -> Snapshot {
     planforge_hub::local_snapshot(&repository().join("fixtures/models").join(name), &NoProgress).unwrap()
 }
 
-fn case(workspace: &Workspace, index: usize, precision: Precision) -> Case {
-    let (name, task, outputs) = CASES[index];
-    let cache = Cache::new(&workspace.path("cache"));
-    let model = export(&snapshot(name), ExportOptions { task, precision }, &cache, &NoProgress).unwrap();
+fn try_export(
+    workspace: &Workspace,
+    name: &str,
+    task: Task,
+    precision: Precision,
+) -> planforge_engine::Result<Stored<Model>> {
+    let options = ExportOptions { image_size: image_size(name), ..ExportOptions::new(task, precision) };
+    export(&snapshot(name), &options, &Cache::new(&workspace.path("cache")), &NoProgress)
+}
+
+fn case(workspace: &Workspace, name: &str, precision: Precision) -> Case {
+    let (name, task, outputs) = *CASES.iter().find(|(known, ..)| *known == name).unwrap();
+    let model = try_export(workspace, name, task, precision).unwrap();
     let names: Vec<_> = model.record.outputs.iter().map(|output| output.name.as_str()).collect();
     assert_eq!(names, outputs, "{name}");
     let file = repository().join("fixtures/models").join(name).join("expected.json");
     Case { name, expected: serde_json::from_slice(&fs_err::read(file).unwrap()).unwrap(), model }
+}
+
+fn cases(workspace: &Workspace, precision: Precision) -> impl Iterator<Item = Case> {
+    CASES.iter().map(move |(name, ..)| case(workspace, name, precision))
+}
+
+impl Case {
+    fn batch(&self) -> usize {
+        self.expected.inputs.values().next().unwrap().shape[0]
+    }
 }
 
 /// Runs the exported graph on rows of the batch.
@@ -69,14 +120,21 @@ fn run(case: &Case, rows: std::ops::Range<usize>) -> Vec<Tensor> {
     load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
     let mut session =
         OnnxSession::load(&case.model.path(&case.model.record.graph), &SessionOptions::default()).unwrap();
-    let sequence = case.expected.sequence;
     let inputs: Vec<_> = case
-        .expected
+        .model
+        .record
         .inputs
         .iter()
-        .map(|(name, values)| {
-            let values = values[rows.start * sequence..rows.end * sequence].to_vec();
-            Tensor::new(name, &[rows.len(), sequence], TensorValues::Int64(values)).unwrap()
+        .map(|spec| {
+            let given = &case.expected.inputs[&spec.name];
+            let row = given.values.len() / given.shape[0];
+            let values = given.values[rows.start * row..rows.end * row].iter();
+            let shape = [&[rows.len()], &given.shape[1..]].concat();
+            let values = match spec.data_type {
+                DataType::Int64 => TensorValues::Int64(values.map(|&value| value as i64).collect()),
+                _ => TensorValues::Fp32(values.map(|&value| value as f32).collect()),
+            };
+            Tensor::new(&spec.name, &shape, values).unwrap()
         })
         .collect();
     session.run(&inputs, &[]).unwrap()
@@ -89,25 +147,29 @@ fn floats(tensor: &Tensor) -> &[f32] {
     }
 }
 
+/// Largest difference, relative to the largest expected value.
+fn relative_difference(found: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let scale = expected.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
+    found.iter().zip(expected).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max) / scale
+}
+
 #[test]
-fn fp32_exports_agree_with_transformers() {
+fn fp32_exports_agree_with_the_references() {
     let workspace = Workspace::empty();
-    for index in 0..CASES.len() {
-        let case = case(&workspace, index, Precision::Fp32);
-        for output in run(&case, 0..case.expected.batch) {
+    for case in cases(&workspace, Precision::Fp32) {
+        for output in run(&case, 0..case.batch()) {
             let expected = &case.expected.outputs[&output.name];
             assert_eq!(output.shape, expected.shape, "{} {}", case.name, output.name);
-            let scale = expected.values.iter().fold(0.0, |most: f32, value| most.max(value.abs()));
-            let pairs = floats(&output).iter().zip(&expected.values);
-            let difference = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / scale;
+            let difference = relative_difference(floats(&output), &expected.values);
             assert!(difference <= FP32_TOLERANCE, "{} {}: {difference:e}", case.name, output.name);
         }
-        // Each text alone gives what it gives in the batch.
-        for row in 0..case.expected.batch {
+        // Each sample alone gives what it gives in the batch.
+        for row in 0..case.batch() {
             for output in run(&case, row..row + 1) {
-                let expected = &case.expected.outputs[&output.name].values;
-                let expected = &expected[row * floats(&output).len()..(row + 1) * floats(&output).len()];
-                let difference = floats(&output).iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                let count = floats(&output).len();
+                let expected = &case.expected.outputs[&output.name].values[row * count..(row + 1) * count];
+                let difference = relative_difference(floats(&output), expected);
                 assert!(difference <= 1e-4, "{} {} {row}: {difference:e}", case.name, output.name);
             }
         }
@@ -115,15 +177,14 @@ fn fp32_exports_agree_with_transformers() {
 }
 
 #[test]
-fn fp16_exports_agree_with_transformers() {
+fn fp16_exports_agree_with_the_references() {
     let workspace = Workspace::empty();
-    for index in 0..CASES.len() {
-        let case = case(&workspace, index, Precision::Fp16);
-        for output in run(&case, 0..case.expected.batch) {
+    for case in cases(&workspace, Precision::Fp16) {
+        for output in run(&case, 0..case.batch()) {
             let expected = &case.expected.outputs[&output.name].values;
-            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
-            let found = floats(&output);
-            let cosine = dot(found, expected) / (dot(found, found) * dot(expected, expected)).sqrt();
+            let found: Vec<f64> = floats(&output).iter().copied().map(f64::from).collect();
+            let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+            let cosine = dot(&found, expected) / (dot(&found, &found) * dot(expected, expected)).sqrt();
             assert!(cosine >= FP16_COSINE_FLOOR, "{} {}: {cosine}", case.name, output.name);
         }
     }
@@ -132,43 +193,71 @@ fn fp16_exports_agree_with_transformers() {
 #[test]
 fn labels_are_those_of_the_configuration() {
     let workspace = Workspace::empty();
-    assert_eq!(case(&workspace, 1, Precision::Fp32).model.record.labels, ["bad", "so so", "good"]);
-    assert_eq!(case(&workspace, 5, Precision::Fp32).model.record.labels, ["LABEL_0", "LABEL_1"]);
-    assert!(case(&workspace, 0, Precision::Fp32).model.record.labels.is_empty());
+    let labels = |name| case(&workspace, name, Precision::Fp32).model.record.labels;
+    assert_eq!(labels("bert-classifier"), ["bad", "so so", "good"]);
+    assert_eq!(labels("distilbert-classifier"), ["LABEL_0", "LABEL_1"]);
+    assert_eq!(labels("vit"), ["bad", "so so", "good"]);
+    // Three classes are not ImageNet's, whatever the tag says.
+    assert!(labels("timm-vit").is_empty());
+    assert!(labels("bert").is_empty());
+}
+
+/// Every family's parameters under both namings; statistics of BatchNorm are none.
+#[test]
+fn parameters_are_counted_once() {
+    let workspace = Workspace::empty();
+    let count = |name| case(&workspace, name, Precision::Fp32).model.record.parameter_count;
+    for (name, expected) in [("bert-masked", 5_384), ("timm-resnet18", 15_131), ("vit", 7_379)] {
+        assert_eq!(count(name), expected, "{name}");
+    }
+}
+
+fn compile_options(model: &Model, gpu: &str, batch: ProfileRange, sequence: Option<ProfileRange>) -> CompileOptions {
+    CompileOptions {
+        gpu: GpuCatalogue::built_in().find(gpu).unwrap().clone(),
+        builder: Builder::Rtx,
+        profiles: vec![Profile { batch, sequence }],
+        outputs: model.task.main_outputs().iter().map(|&name| name.to_owned()).collect(),
+        libraries: native().join("tensorrt-rtx"),
+        library_version: "test".to_owned(),
+        worker: Worker {
+            program: env!("CARGO_BIN_EXE_planforge").into(),
+            arguments: vec!["internal".to_owned(), "build-engine".to_owned()],
+        },
+        timeout: Duration::from_secs(120),
+    }
+}
+
+fn engines_are_built(cases: &[(&str, Task, &[&str])]) {
+    let workspace = Workspace::empty();
+    let range = |min, opt, max| ProfileRange { min, opt, max };
+    for (name, task, _) in cases {
+        let sequence = (!task.is_over_images()).then(|| range(1, 8, 24));
+        for (gpu, precision) in [("t4", Precision::Fp16), ("l4", Precision::Fp32)] {
+            let model = case(&workspace, name, precision).model;
+            let options = compile_options(&model.record, gpu, range(1, 2, 4), sequence);
+            let cache = Cache::new(&workspace.path("cache"));
+            let engine = compile(&model, &options, &cache, &NoProgress).unwrap();
+            assert_eq!(engine.record.outputs.len(), task.main_outputs().len(), "{name}");
+        }
+    }
 }
 
 #[test]
-fn engines_are_built_from_every_architecture() {
-    let workspace = Workspace::empty();
-    let range = |min, opt, max| ProfileRange { min, opt, max };
-    for index in 0..CASES.len() {
-        for (gpu, precision) in [("t4", Precision::Fp16), ("l4", Precision::Fp32)] {
-            let case = case(&workspace, index, precision);
-            let options = CompileOptions {
-                gpu: GpuCatalogue::built_in().find(gpu).unwrap().clone(),
-                builder: Builder::Rtx,
-                profiles: vec![Profile { batch: range(1, 2, 4), sequence: Some(range(1, 8, 24)) }],
-                outputs: vec![case.model.record.task.main_output().to_owned()],
-                libraries: native().join("tensorrt-rtx"),
-                library_version: "test".to_owned(),
-                worker: Worker {
-                    program: env!("CARGO_BIN_EXE_planforge").into(),
-                    arguments: vec!["internal".to_owned(), "build-engine".to_owned()],
-                },
-                timeout: Duration::from_secs(120),
-            };
-            let cache = Cache::new(&workspace.path("cache"));
-            let engine = compile(&case.model, &options, &cache, &NoProgress).unwrap();
-            assert_eq!(engine.record.outputs.len(), 1, "{}", case.name);
-        }
-    }
+fn engines_are_built_from_every_architecture_over_texts() {
+    engines_are_built(&CASES[..17]);
+}
+
+#[test]
+fn engines_are_built_from_every_architecture_over_pictures() {
+    engines_are_built(&CASES[17..]);
 }
 
 #[test]
 fn a_sequence_beyond_the_positions_of_roberta_is_refused() {
     let workspace = Workspace::empty();
     // 26 rows, of which those up to the padding token's number 1 belong to no token.
-    assert_eq!(case(&workspace, 2, Precision::Fp32).model.record.max_sequence, Some(24));
+    assert_eq!(case(&workspace, "roberta", Precision::Fp32).model.record.max_sequence, Some(24));
 }
 
 #[test]
@@ -177,8 +266,7 @@ fn a_task_without_its_head_names_the_missing_tensor() {
     for (name, tensor) in
         [("bert", "classifier.weight"), ("roberta", "classifier.dense.weight"), ("distilbert", "pre_classifier.weight")]
     {
-        let options = ExportOptions { task: Task::TextClassification, precision: Precision::Fp32 };
-        let error = export(&snapshot(name), options, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap_err();
+        let error = try_export(&workspace, name, Task::TextClassification, Precision::Fp32).unwrap_err();
         assert_eq!(error.to_string(), format!("tensor `{tensor}` is missing from the checkpoint"));
     }
 }

@@ -2,7 +2,7 @@
 //! its memory.
 
 use crate::{Error, Result};
-use planforge_core::{EndpointError, EndpointState, TARGET_MODEL_HEADER, invocations_path};
+use planforge_core::{EndpointError, EndpointState, RequestBody, TARGET_MODEL_HEADER, invocations_path};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Request, Response, StatusCode, Url};
 use std::sync::LazyLock;
@@ -82,21 +82,23 @@ impl EndpointClient {
         self.timeout
     }
 
-    /// Sends `body` (KServe v2 JSON) to the copy `target_model` and waits for the whole answer.
+    /// Sends `body` (a KServe v2 request) to the copy `target_model` and waits for the whole answer.
     ///
     /// # Errors
     /// [`Error::Unreachable`], [`Error::ConnectionLost`], [`Error::Timeout`], [`Error::Status`] for an
     /// answer other than success, and [`Error::TargetModel`] for a name that no header can carry.
-    pub async fn invoke(&self, target_model: &str, body: Vec<u8>) -> Result<Invocation> {
+    pub async fn invoke(&self, target_model: &str, body: impl Into<RequestBody>) -> Result<Invocation> {
         self.send(&self.prepare(body, self.timeout), target_model).await
     }
 
     /// A request that can be sent many times, to any copy, without copying `body`.
-    pub(crate) fn prepare(&self, body: Vec<u8>, timeout: Duration) -> Prepared {
+    pub(crate) fn prepare(&self, body: impl Into<RequestBody>, timeout: Duration) -> Prepared {
+        let RequestBody { content_type, bytes } = body.into();
         let mut request = Request::new(Method::POST, self.invocations.clone());
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let content_type = HeaderValue::try_from(content_type).expect("content types are plain ASCII");
+        request.headers_mut().insert(CONTENT_TYPE, content_type);
         *request.timeout_mut() = Some(timeout);
-        *request.body_mut() = Some(body.into());
+        *request.body_mut() = Some(bytes.into());
         Prepared { request, timeout }
     }
 
@@ -175,7 +177,7 @@ mod tests {
     #[tokio::test]
     async fn success_carries_the_body() {
         let server = ScriptedEndpoint::start(Script::default()).await;
-        let answer = server.client().invoke("m-v0.tar.gz", b"{}".to_vec()).await.unwrap();
+        let answer = server.client().invoke("m-v0.tar.gz", "{}").await.unwrap();
         assert_eq!((answer.status, answer.body.as_slice()), (200, b"{\"echo\":2}".as_slice()));
         assert_eq!(server.targets(), ["m-v0.tar.gz"]);
     }
@@ -183,7 +185,7 @@ mod tests {
     #[tokio::test]
     async fn failed_answers_are_read() {
         let script = Script { answers: vec![Answer::ModelError("bad shape")], ..Script::default() };
-        let error = ScriptedEndpoint::start(script).await.client().invoke("m", b"{}".to_vec()).await.unwrap_err();
+        let error = ScriptedEndpoint::start(script).await.client().invoke("m", "{}").await.unwrap_err();
         let text = error.to_string();
         assert!(text.contains("424 ModelError: the model answered 400: bad shape"), "{text}");
         assert!(matches!(error, Error::Status { original_status: Some(400), .. }));
@@ -192,7 +194,7 @@ mod tests {
     #[tokio::test]
     async fn answers_that_are_no_json_are_quoted() {
         let script = Script { answers: vec![Answer::Plain(502, "bad gateway")], ..Script::default() };
-        let error = ScriptedEndpoint::start(script).await.client().invoke("m", b"{}".to_vec()).await.unwrap_err();
+        let error = ScriptedEndpoint::start(script).await.client().invoke("m", "{}").await.unwrap_err();
         assert!(matches!(&error, Error::Status { status: 502, message, .. } if message == "bad gateway"), "{error}");
     }
 
@@ -201,14 +203,14 @@ mod tests {
         let script = Script { answers: vec![Answer::Never], ..Script::default() };
         let server = ScriptedEndpoint::start(script).await;
         let client = EndpointClient::new(&server.base_url(), "e", Duration::from_millis(20)).unwrap();
-        assert!(matches!(client.invoke("m", b"{}".to_vec()).await.unwrap_err(), Error::Timeout { .. }));
+        assert!(matches!(client.invoke("m", "{}").await.unwrap_err(), Error::Timeout { .. }));
     }
 
     #[tokio::test]
     async fn a_cut_connection_is_told_from_a_closed_port() {
         let script = Script { answers: vec![Answer::Cut], ..Script::default() };
         let server = ScriptedEndpoint::start(script).await;
-        assert!(matches!(server.client().invoke("m", b"{}".to_vec()).await.unwrap_err(), Error::ConnectionLost { .. }));
+        assert!(matches!(server.client().invoke("m", "{}").await.unwrap_err(), Error::ConnectionLost { .. }));
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let closed = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);

@@ -7,7 +7,9 @@
 use crate::cancel::unless_cancelled;
 use crate::client::Prepared;
 use crate::{EndpointClient, Error, Result};
-use planforge_core::{Capacity, CapacityLimit, EndpointState, Outcome, ProbeStep, Progress, Published, Step};
+use planforge_core::{
+    Capacity, CapacityLimit, EndpointState, Outcome, ProbeStep, Progress, Published, RequestBody, Step,
+};
 use std::time::{Duration, Instant};
 
 /// Longest wait for a copy that is still loading: what clients of the managed service allow.
@@ -31,7 +33,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 pub async fn probe(
     client: &EndpointClient,
     published: &Published,
-    request_body: &[u8],
+    request_body: &RequestBody,
     threshold: f64,
     progress: &dyn Progress,
 ) -> Result<Capacity> {
@@ -40,7 +42,7 @@ pub async fn probe(
     progress.started(Step::Probe, &subject, Some(published.target_models.len() as u64), "copies");
     let session = Session {
         client,
-        request: client.prepare(request_body.to_vec(), client.timeout()),
+        request: client.prepare(request_body.clone(), client.timeout()),
         progress,
         patience: PATIENCE,
     };
@@ -224,13 +226,13 @@ mod tests {
 
     async fn probe_script(script: Script, copies: u32) -> Result<Capacity> {
         let server = ScriptedEndpoint::start(script).await;
-        probe(&server.client(), &published(copies), b"{}", 0.9, &NoProgress).await
+        probe(&server.client(), &published(copies), &"{}".into(), 0.9, &NoProgress).await
     }
 
     #[tokio::test]
     async fn stops_before_the_copy_that_would_pass_the_threshold() {
         let server = ScriptedEndpoint::start(Script { growth: vec![200, 100], ..Script::default() }).await;
-        let capacity = probe(&server.client(), &published(20), b"{}", 0.9, &NoProgress).await.unwrap();
+        let capacity = probe(&server.client(), &published(20), &"{}".into(), 0.9, &NoProgress).await.unwrap();
         // 200 + 6 x 100 = 800; the next may take 200 again, and 1000 > 900.
         assert_eq!((capacity.copies, capacity.limit), (7, CapacityLimit::Threshold), "{capacity:?}");
         assert_eq!(capacity.byte_count_per_copy, 800 / 7);
@@ -279,7 +281,7 @@ mod tests {
         let client = server.client();
         let session = Session {
             client: &client,
-            request: client.prepare(b"{}".to_vec(), client.timeout()),
+            request: client.prepare("{}", client.timeout()),
             progress: &NoProgress,
             patience: Duration::ZERO,
         };
@@ -320,7 +322,7 @@ mod tests {
     async fn the_wish_to_stop_ends_a_request_without_an_answer() {
         let server = ScriptedEndpoint::start(Script { answers: vec![Answer::Never], ..Script::default() }).await;
         let progress = StopsAt { looks: AtomicUsize::new(0), limit: 3, events: Mutex::default() };
-        let error = probe(&server.client(), &published(2), b"{}", 0.9, &progress).await.unwrap_err();
+        let error = probe(&server.client(), &published(2), &"{}".into(), 0.9, &progress).await.unwrap_err();
         assert!(matches!(error, Error::Cancelled));
     }
 
@@ -328,7 +330,7 @@ mod tests {
     async fn progress_counts_copies() {
         let server = ScriptedEndpoint::start(Script::default()).await;
         let progress = StopsAt { looks: AtomicUsize::new(0), limit: usize::MAX, events: Mutex::default() };
-        probe(&server.client(), &published(2), b"{}", 0.9, &progress).await.unwrap();
+        probe(&server.client(), &published(2), &"{}".into(), 0.9, &progress).await.unwrap();
         let events = progress.events.into_inner().unwrap();
         assert!(matches!(events[0], EventKind::Started { total: Some(2), unit: "copies" }), "{events:?}");
         assert!(matches!(events[2], EventKind::Advanced { done: 2 }), "{events:?}");

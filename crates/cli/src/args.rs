@@ -58,9 +58,11 @@ pub(crate) enum Command {
     /// Run the exported model on the sample sentences and compare precisions.
     #[command(after_help = "Example: planforge check pipelines/all-MiniLM-L6-v2.toml")]
     Check(Pipelines),
-    /// Run the exported model on texts of yours and print what the task is about.
+    /// Run the exported model on texts or pictures of yours and print what the task is about.
     #[command(after_help = "\
-Example: planforge infer pipelines/all-MiniLM-L6-v2.toml --text 'A man plays a guitar.' --text 'Somebody makes music.'")]
+Examples:
+  planforge infer pipelines/all-MiniLM-L6-v2.toml --text 'A man plays a guitar.' --text 'Somebody makes music.'
+  planforge infer pipelines/resnet50.toml --image cat.jpg")]
     Infer(InferArguments),
     /// Compile engines for the pipeline's GPU types; no GPU is needed.
     #[command(after_help = "Example: planforge compile pipelines/all-MiniLM-L6-v2.toml --gpu l40s")]
@@ -141,9 +143,15 @@ pub(crate) struct InferArguments {
     /// The pipeline file.
     #[arg(value_name = "PIPELINE")]
     pub(crate) pipeline: PathBuf,
-    /// A text; may be given several times. The pipeline's samples when left out.
+    /// A text, or a question; may be given several times. The pipeline's samples when left out.
     #[arg(long = "text", value_name = "TEXT")]
     pub(crate) texts: Vec<String>,
+    /// Where the answer to the questions lies, for question answering.
+    #[arg(long, value_name = "TEXT", requires = "texts")]
+    pub(crate) context: Option<String>,
+    /// A file with a picture (JPEG, PNG, WebP, GIF, BMP); may be given several times.
+    #[arg(long = "image", value_name = "FILE", conflicts_with = "texts")]
+    pub(crate) images: Vec<PathBuf>,
     /// Precision of the export instead of the pipeline's first.
     #[arg(long, value_name = "PRECISION", value_parser = parse_precision)]
     pub(crate) precision: Option<Precision>,

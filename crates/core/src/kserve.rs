@@ -19,6 +19,52 @@ pub struct InferRequest {
     pub outputs: Vec<RequestedOutput>,
 }
 
+/// An inference request as it goes over the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestBody {
+    /// Says how the bytes are to be read.
+    pub content_type: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// SageMaker's name for Triton's binary tensor extension: so many bytes of JSON, then raw tensors.
+const BINARY_TYPE: &str = "application/vnd.sagemaker-triton.binary+json;json-header-size=";
+
+impl RequestBody {
+    /// `request` with the inputs' elements as raw little-endian bytes instead of JSON numbers.
+    ///
+    /// # Errors
+    /// Never for requests of plain text and numbers.
+    pub fn binary(mut request: InferRequest, raw: &[Vec<u8>]) -> serde_json::Result<Self> {
+        for (input, raw) in request.inputs.iter_mut().zip(raw) {
+            input.data = TensorData(Vec::new());
+            input.parameters.insert("binary_data_size".to_owned(), raw.len().into());
+        }
+        let mut bytes = serde_json::to_vec(&request)?;
+        let content_type = format!("{BINARY_TYPE}{}", bytes.len());
+        bytes.extend(raw.concat());
+        Ok(Self { content_type, bytes })
+    }
+
+    /// `request` as JSON.
+    ///
+    /// # Errors
+    /// Never for requests of plain text and numbers.
+    pub fn json(request: &InferRequest) -> serde_json::Result<Self> {
+        Ok(Self { content_type: JSON_TYPE.to_owned(), bytes: serde_json::to_vec(request)? })
+    }
+}
+
+const JSON_TYPE: &str = "application/json";
+
+impl From<&str> for RequestBody {
+    /// JSON.
+    fn from(json: &str) -> Self {
+        Self { content_type: JSON_TYPE.to_owned(), bytes: json.into() }
+    }
+}
+
 /// An output named in a request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RequestedOutput {
@@ -41,12 +87,13 @@ pub struct InferTensor {
     /// Options.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub parameters: Map<String, Value>,
-    /// Elements in row-major order; nested lists are accepted in requests.
+    /// Elements in row-major order; nested lists are accepted in requests. Left out when they follow as raw bytes.
+    #[serde(default, skip_serializing_if = "TensorData::is_empty")]
     pub data: TensorData,
 }
 
 /// Elements of a JSON tensor.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TensorData(pub Vec<Value>);
 
@@ -55,6 +102,12 @@ impl TensorData {
     #[must_use]
     pub fn from_integers(values: &[i64]) -> Self {
         Self(values.iter().map(|&value| value.into()).collect())
+    }
+
+    /// Whether there are no elements.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// All numbers in row-major order, nested lists opened up; `None` where an element is no number.
@@ -93,6 +146,25 @@ pub struct InferResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn raw_tensors_follow_the_json_whose_length_the_content_type_says() {
+        let input = InferTensor {
+            name: "x".to_owned(),
+            shape: vec![2],
+            datatype: "FP32".to_owned(),
+            parameters: Map::default(),
+            data: TensorData::default(),
+        };
+        let request = InferRequest { id: None, parameters: Map::default(), inputs: vec![input], outputs: Vec::new() };
+        let body = RequestBody::binary(request, &[vec![1; 8]]).unwrap();
+        let length: usize = body.content_type.rsplit_once('=').unwrap().1.parse().unwrap();
+        let (json, raw) = body.bytes.split_at(length);
+        let json: Value = serde_json::from_slice(json).unwrap();
+        assert_eq!(json["inputs"][0]["parameters"]["binary_data_size"], 8);
+        assert!(json["inputs"][0].get("data").is_none());
+        assert_eq!(raw, [1; 8]);
+    }
 
     #[test]
     fn nested_and_flat_data_are_the_same_numbers() {

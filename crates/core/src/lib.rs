@@ -25,7 +25,7 @@ pub use digest::{Digest, DigestWriter, digest_bytes, digest_file};
 pub use error::{Error, Result};
 pub use files::{link_or_copy, replace_file, write_atomically};
 pub use gpu::{Builder, ComputeCapability, Gpu, GpuCatalogue};
-pub use kserve::{InferRequest, InferResponse, InferTensor, RequestedOutput, TensorData};
+pub use kserve::{InferRequest, InferResponse, InferTensor, RequestBody, RequestedOutput, TensorData};
 pub use layout::{OutputLayout, copy_name};
 pub use progress::{Event, EventKind, NoProgress, Outcome, Progress, Step};
 pub use sagemaker::{
@@ -33,7 +33,7 @@ pub use sagemaker::{
     invocations_path,
 };
 pub use spec::{
-    CompileSpec, Copies, ExportSpec, HostSpec, LoadSpec, LoadStage, MemorySize, ModelName, PackageSpec, Pipeline,
-    ProbeSpec, Profile, ProfileRange, SourceSpec, StoreSpec, Task, Threshold,
+    CompileSpec, Copies, ExportSpec, HostSpec, ImageSize, LoadSpec, LoadStage, MemorySize, ModelName, PackageSpec,
+    Pipeline, ProbeSpec, Profile, ProfileRange, SourceSpec, StoreSpec, Task, Threshold,
 };
 pub use tensor::{DataType, Dim, Platform, Precision, TensorSpec};

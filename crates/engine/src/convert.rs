@@ -4,7 +4,7 @@ use crate::checkpoint::{Checkpoint, StoredType};
 use crate::onnx::{WeightPlan, WeightUse};
 use crate::{Error, Result};
 use half::{bf16, f16};
-use planforge_core::{Precision, Progress, Step};
+use planforge_core::{DataType, Progress, Step};
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -12,25 +12,24 @@ use std::path::Path;
 /// Elements converted at a time.
 const PIECE: usize = 1 << 18;
 
-/// Writes `weights` as `precision` to `folder`/`file` and returns where each lies.
+/// Writes `weights`, each as its own type, to `folder`/`file` and returns where each lies.
 ///
 /// # Errors
 /// I/O errors, a value outside the range of binary16, or the wish to stop.
 pub(crate) fn convert(
     checkpoint: &Checkpoint,
     weights: &[&WeightUse],
-    precision: Precision,
     target: (&Path, &str),
     report: (&dyn Progress, &str),
 ) -> Result<WeightPlan> {
     let (folder, file) = target;
-    let (header, plan) = layout(weights, precision, file);
+    let (header, plan) = layout(weights, file);
     let mut output = BufWriter::with_capacity(1 << 20, fs_err::File::create(folder.join(file))?);
     output.write_all(&(header.len() as u64).to_le_bytes())?;
     output.write_all(&header)?;
     let mut done = 0;
     for weight in weights {
-        convert_tensor(checkpoint, weight, precision, &mut output, report.0)?;
+        convert_tensor(checkpoint, weight, &mut output, report.0)?;
         done += weight.source.tensor.byte_count;
         report.0.advanced(Step::Export, report.1, done);
     }
@@ -39,22 +38,19 @@ pub(crate) fn convert(
 }
 
 /// The header of the new file, and where each weight will lie.
-fn layout(weights: &[&WeightUse], precision: Precision, file: &str) -> (Vec<u8>, WeightPlan) {
+fn layout(weights: &[&WeightUse], file: &str) -> (Vec<u8>, WeightPlan) {
     #[derive(serde::Serialize)]
     struct Entry<'a> {
         dtype: &'a str,
         shape: &'a [usize],
         data_offsets: [u64; 2],
     }
-    let dtype = match precision {
-        Precision::Fp32 => "F32",
-        Precision::Fp16 => "F16",
-    };
     let (mut entries, mut end) = (BTreeMap::new(), 0);
     for weight in weights {
         let shape = &weight.source.tensor.shape;
         let start = end;
-        end += precision.data_type().bytes_of(shape.iter().product()) as u64;
+        end += weight.data_type.bytes_of(shape.iter().product()) as u64;
+        let dtype = if weight.data_type == DataType::Fp16 { "F16" } else { "F32" };
         entries.insert(weight.name.as_str(), Entry { dtype, shape, data_offsets: [start, end] });
     }
     let mut header = serde_json::to_vec(&entries).expect("names, shapes and offsets are plain data");
@@ -72,7 +68,6 @@ fn layout(weights: &[&WeightUse], precision: Precision, file: &str) -> (Vec<u8>,
 fn convert_tensor(
     checkpoint: &Checkpoint,
     weight: &WeightUse,
-    precision: Precision,
     output: &mut impl Write,
     progress: &dyn Progress,
 ) -> Result<()> {
@@ -91,12 +86,11 @@ fn convert_tensor(
         let piece = &mut bytes[..count * width];
         input.read_exact(piece)?;
         written.clear();
-        let fits = match precision {
-            Precision::Fp16 => to_half(piece, stored.data_type, &mut written),
-            Precision::Fp32 => {
-                each(piece, stored.data_type, |value| written.extend_from_slice(&value.to_le_bytes()));
-                Ok(())
-            }
+        let fits = if weight.data_type == DataType::Fp16 {
+            to_half(piece, stored.data_type, &mut written)
+        } else {
+            each(piece, stored.data_type, |value| written.extend_from_slice(&value.to_le_bytes()));
+            Ok(())
         };
         fits.map_err(|value| Error::HalfRange { name: weight.name.clone(), value })?;
         output.write_all(&written)?;

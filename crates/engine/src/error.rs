@@ -98,6 +98,14 @@ pub enum Error {
         /// What the tokenizer said.
         message: String,
     },
+    /// A file that is no picture, or a damaged one.
+    #[error("picture `{}` cannot be read: {message}", path.display())]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        message: String,
+    },
     /// A profile that the model cannot serve.
     #[error("profile asks for {dimension} up to {asked}, but the model allows {allowed}")]
     ProfileLimit {

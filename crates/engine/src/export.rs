@@ -3,29 +3,41 @@
 //! Where the checkpoint already stores its weights in the precision asked for, the graph points into
 //! the checkpoint's own files and no weight is written; otherwise they are converted once.
 
-use crate::arch::{Architecture, labels};
+use crate::arch::{Architecture, task_labels};
 use crate::checkpoint::{Checkpoint, StoredType};
 use crate::convert::convert;
 use crate::onnx::{OPSET, OnnxGraph, WeightPlan, WeightUse};
 use crate::{Error, Result};
 use planforge_core::{
-    ArtifactFile, Cache, CacheKey, CacheKind, Digest, Model, ModelFormat, Outcome, Precision, Progress, Snapshot, Step,
-    Stored, Task, link_or_copy, write_atomically,
+    ArtifactFile, Cache, CacheKey, CacheKind, DataType, Digest, ImageSize, Model, ModelFormat, Outcome, Precision,
+    Progress, Snapshot, Step, Stored, Task, link_or_copy, write_atomically,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Bumped whenever the same checkpoint gives other bytes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const GRAPH: &str = "model.onnx";
 
 /// What to export.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ExportOptions {
     /// Decides the outputs.
     pub task: Task,
     /// Type of weights and matrix products.
     pub precision: Precision,
+    /// Size of pictures, where it is not to be the checkpoint's own.
+    pub image_size: Option<ImageSize>,
+    /// Values by name that are kept in binary32 in fp16.
+    pub wide: BTreeSet<String>,
+}
+
+impl ExportOptions {
+    /// A model for `task` in `precision`, as the checkpoint has it.
+    #[must_use]
+    pub const fn new(task: Task, precision: Precision) -> Self {
+        Self { task, precision, image_size: None, wide: BTreeSet::new() }
+    }
 }
 
 /// Exports a snapshot, or finds an earlier export of the same files.
@@ -35,7 +47,7 @@ pub struct ExportOptions {
 /// range of binary16, I/O errors, and the wish to stop. Each names the file or the tensor.
 pub fn export(
     snapshot: &Snapshot,
-    options: ExportOptions,
+    options: &ExportOptions,
     cache: &Cache,
     progress: &dyn Progress,
 ) -> Result<Stored<Model>> {
@@ -58,7 +70,7 @@ fn real_path(snapshot: &Snapshot, file: &ArtifactFile) -> Option<PathBuf> {
     fs_err::canonicalize(snapshot.directory.join(&file.path)).ok()
 }
 
-fn export_key(snapshot: &Snapshot, options: ExportOptions) -> CacheKey {
+fn export_key(snapshot: &Snapshot, options: &ExportOptions) -> CacheKey {
     let read_by_export = |path: &str| path.ends_with(".safetensors") || path.ends_with(".json");
     let inputs: Vec<(&str, &Digest)> = snapshot
         .files
@@ -66,19 +78,20 @@ fn export_key(snapshot: &Snapshot, options: ExportOptions) -> CacheKey {
         .filter(|file| read_by_export(&file.path))
         .map(|file| (file.path.as_str(), &file.sha256))
         .collect();
-    CacheKey::of(&(FORMAT, env!("CARGO_PKG_VERSION"), options.task, options.precision, inputs))
+    let ExportOptions { task, precision, image_size, wide } = options;
+    CacheKey::of(&(FORMAT, env!("CARGO_PKG_VERSION"), task, precision, image_size, wide, inputs))
 }
 
 fn write_model(
     snapshot: &Snapshot,
-    options: ExportOptions,
+    options: &ExportOptions,
     folder: &Path,
     report: (&dyn Progress, &str),
 ) -> Result<Model> {
     let checkpoint = Checkpoint::read(snapshot)?;
-    let architecture = Architecture::read(&checkpoint, options.task)?;
+    let architecture = Architecture::read(&checkpoint, options.task, options.image_size)?;
     let mut parameters = architecture.parameters(&checkpoint);
-    let mut graph = OnnxGraph::new(options.precision, &mut parameters);
+    let mut graph = OnnxGraph::new(options.precision, &options.wide, &mut parameters);
     architecture.forward(&mut graph)?;
     let used: Vec<WeightUse> = graph.weights().cloned().collect();
     let used: Vec<&WeightUse> = used.iter().collect();
@@ -100,18 +113,23 @@ fn write_model(
         opset: OPSET,
         inputs,
         outputs,
-        parameter_count: used.iter().map(|weight| weight.source.tensor.shape.iter().product::<usize>() as u64).sum(),
+        parameter_count: parameter_count(&used),
         weight_byte_count: plan.values().map(|(_, _, length)| length).sum(),
         max_sequence: architecture.max_sequence(),
         unused_tensors,
-        labels: match options.task {
-            Task::TextClassification | Task::TokenClassification => labels(&checkpoint.config),
-            Task::FeatureExtraction | Task::SentenceEmbedding => Vec::new(),
-        },
+        labels: task_labels(&checkpoint, options.task)?,
     })
 }
 
-/// Points into the checkpoint's files when all weights are stored in this precision, else converts.
+/// Parameters without statistics, those under two names once.
+fn parameter_count(used: &[&WeightUse]) -> u64 {
+    let mut seen = BTreeSet::new();
+    let is_new =
+        |weight: &&&WeightUse| weight.trained && seen.insert((weight.source.file, weight.source.tensor.offset));
+    used.iter().filter(is_new).map(|weight| weight.source.tensor.shape.iter().product::<usize>() as u64).sum()
+}
+
+/// Points into the checkpoint's files when all weights are stored as the graph has them, else converts.
 fn place_weights(
     checkpoint: &Checkpoint,
     used: &[&WeightUse],
@@ -119,12 +137,12 @@ fn place_weights(
     folder: &Path,
     report: (&dyn Progress, &str),
 ) -> Result<WeightPlan> {
-    let wanted = match precision {
-        Precision::Fp32 => StoredType::F32,
-        Precision::Fp16 => StoredType::F16,
+    let is_stored_so = |weight: &&WeightUse| {
+        let wanted = if weight.data_type == DataType::Fp16 { StoredType::F16 } else { StoredType::F32 };
+        weight.source.tensor.data_type == wanted
     };
-    if used.iter().any(|weight| weight.source.tensor.data_type != wanted) {
-        return convert(checkpoint, used, precision, (folder, &format!("model.{precision}.safetensors")), report);
+    if !used.iter().all(is_stored_so) {
+        return convert(checkpoint, used, (folder, &format!("model.{precision}.safetensors")), report);
     }
     let mut plan = WeightPlan::new();
     for weight in used {
@@ -141,7 +159,7 @@ fn place_weights(
 /// architecture knows them.
 fn refuse_unexplained(checkpoint: &Checkpoint, architecture: &Architecture, unused: &[String]) -> Result<()> {
     let unexplained: Vec<&str> =
-        unused.iter().map(String::as_str).filter(|name| !architecture.may_ignore(name)).collect();
+        unused.iter().map(String::as_str).filter(|name| !architecture.may_ignore(checkpoint, name)).collect();
     if unexplained.is_empty() {
         return Ok(());
     }

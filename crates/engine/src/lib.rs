@@ -22,6 +22,9 @@ pub use compile::{CompileOptions, Worker, check_profiles, compile};
 pub use cost::{Cost, estimate};
 pub use error::{Error, Result};
 pub use export::{ExportOptions, export};
-pub use ops::{Activation, AttentionShape, LinearWidths, Ops, Scope};
-pub use sample::{TextSample, random_texts, tokenize};
+pub use ops::{Activation, AttentionShape, Conv2d, LinearWidths, Ops, Scope, Window};
+pub use sample::{
+    ImageSample, Sample, SampleValues, TextSample, Vocabulary, random_images, random_texts, read_images, tokenize,
+    tokenize_pairs,
+};
 pub use worker::{WorkerFailure, WorkerRequest, WorkerResponse, WorkerTensor, run_worker};

@@ -40,8 +40,8 @@ pub enum Activation {
     Tanh,
 }
 
-/// What an architecture is written in. Shapes are `[batch, sequence, …]`; batch and sequence are
-/// dynamic and never seen as numbers.
+/// What an architecture is written in. Shapes are `[batch, sequence, …]` for text and `[batch, channels,
+/// height, width]` for images; batch and sequence are dynamic and never seen as numbers.
 ///
 /// Tensors carry the precision of the export; methods that say "binary32" compute in it whatever the
 /// precision is, and return the precision of the export unless they say otherwise.
@@ -78,7 +78,53 @@ pub trait Ops {
     ) -> Result<Self::Tensor>;
 
     /// `x W^T + b` with `weight` `[output, input]` and `bias` `[output]` of `scope`.
-    fn linear(&mut self, scope: &Scope, widths: LinearWidths, x: &Self::Tensor) -> Result<Self::Tensor>;
+    fn linear(&mut self, scope: &Scope, widths: LinearWidths, x: &Self::Tensor) -> Result<Self::Tensor> {
+        self.product((&scope.tensor("weight"), Some(&scope.tensor("bias"))), widths, x)
+    }
+
+    /// `x W^T + b` with tensors of these full names, for weights that lie apart from their bias or have none.
+    fn product(&mut self, names: (&str, Option<&str>), widths: LinearWidths, x: &Self::Tensor) -> Result<Self::Tensor>;
+
+    /// Convolution over the last two axes with `weight` `[output, input / groups, kernel, kernel]` and, where
+    /// `conv` says so, `bias` `[output]` of `scope`.
+    fn conv2d(&mut self, scope: &Scope, conv: Conv2d, x: &Self::Tensor) -> Result<Self::Tensor>;
+
+    /// Batch normalisation over the channels with stored statistics (Ioffe & Szegedy, arXiv:1502.03167): `weight`,
+    /// `bias`, `running_mean` and `running_var` of `scope`, all of them kept in binary32.
+    fn batch_norm(&mut self, scope: &Scope, channels: usize, epsilon: f32, x: &Self::Tensor) -> Result<Self::Tensor>;
+
+    /// Largest value in each window; padding never wins.
+    fn max_pool(&mut self, window: Window, x: &Self::Tensor) -> Self::Tensor;
+
+    /// Mean over the last two axes: `[batch, channels]`.
+    fn mean_over_pixels(&mut self, x: &Self::Tensor) -> Self::Tensor;
+
+    /// `[batch, channels, height, width]` to `[batch, height, width, channels]`.
+    fn channels_last(&mut self, x: &Self::Tensor) -> Self::Tensor;
+
+    /// `[batch, height, width, channels]` to `[batch, channels, height, width]`.
+    fn channels_first(&mut self, x: &Self::Tensor) -> Self::Tensor;
+
+    /// `[batch, width, rows, columns]` to `[batch, rows * columns, width]`: one token for each patch.
+    fn patches_to_tokens(&mut self, x: &Self::Tensor) -> Self::Tensor;
+
+    /// `x` `[batch, sequence, width]` with the parameter `name` `[1, 1, width]` as a token before the others.
+    fn prepend_token(&mut self, name: &str, width: usize, x: &Self::Tensor) -> Result<Self::Tensor>;
+
+    /// `x` plus the parameter of this full name and shape, with broadcasting.
+    fn add_parameter(&mut self, name: &str, shape: &[usize], x: &Self::Tensor) -> Result<Self::Tensor>;
+
+    /// `x` times the parameter of this full name `[width]` along the last axis.
+    fn scale(&mut self, name: &str, width: usize, x: &Self::Tensor) -> Result<Self::Tensor>;
+
+    /// `x` cut into three equal parts along the last axis, each of `width`.
+    fn thirds(&mut self, width: usize, x: &Self::Tensor) -> [Self::Tensor; 3];
+
+    /// Number `index` of the last axis: `[.., n]` to `[..]`.
+    fn feature(&mut self, index: usize, x: &Self::Tensor) -> Self::Tensor;
+
+    /// Half the sum.
+    fn mean_of(&mut self, a: &Self::Tensor, b: &Self::Tensor) -> Self::Tensor;
 
     /// Layer normalisation over the last axis (Ba et al., arXiv:1607.06450), statistics in binary32.
     fn layer_norm(&mut self, scope: &Scope, width: usize, epsilon: f32, x: &Self::Tensor) -> Result<Self::Tensor>;
@@ -90,22 +136,22 @@ pub trait Ops {
     fn add(&mut self, a: &Self::Tensor, b: &Self::Tensor) -> Self::Tensor;
 
     /// Scaled dot-product attention over `heads` heads (Vaswani et al., arXiv:1706.03762): queries,
-    /// keys and values `[batch, sequence, width]`, `mask` as made by [`Ops::attention_mask`]; the
-    /// softmax is computed in binary32.
+    /// keys and values `[batch, sequence, width]`, `mask` as made by [`Ops::attention_mask`] where some tokens
+    /// are padding; the softmax is computed in binary32.
     fn attention(
         &mut self,
         scope: &Scope,
         shape: AttentionShape,
         qkv: [&Self::Tensor; 3],
-        mask: &Self::Tensor,
+        mask: Option<&Self::Tensor>,
     ) -> Self::Tensor;
 
     /// `mask` `[batch, sequence]` of 1 (token) and 0 (padding) as a binary32 summand
     /// `[batch, 1, 1, sequence]` for attention scores.
     fn attention_mask(&mut self, mask: &Self::Tensor) -> Self::Tensor;
 
-    /// The first token's row of `x` `[batch, sequence, width]`: `[batch, width]`.
-    fn first_token(&mut self, x: &Self::Tensor) -> Self::Tensor;
+    /// The row of token `index` of `x` `[batch, sequence, width]`: `[batch, width]`.
+    fn token(&mut self, index: usize, x: &Self::Tensor) -> Self::Tensor;
 
     /// Mean over the tokens of `x` `[batch, sequence, width]` that `mask` `[batch, sequence]` keeps, in
     /// binary32: `[batch, width]`.
@@ -122,6 +168,53 @@ pub struct LinearWidths {
     pub input: usize,
     /// Output features.
     pub output: usize,
+}
+
+/// A convolution with a square kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv2d {
+    /// Input channels.
+    pub input: usize,
+    /// Output channels.
+    pub output: usize,
+    /// Where the kernel is applied.
+    pub window: Window,
+    /// Groups of channels that see only each other: 1, or as many as channels for a depthwise convolution.
+    pub groups: usize,
+    /// Whether there is a bias.
+    pub bias: bool,
+}
+
+/// A square window that moves over an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Height and width.
+    pub size: usize,
+    /// Pixels between two positions.
+    pub stride: usize,
+    /// Pixels added at each edge.
+    pub padding: usize,
+}
+
+impl Window {
+    /// Patches of this size beside each other.
+    #[must_use]
+    pub const fn patches(size: usize) -> Self {
+        Self { size, stride: size, padding: 0 }
+    }
+
+    /// A window of odd size around each pixel, every `stride` pixels.
+    #[must_use]
+    pub const fn centred(size: usize, stride: usize) -> Self {
+        Self { size, stride, padding: size / 2 }
+    }
+
+    /// Positions along an edge of `length` pixels.
+    #[must_use]
+    pub const fn positions(self, length: usize) -> usize {
+        let padded = length + 2 * self.padding;
+        if padded < self.size { 0 } else { (padded - self.size) / self.stride + 1 }
+    }
 }
 
 /// Heads of an attention block.

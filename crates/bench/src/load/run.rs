@@ -5,7 +5,7 @@ use super::plan::{Plan, Span};
 use crate::cancel::POLL;
 use crate::client::Prepared;
 use crate::{EndpointClient, Error, Result};
-use planforge_core::{LoadResult, LoadSpec, Outcome, Progress, Step};
+use planforge_core::{LoadResult, LoadSpec, Outcome, Progress, RequestBody, Step};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 pub async fn load(
     client: &EndpointClient,
     targets: &[String],
-    request_body: &[u8],
+    request_body: &RequestBody,
     spec: &LoadSpec,
     progress: &dyn Progress,
 ) -> Result<LoadResult> {
@@ -43,7 +43,7 @@ pub async fn load(
     let timeout = Duration::from_secs(spec.timeout_seconds.max(1));
     let context = Arc::new(Context {
         client: client.clone(),
-        request: client.prepare(request_body.to_vec(), timeout),
+        request: client.prepare(request_body.clone(), timeout),
         targets: targets.to_vec(),
         seed: spec.seed,
         start: Instant::now(),
@@ -145,7 +145,8 @@ mod tests {
     async fn counts_equal_what_the_server_saw() {
         let answers = vec![Answer::Success, Answer::ModelError("bad shape"), Answer::Success, Answer::NotReady];
         let server = ScriptedEndpoint::start(Script { answers, ..Script::default() }).await;
-        let result = load(&server.client(), &copies(3), b"{}", &spec(&[(1, 1), (3, 1)]), &NoProgress).await.unwrap();
+        let result =
+            load(&server.client(), &copies(3), &"{}".into(), &spec(&[(1, 1), (3, 1)]), &NoProgress).await.unwrap();
         let seen = server.targets().len() as u64;
         assert_eq!((result.total.requests, result.total.failures, server.failures()), (seen, 2, 2));
         for points in [&result.stages, &result.seconds] {
@@ -165,7 +166,7 @@ mod tests {
         for seed in [7, 7, 8] {
             let server = ScriptedEndpoint::start(Script::default()).await;
             let spec = LoadSpec { seed, ..spec(&[(1, 1)]) };
-            load(&server.client(), &copies(50), b"{}", &spec, &NoProgress).await.unwrap();
+            load(&server.client(), &copies(50), &"{}".into(), &spec, &NoProgress).await.unwrap();
             runs.push(server.targets());
         }
         let common = runs.iter().map(Vec::len).min().unwrap();
@@ -178,7 +179,7 @@ mod tests {
     async fn cut_connections_are_failures() {
         let server =
             ScriptedEndpoint::start(Script { answers: vec![Answer::Cut], repeat: true, ..Script::default() }).await;
-        let result = load(&server.client(), &copies(1), b"{}", &spec(&[(2, 1)]), &NoProgress).await.unwrap();
+        let result = load(&server.client(), &copies(1), &"{}".into(), &spec(&[(2, 1)]), &NoProgress).await.unwrap();
         assert_eq!(result.total.requests, result.total.failures);
         assert!(result.total.latency.is_none());
         assert_eq!(result.failures[0].0, "connection cut before the answer was complete");
@@ -189,7 +190,7 @@ mod tests {
         let script = Script { answers: vec![Answer::Never], repeat: true, ..Script::default() };
         let server = ScriptedEndpoint::start(script).await;
         let spec = LoadSpec { timeout_seconds: 2, ..spec(&[(2, 1)]) };
-        let result = load(&server.client(), &copies(1), b"{}", &spec, &NoProgress).await.unwrap();
+        let result = load(&server.client(), &copies(1), &"{}".into(), &spec, &NoProgress).await.unwrap();
         assert_eq!((result.total.requests, result.seconds.len()), (2, 1));
         assert_eq!(result.failures, [("no answer within 2 s".to_owned(), 2)]);
     }
@@ -197,7 +198,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_to_ask_is_an_error() {
         let server = ScriptedEndpoint::start(Script::default()).await;
-        let error = load(&server.client(), &[], b"{}", &spec(&[(1, 1)]), &NoProgress).await.unwrap_err();
+        let error = load(&server.client(), &[], &"{}".into(), &spec(&[(1, 1)]), &NoProgress).await.unwrap_err();
         assert!(matches!(error, Error::NoTargets));
     }
 
@@ -220,7 +221,7 @@ mod tests {
         let script = Script { answers: vec![Answer::Never], repeat: true, ..Script::default() };
         let server = ScriptedEndpoint::start(script).await;
         let progress = StopsAtThird::default();
-        let outcome = load(&server.client(), &copies(1), b"{}", &spec(&[(2, 3600)]), &progress).await;
+        let outcome = load(&server.client(), &copies(1), &"{}".into(), &spec(&[(2, 3600)]), &progress).await;
         assert!(matches!(outcome, Err(Error::Cancelled)));
         assert_eq!(progress.1.lock().unwrap().len(), 1, "only the start was reported");
     }

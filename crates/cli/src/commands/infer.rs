@@ -1,13 +1,13 @@
-//! `infer`: the exported model on texts from the command line.
+//! `infer`: the exported model on texts or pictures from the command line.
 
 use crate::args::InferArguments;
 use crate::commands::dispatch::Surroundings;
-use crate::pipeline::{Inference, Overrides, Run, cosine};
+use crate::pipeline::{Inference, Overrides, Run, Samples, cosine, softmax};
 use crate::printer::{self, table};
 use anyhow::Result;
 use std::fmt::Write;
 
-/// Values shown of each text; `--json` has all.
+/// Values shown of each sample; `--json` has all.
 const SHOWN: usize = 6;
 
 /// Labels shown of each text.
@@ -17,8 +17,8 @@ const SHOWN_LABELS: usize = 5;
 pub(super) fn infer(surroundings: &Surroundings, arguments: &InferArguments) -> Result<()> {
     let (settings, terminal) = (&surroundings.settings, &surroundings.terminal);
     let mut run = Run::open(settings, terminal, &arguments.pipeline, &Overrides::default())?;
-    let texts = if arguments.texts.is_empty() { run.pipeline.export.samples.clone() } else { arguments.texts.clone() };
-    let inference = run.infer(&surroundings.runtime, texts, arguments.precision)?;
+    let samples = asked(arguments).unwrap_or_else(|| run.samples());
+    let inference = run.infer(&surroundings.runtime, &samples, arguments.precision)?;
     terminal.clear();
     if settings.json {
         printer::stdout(&format!("{}\n", serde_json::to_string(&inference)?));
@@ -28,18 +28,36 @@ pub(super) fn infer(surroundings: &Surroundings, arguments: &InferArguments) -> 
     Ok(())
 }
 
+/// What the command line names, if anything.
+fn asked(arguments: &InferArguments) -> Option<Samples> {
+    let texts = || arguments.texts.iter().cloned();
+    if !arguments.images.is_empty() {
+        return Some(Samples::Pictures(arguments.images.clone()));
+    }
+    if arguments.texts.is_empty() {
+        return None;
+    }
+    Some(match &arguments.context {
+        Some(context) => Samples::Pairs(texts().map(|question| (question, context.clone())).collect()),
+        None => Samples::Texts(texts().collect()),
+    })
+}
+
 fn text(inference: &Inference) -> String {
     let mut text = format!("{} {:?}\n", inference.output, inference.shape);
+    if !inference.guesses.is_empty() {
+        return text + &guesses(inference);
+    }
     if !inference.labels.is_empty() {
         return text + &if inference.tokens.is_empty() { classes(inference) } else { token_classes(inference) };
     }
-    for (index, (sentence, values)) in inference.texts.iter().zip(&inference.values).enumerate() {
+    for (index, (sentence, values)) in inference.samples.iter().zip(&inference.values).enumerate() {
         let shown: Vec<_> = values.iter().take(SHOWN).map(|value| format!("{value:+.4}")).collect();
         let more = if values.len() > SHOWN { " …" } else { "" };
         let _ = writeln!(text, "  {}  {}{more}  {sentence}", index + 1, shown.join(" "));
     }
     // One vector for each text can be compared; one for each token cannot.
-    if inference.shape.len() == 2 && inference.texts.len() > 1 {
+    if inference.shape.len() == 2 && inference.samples.len() > 1 {
         let _ = write!(text, "cosine similarity\n{}", similarities(&inference.values));
     }
     text
@@ -48,11 +66,8 @@ fn text(inference: &Inference) -> String {
 /// The likeliest labels of each text, with their probabilities: the softmax of the scores.
 fn classes(inference: &Inference) -> String {
     let mut text = String::new();
-    for (sentence, scores) in inference.texts.iter().zip(&inference.values) {
-        let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let weights: Vec<f64> = scores.iter().map(|score| f64::from(score - largest).exp()).collect();
-        let sum: f64 = weights.iter().sum();
-        let mut named: Vec<_> = weights.iter().map(|weight| weight / sum).zip(&inference.labels).collect();
+    for (sentence, scores) in inference.samples.iter().zip(&inference.values) {
+        let mut named: Vec<_> = softmax(scores).into_iter().zip(&inference.labels).collect();
         named.sort_by(|a, b| b.0.total_cmp(&a.0));
         let shown = named.iter().take(SHOWN_LABELS).map(|(share, label)| format!("{label} {:.1} %", share * 100.0));
         let _ = writeln!(text, "  {}  {sentence}", shown.collect::<Vec<_>>().join(", "));
@@ -60,10 +75,22 @@ fn classes(inference: &Inference) -> String {
     text
 }
 
+/// Each sample with what it is taken for.
+fn guesses(inference: &Inference) -> String {
+    let mut text = String::new();
+    for (sample, guesses) in inference.samples.iter().zip(&inference.guesses) {
+        let _ = writeln!(text, "  {sample}");
+        for guess in guesses {
+            let _ = writeln!(text, "    {:>5.1} %  {}", guess.probability * 100.0, guess.text);
+        }
+    }
+    text
+}
+
 /// Each token with its likeliest label.
 fn token_classes(inference: &Inference) -> String {
     let mut text = String::new();
-    for ((sentence, tokens), scores) in inference.texts.iter().zip(&inference.tokens).zip(&inference.values) {
+    for ((sentence, tokens), scores) in inference.samples.iter().zip(&inference.tokens).zip(&inference.values) {
         let _ = writeln!(text, "  {sentence}");
         for (token, scores) in tokens.iter().zip(scores.chunks(inference.labels.len())) {
             let best = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(index, _)| index);

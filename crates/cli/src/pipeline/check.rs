@@ -3,12 +3,13 @@
 //! fp32 is compared with itself: each sample alone, without padding, against the padded batch, which
 //! shows a wrong attention mask or pooling. fp16 is compared with fp32.
 
+use crate::pipeline::samples::Samples;
 use anyhow::Result;
 use planforge_bench::CheckFacts;
 use planforge_core::{
     Cache, CacheKey, CacheKind, Digest, Model, Outcome, Precision, Progress, Snapshot, Step, Stored, Variant,
 };
-use planforge_engine::{TextSample, tokenize};
+use planforge_engine::{Sample, SampleValues, TextSample};
 use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues};
 use std::time::Instant;
 
@@ -17,12 +18,12 @@ const PADDING_TOLERANCE: f64 = 1e-4;
 /// Smallest cosine similarity of an fp16 output with fp32.
 const HALF_COSINE_FLOOR: f64 = 0.999;
 /// Bumped whenever the same model and samples give other facts.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Checks `model` on `samples`, or finds an earlier check of the same files.
 pub(super) fn check_model(
     snapshot: &Snapshot,
-    (model, reference, samples): (&Stored<Model>, &Stored<Model>, &[String]),
+    (model, reference, samples): (&Stored<Model>, &Stored<Model>, &Samples),
     library_version: &str,
     cache: &Cache,
     progress: &dyn Progress,
@@ -34,17 +35,16 @@ pub(super) fn check_model(
         FORMAT,
         digests(model),
         digests(reference),
-        samples,
+        samples.identity()?,
         library_version,
-        tokenizer_digest(snapshot),
+        preparation_digests(snapshot),
     ));
     let stored = cache.get_or_build(CacheKind::Check, &key, progress, |_| {
-        let limit = model.record.max_sequence.unwrap_or(u64::MAX);
-        let batch = tokenize(snapshot, samples, limit)?;
-        let found = texts(&run(model, &batch)?, &batch);
+        let batch = samples.batch(snapshot, &model.record)?;
+        let found = per_sample(&run(model, &batch)?, &batch);
         let expected = match model.record.precision {
-            Precision::Fp32 => each_alone(snapshot, model, (samples, limit))?,
-            Precision::Fp16 => texts(&run(reference, &batch)?, &batch),
+            Precision::Fp32 => each_alone(snapshot, model, samples)?,
+            Precision::Fp16 => per_sample(&run(reference, &batch)?, &batch),
         };
         Ok::<_, anyhow::Error>(compare(model.record.precision, &found, &expected))
     })?;
@@ -57,63 +57,79 @@ fn digests(model: &Stored<Model>) -> Vec<&Digest> {
     model.files.iter().map(|file| &file.sha256).collect()
 }
 
-fn tokenizer_digest(snapshot: &Snapshot) -> Option<&Digest> {
-    snapshot.file("tokenizer.json").map(|file| &file.sha256)
+/// Digests of the files that say how samples become inputs.
+fn preparation_digests(snapshot: &Snapshot) -> Vec<&Digest> {
+    let files = ["config.json", "preprocessor_config.json", "sentence_bert_config.json", "tokenizer.json"];
+    files.iter().filter_map(|name| snapshot.file(name)).map(|file| &file.sha256).collect()
 }
 
-pub(super) fn run(model: &Stored<Model>, sample: &TextSample) -> Result<Vec<Tensor>> {
+pub(super) fn run(model: &Stored<Model>, sample: &Sample) -> Result<Vec<Tensor>> {
     let options = SessionOptions { intra_op_threads: std::thread::available_parallelism().map_or(1, usize::from) };
     let mut session = OnnxSession::load(&model.path(&model.record.graph), &options)?;
     Ok(session.run(&inputs(&session, sample)?, &[])?)
 }
 
 /// The sample's values for the inputs that the session has.
-fn inputs(session: &OnnxSession, sample: &TextSample) -> Result<Vec<Tensor>> {
+fn inputs(session: &OnnxSession, sample: &Sample) -> Result<Vec<Tensor>> {
     let given = session.inputs().iter().filter_map(|input| Some((&input.name, sample.values(&input.name)?)));
     given
         .map(|(name, values)| {
-            Ok(Tensor::new(name, &[sample.batch, sample.sequence], TensorValues::Int64(values.to_vec()))?)
+            let values = match values {
+                SampleValues::Int64(values) => TensorValues::Int64(values.to_vec()),
+                SampleValues::Fp32(values) => TensorValues::Fp32(values.to_vec()),
+            };
+            Ok(Tensor::new(name, &sample.shape(), values)?)
         })
         .collect()
 }
 
-/// For each output: its name, and for each text the values that belong to its tokens.
-type Texts = Vec<(String, Vec<Vec<f32>>)>;
+/// For each output: its name, and for each sample the values that are not padding's.
+type PerSample = Vec<(String, Vec<Vec<f32>>)>;
 
-fn texts(outputs: &[Tensor], sample: &TextSample) -> Texts {
+fn per_sample(outputs: &[Tensor], sample: &Sample) -> PerSample {
     let of_output = |tensor: &Tensor| {
         let TensorValues::Fp32(values) = &tensor.values else { return None };
-        let per_text = values.len() / sample.batch.max(1);
-        let per_token = tensor.shape.get(1) == Some(&sample.sequence) && tensor.shape.len() == 3;
-        let of_text = |text: usize| {
-            let all = &values[text * per_text..(text + 1) * per_text];
-            if !per_token {
-                return all.to_vec();
+        let count = values.len() / sample.batch().max(1);
+        let samples = (0..sample.batch()).map(|index| {
+            let all = &values[index * count..(index + 1) * count];
+            match sample {
+                Sample::Text(text) if is_per_token(tensor, text) => without_padding(all, text, index),
+                _ => all.to_vec(),
             }
-            let mask = &sample.attention_mask[text * sample.sequence..(text + 1) * sample.sequence];
-            let rows = all.chunks(per_text / sample.sequence.max(1)).zip(mask);
-            rows.filter(|(_, kept)| **kept != 0).flat_map(|(row, _)| row.iter().copied()).collect()
-        };
-        Some((tensor.name.clone(), (0..sample.batch).map(of_text).collect()))
+        });
+        Some((tensor.name.clone(), samples.collect()))
     };
     outputs.iter().filter_map(of_output).collect()
 }
 
-fn each_alone(snapshot: &Snapshot, model: &Stored<Model>, (samples, limit): (&[String], u64)) -> Result<Texts> {
-    let mut together: Texts = Vec::new();
-    for sample in samples {
-        let single = tokenize(snapshot, std::slice::from_ref(sample), limit)?;
-        for (name, texts) in texts(&run(model, &single)?, &single) {
+/// Whether an output has values for each token. A length that happens to be the output's width is told from one
+/// by the names of the two outputs that have one value for each token.
+pub(super) fn is_per_token(tensor: &Tensor, sample: &TextSample) -> bool {
+    let one_value = ["start_logits", "end_logits"].contains(&tensor.name.as_str());
+    tensor.shape.get(1) == Some(&sample.sequence) && (tensor.shape.len() == 3 || one_value)
+}
+
+/// The rows of `values` whose tokens are not padding.
+fn without_padding(values: &[f32], sample: &TextSample, index: usize) -> Vec<f32> {
+    let mask = &sample.attention_mask[index * sample.sequence..(index + 1) * sample.sequence];
+    let rows = values.chunks((values.len() / sample.sequence.max(1)).max(1)).zip(mask);
+    rows.filter(|(_, kept)| **kept != 0).flat_map(|(row, _)| row.iter().copied()).collect()
+}
+
+fn each_alone(snapshot: &Snapshot, model: &Stored<Model>, samples: &Samples) -> Result<PerSample> {
+    let mut together: PerSample = Vec::new();
+    for single in samples.singles(snapshot, &model.record)? {
+        for (name, values) in per_sample(&run(model, &single)?, &single) {
             match together.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, known)) => known.extend(texts),
-                None => together.push((name, texts)),
+                Some((_, known)) => known.extend(values),
+                None => together.push((name, values)),
             }
         }
     }
     Ok(together)
 }
 
-fn compare(precision: Precision, found: &Texts, expected: &Texts) -> Vec<CheckFacts> {
+fn compare(precision: Precision, found: &PerSample, expected: &PerSample) -> Vec<CheckFacts> {
     let pairs = found.iter().zip(expected);
     pairs
         .map(|((name, found), (_, expected))| {
@@ -161,7 +177,7 @@ fn max_difference(a: &[f32], b: &[f32]) -> f64 {
 mod tests {
     use super::*;
 
-    fn one(values: &[f32]) -> Texts {
+    fn one(values: &[f32]) -> PerSample {
         vec![("x".to_owned(), vec![values.to_vec()])]
     }
 
@@ -184,8 +200,9 @@ mod tests {
             attention_mask: vec![1, 1, 1, 0],
             token_type_ids: vec![0; 4],
             tokens: Vec::new(),
+            second_spans: Vec::new(),
         };
         let tensor = Tensor::new("x", &[2, 2, 1], TensorValues::Fp32(vec![1.0, 2.0, 3.0, 9.0])).unwrap();
-        assert_eq!(texts(&[tensor], &sample)[0].1, [vec![1.0, 2.0], vec![3.0]]);
+        assert_eq!(per_sample(&[tensor], &Sample::Text(sample))[0].1, [vec![1.0, 2.0], vec![3.0]]);
     }
 }

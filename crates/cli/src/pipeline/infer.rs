@@ -1,57 +1,123 @@
-//! An exported model run on a person's own texts.
+//! An exported model run on a person's own texts or pictures.
 
-use crate::pipeline::check::run;
+use crate::failure::BadUsage;
+use crate::pipeline::check::{is_per_token, run};
+use crate::pipeline::samples::Samples;
 use crate::pipeline::steps::Run;
 use anyhow::{Context, Result};
-use planforge_core::Precision;
-use planforge_engine::{TextSample, tokenize};
-use planforge_runtime::TensorValues;
+use planforge_core::{Precision, Task};
+use planforge_engine::{Sample, TextSample, Vocabulary};
+use planforge_runtime::{Tensor, TensorValues};
 use serde::Serialize;
 
-/// What the task is about, for each text.
-#[derive(Debug, Serialize)]
+/// Guesses kept of each masked token and of each picture.
+const GUESSES: usize = 5;
+
+/// Most tokens of an answer.
+const LONGEST_ANSWER: usize = 30;
+
+/// What the task is about, for each sample.
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct Inference {
-    /// The texts.
-    pub(crate) texts: Vec<String>,
+    /// The texts, or the files.
+    pub(crate) samples: Vec<String>,
     /// Name of the output.
     pub(crate) output: String,
-    /// Its shape, texts first.
+    /// Its shape, samples first.
     pub(crate) shape: Vec<usize>,
-    /// For each text its values, in row-major order.
+    /// For each sample its values, in row-major order; empty where there are `guesses` instead.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) values: Vec<Vec<f32>>,
-    /// For each text its tokens, without padding, where there are values for each token.
+    /// For each sample its tokens, without padding, where there are values for each token.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) tokens: Vec<Vec<String>>,
-    /// Names of the values of a text or token, for classification.
+    /// Names of the values of a sample or token, for classification.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) labels: Vec<String>,
+    /// For each sample what it is taken for, likeliest first: words for its masks, answers, classes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) guesses: Vec<Vec<Guess>>,
+}
+
+/// Something with its probability by the model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Guess {
+    /// Class, word or answer.
+    pub(crate) text: String,
+    /// From 0 to 1.
+    pub(crate) probability: f64,
 }
 
 impl Run {
-    /// Runs the export of `precision` on `texts` together, padded to the longest.
+    /// Runs the export of `precision` on `samples` together, texts padded to the longest.
     pub(crate) fn infer(
         &mut self,
         runtime: &tokio::runtime::Runtime,
-        texts: Vec<String>,
+        samples: &Samples,
         precision: Option<Precision>,
     ) -> Result<Inference> {
+        let task = self.pipeline.task;
+        refuse_unfit(task, samples)?;
         self.load_onnx_runtime()?;
         let snapshot = self.fetch(runtime)?;
         let precision = precision.unwrap_or(self.pipeline.export.precisions[0]);
         let model = self.export_precision(&snapshot, precision)?;
-        let sample = tokenize(&snapshot, &texts, model.record.max_sequence.unwrap_or(u64::MAX))?;
-        let name = self.pipeline.task.main_output();
-        let output = run(&model, &sample)?.into_iter().find(|output| output.name == name);
-        let output = output.with_context(|| format!("the model has no output `{name}`"))?;
-        let TensorValues::Fp32(values) = output.values else {
-            anyhow::bail!("output `{name}` is not of type FP32");
+        let batch = samples.batch(&snapshot, &model.record)?;
+        let mut outputs = run(&model, &batch)?;
+        let names = task.main_outputs();
+        outputs.retain(|output| names.contains(&output.name.as_str()));
+        let output = outputs.first().with_context(|| format!("the model has no output `{}`", names[0]))?;
+        let mut inference = Inference {
+            samples: samples.names(),
+            output: names.join(", "),
+            shape: output.shape.clone(),
+            labels: model.record.labels.clone(),
+            ..Inference::default()
         };
-        let per_text = values.len() / texts.len().max(1);
-        let values = values.chunks(per_text.max(1)).map(<[f32]>::to_vec).collect();
-        let labels = model.record.labels.clone();
-        let tokens = if output.shape.len() == 3 { tokens(&sample) } else { Vec::new() };
-        Ok(Inference { texts, output: output.name, shape: output.shape, values, tokens, labels })
+        match (task, &batch) {
+            (Task::QuestionAnswering, Sample::Text(text)) => inference.guesses = answers(samples, text, &outputs)?,
+            (Task::FillMask, Sample::Text(text)) => {
+                inference.guesses = fillings(&Vocabulary::read(&snapshot)?, text, output)?;
+            }
+            (Task::ImageClassification, _) => {
+                inference.values = rows(output)?;
+                inference.guesses = inference.values.iter().map(|scores| classes(scores, &inference.labels)).collect();
+            }
+            (_, Sample::Text(text)) => {
+                inference.values = rows(output)?;
+                inference.tokens = if is_per_token(output, text) { tokens(text) } else { Vec::new() };
+            }
+            (_, Sample::Image(_)) => inference.values = rows(output)?,
+        }
+        Ok(inference)
     }
+}
+
+fn refuse_unfit(task: Task, samples: &Samples) -> Result<()> {
+    let message = match (samples, task) {
+        (Samples::Pictures(_) | Samples::RandomPictures(..), _) if !task.is_over_images() => {
+            "is over texts: give --text"
+        }
+        (Samples::Texts(_) | Samples::Pairs(_), _) if task.is_over_images() => "is over pictures: give --image",
+        (Samples::Texts(_), Task::QuestionAnswering) => "needs --text with a question and --context with a text",
+        (Samples::Pairs(_), _) if task != Task::QuestionAnswering => "takes no --context",
+        _ => return Ok(()),
+    };
+    Err(BadUsage(format!("task `{task}` {message}")).into())
+}
+
+fn floats(output: &Tensor) -> Result<&[f32]> {
+    let TensorValues::Fp32(values) = &output.values else {
+        anyhow::bail!("output `{}` is not of type FP32", output.name);
+    };
+    Ok(values)
+}
+
+/// The values of each sample.
+fn rows(output: &Tensor) -> Result<Vec<Vec<f32>>> {
+    let values = floats(output)?;
+    let count = (values.len() / output.shape.first().copied().unwrap_or(1).max(1)).max(1);
+    Ok(values.chunks(count).map(<[f32]>::to_vec).collect())
 }
 
 /// The tokens of each text that are not padding.
@@ -61,4 +127,90 @@ fn tokens(sample: &TextSample) -> Vec<Vec<String>> {
         tokens.iter().zip(mask).filter(|(_, kept)| **kept != 0).map(|(token, _)| token.clone()).collect()
     };
     texts.map(kept).collect()
+}
+
+/// The likeliest classes.
+fn classes(scores: &[f32], labels: &[String]) -> Vec<Guess> {
+    likeliest(scores, |class| labels.get(class).cloned().unwrap_or_else(|| format!("class {class}")))
+}
+
+/// The likeliest words for the first mask of each text.
+fn fillings(vocabulary: &Vocabulary, sample: &TextSample, output: &Tensor) -> Result<Vec<Vec<Guess>>> {
+    let (mask, written) = vocabulary.mask().context("the tokenizer has no mask token")?;
+    let (values, sequence) = (floats(output)?, sample.sequence.max(1));
+    let width = output.shape.last().copied().unwrap_or(1).max(1);
+    let of_text = |(ids, scores): (&[i64], &[f32])| {
+        let place = ids.iter().position(|&id| id == mask);
+        let place = place.ok_or_else(|| BadUsage(format!("a text has no `{written}` to fill")))?;
+        Ok(likeliest(&scores[place * width..(place + 1) * width], |number| vocabulary.word(number)))
+    };
+    sample.input_ids.chunks(sequence).zip(values.chunks(sequence * width)).map(of_text).collect()
+}
+
+/// The likeliest stretch of each context.
+fn answers(samples: &Samples, sample: &TextSample, outputs: &[Tensor]) -> Result<Vec<Vec<Guess>>> {
+    let (Samples::Pairs(pairs), [start, end]) = (samples, outputs) else {
+        anyhow::bail!("the model does not score where answers start and end");
+    };
+    let (starts, ends, sequence) = (floats(start)?, floats(end)?, sample.sequence.max(1));
+    let of_pair = |(index, (_, context)): (usize, &(String, String))| {
+        let place = index * sequence..(index + 1) * sequence;
+        let spans = &sample.second_spans[place.clone()];
+        answer(context, spans, (&starts[place.clone()], &ends[place])).into_iter().collect()
+    };
+    Ok(pairs.iter().enumerate().map(of_pair).collect())
+}
+
+/// The stretch of `context` with the largest product of probabilities.
+fn answer(context: &str, spans: &[Option<(usize, usize)>], (starts, ends): (&[f32], &[f32])) -> Option<Guess> {
+    let (starts, ends) = (softmax_where(starts, spans), softmax_where(ends, spans));
+    let (first, last, probability) = (0..spans.len())
+        .flat_map(|first| (first..spans.len().min(first + LONGEST_ANSWER)).map(move |last| (first, last)))
+        .map(|(first, last)| (first, last, starts[first] * ends[last]))
+        .max_by(|a, b| a.2.total_cmp(&b.2))?;
+    let (from, to) = (spans[first]?.0, spans[last]?.1);
+    Some(Guess { text: context.get(from..to)?.to_owned(), probability })
+}
+
+/// Probabilities of the tokens that lie in the context; 0 for the others.
+fn softmax_where(scores: &[f32], spans: &[Option<(usize, usize)>]) -> Vec<f64> {
+    let scores: Vec<f32> =
+        scores.iter().zip(spans).map(|(score, span)| if span.is_some() { *score } else { f32::NEG_INFINITY }).collect();
+    softmax(&scores)
+}
+
+fn likeliest(scores: &[f32], name: impl Fn(usize) -> String) -> Vec<Guess> {
+    let mut shares: Vec<(usize, f64)> = softmax(scores).into_iter().enumerate().collect();
+    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    shares.truncate(GUESSES);
+    shares.into_iter().map(|(number, probability)| Guess { text: name(number), probability }).collect()
+}
+
+/// Probabilities of scores.
+pub(crate) fn softmax(scores: &[f32]) -> Vec<f64> {
+    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weights: Vec<f64> = scores.iter().map(|score| f64::from(score - largest).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    weights.into_iter().map(|weight| weight / sum).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_lies_in_the_context_and_ends_after_it_starts() {
+        let spans = [None, None, Some((0, 3)), Some((4, 7)), Some((8, 13))];
+        let found = answer("the cat sleeps", &spans, (&[9.0, 0.0, 0.0, 5.0, 1.0], &[9.0, 0.0, 6.0, 0.0, 5.0])).unwrap();
+        assert_eq!(found.text, "cat sleep");
+        assert!(found.probability > 0.2 && found.probability < 1.0, "{found:?}");
+    }
+
+    #[test]
+    fn classes_without_names_have_numbers() {
+        let found = classes(&[0.0, 3.0, 1.0], &["a".to_owned()]);
+        let names: Vec<_> = found.iter().map(|guess| guess.text.as_str()).collect();
+        assert_eq!(names, ["class 1", "class 2", "a"]);
+        assert!((found.iter().map(|guess| guess.probability).sum::<f64>() - 1.0).abs() < 1e-9);
+    }
 }

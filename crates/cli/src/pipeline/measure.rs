@@ -1,15 +1,16 @@
 //! Published copies to figures: the endpoint, the probe and the load test.
 
-use crate::failure::Missing;
+use crate::failure::{BadUsage, Missing};
 use crate::pipeline::endpoint::{HostRequest, LocalEndpoint};
+use crate::pipeline::samples::{Samples, image_size};
 use crate::pipeline::steps::{Run, hosted_variant};
 use anyhow::{Context, Result};
 use planforge_bench::{EndpointClient, Served, load, probe};
 use planforge_core::{
-    Capacity, InferRequest, InferTensor, LoadResult, Model, Outcome, Published, RequestedOutput, Snapshot, Step,
-    Stored, TensorData, endpoint_name,
+    Capacity, DataType, InferRequest, InferTensor, LoadResult, MAX_BODY_BYTE_COUNT, Model, Outcome, Published,
+    RequestBody, RequestedOutput, Snapshot, Step, Stored, TensorData, endpoint_name,
 };
-use planforge_engine::{TextSample, random_texts, tokenize};
+use planforge_engine::{Sample, SampleValues, random_texts};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -18,9 +19,9 @@ pub(crate) struct Target {
     /// The copies.
     pub(crate) published: Published,
     /// The probe's request.
-    probe_body: Vec<u8>,
+    probe_body: RequestBody,
     /// The load test's request.
-    load_body: Vec<u8>,
+    load_body: RequestBody,
 }
 
 impl Run {
@@ -42,14 +43,19 @@ impl Run {
         let published = published.iter().find(is_served).context("the served variant was not published")?.clone();
         let model = models.iter().find(|model| model.record.precision == variant.precision);
         let model = &model.context("the served variant was not exported")?.record;
-        let probe = self.sample(snapshot, self.pipeline.probe_request())?;
-        let load = self.sample(snapshot, self.pipeline.load_request())?;
-        let says = |what: &str, sample: &TextSample| {
-            format!("{what} requests carry a batch of {} with {} tokens each.", sample.batch, sample.sequence)
-        };
-        self.report.notes.push(says("Probe", &probe));
-        self.report.notes.push(says("Load", &load));
-        Ok(Some(Target { published, probe_body: self.body(model, &probe)?, load_body: self.body(model, &load)? }))
+        let (mut batch, sequence) = self.pipeline.probe_request();
+        if self.pipeline.probe.batch.is_none() && self.pipeline.task.is_over_images() {
+            batch = batch.min(largest_batch(model)?);
+        }
+        let probe = self.sample(snapshot, model, (batch, sequence))?;
+        let load = self.sample(snapshot, model, self.pipeline.load_request())?;
+        for (what, sample) in [("Probe", &probe), ("Load", &load)] {
+            self.report.notes.push(format!("{what} requests carry {}.", sample.describe()));
+        }
+        let (probe_body, load_body) = (self.body(model, &probe)?, self.body(model, &load)?);
+        refuse_oversized("probe.batch", &probe_body)?;
+        refuse_oversized("load.batch", &load_body)?;
+        Ok(Some(Target { published, probe_body, load_body }))
     }
 
     /// Starts the local endpoint over the copies' store.
@@ -129,35 +135,64 @@ impl Run {
         Ok(EndpointClient::new(url, &endpoint_name(&self.pipeline.name), timeout)?)
     }
 
-    /// A batch of random tokens, or of the samples when the profiles say nothing of their length.
-    fn sample(&self, snapshot: &Snapshot, (batch, sequence): (u64, Option<u64>)) -> Result<TextSample> {
-        let batch = usize::try_from(batch)?;
-        if let Some(sequence) = sequence {
-            return Ok(random_texts(snapshot, (batch, usize::try_from(sequence)?), self.pipeline.load.seed)?);
+    /// A batch of random tokens or pictures, or of the samples when the profiles say nothing of their length.
+    fn sample(&self, snapshot: &Snapshot, model: &Model, (batch, sequence): (u64, Option<u64>)) -> Result<Sample> {
+        let (batch, seed) = (usize::try_from(batch)?, self.pipeline.load.seed);
+        if self.pipeline.task.is_over_images() {
+            return Samples::RandomPictures(batch, seed).batch(snapshot, model);
         }
-        let texts: Vec<String> = self.pipeline.export.samples.iter().cycle().take(batch).cloned().collect();
-        Ok(tokenize(snapshot, &texts, u64::MAX)?)
+        if let Some(sequence) = sequence {
+            return Ok(Sample::Text(random_texts(snapshot, (batch, usize::try_from(sequence)?), seed)?));
+        }
+        Samples::Texts(self.pipeline.sentences().into_iter().cycle().take(batch).collect()).batch(snapshot, model)
     }
 
-    /// A KServe v2 request that asks for the output the task is about.
-    fn body(&self, model: &Model, sample: &TextSample) -> Result<Vec<u8>> {
-        let shape = vec![i64::try_from(sample.batch)?, i64::try_from(sample.sequence)?];
-        let input = |name: &String| {
-            Some(InferTensor {
-                name: name.clone(),
+    /// A KServe v2 request that asks for the outputs the task is about: token numbers as JSON, pixels as raw bytes.
+    fn body(&self, model: &Model, sample: &Sample) -> Result<RequestBody> {
+        let shape = sample.shape().into_iter().map(i64::try_from).collect::<Result<Vec<_>, _>>()?;
+        let (mut inputs, mut raw) = (Vec::new(), Vec::new());
+        for spec in &model.inputs {
+            let Some(values) = sample.values(&spec.name) else { continue };
+            let data = match values {
+                SampleValues::Int64(values) => TensorData::from_integers(values),
+                SampleValues::Fp32(values) => {
+                    raw.push(values.iter().flat_map(|value| value.to_le_bytes()).collect());
+                    TensorData::default()
+                }
+            };
+            inputs.push(InferTensor {
+                name: spec.name.clone(),
                 shape: shape.clone(),
-                datatype: "INT64".to_owned(),
+                datatype: spec.data_type.kserve_name().to_owned(),
                 parameters: serde_json::Map::default(),
-                data: TensorData::from_integers(sample.values(name)?),
-            })
-        };
-        let output = self.pipeline.task.main_output();
+                data,
+            });
+        }
+        let output = |name: &&str| RequestedOutput { name: (*name).to_owned(), parameters: serde_json::Map::default() };
         let request = InferRequest {
             id: None,
             parameters: serde_json::Map::default(),
-            inputs: model.inputs.iter().filter_map(|spec| input(&spec.name)).collect(),
-            outputs: vec![RequestedOutput { name: output.to_owned(), parameters: serde_json::Map::default() }],
+            inputs,
+            outputs: self.pipeline.task.main_outputs().iter().map(output).collect(),
         };
-        Ok(serde_json::to_vec(&request)?)
+        Ok(if raw.is_empty() { RequestBody::json(&request)? } else { RequestBody::binary(request, &raw)? })
     }
+}
+
+/// Pictures that fit into one request.
+fn largest_batch(model: &Model) -> Result<u64> {
+    let size = image_size(model)?;
+    // The JSON before the pixels takes some hundred bytes.
+    let room = MAX_BODY_BYTE_COUNT - 4096;
+    Ok((room / DataType::Fp32.bytes_of(3 * size.height * size.width)).max(1) as u64)
+}
+
+/// SageMaker takes bodies up to a size, and so does the local endpoint.
+fn refuse_oversized(key: &str, body: &RequestBody) -> Result<()> {
+    let (size, most) = (body.bytes.len(), MAX_BODY_BYTE_COUNT);
+    if size > most {
+        let message = format!("key `{key}`: a request of {size} bytes is beyond the {most} that SageMaker accepts");
+        return Err(BadUsage(format!("{message}; use a smaller batch")).into());
+    }
+    Ok(())
 }

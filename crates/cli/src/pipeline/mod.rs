@@ -5,12 +5,14 @@ mod endpoint;
 mod infer;
 mod measure;
 mod rows;
+mod samples;
 mod steps;
 mod summary;
 
 pub(crate) use check::cosine;
 pub(crate) use endpoint::{HostAnswer, HostRequest};
-pub(crate) use infer::Inference;
+pub(crate) use infer::{Inference, softmax};
 pub(crate) use measure::Target;
+pub(crate) use samples::Samples;
 pub(crate) use steps::{Made, Overrides, Run};
 pub(crate) use summary::{capacity_line, load_table, summary};

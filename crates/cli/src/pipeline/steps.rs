@@ -170,8 +170,9 @@ impl Run {
     }
 
     pub(super) fn export_precision(&self, snapshot: &Snapshot, precision: Precision) -> Result<Stored<Model>> {
-        let options = ExportOptions { task: self.pipeline.task, precision };
-        Ok(export(snapshot, options, &self.cache, self.progress())?)
+        let image_size = self.pipeline.export.image_size;
+        let options = ExportOptions { image_size, ..ExportOptions::new(self.pipeline.task, precision) };
+        Ok(export(snapshot, &options, &self.cache, self.progress())?)
     }
 
     /// Precisions that some variant needs, each once.
@@ -191,7 +192,7 @@ impl Run {
             None => self.export_precision(snapshot, Precision::Fp32)?,
         };
         for model in models {
-            let inputs = (model, &reference, self.pipeline.export.samples.as_slice());
+            let inputs = (model, &reference, &self.samples());
             let facts = check_model(snapshot, inputs, &library, &self.cache, self.progress())?;
             self.report.checks.extend(facts);
         }

@@ -10,4 +10,4 @@ pub use pipeline::Pipeline;
 pub use tables::{
     CompileSpec, ExportSpec, HostSpec, LoadSpec, LoadStage, PackageSpec, ProbeSpec, SourceSpec, StoreSpec,
 };
-pub use values::{Copies, MemorySize, ModelName, Profile, ProfileRange, Task, Threshold};
+pub use values::{Copies, ImageSize, MemorySize, ModelName, Profile, ProfileRange, Task, Threshold};

@@ -1,6 +1,8 @@
 //! The whole file: reading, checks across tables, and the variants it asks for.
 
-use super::tables::{CompileSpec, ExportSpec, HostSpec, LoadSpec, PackageSpec, ProbeSpec, SourceSpec, StoreSpec};
+use super::tables::{
+    CompileSpec, ExportSpec, HostSpec, LoadSpec, PackageSpec, ProbeSpec, SENTENCES, SourceSpec, StoreSpec,
+};
 use super::values::{ModelName, Profile, Task};
 use crate::{Error, GpuCatalogue, Platform, Result, Variant};
 use serde::{Deserialize, Serialize};
@@ -78,7 +80,7 @@ impl Pipeline {
     /// Outputs of the engines.
     #[must_use]
     pub fn engine_outputs(&self) -> Vec<String> {
-        let main = || vec![self.task.main_output().to_owned()];
+        let main = || self.task.main_outputs().iter().map(|&name| name.to_owned()).collect();
         self.compile.outputs.clone().unwrap_or_else(main)
     }
 
@@ -94,6 +96,12 @@ impl Pipeline {
     #[must_use]
     pub fn load_request(&self) -> (u64, Option<u64>) {
         (self.load.batch, self.load.sequence.or_else(|| self.opt_sequence()))
+    }
+
+    /// Sentences that exported models over texts are run on.
+    #[must_use]
+    pub fn sentences(&self) -> Vec<String> {
+        self.export.samples.clone().unwrap_or_else(|| SENTENCES.map(str::to_owned).to_vec())
     }
 
     fn opt_sequence(&self) -> Option<u64> {
@@ -147,9 +155,10 @@ impl Pipeline {
         if self.export.precisions.is_empty() {
             return Err(("export.precisions", "give at least one of \"fp32\" and \"fp16\"".to_owned()));
         }
-        if self.export.samples.is_empty() {
-            return Err(("export.samples", "give at least one sentence".to_owned()));
+        if self.export.samples.as_ref().is_some_and(Vec::is_empty) {
+            return Err(("export.samples", "give at least one sample, or leave the key out".to_owned()));
         }
+        self.check_dimensions()?;
         if self.package.platforms.is_empty() {
             return Err(("package.platforms", "give at least one of \"onnx\" and \"tensorrt\"".to_owned()));
         }
@@ -168,6 +177,20 @@ impl Pipeline {
             || self.load.stages.is_empty()
         {
             return Err(("load.stages", "give stages with at least one user and one second each".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Sequences are for texts, sizes for pictures.
+    fn check_dimensions(&self) -> std::result::Result<(), (&'static str, String)> {
+        let task = self.task;
+        if task.is_over_images() {
+            let names_sequence = self.profiles.iter().any(|profile| profile.sequence.is_some());
+            if names_sequence || self.probe.sequence.is_some() || self.load.sequence.is_some() {
+                return Err(("profiles.sequence", format!("task `{task}` is over pictures, which have no sequence")));
+            }
+        } else if self.export.image_size.is_some() {
+            return Err(("export.image_size", format!("task `{task}` is over texts")));
         }
         Ok(())
     }
@@ -195,6 +218,11 @@ impl Pipeline {
     fn resolve_paths(&mut self, folder: &Path) {
         for path in [&mut self.source.path, &mut self.compile.catalogue].into_iter().flatten() {
             *path = folder.join(&*path);
+        }
+        if self.task.is_over_images() {
+            for sample in self.export.samples.iter_mut().flatten() {
+                *sample = folder.join(&*sample).to_string_lossy().into_owned();
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The tables of a pipeline file and their defaults.
 
-use super::values::{Copies, MemorySize, Threshold};
+use super::values::{Copies, ImageSize, MemorySize, Threshold};
 use crate::{Builder, Platform, Precision};
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
@@ -29,21 +29,23 @@ fn default_revision() -> String {
 pub struct ExportSpec {
     /// Precisions to export.
     pub precisions: Vec<Precision>,
-    /// Sentences that the exported model is run on.
-    pub samples: Vec<String>,
+    /// What the exported model is run on: sentences, or files of pictures relative to the pipeline file.
+    pub samples: Option<Vec<String>>,
+    /// Size of pictures; the checkpoint's own when left out.
+    pub image_size: Option<ImageSize>,
 }
 
 impl Default for ExportSpec {
     fn default() -> Self {
-        Self {
-            precisions: vec![Precision::Fp32],
-            samples: vec![
-                "A small sample that every export is run on.".to_owned(),
-                "The second one is longer, so that the first needs padding and the attention mask matters.".to_owned(),
-            ],
-        }
+        Self { precisions: vec![Precision::Fp32], samples: None, image_size: None }
     }
 }
+
+/// Sentences for pipelines that name none.
+pub(super) const SENTENCES: [&str; 2] = [
+    "A small sample that every export is run on.",
+    "The second one is longer, so that the first needs padding and the attention mask matters.",
+];
 
 /// `[compile]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -16,17 +16,31 @@ pub enum Task {
     TextClassification,
     /// A score for each label and token, such as named entities.
     TokenClassification,
+    /// For each token, scores for being the first and for being the last of the answer.
+    QuestionAnswering,
+    /// For each token, a score for each token of the vocabulary.
+    FillMask,
+    /// A score for each class of pictures.
+    ImageClassification,
 }
 
 impl Task {
-    /// The output that the task is about.
+    /// The outputs that the task is about.
     #[must_use]
-    pub const fn main_output(self) -> &'static str {
+    pub const fn main_outputs(self) -> &'static [&'static str] {
         match self {
-            Self::FeatureExtraction => "last_hidden_state",
-            Self::SentenceEmbedding => "sentence_embedding",
-            Self::TextClassification | Self::TokenClassification => "logits",
+            Self::FeatureExtraction => &["last_hidden_state"],
+            Self::SentenceEmbedding => &["sentence_embedding"],
+            Self::TextClassification | Self::TokenClassification | Self::FillMask => &["logits"],
+            Self::QuestionAnswering => &["start_logits", "end_logits"],
+            Self::ImageClassification => &["OUTPUT__0"],
         }
+    }
+
+    /// Whether the model is given pictures rather than texts.
+    #[must_use]
+    pub const fn is_over_images(self) -> bool {
+        matches!(self, Self::ImageClassification)
     }
 }
 
@@ -37,6 +51,9 @@ impl fmt::Display for Task {
             Self::SentenceEmbedding => "sentence-embedding",
             Self::TextClassification => "text-classification",
             Self::TokenClassification => "token-classification",
+            Self::QuestionAnswering => "question-answering",
+            Self::FillMask => "fill-mask",
+            Self::ImageClassification => "image-classification",
         })
     }
 }
@@ -130,6 +147,43 @@ impl TryFrom<[u64; 3]> for ProfileRange {
 impl From<ProfileRange> for [u64; 3] {
     fn from(range: ProfileRange) -> Self {
         [range.min, range.opt, range.max]
+    }
+}
+
+/// Size of pictures in pixels, written `[height, width]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "[usize; 2]", into = "[usize; 2]")]
+pub struct ImageSize {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+/// Largest edge accepted; far beyond what any classifier is given.
+const MAX_EDGE: usize = 16_384;
+
+impl TryFrom<[usize; 2]> for ImageSize {
+    type Error = String;
+
+    fn try_from([height, width]: [usize; 2]) -> std::result::Result<Self, String> {
+        if [height, width].iter().all(|edge| (1..=MAX_EDGE).contains(edge)) {
+            Ok(Self { height, width })
+        } else {
+            Err(format!("[{height}, {width}] is no size of pictures: use [height, width] of 1 to {MAX_EDGE} pixels"))
+        }
+    }
+}
+
+impl From<ImageSize> for [usize; 2] {
+    fn from(size: ImageSize) -> Self {
+        [size.height, size.width]
+    }
+}
+
+impl fmt::Display for ImageSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.height, self.width)
     }
 }
 

@@ -4,7 +4,7 @@
 //! checkpoint's, without the prefix `bert.` that task heads add.
 
 use super::encoder::{Encoder, Parts, activation};
-use super::text::{TextHead, output_logits, pool, token_input};
+use super::text::{MaskedLanguageModel, TextHead, output_logits, pool, token_input};
 use crate::checkpoint::Checkpoint;
 use crate::{Ops, Result, Scope};
 use planforge_core::Task;
@@ -106,6 +106,17 @@ impl Bert {
         if let TextHead::Classification(labels) = self.head {
             let pooled = pool(ops, self.encoder.width, &hidden)?;
             return output_logits(ops, "classifier", (self.encoder.width, labels), &pooled);
+        }
+        if let TextHead::MaskedLanguageModel = self.head {
+            let head = MaskedLanguageModel {
+                dense: "cls.predictions.transform.dense",
+                activation: self.encoder.activation,
+                norm: "cls.predictions.transform.LayerNorm",
+                decoder: "cls.predictions.decoder",
+                bias: "cls.predictions",
+                vocabulary: self.config.vocab_size,
+            };
+            return head.output(ops, &self.encoder, &hidden);
         }
         self.head.output(ops, self.encoder.width, &hidden, &attention_mask)
     }

@@ -4,7 +4,7 @@
 //! segments and pooler, under names of its own.
 
 use super::encoder::{Encoder, Parts, activation};
-use super::text::{TextHead, output_logits, token_input};
+use super::text::{MaskedLanguageModel, TextHead, output_logits, token_input};
 use crate::checkpoint::Checkpoint;
 use crate::ops::Activation;
 use crate::{Ops, Result, Scope};
@@ -83,10 +83,21 @@ impl DistilBert {
         let hidden = self.encoder.forward(ops, hidden, &mask)?;
 
         if let TextHead::Classification(labels) = self.head {
-            let first = ops.first_token(&hidden);
+            let first = ops.token(0, &hidden);
             let dense = ops.linear(&Scope::root().child("pre_classifier"), self.encoder.square(), &first)?;
             let dense = ops.activation(Activation::Relu, &dense);
             return output_logits(ops, "classifier", (self.encoder.width, labels), &dense);
+        }
+        if let TextHead::MaskedLanguageModel = self.head {
+            let head = MaskedLanguageModel {
+                dense: "vocab_transform",
+                activation: self.encoder.activation,
+                norm: "vocab_layer_norm",
+                decoder: "vocab_projector",
+                bias: "vocab_projector",
+                vocabulary: self.config.vocab_size,
+            };
+            return head.output(ops, &self.encoder, &hidden);
         }
         self.head.output(ops, self.encoder.width, &hidden, &attention_mask)
     }

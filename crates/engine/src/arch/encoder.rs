@@ -80,7 +80,7 @@ impl Encoder {
         let key = ops.linear(&part(key), self.square(), x)?;
         let value = ops.linear(&part(value), self.square(), x)?;
         let shape = AttentionShape { heads: self.heads, head_width: self.width / self.heads };
-        let context = ops.attention(&part(parts.attention), shape, [&query, &key, &value], mask);
+        let context = ops.attention(&part(parts.attention), shape, [&query, &key, &value], Some(mask));
         let projected = ops.linear(&part(parts.projection), self.square(), &context)?;
         let residual = ops.add(&projected, x);
         let x = self.norm(ops, &part(parts.attention_norm), &residual)?;

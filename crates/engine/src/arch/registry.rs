@@ -1,9 +1,9 @@
-//! Which architecture a `model_type` stands for.
+//! Which architecture a `model_type`, or a timm name, stands for.
 
-use super::{bert, distilbert, roberta};
+use super::{bert, convnext, distilbert, resnet, roberta, vit};
 use crate::checkpoint::{Checkpoint, Parameters};
 use crate::{Error, Ops, Result};
-use planforge_core::Task;
+use planforge_core::{ImageSize, Task};
 
 /// An architecture with its configuration, ready to be written into any [`Ops`].
 #[derive(Debug)]
@@ -14,42 +14,79 @@ pub(crate) enum Architecture {
     Roberta(roberta::Roberta),
     /// DistilBERT.
     DistilBert(distilbert::DistilBert),
+    /// ResNet.
+    ResNet(resnet::ResNet),
+    /// ConvNeXt.
+    ConvNext(convnext::ConvNext),
+    /// Vision Transformer and DeiT.
+    Vit(vit::Vit),
 }
 
-/// Values of `model_type` that can be exported.
+/// Values of `model_type`, and of timm's `architecture`, that can be exported.
 #[must_use]
 pub fn supported_model_types() -> &'static [&'static str] {
-    &["bert", "camembert", "distilbert", "roberta", "xlm-roberta"]
+    &[
+        "bert",
+        "camembert",
+        "convnext",
+        "deit",
+        "distilbert",
+        "resnet",
+        "roberta",
+        "vit",
+        "xlm-roberta",
+        convnext::TIMM_NAMES,
+        resnet::TIMM_NAMES,
+        vit::TIMM_NAMES,
+    ]
+}
+
+/// The error for a model type that nothing here describes.
+pub(super) fn unsupported(checkpoint: &Checkpoint) -> Error {
+    let supported = supported_model_types().join(", ");
+    Error::UnsupportedModelType { model_type: checkpoint.model_type.clone(), supported }
 }
 
 impl Architecture {
-    /// The architecture of `checkpoint` with the outputs of `task`.
+    /// The architecture of `checkpoint` with the outputs of `task`, for pictures of `size` where it takes any
+    /// and is not to keep its own.
     ///
     /// # Errors
     /// An unsupported `model_type`, a configuration of another shape, or a task without its files.
-    pub(crate) fn read(checkpoint: &Checkpoint, task: Task) -> Result<Self> {
-        match checkpoint.model_type.as_str() {
-            "bert" => Ok(Self::Bert(bert::Bert::read(checkpoint, task)?)),
-            "roberta" | "xlm-roberta" | "camembert" => Ok(Self::Roberta(roberta::Roberta::read(checkpoint, task)?)),
-            "distilbert" => Ok(Self::DistilBert(distilbert::DistilBert::read(checkpoint, task)?)),
-            other => Err(Error::UnsupportedModelType {
-                model_type: other.to_owned(),
-                supported: supported_model_types().join(", "),
-            }),
-        }
+    pub(crate) fn read(checkpoint: &Checkpoint, task: Task, size: Option<ImageSize>) -> Result<Self> {
+        Ok(match checkpoint.model_type.as_str() {
+            "bert" => Self::Bert(bert::Bert::read(checkpoint, task)?),
+            "roberta" | "xlm-roberta" | "camembert" => Self::Roberta(roberta::Roberta::read(checkpoint, task)?),
+            "distilbert" => Self::DistilBert(distilbert::DistilBert::read(checkpoint, task)?),
+            "resnet" => Self::ResNet(resnet::ResNet::read(checkpoint, task, size)?),
+            "convnext" => Self::ConvNext(convnext::ConvNext::read(checkpoint, task, size)?),
+            "vit" | "deit" => Self::Vit(vit::Vit::read(checkpoint, task, size)?),
+            name if resnet::timm_layers(name).is_some() => {
+                Self::ResNet(resnet::ResNet::read_timm(checkpoint, task, size)?)
+            }
+            name if convnext::timm_sizes(name).is_some() => {
+                Self::ConvNext(convnext::ConvNext::read_timm(checkpoint, task, size)?)
+            }
+            name if vit::timm_sizes(name).is_some() => Self::Vit(vit::Vit::read_timm(checkpoint, task, size)?),
+            _ => return Err(unsupported(checkpoint)),
+        })
     }
 
     /// The checkpoint's tensors under the names this architecture uses.
     pub(crate) fn parameters(&self, checkpoint: &Checkpoint) -> Parameters {
-        Parameters::new(checkpoint, self.prefix())
+        Parameters::new(checkpoint, self.prefix(checkpoint))
     }
 
     /// What task heads put before the encoder's names.
-    const fn prefix(&self) -> &'static str {
+    fn prefix(&self, checkpoint: &Checkpoint) -> &'static str {
         match self {
             Self::Bert(_) => bert::PREFIX,
             Self::Roberta(_) => roberta::PREFIX,
             Self::DistilBert(_) => distilbert::PREFIX,
+            Self::ResNet(_) => resnet::PREFIX,
+            Self::ConvNext(_) => convnext::PREFIX,
+            Self::Vit(_) if checkpoint.model_type == "deit" => vit::DEIT_PREFIX,
+            Self::Vit(_) => vit::VIT_PREFIX,
         }
     }
 
@@ -59,6 +96,9 @@ impl Architecture {
             Self::Bert(model) => model.forward(ops),
             Self::Roberta(model) => model.forward(ops),
             Self::DistilBert(model) => model.forward(ops),
+            Self::ResNet(model) => model.forward(ops),
+            Self::ConvNext(model) => model.forward(ops),
+            Self::Vit(model) => model.forward(ops),
         }
     }
 
@@ -68,16 +108,20 @@ impl Architecture {
             Self::Bert(model) => Some(model.max_sequence()),
             Self::Roberta(model) => Some(model.max_sequence()),
             Self::DistilBert(model) => Some(model.max_sequence()),
+            Self::ResNet(_) | Self::ConvNext(_) | Self::Vit(_) => None,
         }
     }
 
     /// Tensors that checkpoints of this architecture may carry without the graph using them.
-    pub(crate) fn may_ignore(&self, name: &str) -> bool {
-        let name = name.strip_prefix(self.prefix()).unwrap_or(name);
+    pub(crate) fn may_ignore(&self, checkpoint: &Checkpoint, name: &str) -> bool {
+        let name = name.strip_prefix(self.prefix(checkpoint)).unwrap_or(name);
         match self {
             Self::Bert(_) => bert::may_ignore(name),
             Self::Roberta(_) => roberta::may_ignore(name),
             Self::DistilBert(_) => distilbert::may_ignore(name),
+            Self::ResNet(_) => resnet::may_ignore(name),
+            Self::ConvNext(_) => false,
+            Self::Vit(_) => vit::may_ignore(name),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::bert::Config;
 use super::encoder::Encoder;
-use super::text::{TextHead, output_logits, token_input};
+use super::text::{MaskedLanguageModel, TextHead, output_logits, token_input};
 use crate::checkpoint::Checkpoint;
 use crate::ops::Activation;
 use crate::{Ops, Result, Scope};
@@ -63,10 +63,21 @@ impl Roberta {
         let hidden = self.encoder.forward(ops, hidden, &mask)?;
 
         if let TextHead::Classification(labels) = self.head {
-            let first = ops.first_token(&hidden);
+            let first = ops.token(0, &hidden);
             let dense = ops.linear(&Scope::root().child("classifier.dense"), self.encoder.square(), &first)?;
             let dense = ops.activation(Activation::Tanh, &dense);
             return output_logits(ops, "classifier.out_proj", (self.encoder.width, labels), &dense);
+        }
+        if let TextHead::MaskedLanguageModel = self.head {
+            let head = MaskedLanguageModel {
+                dense: "lm_head.dense",
+                activation: Activation::Gelu,
+                norm: "lm_head.layer_norm",
+                decoder: "lm_head.decoder",
+                bias: "lm_head",
+                vocabulary: self.config.vocab_size,
+            };
+            return head.output(ops, &self.encoder, &hidden);
         }
         self.head.output(ops, self.encoder.width, &hidden, &attention_mask)
     }

@@ -1,11 +1,12 @@
 //! Inputs, outputs and task heads that models over text share.
 
+use super::encoder::Encoder;
+use super::labels::labels;
 use super::pooling::Pooling;
 use crate::checkpoint::Checkpoint;
 use crate::ops::{Activation, LinearWidths};
-use crate::{Ops, Result, Scope};
+use crate::{Error, Ops, Result, Scope};
 use planforge_core::{DataType, Dim, Task, TensorSpec};
-use serde_json::Value;
 
 const POOLER: &str = "pooler.dense";
 
@@ -21,19 +22,68 @@ pub(super) enum TextHead {
     Classification(usize),
     /// A score for each label and token; the number of labels.
     TokenClassification(usize),
+    /// Where the answer starts and ends.
+    QuestionAnswering,
+    /// A score for each token of the vocabulary.
+    MaskedLanguageModel,
+}
+
+/// Names and sizes of the head that guesses masked tokens: a product, an activation, a normalisation, and a
+/// product with the embedding table.
+#[derive(Debug)]
+pub(super) struct MaskedLanguageModel {
+    /// First product.
+    pub(super) dense: &'static str,
+    /// Its activation.
+    pub(super) activation: Activation,
+    /// Normalisation.
+    pub(super) norm: &'static str,
+    /// Scope of the last product: its weight is the embedding table where it has none of its own.
+    pub(super) decoder: &'static str,
+    /// Scope of the last product's bias where it has none of its own.
+    pub(super) bias: &'static str,
+    /// Size of the vocabulary.
+    pub(super) vocabulary: usize,
+}
+
+/// The embedding table of BERT and its relatives.
+const TABLE: &str = "embeddings.word_embeddings.weight";
+
+impl MaskedLanguageModel {
+    /// The graph output `logits` `[batch, sequence, vocabulary]`.
+    pub(super) fn output<O: Ops>(&self, ops: &mut O, encoder: &Encoder, hidden: &O::Tensor) -> Result<()> {
+        let root = Scope::root();
+        let x = ops.linear(&root.child(self.dense), encoder.square(), hidden)?;
+        let x = ops.activation(self.activation, &x);
+        let x = encoder.norm(ops, &root.child(self.norm), &x)?;
+        let decoder = root.child(self.decoder);
+        let own = decoder.tensor("weight");
+        let weight = if ops.has(&decoder, "weight") { own.as_str() } else { TABLE };
+        let holder = if ops.has(&decoder, "bias") { self.decoder } else { self.bias };
+        let widths = LinearWidths { input: encoder.width, output: self.vocabulary };
+        let logits = ops.product((weight, Some(&root.child(holder).tensor("bias"))), widths, &x)?;
+        output_per_token(ops, "logits", self.vocabulary, &logits);
+        Ok(())
+    }
 }
 
 impl TextHead {
     /// The head for `task`.
     ///
     /// # Errors
-    /// A sentence embedding without the files that describe it.
+    /// A sentence embedding without the files that describe it, and a task over pictures.
     pub(super) fn read(checkpoint: &Checkpoint, task: Task) -> Result<Self> {
         Ok(match task {
             Task::FeatureExtraction => Self::None,
             Task::SentenceEmbedding => Self::Embedding(Pooling::read(&checkpoint.snapshot)?),
             Task::TextClassification => Self::Classification(labels(&checkpoint.config).len()),
             Task::TokenClassification => Self::TokenClassification(labels(&checkpoint.config).len()),
+            Task::QuestionAnswering => Self::QuestionAnswering,
+            Task::FillMask => Self::MaskedLanguageModel,
+            Task::ImageClassification => {
+                let message = format!("model type `{}` is for texts", checkpoint.model_type);
+                return Err(Error::Task { task: task.to_string(), repo: checkpoint.snapshot.repo.clone(), message });
+            }
         })
     }
 
@@ -44,6 +94,16 @@ impl TextHead {
             let widths = LinearWidths { input: width, output: labels };
             let logits = ops.linear(&Scope::root().child("classifier"), widths, hidden)?;
             output_per_token(ops, "logits", labels, &logits);
+            return Ok(());
+        }
+        if let Self::QuestionAnswering = self {
+            let widths = LinearWidths { input: width, output: 2 };
+            let logits = ops.linear(&Scope::root().child("qa_outputs"), widths, hidden)?;
+            for (index, name) in ["start_logits", "end_logits"].into_iter().enumerate() {
+                let scores = ops.feature(index, &logits);
+                let dims = vec![Dim::dynamic("batch"), Dim::dynamic("sequence")];
+                ops.output(&TensorSpec::new(name, DataType::Fp32, dims), &scores);
+            }
             return Ok(());
         }
         output_per_token(ops, "last_hidden_state", width, hidden);
@@ -61,25 +121,9 @@ impl TextHead {
 
 /// BERT's pooler: a product and a hyperbolic tangent over the first token.
 pub(super) fn pool<O: Ops>(ops: &mut O, width: usize, hidden: &O::Tensor) -> Result<O::Tensor> {
-    let first = ops.first_token(hidden);
+    let first = ops.token(0, hidden);
     let pooled = ops.linear(&Scope::root().child(POOLER), LinearWidths { input: width, output: width }, &first)?;
     Ok(ops.activation(Activation::Tanh, &pooled))
-}
-
-/// Names of the labels in the order of the scores. A configuration without names has two, called as
-/// transformers calls them.
-pub(crate) fn labels(config: &Value) -> Vec<String> {
-    let names = config.get("id2label").and_then(Value::as_object);
-    let mut numbered: Vec<(u64, String)> = names
-        .into_iter()
-        .flatten()
-        .filter_map(|(number, name)| Some((number.parse().ok()?, name.as_str()?.to_owned())))
-        .collect();
-    numbered.sort();
-    if numbered.is_empty() {
-        return vec!["LABEL_0".to_owned(), "LABEL_1".to_owned()];
-    }
-    numbered.into_iter().map(|(_, name)| name).collect()
 }
 
 /// A graph input of one integer for each token.
@@ -110,17 +154,4 @@ pub(super) fn output_logits<O: Ops>(
     let logits = ops.linear(&Scope::root().child(scope), widths, x)?;
     output_per_text(ops, "logits", labels, &logits);
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn labels_come_in_the_order_of_their_numbers() {
-        let config = json!({ "id2label": { "10": "k", "2": "c", "0": "a" } });
-        assert_eq!(labels(&config), ["a", "c", "k"]);
-        assert_eq!(labels(&json!({})), ["LABEL_0", "LABEL_1"]);
-    }
 }

@@ -16,7 +16,7 @@ use serde_json::Value;
 pub struct Checkpoint {
     /// The snapshot.
     pub snapshot: Snapshot,
-    /// `model_type` of `config.json`.
+    /// `model_type` of `config.json`, or `architecture` where timm wrote it.
     pub model_type: String,
     /// `config.json`.
     pub config: Value,
@@ -31,8 +31,10 @@ impl Checkpoint {
     /// Missing files, JSON of another shape, damaged or hostile safetensors headers.
     pub fn read(snapshot: &Snapshot) -> Result<Self> {
         let config: Value = read_json(snapshot, "config.json")?;
-        let model_type = config.get("model_type").and_then(Value::as_str).map(str::to_owned).ok_or_else(|| {
-            Error::Config { path: snapshot.directory.join("config.json"), message: "it has no `model_type`".to_owned() }
+        let name = |key: &str| config.get(key).and_then(Value::as_str).map(str::to_owned);
+        let model_type = name("model_type").or_else(|| name("architecture")).ok_or_else(|| Error::Config {
+            path: snapshot.directory.join("config.json"),
+            message: "it has neither `model_type` (transformers) nor `architecture` (timm)".to_owned(),
         })?;
         let files = weight_files(snapshot)?
             .into_iter()
@@ -42,6 +44,12 @@ impl Checkpoint {
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self { snapshot: snapshot.clone(), model_type, config, files })
+    }
+
+    /// Whether `config.json` is timm's rather than transformers'.
+    #[must_use]
+    pub(crate) fn is_timm(&self) -> bool {
+        self.config.get("model_type").is_none()
     }
 
     /// `config.json` as the type of one architecture.

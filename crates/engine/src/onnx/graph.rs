@@ -4,8 +4,8 @@ use super::proto::{
     Attribute, Dimension, DimensionValue, EXTERNAL, GraphProto, ModelProto, NodeProto, OperatorSetId, Shape,
     StringEntry, TensorProto, TensorType, TypeProto, ValueInfo, element_type,
 };
+use crate::Result;
 use crate::checkpoint::{Parameters, TensorRef};
-use crate::{Result, Scope};
 use planforge_core::{DataType, Dim, Precision, TensorSpec};
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +21,10 @@ pub(crate) struct WeightUse {
     pub(crate) name: String,
     /// Where it is stored.
     pub(crate) source: TensorRef,
+    /// Its type in the graph.
+    pub(crate) data_type: DataType,
+    /// Whether it is a parameter, rather than a statistic of the training data.
+    pub(crate) trained: bool,
 }
 
 /// Where a weight lies for the graph file: relative file name, offset, length.
@@ -28,7 +32,8 @@ pub(crate) type WeightPlan = BTreeMap<String, (String, u64, u64)>;
 
 /// Interpreter of [`crate::Ops`] that writes an ONNX graph.
 pub(crate) struct OnnxGraph<'a> {
-    pub(super) precision: Precision,
+    precision: Precision,
+    wide: &'a BTreeSet<String>,
     parameters: &'a mut Parameters,
     graph: GraphProto,
     weights: BTreeMap<String, WeightUse>,
@@ -45,10 +50,11 @@ pub(crate) struct Value {
 }
 
 impl<'a> OnnxGraph<'a> {
-    /// An empty graph over these parameters.
-    pub(crate) fn new(precision: Precision, parameters: &'a mut Parameters) -> Self {
+    /// An empty graph over these parameters. In fp16, the values named in `wide` are kept in binary32.
+    pub(crate) fn new(precision: Precision, wide: &'a BTreeSet<String>, parameters: &'a mut Parameters) -> Self {
         Self {
             precision,
+            wide,
             parameters,
             graph: GraphProto::default(),
             weights: BTreeMap::new(),
@@ -70,13 +76,12 @@ impl<'a> OnnxGraph<'a> {
 
     /// The finished file, its weights where `plan` says.
     pub(crate) fn encode(mut self, name: &str, plan: &WeightPlan) -> Vec<u8> {
-        let data_type = element_type(self.precision.data_type());
         for weight in self.weights.values() {
             let (location, offset, length) = &plan[&weight.name];
             let entry = |key: &str, value: String| StringEntry { key: key.to_owned(), value };
             self.graph.initializer.push(TensorProto {
                 dims: weight.source.tensor.shape.iter().map(|&dim| dim as i64).collect(),
-                data_type,
+                data_type: element_type(weight.data_type),
                 name: weight.name.clone(),
                 external_data: vec![
                     entry("location", location.clone()),
@@ -98,13 +103,33 @@ impl<'a> OnnxGraph<'a> {
         model.encode_to_vec()
     }
 
-    /// The weight `name` of `scope`, which must have this shape.
-    pub(super) fn weight(&mut self, scope: &Scope, name: &str, shape: &[usize]) -> Result<Value> {
-        let name = scope.tensor(name);
-        let source = self.parameters.take(&name, shape)?;
-        self.weights.insert(name.clone(), WeightUse { name: name.clone(), source });
-        self.values.insert(name.clone());
-        Ok(Value { name, data_type: self.precision.data_type() })
+    /// The parameter of this full name, which must have this shape, in the precision of the export.
+    pub(super) fn weight(&mut self, name: &str, shape: &[usize]) -> Result<Value> {
+        self.stored(name, shape, (self.precision.data_type(), true))
+    }
+
+    /// A tensor of the checkpoint as `data_type`, and whether it is a parameter.
+    pub(super) fn stored(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        (data_type, trained): (DataType, bool),
+    ) -> Result<Value> {
+        let source = self.parameters.take(name, shape)?;
+        let weight = WeightUse { name: name.to_owned(), source, data_type, trained };
+        self.weights.insert(name.to_owned(), weight);
+        self.values.insert(name.to_owned());
+        Ok(Value { name: name.to_owned(), data_type })
+    }
+
+    /// Type of weights and of most arithmetic.
+    pub(super) const fn compute_type(&self) -> DataType {
+        self.precision.data_type()
+    }
+
+    /// Whether the value made under this name is to be kept in binary32.
+    pub(super) fn is_wide(&self, name: &str) -> bool {
+        self.wide.contains(name)
     }
 
     pub(super) fn has_parameter(&self, name: &str) -> bool {
@@ -120,15 +145,28 @@ impl<'a> OnnxGraph<'a> {
         attributes: Vec<Attribute>,
         data_type: DataType,
     ) -> Value {
-        let name = self.unused_name(hint);
+        let [value] = self.node_with_outputs(op, [hint.to_owned()], inputs, attributes, data_type);
+        value
+    }
+
+    /// A node named after the first of its outputs, which are named after `hints`.
+    pub(super) fn node_with_outputs<const N: usize>(
+        &mut self,
+        op: &str,
+        hints: [String; N],
+        inputs: &[&Value],
+        attributes: Vec<Attribute>,
+        data_type: DataType,
+    ) -> [Value; N] {
+        let outputs = hints.map(|hint| Value { name: self.unused_name(&hint), data_type });
         self.graph.node.push(NodeProto {
             input: inputs.iter().map(|value| value.name.clone()).collect(),
-            output: vec![name.clone()],
-            name: name.clone(),
+            output: outputs.iter().map(|value| value.name.clone()).collect(),
+            name: outputs.first().map(|value| value.name.clone()).unwrap_or_default(),
             op_type: op.to_owned(),
             attribute: attributes,
         });
-        Value { name, data_type }
+        outputs
     }
 
     /// A constant list of integers.

@@ -1,5 +1,6 @@
 //! Writing ONNX: the file format, the graph interpreter, and where weights lie.
 
+mod emit;
 mod graph;
 mod nodes;
 mod proto;

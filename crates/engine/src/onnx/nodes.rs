@@ -1,49 +1,21 @@
 //! Each operation of [`Ops`] as ONNX nodes.
 //!
-//! In fp16 the matrix products and point-wise functions run in binary16; layer normalisation keeps its
-//! statistics in binary32 (`stash_type` 1) and softmax, pooling and normalisation run in binary32.
+//! In fp16 the matrix products, convolutions and point-wise functions run in binary16; normalisation keeps its
+//! statistics in binary32, and softmax, pooling of tokens and unit vectors are computed in binary32.
 
+use super::emit::window_attributes;
 use super::graph::{OnnxGraph, Value};
 use super::proto::Attribute;
-use crate::ops::{Activation, AttentionShape, LinearWidths};
+use crate::ops::{Activation, AttentionShape, Conv2d, LinearWidths, Window};
 use crate::{Ops, Result, Scope};
 use planforge_core::{DataType, TensorSpec};
-
-impl OnnxGraph<'_> {
-    fn compute_type(&self) -> DataType {
-        self.precision.data_type()
-    }
-
-    fn binary(&mut self, op: &str, hint: &str, a: &Value, b: &Value) -> Value {
-        self.node(op, hint, &[a, b], Vec::new(), a.data_type)
-    }
-
-    fn transpose(&mut self, hint: &str, x: &Value, permutation: &[i64]) -> Value {
-        self.node("Transpose", hint, &[x], vec![Attribute::ints("perm", permutation)], x.data_type)
-    }
-
-    fn reshape(&mut self, hint: &str, x: &Value, shape: &[i64]) -> Value {
-        let shape = self.integers(shape);
-        self.node("Reshape", hint, &[x, &shape], Vec::new(), x.data_type)
-    }
-
-    fn unsqueeze(&mut self, hint: &str, x: &Value, axes: &[i64]) -> Value {
-        let axes = self.integers(axes);
-        self.node("Unsqueeze", hint, &[x, &axes], Vec::new(), x.data_type)
-    }
-
-    /// `[batch, sequence, width]` to `[batch, heads, sequence, head_width]`, or with the last two axes swapped.
-    fn split_heads(&mut self, hint: &str, shape: AttentionShape, x: &Value, permutation: &[i64]) -> Value {
-        let heads = self.reshape(&format!("{hint}/heads"), x, &[0, 0, shape.heads as i64, shape.head_width as i64]);
-        self.transpose(hint, &heads, permutation)
-    }
-}
 
 impl Ops for OnnxGraph<'_> {
     type Tensor = Value;
 
     fn input(&mut self, spec: &TensorSpec) -> Value {
-        self.add_input(spec)
+        let value = self.add_input(spec);
+        if spec.data_type == DataType::Fp32 { self.cast(&value, self.compute_type()) } else { value }
     }
 
     fn output(&mut self, spec: &TensorSpec, value: &Value) {
@@ -55,28 +27,25 @@ impl Ops for OnnxGraph<'_> {
     }
 
     fn embedding(&mut self, scope: &Scope, table: [usize; 2], ids: &Value) -> Result<Value> {
-        let weight = self.weight(scope, "weight", &table)?;
-        let axis = vec![Attribute::int("axis", 0)];
-        Ok(self.node("Gather", &scope.tensor("rows"), &[&weight, ids], axis, weight.data_type))
+        let weight = self.weight(&scope.tensor("weight"), &table)?;
+        Ok(self.gather(&scope.tensor("rows"), &weight, ids, 0))
     }
 
     fn leading_rows(&mut self, scope: &Scope, table: [usize; 2], ids: &Value) -> Result<Value> {
-        let weight = self.weight(scope, "weight", &table)?;
-        let columns = vec![Attribute::int("start", 1), Attribute::int("end", 2)];
-        let length = self.node("Shape", &scope.tensor("length"), &[ids], columns, DataType::Int64);
+        let weight = self.weight(&scope.tensor("weight"), &table)?;
+        let length = self.size(&scope.tensor("length"), ids, 1);
         let (start, axis) = (self.integers(&[0]), self.integers(&[0]));
         Ok(self.node("Slice", &scope.tensor("rows"), &[&weight, &start, &length, &axis], Vec::new(), weight.data_type))
     }
 
     fn first_row(&mut self, scope: &Scope, table: [usize; 2]) -> Result<Value> {
-        let weight = self.weight(scope, "weight", &table)?;
+        let weight = self.weight(&scope.tensor("weight"), &table)?;
         let first = self.integer(0);
-        let axis = vec![Attribute::int("axis", 0)];
-        Ok(self.node("Gather", &scope.tensor("row"), &[&weight, &first], axis, weight.data_type))
+        Ok(self.gather(&scope.tensor("row"), &weight, &first, 0))
     }
 
     fn rows_after_padding(&mut self, scope: &Scope, table: [usize; 2], ids: &Value, padding: usize) -> Result<Value> {
-        let weight = self.weight(scope, "weight", &table)?;
+        let weight = self.weight(&scope.tensor("weight"), &table)?;
         let hint = |part: &str| scope.tensor(part);
         let (padding, axis) = (self.integer(padding as i64), self.integer(1));
         let is_padding = self.node("Equal", &hint("padding"), &[ids, &padding], Vec::new(), DataType::Bool);
@@ -85,24 +54,109 @@ impl Ops for OnnxGraph<'_> {
         let counted = self.node("CumSum", &hint("counted"), &[&kept, &axis], Vec::new(), DataType::Int64);
         let counted = self.binary("Mul", &hint("counted/kept"), &counted, &kept);
         let positions = self.binary("Add", &hint("positions"), &counted, &padding);
-        let axis = vec![Attribute::int("axis", 0)];
-        Ok(self.node("Gather", &hint("rows"), &[&weight, &positions], axis, weight.data_type))
+        Ok(self.gather(&hint("rows"), &weight, &positions, 0))
     }
 
-    fn linear(&mut self, scope: &Scope, widths: LinearWidths, x: &Value) -> Result<Value> {
-        let weight = self.weight(scope, "weight", &[widths.output, widths.input])?;
-        let bias = self.weight(scope, "bias", &[widths.output])?;
-        let transposed = self.transpose(&scope.tensor("weight/transposed"), &weight, &[1, 0]);
-        let product = self.binary("MatMul", &scope.tensor("product"), x, &transposed);
-        Ok(self.binary("Add", &scope.tensor("sum"), &product, &bias))
+    fn product(&mut self, (name, bias): (&str, Option<&str>), widths: LinearWidths, x: &Value) -> Result<Value> {
+        let weight = self.weight(name, &[widths.output, widths.input])?;
+        let scope = bias.unwrap_or(name);
+        let scope = scope.rsplit_once('.').map_or(scope, |(scope, _)| scope);
+        let transposed = self.transpose(&format!("{name}/transposed"), &weight, &[1, 0]);
+        let product = self.compute_binary("MatMul", &format!("{scope}.product"), x, &transposed);
+        let Some(bias) = bias else { return Ok(product) };
+        let bias = self.weight(bias, &[widths.output])?;
+        Ok(self.compute_binary("Add", &format!("{scope}.sum"), &product, &bias))
+    }
+
+    fn conv2d(&mut self, scope: &Scope, conv: Conv2d, x: &Value) -> Result<Value> {
+        let Window { size, .. } = conv.window;
+        let kernel = [conv.output, conv.input / conv.groups.max(1), size, size];
+        let weight = self.weight(&scope.tensor("weight"), &kernel)?;
+        let bias = if conv.bias { Some(self.weight(&scope.tensor("bias"), &[conv.output])?) } else { None };
+        let mut attributes = window_attributes(conv.window);
+        attributes.insert(0, Attribute::int("group", conv.groups as i64));
+        let inputs: Vec<&Value> = [x, &weight].into_iter().chain(bias.as_ref()).collect();
+        Ok(self.compute("Conv", &scope.tensor("convolved"), &inputs, attributes))
+    }
+
+    fn batch_norm(&mut self, scope: &Scope, channels: usize, epsilon: f32, x: &Value) -> Result<Value> {
+        let mut stored = |name: &str, trained| self.stored(&scope.tensor(name), &[channels], (DataType::Fp32, trained));
+        let (weight, bias) = (stored("weight", true)?, stored("bias", true)?);
+        let (mean, variance) = (stored("running_mean", false)?, stored("running_var", false)?);
+        let hint = scope.tensor("normalized");
+        let data_type = if self.is_wide(&hint) { DataType::Fp32 } else { x.data_type };
+        let x = self.cast(x, data_type);
+        let epsilon = vec![Attribute::float("epsilon", epsilon)];
+        let value = self.node("BatchNormalization", &hint, &[&x, &weight, &bias, &mean, &variance], epsilon, data_type);
+        Ok(if self.is_wide(&hint) { value } else { self.cast(&value, self.compute_type()) })
+    }
+
+    fn max_pool(&mut self, window: Window, x: &Value) -> Value {
+        self.compute("MaxPool", &format!("{}/largest", x.name), &[x], window_attributes(window))
+    }
+
+    fn mean_over_pixels(&mut self, x: &Value) -> Value {
+        let mean = self.compute("GlobalAveragePool", &format!("{}/mean", x.name), &[x], Vec::new());
+        let flat = vec![Attribute::int("axis", 1)];
+        self.node("Flatten", &format!("{}/flat", mean.name), &[&mean], flat, mean.data_type)
+    }
+
+    fn channels_last(&mut self, x: &Value) -> Value {
+        self.transpose(&format!("{}/channels_last", x.name), x, &[0, 2, 3, 1])
+    }
+
+    fn channels_first(&mut self, x: &Value) -> Value {
+        self.transpose(&format!("{}/channels_first", x.name), x, &[0, 3, 1, 2])
+    }
+
+    fn patches_to_tokens(&mut self, x: &Value) -> Value {
+        let flat = self.reshape(&format!("{}/patches", x.name), x, &[0, 0, -1]);
+        self.transpose(&format!("{}/tokens", x.name), &flat, &[0, 2, 1])
+    }
+
+    fn prepend_token(&mut self, name: &str, width: usize, x: &Value) -> Result<Value> {
+        let token = self.weight(name, &[1, 1, width])?;
+        let token = self.cast(&token, x.data_type);
+        let (batch, rest) = (self.size(&format!("{name}/batch"), x, 0), self.integers(&[1, width as i64]));
+        let axis = |axis| vec![Attribute::int("axis", axis)];
+        let shape = self.node("Concat", &format!("{name}/shape"), &[&batch, &rest], axis(0), DataType::Int64);
+        let token = self.node("Expand", &format!("{name}/each"), &[&token, &shape], Vec::new(), x.data_type);
+        Ok(self.node("Concat", &format!("{name}/prepended"), &[&token, x], axis(1), x.data_type))
+    }
+
+    fn add_parameter(&mut self, name: &str, shape: &[usize], x: &Value) -> Result<Value> {
+        let parameter = self.weight(name, shape)?;
+        Ok(self.compute_binary("Add", &format!("{name}/added"), x, &parameter))
+    }
+
+    fn scale(&mut self, name: &str, width: usize, x: &Value) -> Result<Value> {
+        let parameter = self.weight(name, &[width])?;
+        Ok(self.compute_binary("Mul", &format!("{name}/scaled"), x, &parameter))
+    }
+
+    fn thirds(&mut self, width: usize, x: &Value) -> [Value; 3] {
+        let names = ["first", "second", "third"].map(|part| format!("{}/{part}", x.name));
+        let sizes = self.integers(&[width as i64; 3]);
+        self.node_with_outputs("Split", names, &[x, &sizes], vec![Attribute::int("axis", -1)], x.data_type)
+    }
+
+    fn feature(&mut self, index: usize, x: &Value) -> Value {
+        let number = self.integer(index as i64);
+        self.gather(&format!("{}/feature{index}", x.name), x, &number, -1)
+    }
+
+    fn mean_of(&mut self, a: &Value, b: &Value) -> Value {
+        let sum = self.compute_binary("Add", &format!("{}/plus", a.name), a, b);
+        let half = self.number(0.5, self.compute_type());
+        self.compute_binary("Mul", &format!("{}/half", sum.name), &sum, &half)
     }
 
     fn layer_norm(&mut self, scope: &Scope, width: usize, epsilon: f32, x: &Value) -> Result<Value> {
-        let weight = self.weight(scope, "weight", &[width])?;
-        let bias = self.weight(scope, "bias", &[width])?;
+        let weight = self.weight(&scope.tensor("weight"), &[width])?;
+        let bias = self.weight(&scope.tensor("bias"), &[width])?;
         let attributes =
             vec![Attribute::int("axis", -1), Attribute::float("epsilon", epsilon), Attribute::int("stash_type", 1)];
-        Ok(self.node("LayerNormalization", &scope.tensor("normalized"), &[x, &weight, &bias], attributes, x.data_type))
+        Ok(self.compute("LayerNormalization", &scope.tensor("normalized"), &[x, &weight, &bias], attributes))
     }
 
     fn activation(&mut self, kind: Activation, x: &Value) -> Value {
@@ -112,29 +166,30 @@ impl Ops for OnnxGraph<'_> {
             Activation::Relu => ("Relu", Vec::new()),
             Activation::Tanh => ("Tanh", Vec::new()),
         };
-        self.node(op, &format!("{}/{}", x.name, op.to_lowercase()), &[x], attributes, x.data_type)
+        self.compute(op, &format!("{}/{}", x.name, op.to_lowercase()), &[x], attributes)
     }
 
     fn add(&mut self, a: &Value, b: &Value) -> Value {
-        self.binary("Add", &format!("{}/plus", a.name), a, b)
+        self.compute_binary("Add", &format!("{}/plus", a.name), a, b)
     }
 
-    fn attention(&mut self, scope: &Scope, shape: AttentionShape, qkv: [&Value; 3], mask: &Value) -> Value {
+    fn attention(&mut self, scope: &Scope, shape: AttentionShape, qkv: [&Value; 3], mask: Option<&Value>) -> Value {
         let [query, key, value] = qkv;
-        let compute = self.compute_type();
         // Queries are scaled before the product: in fp16 the unscaled scores could overflow.
-        let scale = self.number((shape.head_width as f32).sqrt().recip(), compute);
+        let scale = self.number((shape.head_width as f32).sqrt().recip(), self.compute_type());
         let query = self.split_heads(&scope.tensor("query/split"), shape, query, &[0, 2, 1, 3]);
-        let query = self.binary("Mul", &scope.tensor("query/scaled"), &query, &scale);
+        let query = self.compute_binary("Mul", &scope.tensor("query/scaled"), &query, &scale);
         let key = self.split_heads(&scope.tensor("key/split"), shape, key, &[0, 2, 3, 1]);
         let value = self.split_heads(&scope.tensor("value/split"), shape, value, &[0, 2, 1, 3]);
-        let scores = self.binary("MatMul", &scope.tensor("scores"), &query, &key);
-        let scores = self.cast(&scores, DataType::Fp32);
-        let masked = self.binary("Add", &scope.tensor("scores/masked"), &scores, mask);
+        let scores = self.compute_binary("MatMul", &scope.tensor("scores"), &query, &key);
+        let mut scores = self.cast(&scores, DataType::Fp32);
+        if let Some(mask) = mask {
+            scores = self.binary("Add", &scope.tensor("scores/masked"), &scores, mask);
+        }
         let axis = vec![Attribute::int("axis", -1)];
-        let weights = self.node("Softmax", &scope.tensor("weights"), &[&masked], axis, DataType::Fp32);
-        let weights = self.cast(&weights, compute);
-        let context = self.binary("MatMul", &scope.tensor("context"), &weights, &value);
+        let weights = self.node("Softmax", &scope.tensor("weights"), &[&scores], axis, DataType::Fp32);
+        let weights = self.cast(&weights, self.compute_type());
+        let context = self.compute_binary("MatMul", &scope.tensor("context"), &weights, &value);
         let merged = self.transpose(&scope.tensor("context/transposed"), &context, &[0, 2, 1, 3]);
         self.reshape(&scope.tensor("context/merged"), &merged, &[0, 0, (shape.heads * shape.head_width) as i64])
     }
@@ -147,9 +202,9 @@ impl Ops for OnnxGraph<'_> {
         self.unsqueeze("mask/broadcast", &summand, &[1, 2])
     }
 
-    fn first_token(&mut self, x: &Value) -> Value {
-        let first = self.integer(0);
-        self.node("Gather", &format!("{}/first", x.name), &[x, &first], vec![Attribute::int("axis", 1)], x.data_type)
+    fn token(&mut self, index: usize, x: &Value) -> Value {
+        let number = self.integer(index as i64);
+        self.gather(&format!("{}/token{index}", x.name), x, &number, 1)
     }
 
     fn mean_over_tokens(&mut self, x: &Value, mask: &Value) -> Value {

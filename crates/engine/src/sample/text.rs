@@ -1,4 +1,4 @@
-//! Sample inputs: texts through the checkpoint's own tokenizer.
+//! Texts through the checkpoint's own tokenizer.
 
 use crate::checkpoint::read_json;
 use crate::{Error, Result};
@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use tokenizers::{PaddingStrategy, Tokenizer, TruncationParams};
+use tokenizers::{EncodeInput, PaddingStrategy, Tokenizer, TruncationParams};
 
 const TOKENIZER: &str = "tokenizer.json";
 
@@ -28,6 +28,8 @@ pub struct TextSample {
     pub token_type_ids: Vec<i64>,
     /// The tokens as text; empty for random ones.
     pub tokens: Vec<String>,
+    /// For each token of the second text of a pair, where in that text its bytes lie; empty without pairs.
+    pub second_spans: Vec<Option<(usize, usize)>>,
 }
 
 impl TextSample {
@@ -48,9 +50,24 @@ impl TextSample {
 /// # Errors
 /// A missing or damaged `tokenizer.json`.
 pub fn tokenize(snapshot: &Snapshot, texts: &[String], max_sequence: u64) -> Result<TextSample> {
+    encode(snapshot, texts.iter().map(|text| EncodeInput::Single(text.as_str().into())).collect(), max_sequence)
+}
+
+/// Tokenizes pairs of texts, such as a question and where its answer lies; the first of a pair is the first
+/// segment, and the longer of the two is cut when they are too long together.
+///
+/// # Errors
+/// A missing or damaged `tokenizer.json`.
+pub fn tokenize_pairs(snapshot: &Snapshot, pairs: &[(String, String)], max_sequence: u64) -> Result<TextSample> {
+    let pairs = pairs.iter().map(|(first, second)| EncodeInput::Dual(first.as_str().into(), second.as_str().into()));
+    encode(snapshot, pairs.collect(), max_sequence)
+}
+
+fn encode(snapshot: &Snapshot, texts: Vec<EncodeInput<'_>>, max_sequence: u64) -> Result<TextSample> {
     let path = tokenizer_path(snapshot)?;
     let fail = |error: tokenizers::Error| Error::Tokenizer { path: path.clone(), message: error.to_string() };
     let mut tokenizer = Tokenizer::from_file(&path).map_err(fail)?;
+    let paired = texts.iter().any(|text| matches!(text, EncodeInput::Dual(..)));
     let max_length =
         usize::try_from(sentence_limit(snapshot)?.unwrap_or(u64::MAX).min(max_sequence)).unwrap_or(usize::MAX);
     tokenizer.with_truncation(Some(TruncationParams { max_length, ..TruncationParams::default() })).map_err(fail)?;
@@ -58,7 +75,7 @@ pub fn tokenize(snapshot: &Snapshot, texts: &[String], max_sequence: u64) -> Res
     let mut padding = tokenizer.get_padding().cloned().unwrap_or_default();
     padding.strategy = PaddingStrategy::BatchLongest;
     tokenizer.with_padding(Some(padding));
-    let encodings = tokenizer.encode_batch(texts.to_vec(), true).map_err(fail)?;
+    let encodings = tokenizer.encode_batch(texts, true).map_err(fail)?;
     let gather = |values: fn(&tokenizers::Encoding) -> &[u32]| {
         encodings.iter().flat_map(|encoding| values(encoding).iter().map(|&value| i64::from(value))).collect()
     };
@@ -69,7 +86,51 @@ pub fn tokenize(snapshot: &Snapshot, texts: &[String], max_sequence: u64) -> Res
         attention_mask: gather(tokenizers::Encoding::get_attention_mask),
         token_type_ids: gather(tokenizers::Encoding::get_type_ids),
         tokens: encodings.iter().flat_map(|encoding| encoding.get_tokens().iter().cloned()).collect(),
+        second_spans: if paired { encodings.iter().flat_map(second_spans).collect() } else { Vec::new() },
     })
+}
+
+/// Where the tokens of a pair's second text lie in it.
+fn second_spans(encoding: &tokenizers::Encoding) -> Vec<Option<(usize, usize)>> {
+    let numbered = encoding.get_sequence_ids().into_iter().zip(encoding.get_offsets());
+    numbered.map(|(text, &span)| (text == Some(1)).then_some(span)).collect()
+}
+
+/// A tokenizer's words by number.
+#[derive(Debug)]
+pub struct Vocabulary {
+    tokenizer: Tokenizer,
+}
+
+/// How models over masked tokens write the mask.
+const MASKS: [&str; 2] = ["[MASK]", "<mask>"];
+
+impl Vocabulary {
+    /// The checkpoint's vocabulary.
+    ///
+    /// # Errors
+    /// A missing or damaged `tokenizer.json`.
+    pub fn read(snapshot: &Snapshot) -> Result<Self> {
+        let path = tokenizer_path(snapshot)?;
+        let tokenizer = Tokenizer::from_file(&path)
+            .map_err(|error| Error::Tokenizer { path: path.clone(), message: error.to_string() })?;
+        Ok(Self { tokenizer })
+    }
+
+    /// Number and text of the token that stands for a word to guess, if there is one.
+    #[must_use]
+    pub fn mask(&self) -> Option<(i64, &'static str)> {
+        MASKS.iter().find_map(|&text| Some((i64::from(self.tokenizer.token_to_id(text)?), text)))
+    }
+
+    /// The text of one token.
+    #[must_use]
+    pub fn word(&self, number: usize) -> String {
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        let decoded = self.tokenizer.decode(&[number], false).ok().filter(|text| !text.is_empty());
+        let word = decoded.or_else(|| self.tokenizer.id_to_token(number));
+        word.unwrap_or_else(|| format!("token {number}")).trim().to_owned()
+    }
 }
 
 /// A batch of texts that mean nothing: `sequence` tokens each, drawn from the whole vocabulary between the
@@ -97,7 +158,15 @@ pub fn random_texts(snapshot: &Snapshot, (batch, sequence): (usize, usize), seed
     }
     let count = input_ids.len();
     let (attention_mask, token_type_ids) = (vec![1; count], vec![0; count]);
-    Ok(TextSample { batch, sequence, input_ids, attention_mask, token_type_ids, tokens: Vec::new() })
+    Ok(TextSample {
+        batch,
+        sequence,
+        input_ids,
+        attention_mask,
+        token_type_ids,
+        tokens: Vec::new(),
+        second_spans: Vec::new(),
+    })
 }
 
 /// Numbers of all tokens but the special ones, in order.

@@ -1,0 +1,137 @@
+//! Pictures from files, and pictures that mean nothing.
+
+use super::preprocessing::{Preprocessing, Resize};
+use crate::{Error, Result};
+use image::{ImageReader, RgbImage, imageops};
+use planforge_core::{ImageSize, Snapshot};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use std::path::PathBuf;
+
+const CHANNELS: usize = 3;
+
+/// A batch of preprocessed pictures `[batch, 3, height, width]` in row-major order: red, green, blue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageSample {
+    /// Number of pictures.
+    pub batch: usize,
+    /// Size of each.
+    pub size: ImageSize,
+    /// Values as the model wants them.
+    pub values: Vec<f32>,
+}
+
+impl ImageSample {
+    /// Picture `index` as a batch of its own.
+    #[must_use]
+    pub fn one(&self, index: usize) -> Self {
+        let count = CHANNELS * self.size.height * self.size.width;
+        Self { batch: 1, size: self.size, values: self.values[index * count..(index + 1) * count].to_vec() }
+    }
+}
+
+/// Reads pictures (JPEG, PNG, WebP, GIF, BMP) and brings them to `size` as the checkpoint's training did. The
+/// orientation that a camera notes is not applied, as in the references.
+///
+/// # Errors
+/// A file that is no picture, and preprocessing that is not described.
+pub fn read_images(snapshot: &Snapshot, paths: &[PathBuf], size: ImageSize) -> Result<ImageSample> {
+    let preprocessing = Preprocessing::read(snapshot, size)?;
+    let mut values = Vec::with_capacity(paths.len() * CHANNELS * size.height * size.width);
+    for path in paths {
+        let fail = |message: String| Error::Picture { path: path.clone(), message };
+        let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
+        let picture = reader.map_err(|error| fail(error.to_string()))?.decode();
+        let picture = picture.map_err(|error| fail(error.to_string()))?.to_rgb8();
+        let picture = bring_to_size(&picture, &preprocessing, size).map_err(fail)?;
+        append(&mut values, &picture, &preprocessing);
+    }
+    Ok(ImageSample { batch: paths.len(), size, values })
+}
+
+/// Smooth coloured waves with some noise, normalised as the checkpoint's pictures are. Equal seeds give equal
+/// pictures in one version of planforge.
+///
+/// # Errors
+/// As [`read_images`], for the preprocessing.
+pub fn random_images(snapshot: &Snapshot, batch: usize, size: ImageSize, seed: u64) -> Result<ImageSample> {
+    let preprocessing = Preprocessing::read(snapshot, size)?;
+    let mut generator = StdRng::seed_from_u64(seed);
+    let mut values = Vec::with_capacity(batch * CHANNELS * size.height * size.width);
+    for _ in 0..batch {
+        append(&mut values, &random_picture(size, &mut generator), &preprocessing);
+    }
+    Ok(ImageSample { batch, size, values })
+}
+
+fn random_picture(size: ImageSize, generator: &mut StdRng) -> RgbImage {
+    let waves: [[f32; 3]; CHANNELS] =
+        std::array::from_fn(|_| std::array::from_fn(|_| generator.random_range(0.0..9.0)));
+    RgbImage::from_fn(size.width as u32, size.height as u32, |column, row| {
+        let (x, y) = (column as f32 / size.width as f32, row as f32 / size.height as f32);
+        image::Rgb(waves.map(|[across, down, shift]| {
+            let noise: f32 = generator.random_range(-30.0..30.0);
+            (127.5 + 97.5 * (across * x + down * y + shift).sin() + noise) as u8
+        }))
+    })
+}
+
+/// Most pixels of a resized picture; a strip of one pixel by thousands would take gigabytes.
+const MAX_PIXELS: u64 = 1 << 26;
+
+/// Resizes, then cuts the centre out; what is smaller than the cut is framed in black.
+fn bring_to_size(
+    picture: &RgbImage,
+    preprocessing: &Preprocessing,
+    size: ImageSize,
+) -> std::result::Result<RgbImage, String> {
+    let (width, height) = picture.dimensions();
+    let target = match preprocessing.resize {
+        Resize::Keep => (width, height),
+        Resize::Exactly(size) => (size.width as u32, size.height as u32),
+        Resize::ShorterEdge(edge) => with_shorter_edge((width, height), edge),
+    };
+    if u64::from(target.0) * u64::from(target.1) > MAX_PIXELS {
+        return Err(format!("{width}x{height} pixels would become {}x{}", target.0, target.1));
+    }
+    let resized = imageops::resize(picture, target.0, target.1, preprocessing.filter);
+    let mut cut = RgbImage::new(size.width as u32, size.height as u32);
+    let offset = |outer: u32, inner: usize| (i64::from(outer) - inner as i64).div_euclid(2);
+    imageops::replace(&mut cut, &resized, -offset(target.0, size.width), -offset(target.1, size.height));
+    Ok(cut)
+}
+
+/// Width and height with the shorter at `edge`; the longer is cut down to a whole number.
+fn with_shorter_edge((width, height): (u32, u32), edge: usize) -> (u32, u32) {
+    let edge = edge as u64;
+    let longer = |long: u32, short: u32| u32::try_from(edge * u64::from(long) / u64::from(short.max(1)));
+    let edge = u32::try_from(edge).unwrap_or(u32::MAX);
+    if width <= height {
+        (edge, longer(height, width).unwrap_or(u32::MAX))
+    } else {
+        (longer(width, height).unwrap_or(u32::MAX), edge)
+    }
+}
+
+/// The picture's values, a plane for each channel.
+fn append(values: &mut Vec<f32>, picture: &RgbImage, preprocessing: &Preprocessing) {
+    for channel in 0..CHANNELS {
+        let (mean, deviation) = (preprocessing.mean[channel], preprocessing.deviation[channel]);
+        values.extend(picture.pixels().map(|pixel| {
+            let value = f32::from(pixel.0[channel]) * preprocessing.rescale;
+            (value - mean) / deviation
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proportions_are_kept() {
+        assert_eq!(with_shorter_edge((640, 480), 256), (341, 256));
+        assert_eq!(with_shorter_edge((480, 640), 256), (256, 341));
+        assert_eq!(with_shorter_edge((1, 100_000), 256), (256, 25_600_000));
+    }
+}

@@ -1,0 +1,10 @@
+//! Sample inputs: texts through the checkpoint's own tokenizer, pictures through its own preprocessing.
+
+mod batch;
+mod image;
+mod preprocessing;
+mod text;
+
+pub use batch::{Sample, SampleValues};
+pub use image::{ImageSample, random_images, read_images};
+pub use text::{TextSample, Vocabulary, random_texts, tokenize, tokenize_pairs};
