@@ -4,7 +4,7 @@
 //! the checkpoint's own files and no weight is written; otherwise they are converted once.
 
 use crate::arch::{Architecture, labels};
-use crate::checkpoint::{Checkpoint, StoredType};
+use crate::checkpoint::{Checkpoint, StoredTensor, StoredType};
 use crate::convert::convert;
 use crate::onnx::{OPSET, OnnxGraph, WeightPlan, WeightUse};
 use crate::{Error, Result};
@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Bumped whenever the same checkpoint gives other bytes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const GRAPH: &str = "model.onnx";
 
 /// What to export.
@@ -59,7 +59,7 @@ fn real_path(snapshot: &Snapshot, file: &ArtifactFile) -> Option<PathBuf> {
 }
 
 fn export_key(snapshot: &Snapshot, options: ExportOptions) -> CacheKey {
-    let read_by_export = |path: &str| path.ends_with(".safetensors") || path.ends_with(".json");
+    let read_by_export = |path: &str| [".safetensors", ".bin", ".json"].iter().any(|ending| path.ends_with(ending));
     let inputs: Vec<(&str, &Digest)> = snapshot
         .files
         .iter()
@@ -111,7 +111,8 @@ fn write_model(
     })
 }
 
-/// Points into the checkpoint's files when all weights are stored in this precision, else converts.
+/// Points into the checkpoint's files when all weights are stored in this precision, each on a multiple
+/// of its element's size, else converts.
 fn place_weights(
     checkpoint: &Checkpoint,
     used: &[&WeightUse],
@@ -123,7 +124,8 @@ fn place_weights(
         Precision::Fp32 => StoredType::F32,
         Precision::Fp16 => StoredType::F16,
     };
-    if used.iter().any(|weight| weight.source.tensor.data_type != wanted) {
+    let is_usable = |tensor: &StoredTensor| tensor.data_type == wanted && tensor.is_aligned();
+    if !used.iter().all(|weight| is_usable(&weight.source.tensor)) {
         return convert(checkpoint, used, precision, (folder, &format!("model.{precision}.safetensors")), report);
     }
     let mut plan = WeightPlan::new();

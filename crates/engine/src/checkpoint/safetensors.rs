@@ -34,6 +34,14 @@ pub(crate) struct StoredTensor {
     pub(crate) byte_count: u64,
 }
 
+impl StoredTensor {
+    /// Whether its elements lie on multiples of their size, as those who map the file may need.
+    #[must_use]
+    pub(crate) fn is_aligned(&self) -> bool {
+        self.data_type.byte_count().is_none_or(|width| self.offset.is_multiple_of(width))
+    }
+}
+
 /// Element type of a stored tensor, as far as weights are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StoredType {
