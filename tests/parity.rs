@@ -9,6 +9,7 @@ use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues, load_
 use planforge_testkit::{native, repository};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 /// Largest difference of an fp32 output, relative to the largest value of the output.
@@ -31,15 +32,18 @@ struct Output {
     values: Vec<f32>,
 }
 
-/// A checkpoint of fixtures/models, exported.
-struct Case {
+/// A checkpoint with expected values, exported.
+pub(crate) struct Case {
     name: &'static str,
     expected: Expected,
-    model: Stored<Model>,
+    pub(crate) model: Stored<Model>,
 }
 
-/// Folder, task, names of the outputs.
-const CASES: [(&str, Task, &[&str]); 8] = [
+/// Folder below fixtures, task, names of the outputs.
+pub(crate) type Checkpoint = (&'static str, Task, &'static [&'static str]);
+
+/// Those of fixtures/models.
+const CASES: [Checkpoint; 8] = [
     ("bert", Task::FeatureExtraction, &["last_hidden_state", "pooler_output"]),
     ("bert-classifier", Task::TextClassification, &["logits"]),
     ("roberta", Task::FeatureExtraction, &["last_hidden_state", "pooler_output"]),
@@ -55,12 +59,18 @@ fn snapshot(name: &str) -> Snapshot {
 }
 
 fn case(workspace: &Workspace, index: usize, precision: Precision) -> Case {
-    let (name, task, outputs) = CASES[index];
+    exported(workspace, &repository().join("fixtures/models").join(CASES[index].0), CASES[index], precision)
+}
+
+/// Exports the checkpoint in `folder`, which has `expected.json` beside it.
+pub(crate) fn exported(workspace: &Workspace, folder: &Path, checkpoint: Checkpoint, precision: Precision) -> Case {
+    let (name, task, outputs) = checkpoint;
     let cache = Cache::new(&workspace.path("cache"));
-    let model = export(&snapshot(name), ExportOptions { task, precision }, &cache, &NoProgress).unwrap();
+    let snapshot = planforge_hub::local_snapshot(folder, &NoProgress).unwrap();
+    let model = export(&snapshot, ExportOptions { task, precision }, &cache, &NoProgress).unwrap();
     let names: Vec<_> = model.record.outputs.iter().map(|output| output.name.as_str()).collect();
     assert_eq!(names, outputs, "{name}");
-    let file = repository().join("fixtures/models").join(name).join("expected.json");
+    let file = folder.join("expected.json");
     Case { name, expected: serde_json::from_slice(&fs_err::read(file).unwrap()).unwrap(), model }
 }
 
@@ -89,44 +99,47 @@ fn floats(tensor: &Tensor) -> &[f32] {
     }
 }
 
+/// Asserts that an fp32 export gives what is expected, for the batch and for each row of it alone.
+pub(crate) fn agrees_in_fp32(case: &Case) {
+    for output in run(case, 0..case.expected.batch) {
+        let expected = &case.expected.outputs[&output.name];
+        assert_eq!(output.shape, expected.shape, "{} {}", case.name, output.name);
+        let scale = expected.values.iter().fold(0.0, |most: f32, value| most.max(value.abs()));
+        let pairs = floats(&output).iter().zip(&expected.values);
+        let difference = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / scale;
+        assert!(difference <= FP32_TOLERANCE, "{} {}: {difference:e}", case.name, output.name);
+    }
+    for row in 0..case.expected.batch {
+        for output in run(case, row..row + 1) {
+            let expected = &case.expected.outputs[&output.name].values;
+            let expected = &expected[row * floats(&output).len()..(row + 1) * floats(&output).len()];
+            let difference = floats(&output).iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(difference <= 1e-4, "{} {} {row}: {difference:e}", case.name, output.name);
+        }
+    }
+}
+
+/// Asserts that an fp16 export gives about what is expected.
+pub(crate) fn agrees_in_fp16(case: &Case) {
+    for output in run(case, 0..case.expected.batch) {
+        let expected = &case.expected.outputs[&output.name].values;
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        let found = floats(&output);
+        let cosine = dot(found, expected) / (dot(found, found) * dot(expected, expected)).sqrt();
+        assert!(cosine >= FP16_COSINE_FLOOR, "{} {}: {cosine}", case.name, output.name);
+    }
+}
+
 #[test]
 fn fp32_exports_agree_with_transformers() {
     let workspace = Workspace::empty();
-    for index in 0..CASES.len() {
-        let case = case(&workspace, index, Precision::Fp32);
-        for output in run(&case, 0..case.expected.batch) {
-            let expected = &case.expected.outputs[&output.name];
-            assert_eq!(output.shape, expected.shape, "{} {}", case.name, output.name);
-            let scale = expected.values.iter().fold(0.0, |most: f32, value| most.max(value.abs()));
-            let pairs = floats(&output).iter().zip(&expected.values);
-            let difference = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / scale;
-            assert!(difference <= FP32_TOLERANCE, "{} {}: {difference:e}", case.name, output.name);
-        }
-        // Each text alone gives what it gives in the batch.
-        for row in 0..case.expected.batch {
-            for output in run(&case, row..row + 1) {
-                let expected = &case.expected.outputs[&output.name].values;
-                let expected = &expected[row * floats(&output).len()..(row + 1) * floats(&output).len()];
-                let difference = floats(&output).iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-                assert!(difference <= 1e-4, "{} {} {row}: {difference:e}", case.name, output.name);
-            }
-        }
-    }
+    (0..CASES.len()).for_each(|index| agrees_in_fp32(&case(&workspace, index, Precision::Fp32)));
 }
 
 #[test]
 fn fp16_exports_agree_with_transformers() {
     let workspace = Workspace::empty();
-    for index in 0..CASES.len() {
-        let case = case(&workspace, index, Precision::Fp16);
-        for output in run(&case, 0..case.expected.batch) {
-            let expected = &case.expected.outputs[&output.name].values;
-            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
-            let found = floats(&output);
-            let cosine = dot(found, expected) / (dot(found, found) * dot(expected, expected)).sqrt();
-            assert!(cosine >= FP16_COSINE_FLOOR, "{} {}: {cosine}", case.name, output.name);
-        }
-    }
+    (0..CASES.len()).for_each(|index| agrees_in_fp16(&case(&workspace, index, Precision::Fp16)));
 }
 
 #[test]
@@ -137,29 +150,32 @@ fn labels_are_those_of_the_configuration() {
     assert!(case(&workspace, 0, Precision::Fp32).model.record.labels.is_empty());
 }
 
+/// Builds an engine with one output, so that its worker reads the weights where the export has them.
+pub(crate) fn build_engine(workspace: &Workspace, case: &Case, gpu: &str) {
+    let range = |min, opt, max| ProfileRange { min, opt, max };
+    let options = CompileOptions {
+        gpu: GpuCatalogue::built_in().find(gpu).unwrap().clone(),
+        builder: Builder::Rtx,
+        profiles: vec![Profile { batch: range(1, 2, 4), sequence: Some(range(1, 8, 24)) }],
+        outputs: vec![case.model.record.task.main_output().to_owned()],
+        libraries: native().join("tensorrt-rtx"),
+        library_version: "test".to_owned(),
+        worker: Worker {
+            program: env!("CARGO_BIN_EXE_planforge").into(),
+            arguments: vec!["internal".to_owned(), "build-engine".to_owned()],
+        },
+        timeout: Duration::from_secs(120),
+    };
+    let engine = compile(&case.model, &options, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap();
+    assert_eq!(engine.record.outputs.len(), 1, "{}", case.name);
+}
+
 #[test]
 fn engines_are_built_from_every_architecture() {
     let workspace = Workspace::empty();
-    let range = |min, opt, max| ProfileRange { min, opt, max };
     for index in 0..CASES.len() {
         for (gpu, precision) in [("t4", Precision::Fp16), ("l4", Precision::Fp32)] {
-            let case = case(&workspace, index, precision);
-            let options = CompileOptions {
-                gpu: GpuCatalogue::built_in().find(gpu).unwrap().clone(),
-                builder: Builder::Rtx,
-                profiles: vec![Profile { batch: range(1, 2, 4), sequence: Some(range(1, 8, 24)) }],
-                outputs: vec![case.model.record.task.main_output().to_owned()],
-                libraries: native().join("tensorrt-rtx"),
-                library_version: "test".to_owned(),
-                worker: Worker {
-                    program: env!("CARGO_BIN_EXE_planforge").into(),
-                    arguments: vec!["internal".to_owned(), "build-engine".to_owned()],
-                },
-                timeout: Duration::from_secs(120),
-            };
-            let cache = Cache::new(&workspace.path("cache"));
-            let engine = compile(&case.model, &options, &cache, &NoProgress).unwrap();
-            assert_eq!(engine.record.outputs.len(), 1, "{}", case.name);
+            build_engine(&workspace, &case(&workspace, index, precision), gpu);
         }
     }
 }
