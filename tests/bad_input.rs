@@ -120,7 +120,7 @@ fn checkpoints_that_do_not_fit_are_refused() {
     workspace.edit("model/config.json", "\"model_type\": \"bert\"", "\"model_type\": \"mamba\"");
     workspace
         .planforge(&["run", "tiny.toml"])
-        .fails(1, &["model type `mamba` is not supported; supported: bert, camembert, distilbert"]);
+        .fails(1, &["model type `mamba` is not supported; supported: bert, camembert, convnext,"]);
     let workspace = Workspace::tiny();
     workspace.edit("model/config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
     workspace

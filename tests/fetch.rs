@@ -35,6 +35,31 @@ fn one_pipeline_file_works_online_and_then_offline() {
 }
 
 #[test]
+fn pytorch_files_are_fetched_until_there_are_safetensors() {
+    let workspace = Workspace::tiny();
+    let weights = workspace.path("model/model.safetensors");
+    fs_err::rename(&weights, workspace.path("model.safetensors")).unwrap();
+    fs_err::write(workspace.path("model/pytorch_model.bin"), [0; 1 << 20]).unwrap();
+    let hub = TestHub::start("someone/tiny", &workspace.path("model")).unwrap();
+    let source = format!("repo = \"someone/tiny\"\nrevision = \"{}\"", hub.commit());
+    workspace.edit("tiny.toml", "path = \"model\"", &source);
+    let fetched = |offline: &str| {
+        let mut command = workspace.command(&["fetch", "tiny.toml", "--json"]);
+        command.env("HF_ENDPOINT", hub.url()).env("HF_HUB_OFFLINE", offline);
+        command.env_remove("HF_HUB_CACHE").env("HF_HOME", workspace.path("hf"));
+        let ended = end(command);
+        ended.succeeds();
+        ended.stdout.lines().any(|line| line.contains("pytorch_model.bin"))
+    };
+    assert!(fetched("0"));
+    assert!(fetched("1"), "the cache is enough in offline mode");
+    assert!(fetched("0"));
+    fs_err::rename(workspace.path("model.safetensors"), &weights).unwrap();
+    assert!(!fetched("0"), "the same commit gives the same files, whatever the cache had before");
+    assert!(!fetched("1"));
+}
+
+#[test]
 fn what_the_hub_does_not_have_is_named() {
     let workspace = Workspace::tiny();
     let hub = TestHub::start("someone/tiny", &workspace.path("model")).unwrap();

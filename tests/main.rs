@@ -7,5 +7,6 @@ mod help;
 mod interrupts;
 mod job;
 mod parity;
+mod pytorch;
 mod real_model;
 mod support;

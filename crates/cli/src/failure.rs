@@ -18,6 +18,12 @@ pub(crate) struct BadUsage(pub(crate) String);
 #[error("{0}")]
 pub(crate) struct Missing(pub(crate) String);
 
+/// What to do about a PyTorch file that is not read. `weights_only` keeps Python from running its code.
+const TO_SAFETENSORS: &str = "convert it to safetensors: for a repository on the Hub \
+    https://huggingface.co/spaces/safetensors/convert does so; for a file whose origin you trust, run in its folder: \
+    python -c \"import torch, safetensors.torch as s; w = torch.load('pytorch_model.bin', 'cpu', weights_only=True); \
+    s.save_file({k: v.clone().contiguous() for k, v in w.items()}, 'model.safetensors')\"";
+
 /// Exit code and hint of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -109,6 +115,12 @@ impl Failure {
     fn hint_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
         if let Some(planforge_bench::Error::Unreachable { .. }) = cause.downcast_ref() {
             return Some("start one with `planforge host`, or leave --url out");
+        }
+        if let Some(
+            planforge_engine::Error::PytorchUnsupported { .. } | planforge_engine::Error::PytorchGlobal { .. },
+        ) = cause.downcast_ref()
+        {
+            return Some(TO_SAFETENSORS);
         }
         match cause.downcast_ref::<planforge_hub::Error>()? {
             planforge_hub::Error::NotCached { .. } => {

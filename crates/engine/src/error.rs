@@ -16,6 +16,12 @@ pub enum Error {
         /// The file.
         file: String,
     },
+    /// The snapshot has no weights in a format that is read.
+    #[error("snapshot of `{repo}` has no `model.safetensors`; there is no `pytorch_model.bin` either")]
+    MissingWeights {
+        /// Repository or folder.
+        repo: String,
+    },
     /// A JSON file of the snapshot has another shape than expected.
     #[error("`{}` cannot be read: {message}", path.display())]
     Config {
@@ -49,6 +55,30 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         message: String,
+    },
+    /// A damaged or hostile PyTorch file.
+    #[error("`{}` is not a valid PyTorch checkpoint: {message}", path.display())]
+    Pytorch {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A PyTorch file in a format, or with tensors in an order, that is not read.
+    #[error("`{}` is a PyTorch checkpoint that cannot be read: {message}", path.display())]
+    PytorchUnsupported {
+        /// The file.
+        path: PathBuf,
+        /// What it has.
+        message: String,
+    },
+    /// A PyTorch file that asks for code to be run.
+    #[error("`{}` asks for `{global}`, which a checkpoint has no need of; it may be malicious", path.display())]
+    PytorchGlobal {
+        /// The file.
+        path: PathBuf,
+        /// Module and name of what it asks for.
+        global: String,
     },
     /// A tensor the architecture needs is not in the checkpoint.
     #[error("tensor `{name}` is missing from the checkpoint")]

@@ -71,7 +71,7 @@ fn real_path(snapshot: &Snapshot, file: &ArtifactFile) -> Option<PathBuf> {
 }
 
 fn export_key(snapshot: &Snapshot, options: &ExportOptions) -> CacheKey {
-    let read_by_export = |path: &str| path.ends_with(".safetensors") || path.ends_with(".json");
+    let read_by_export = |path: &str| [".safetensors", ".bin", ".json"].iter().any(|ending| path.ends_with(ending));
     let inputs: Vec<(&str, &Digest)> = snapshot
         .files
         .iter()
@@ -129,7 +129,8 @@ fn parameter_count(used: &[&WeightUse]) -> u64 {
     used.iter().filter(is_new).map(|weight| weight.source.tensor.shape.iter().product::<usize>() as u64).sum()
 }
 
-/// Points into the checkpoint's files when all weights are stored as the graph has them, else converts.
+/// Points into the checkpoint's files when all weights are stored as the graph has them, each on a multiple of its
+/// element's size, else converts.
 fn place_weights(
     checkpoint: &Checkpoint,
     used: &[&WeightUse],
@@ -139,7 +140,7 @@ fn place_weights(
 ) -> Result<WeightPlan> {
     let is_stored_so = |weight: &&WeightUse| {
         let wanted = if weight.data_type == DataType::Fp16 { StoredType::F16 } else { StoredType::F32 };
-        weight.source.tensor.data_type == wanted
+        weight.source.tensor.data_type == wanted && weight.source.tensor.is_aligned()
     };
     if !used.iter().all(is_stored_so) {
         return convert(checkpoint, used, (folder, &format!("model.{precision}.safetensors")), report);

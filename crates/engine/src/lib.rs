@@ -1,8 +1,8 @@
 //! Exports a snapshot to ONNX and compiles engines from it.
 //!
-//! A checkpoint is read as `config.json` plus safetensors. Each architecture is written once, in
-//! `arch`, against the small [`Ops`] trait; interpreters turn it into an ONNX graph or into a count
-//! of its parameters and arithmetic.
+//! A checkpoint is read as `config.json` plus safetensors, or as what `torch.save` wrote. Each
+//! architecture is written once, in `arch`, against the small [`Ops`] trait; interpreters turn it into
+//! an ONNX graph or into a count of its parameters and arithmetic.
 
 mod arch;
 mod checkpoint;

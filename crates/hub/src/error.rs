@@ -39,6 +39,12 @@ pub enum Error {
         /// What is missing.
         file: String,
     },
+    /// The repository or folder has no weights in a format that is read.
+    #[error("`{repo}` has neither `model.safetensors` nor `pytorch_model.bin`, one of which every checkpoint needs")]
+    NoWeights {
+        /// Repository or folder.
+        repo: String,
+    },
     /// A file whose content is not what its name in the cache promises.
     #[error("`{}` has SHA-256 {found}, expected {expected}; remove it and fetch again", path.display())]
     Digest {

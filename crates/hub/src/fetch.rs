@@ -1,6 +1,6 @@
 //! Fetching a repository: from the cache where it holds the commit, from the Hub otherwise.
 
-use crate::select::needed_files;
+use crate::select::{has_pytorch_weights, needed_files};
 use crate::snapshot::{digest_files, list};
 use crate::{Error, Result};
 use hf_hub::HFClient;
@@ -40,12 +40,13 @@ impl std::fmt::Debug for Token {
 
 /// Fetches the files a checkpoint needs and digests them.
 ///
-/// A full commit that the cache holds is not asked for again. Interrupting is safe: the cache keeps
+/// A full commit that the cache holds with safetensors is not asked for again. Interrupting is safe: the cache keeps
 /// whole files only.
 ///
 /// # Errors
 /// [`Error::NotCached`] in offline mode, [`Error::Hub`] when the Hub refuses or does not answer,
-/// [`Error::Incomplete`], [`Error::Path`] and [`Error::Digest`] for what is not a good checkpoint.
+/// [`Error::Incomplete`], [`Error::NoWeights`], [`Error::Path`] and [`Error::Digest`] for what is not a good
+/// checkpoint.
 pub async fn fetch(options: &FetchOptions, progress: Arc<dyn Progress>) -> Result<Snapshot> {
     let start = Instant::now();
     let repo = options.repo.as_str();
@@ -66,7 +67,8 @@ pub async fn fetch(options: &FetchOptions, progress: Arc<dyn Progress>) -> Resul
 type Found = (PathBuf, String, Vec<String>, Outcome);
 
 /// The snapshot in the cache: for a full commit always, for a branch or tag only in offline mode, since
-/// it may have moved.
+/// it may have moved. Where the cache has PyTorch files only, which another program may have put there, the
+/// repository may have safetensors: it is asked, so that the same commit gives the same export everywhere.
 fn find_in_cache(options: &FetchOptions) -> Result<Option<Found>> {
     let folder = options.cache.join(format!("models--{}", options.repo.replace('/', "--")));
     let is_commit = options.revision.len() == 40 && options.revision.chars().all(|c| c.is_ascii_hexdigit());
@@ -85,11 +87,12 @@ fn find_in_cache(options: &FetchOptions) -> Result<Option<Found>> {
         return Ok(None);
     }
     match needed_files(&options.repo, list(&snapshot)?) {
+        Ok(files) if has_pytorch_weights(&files) && !options.offline => Ok(None),
         Ok(files) if files.iter().all(|file| snapshot.join(file).exists()) => {
             Ok(Some((snapshot, commit, files, Outcome::Cached)))
         }
         Ok(_) => Ok(None),
-        Err(Error::Incomplete { .. }) if !options.offline => Ok(None),
+        Err(Error::Incomplete { .. } | Error::NoWeights { .. }) if !options.offline => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -3,8 +3,9 @@
 use crate::{Error, Result};
 use std::path::{Component, Path};
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+/// Formats of weights by preference: name and ending of the one file. Shards have a number between the
+/// two, and an index beside them.
+const WEIGHTS: [(&str, &str); 2] = [("model", ".safetensors"), ("pytorch_model", ".bin")];
 
 /// Files at the top of a repository that are taken when they are there.
 const SMALL_FILES: [&str; 13] = [
@@ -24,28 +25,29 @@ const SMALL_FILES: [&str; 13] = [
 ];
 
 /// The files that a checkpoint needs out of a listing, sorted: configuration, tokenizer, the modules of
-/// a sentence-transformers model, and the weights as safetensors (one file, or an index with its shards).
+/// a sentence-transformers model, and the weights (one file, or an index with its shards) as safetensors, or as
+/// PyTorch files where there are no safetensors.
 ///
 /// # Errors
-/// [`Error::Path`] for names that leave the snapshot, [`Error::Incomplete`] without configuration or weights.
+/// [`Error::Path`] for names that leave the snapshot, [`Error::Incomplete`] without configuration,
+/// [`Error::NoWeights`] without weights.
 pub(crate) fn needed_files(repo: &str, listing: impl IntoIterator<Item = String>) -> Result<Vec<String>> {
     let listing: Vec<String> = listing.into_iter().collect();
     if let Some(path) = listing.iter().find(|path| !stays_inside(path)) {
         return Err(Error::Path { repo: repo.to_owned(), path: path.clone() });
     }
     let has = |name: &str| listing.iter().any(|path| path == name);
-    let missing = |file: &str| Error::Incomplete { repo: repo.to_owned(), file: file.to_owned() };
     if !has("config.json") {
-        return Err(missing("config.json"));
+        return Err(Error::Incomplete { repo: repo.to_owned(), file: "config.json".to_owned() });
     }
-    let sharded = !has(SINGLE);
-    if sharded && !has(INDEX) {
-        return Err(missing(SINGLE));
-    }
+    let names = WEIGHTS.map(|(name, ending)| (format!("{name}{ending}"), format!("{name}{ending}.index.json")));
+    let found = names.iter().zip(WEIGHTS).find(|((single, index), _)| has(single) || has(index));
+    let ((single, index), format) = found.ok_or_else(|| Error::NoWeights { repo: repo.to_owned() })?;
+    let sharded = !has(single);
     let needed = |path: &String| {
         SMALL_FILES.contains(&path.as_str())
             || is_module_config(path)
-            || if sharded { path == INDEX || is_shard(path) } else { path == SINGLE }
+            || if sharded { path == index || is_shard(path, format) } else { path == single }
     };
     let mut files: Vec<String> = listing.into_iter().filter(needed).collect();
     files.sort();
@@ -60,12 +62,16 @@ fn is_module_config(path: &str) -> bool {
     })
 }
 
-/// `model-00001-of-00002.safetensors`.
-fn is_shard(path: &str) -> bool {
-    path.strip_prefix("model-").and_then(|rest| rest.strip_suffix(".safetensors")).is_some_and(|rest| {
-        rest.split_once("-of-")
-            .is_some_and(|(part, of)| [part, of].iter().all(|text| text.chars().all(|c| c.is_ascii_digit())))
-    })
+/// `model-00001-of-00002.safetensors` for the format of `model` and `.safetensors`.
+fn is_shard(path: &str, (name, ending): (&str, &str)) -> bool {
+    let rest = path.strip_prefix(name).and_then(|rest| rest.strip_suffix(ending)?.strip_prefix('-'));
+    rest.and_then(|rest| rest.split_once("-of-"))
+        .is_some_and(|(part, of)| [part, of].iter().all(|text| text.chars().all(|c| c.is_ascii_digit())))
+}
+
+/// Whether a choice of files has its weights as PyTorch files.
+pub(crate) fn has_pytorch_weights(files: &[String]) -> bool {
+    files.iter().any(|file| file.starts_with(WEIGHTS[1].0))
 }
 
 fn stays_inside(path: &str) -> bool {
@@ -111,6 +117,29 @@ mod tests {
     }
 
     #[test]
+    fn pytorch_files_are_taken_only_where_there_are_no_safetensors() {
+        let pytorch = [
+            "config.json",
+            "pytorch_model-00001-of-00002.bin",
+            "pytorch_model-00002-of-00002.bin",
+            "pytorch_model-of-x.bin",
+            "pytorch_model.bin.index.json",
+            "training_args.bin",
+            "tf_model.h5",
+        ];
+        let shards = [pytorch[0], pytorch[1], pytorch[2], pytorch[4]];
+        assert_eq!(choose(&pytorch).unwrap(), shards);
+        assert_eq!(
+            choose(&[&pytorch[..], &["pytorch_model.bin"]].concat()).unwrap(),
+            ["config.json", "pytorch_model.bin"]
+        );
+        let with = |more: &[&str]| choose(&[&pytorch[..], &["pytorch_model.bin"], more].concat()).unwrap();
+        assert_eq!(with(&["model.safetensors"]), ["config.json", "model.safetensors"]);
+        let sharded = ["model-00001-of-00001.safetensors", "model.safetensors.index.json"];
+        assert_eq!(with(&sharded), [&["config.json"][..], &sharded].concat());
+    }
+
+    #[test]
     fn names_that_leave_the_snapshot_are_refused() {
         for hostile in ["../x", "/etc/passwd", "a/../../b", "a\\..\\b"] {
             let error = choose(&["config.json", "model.safetensors", hostile]).unwrap_err();
@@ -120,7 +149,8 @@ mod tests {
 
     #[test]
     fn a_repository_without_weights_is_told_so() {
-        assert!(choose(&["config.json"]).unwrap_err().to_string().contains("model.safetensors"));
+        let error = choose(&["config.json", "model-00001-of-00002.safetensors"]).unwrap_err().to_string();
+        assert!(error.contains("neither `model.safetensors` nor `pytorch_model.bin`"), "{error}");
         assert!(choose(&["model.safetensors"]).unwrap_err().to_string().contains("config.json"));
     }
 }

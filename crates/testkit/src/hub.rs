@@ -91,8 +91,9 @@ impl Repository {
         };
         if let Some(rest) = path.strip_prefix(&api) {
             let files = self.files();
+            let is_commit = rest.strip_prefix("/revision/") == Some(COMMIT);
             return match rest {
-                "" | "/revision/main" => {
+                _ if rest.is_empty() || rest == "/revision/main" || is_commit => {
                     let siblings: Vec<_> = files.iter().map(|(name, _)| json!({ "rfilename": name })).collect();
                     json(json!({ "id": self.name, "modelId": self.name, "sha": COMMIT, "siblings": siblings }))
                 }

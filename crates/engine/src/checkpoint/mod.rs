@@ -1,5 +1,6 @@
 //! A checkpoint: configuration and tensors of a snapshot, checked before anything uses them.
 
+mod pytorch;
 mod safetensors;
 mod tensors;
 
@@ -20,15 +21,16 @@ pub struct Checkpoint {
     pub model_type: String,
     /// `config.json`.
     pub config: Value,
-    /// The safetensors files, sorted by name.
+    /// The files of weights, sorted by name.
     pub(crate) files: Vec<TensorFile>,
 }
 
 impl Checkpoint {
-    /// Reads `config.json` and the headers of all safetensors files the checkpoint consists of.
+    /// Reads `config.json` and the headers of all files of weights the checkpoint consists of: safetensors
+    /// where it has them, else what `torch.save` wrote.
     ///
     /// # Errors
-    /// Missing files, JSON of another shape, damaged or hostile safetensors headers.
+    /// Missing files, JSON of another shape, damaged or hostile headers and pickles.
     pub fn read(snapshot: &Snapshot) -> Result<Self> {
         let config: Value = read_json(snapshot, "config.json")?;
         let name = |key: &str| config.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -40,7 +42,11 @@ impl Checkpoint {
             .into_iter()
             .map(|name| {
                 let path = required(snapshot, &name)?;
-                TensorFile::read(&name, &path)
+                if name.ends_with(".bin") {
+                    TensorFile::read_pytorch(&name, &path)
+                } else {
+                    TensorFile::read(&name, &path)
+                }
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self { snapshot: snapshot.clone(), model_type, config, files })
@@ -80,18 +86,54 @@ fn required(snapshot: &Snapshot, file: &str) -> Result<std::path::PathBuf> {
     snapshot.path(file).ok_or_else(|| Error::MissingFile { repo: snapshot.repo.clone(), file: file.to_owned() })
 }
 
-/// `model.safetensors`, or the shards that `model.safetensors.index.json` names.
+/// Files of weights by preference: the one file, and the index that names its shards otherwise.
+const WEIGHTS: [(&str, &str); 2] =
+    [("model.safetensors", "model.safetensors.index.json"), ("pytorch_model.bin", "pytorch_model.bin.index.json")];
+
+/// The file of weights, or the shards that an index names.
 fn weight_files(snapshot: &Snapshot) -> Result<Vec<String>> {
-    const SINGLE: &str = "model.safetensors";
-    const INDEX: &str = "model.safetensors.index.json";
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: std::collections::BTreeMap<String, String>,
     }
-    if snapshot.file(SINGLE).is_some() || snapshot.file(INDEX).is_none() {
-        return Ok(vec![SINGLE.to_owned()]);
+    for (single, index) in WEIGHTS {
+        if snapshot.file(single).is_some() {
+            return Ok(vec![single.to_owned()]);
+        }
+        if snapshot.file(index).is_some() {
+            let index: Index = read_json(snapshot, index)?;
+            let shards: std::collections::BTreeSet<String> = index.weight_map.into_values().collect();
+            return Ok(shards.into_iter().collect());
+        }
     }
-    let index: Index = read_json(snapshot, INDEX)?;
-    let shards: std::collections::BTreeSet<String> = index.weight_map.into_values().collect();
-    Ok(shards.into_iter().collect())
+    Err(Error::MissingWeights { repo: snapshot.repo.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use planforge_core::{ArtifactFile, digest_bytes};
+
+    fn chosen(files: &[&str]) -> Result<Vec<String>> {
+        let file = |path: &&str| ArtifactFile { path: (*path).to_owned(), byte_count: 0, sha256: digest_bytes(b"") };
+        weight_files(&Snapshot {
+            repo: "o/n".to_owned(),
+            revision: "local".to_owned(),
+            commit: "local".to_owned(),
+            directory: "/nowhere".into(),
+            files: files.iter().map(file).collect(),
+        })
+    }
+
+    #[test]
+    fn safetensors_come_before_what_torch_save_wrote() {
+        let index = "pytorch_model.bin.index.json";
+        assert_eq!(chosen(&["model.safetensors", "pytorch_model.bin"]).unwrap(), ["model.safetensors"]);
+        assert_eq!(chosen(&[index, "pytorch_model.bin"]).unwrap(), ["pytorch_model.bin"]);
+        let error = chosen(&["pytorch_model.bin", "model.safetensors.index.json"]).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/model.safetensors.index.json"), "{error}");
+        assert!(chosen(&[index]).unwrap_err().to_string().contains(index));
+        let error = chosen(&["config.json"]).unwrap_err().to_string();
+        assert!(error.contains("no `model.safetensors`") && error.contains("`pytorch_model.bin`"), "{error}");
+    }
 }

@@ -1,4 +1,4 @@
-//! Headers of safetensors files. Only the header is read; weights stay where they are.
+//! Files of tensors, and the headers of safetensors files. Only the header is read; weights stay where they are.
 
 use crate::{Error, Result};
 use safetensors::tensor::{Dtype, Metadata};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Largest header accepted, as in the reference implementation.
 const MAX_HEADER_BYTE_COUNT: u64 = 100_000_000;
 
-/// A safetensors file and where its tensors lie.
+/// A file of weights and where its tensors lie.
 #[derive(Debug, Clone)]
 pub(crate) struct TensorFile {
     /// Path within the snapshot.
@@ -32,6 +32,14 @@ pub(crate) struct StoredTensor {
     pub(crate) offset: u64,
     /// Length in bytes.
     pub(crate) byte_count: u64,
+}
+
+impl StoredTensor {
+    /// Whether its elements lie on multiples of their size, as those who map the file may need.
+    #[must_use]
+    pub(crate) fn is_aligned(&self) -> bool {
+        self.data_type.byte_count().is_none_or(|width| self.offset.is_multiple_of(width))
+    }
 }
 
 /// Element type of a stored tensor, as far as weights are concerned.
@@ -70,6 +78,17 @@ impl StoredType {
     }
 }
 
+impl From<Dtype> for StoredType {
+    fn from(data_type: Dtype) -> Self {
+        match data_type {
+            Dtype::F32 => Self::F32,
+            Dtype::F16 => Self::F16,
+            Dtype::BF16 => Self::Bf16,
+            other => Self::Other(other),
+        }
+    }
+}
+
 impl TensorFile {
     /// Reads and checks the header of `path`: its length, that offsets neither overlap nor leave
     /// holes, that shapes agree with lengths, and that the file is exactly as long as it says.
@@ -103,12 +122,7 @@ fn stored_tensors(metadata: &Metadata, data_start: u64) -> Vec<StoredTensor> {
     let stored = |name: String| {
         let info = metadata.info(&name)?;
         let (start, end) = info.data_offsets;
-        let data_type = match info.dtype {
-            Dtype::F32 => StoredType::F32,
-            Dtype::F16 => StoredType::F16,
-            Dtype::BF16 => StoredType::Bf16,
-            other => StoredType::Other(other),
-        };
+        let data_type = StoredType::from(info.dtype);
         let (offset, byte_count) = (data_start + start as u64, (end - start) as u64);
         Some(StoredTensor { name, data_type, shape: info.shape.clone(), offset, byte_count })
     };
