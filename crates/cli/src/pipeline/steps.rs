@@ -8,8 +8,8 @@ use crate::settings::Settings;
 use anyhow::{Context, Result};
 use planforge_bench::{ArchiveFacts, EngineFacts, Library, ModelFacts, Report, SourceFacts};
 use planforge_core::{
-    Archive, ArtifactFile, Cache, Engine, Gpu, GpuCatalogue, Model, Outcome, OutputLayout, Pipeline, Platform,
-    Precision, Progress, Published, Snapshot, Step, Stored, Variant, link_or_copy, write_atomically,
+    Archive, ArtifactFile, Cache, Engine, Gpu, GpuCatalogue, Model, ModelFormat, Outcome, OutputLayout, Pipeline,
+    Platform, Precision, Progress, Published, Snapshot, Step, Stored, Variant, link_or_copy, write_atomically,
 };
 use planforge_engine::{CompileOptions, ExportOptions, Worker, check_profiles, compile, export};
 use planforge_hub::{FetchOptions, fetch, local_snapshot};
@@ -154,7 +154,7 @@ impl Run {
         for precision in self.precisions() {
             let model = self.export_precision(snapshot, precision)?;
             check_profiles(&model.record, &self.pipeline.profiles)?;
-            let folder = self.layout.export(&Variant::onnx(precision));
+            let folder = self.layout.export(ModelFormat::Onnx, precision);
             materialise(&model, &folder)?;
             self.report.models.push(ModelFacts::from(&model.record));
             let subject = Variant::onnx(precision).id();
