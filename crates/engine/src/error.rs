@@ -174,6 +174,14 @@ pub enum Error {
         /// Which, and where it was looked for.
         message: String,
     },
+    /// libtorch failed.
+    #[error("libtorch failed at `{subject}`: {message}")]
+    Torch {
+        /// Operation, tensor or file.
+        subject: String,
+        /// libtorch's account.
+        message: String,
+    },
     /// The engine is not the one asked for.
     #[error("engine `{subject}` is not what was asked for: {message}")]
     EngineMismatch {
