@@ -10,3 +10,5 @@ mod parity;
 mod pytorch;
 mod real_model;
 mod support;
+#[cfg(feature = "torch")]
+mod torchscript;

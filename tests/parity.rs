@@ -3,7 +3,7 @@
 use crate::support::Workspace;
 use planforge_core::{
     Builder, Cache, DataType, GpuCatalogue, ImageSize, Model, NoProgress, Precision, Profile, ProfileRange, Stored,
-    Task,
+    Task, TensorSpec,
 };
 use planforge_engine::{CompileOptions, ExportOptions, Worker, compile, export};
 use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues, load_library};
@@ -14,29 +14,30 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Largest difference of an fp32 output, relative to the largest value of the output.
-const FP32_TOLERANCE: f64 = 1e-5;
+pub(crate) const FP32_TOLERANCE: f64 = 1e-5;
 /// The same where a row of the batch is run alone, without padding.
 const PADDING_TOLERANCE: f64 = 1e-4;
 /// Smallest cosine similarity of an fp16 output.
-const FP16_COSINE_FLOOR: f64 = 0.999;
+pub(crate) const FP16_COSINE_FLOOR: f64 = 0.999;
 
 /// `expected.json`.
 #[derive(Deserialize)]
-struct Expected {
-    inputs: BTreeMap<String, Recorded>,
-    outputs: BTreeMap<String, Recorded>,
+pub(crate) struct Expected {
+    pub(crate) inputs: BTreeMap<String, Recorded>,
+    pub(crate) outputs: BTreeMap<String, Recorded>,
 }
 
+/// A tensor of it.
 #[derive(Deserialize)]
-struct Recorded {
-    shape: Vec<usize>,
-    values: Vec<f64>,
+pub(crate) struct Recorded {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Vec<f64>,
 }
 
 /// A checkpoint with expected values, exported.
 pub(crate) struct Case {
-    name: &'static str,
-    expected: Expected,
+    pub(crate) name: &'static str,
+    pub(crate) expected: Expected,
     pub(crate) model: Stored<Model>,
 }
 
@@ -50,7 +51,7 @@ const SCORES: &[&str] = &["OUTPUT__0"];
 pub(crate) type Checkpoint = (&'static str, Task, &'static [&'static str]);
 
 /// Those of fixtures/models, the first 17 over texts.
-const CASES: [Checkpoint; 30] = [
+pub(crate) const CASES: [Checkpoint; 30] = [
     ("bert", Task::FeatureExtraction, POOLED),
     ("bert-classifier", Task::TextClassification, LOGITS),
     ("roberta", Task::FeatureExtraction, POOLED),
@@ -84,11 +85,11 @@ const CASES: [Checkpoint; 30] = [
 ];
 
 /// Models of transformers' ResNet do not say what size they are for.
-fn image_size(name: &str) -> Option<ImageSize> {
+pub(crate) fn image_size(name: &str) -> Option<ImageSize> {
     name.starts_with("resnet").then_some(ImageSize { height: 32, width: 32 })
 }
 
-fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     repository().join("fixtures/models").join(name)
 }
 
@@ -123,23 +124,14 @@ fn cases(workspace: &Workspace, precision: Precision) -> impl Iterator<Item = Ca
 }
 
 impl Case {
-    fn batch(&self) -> usize {
+    pub(crate) fn batch(&self) -> usize {
         self.expected.inputs.values().next().unwrap().shape[0]
     }
-}
 
-/// Runs the exported graph on rows of the batch.
-fn run(case: &Case, rows: std::ops::Range<usize>) -> Vec<Tensor> {
-    load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
-    let mut session =
-        OnnxSession::load(&case.model.path(&case.model.record.graph), &SessionOptions::default()).unwrap();
-    let inputs: Vec<_> = case
-        .model
-        .record
-        .inputs
-        .iter()
-        .map(|spec| {
-            let given = &case.expected.inputs[&spec.name];
+    /// Rows of the recorded batch, in the order of the model's inputs.
+    pub(crate) fn inputs(&self, rows: &std::ops::Range<usize>) -> Vec<Tensor> {
+        let input = |spec: &TensorSpec| {
+            let given = &self.expected.inputs[&spec.name];
             let row = given.values.len() / given.shape[0];
             let values = given.values[rows.start * row..rows.end * row].iter();
             let shape = [&[rows.len()], &given.shape[1..]].concat();
@@ -148,12 +140,20 @@ fn run(case: &Case, rows: std::ops::Range<usize>) -> Vec<Tensor> {
                 _ => TensorValues::Fp32(values.map(|&value| value as f32).collect()),
             };
             Tensor::new(&spec.name, &shape, values).unwrap()
-        })
-        .collect();
-    session.run(&inputs, &[]).unwrap()
+        };
+        self.model.record.inputs.iter().map(input).collect()
+    }
 }
 
-fn floats(tensor: &Tensor) -> &[f32] {
+/// Runs the exported graph on rows of the batch.
+fn run(case: &Case, rows: std::ops::Range<usize>) -> Vec<Tensor> {
+    load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
+    let mut session =
+        OnnxSession::load(&case.model.path(&case.model.record.graph), &SessionOptions::default()).unwrap();
+    session.run(&case.inputs(&rows), &[]).unwrap()
+}
+
+pub(crate) fn floats(tensor: &Tensor) -> &[f32] {
     match &tensor.values {
         TensorValues::Fp32(values) => values,
         other => panic!("`{}` is {:?}", tensor.name, other.data_type()),
@@ -161,10 +161,16 @@ fn floats(tensor: &Tensor) -> &[f32] {
 }
 
 /// Largest difference, relative to the largest expected value.
-fn relative_difference(found: &[f32], expected: &[f64]) -> f64 {
+pub(crate) fn relative_difference(found: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let scale = expected.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
     found.iter().zip(expected).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max) / scale
+}
+
+pub(crate) fn cosine(found: &[f32], expected: &[f64]) -> f64 {
+    let found: Vec<f64> = found.iter().copied().map(f64::from).collect();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    dot(&found, expected) / (dot(&found, &found) * dot(expected, expected)).sqrt()
 }
 
 /// Asserts that an fp32 export gives what is expected, for the batch and for each row of it alone.
@@ -188,10 +194,7 @@ pub(crate) fn agrees_in_fp32(case: &Case) {
 /// Asserts that an fp16 export gives about what is expected.
 pub(crate) fn agrees_in_fp16(case: &Case) {
     for output in run(case, 0..case.batch()) {
-        let expected = &case.expected.outputs[&output.name].values;
-        let found: Vec<f64> = floats(&output).iter().copied().map(f64::from).collect();
-        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let cosine = dot(&found, expected) / (dot(&found, &found) * dot(expected, expected)).sqrt();
+        let cosine = cosine(floats(&output), &case.expected.outputs[&output.name].values);
         assert!(cosine >= FP16_COSINE_FLOOR, "{} {}: {cosine}", case.name, output.name);
     }
 }
