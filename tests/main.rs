@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod fetch;
+mod full_size;
 mod help;
 mod interrupts;
 mod job;

@@ -2,8 +2,8 @@
 
 use crate::support::Workspace;
 use planforge_core::{
-    Builder, Cache, DataType, GpuCatalogue, ImageSize, Model, NoProgress, Precision, Profile, ProfileRange, Stored,
-    Task,
+    Builder, Cache, DataType, Engine, GpuCatalogue, ImageSize, Model, NoProgress, Precision, Profile, ProfileRange,
+    Stored, Task,
 };
 use planforge_engine::{CompileOptions, ExportOptions, Worker, compile, export};
 use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues, load_library};
@@ -18,7 +18,7 @@ const FP32_TOLERANCE: f64 = 1e-5;
 /// The same where a row of the batch is run alone, without padding.
 const PADDING_TOLERANCE: f64 = 1e-4;
 /// Smallest cosine similarity of an fp16 output.
-const FP16_COSINE_FLOOR: f64 = 0.999;
+pub(crate) const FP16_COSINE_FLOOR: f64 = 0.999;
 
 /// `expected.json`.
 #[derive(Deserialize)]
@@ -85,14 +85,14 @@ const CASES: [Checkpoint; 30] = [
 
 /// Models of transformers' ResNet do not say what size they are for.
 fn image_size(name: &str) -> Option<ImageSize> {
-    name.starts_with("resnet").then_some(ImageSize { height: 32, width: 32 })
+    ["resnet", "resnet-basic", "resnet-early"].contains(&name).then_some(ImageSize { height: 32, width: 32 })
 }
 
 fn folder(name: &str) -> PathBuf {
     repository().join("fixtures/models").join(name)
 }
 
-fn try_export(
+pub(crate) fn try_export(
     workspace: &Workspace,
     (folder, name): (&Path, &str),
     task: Task,
@@ -128,11 +128,15 @@ impl Case {
     }
 }
 
+/// Runs the exported graph.
+pub(crate) fn run_on(model: &Stored<Model>, inputs: &[Tensor]) -> Vec<Tensor> {
+    load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
+    let options = SessionOptions { intra_op_threads: 2 };
+    OnnxSession::load(&model.path(&model.record.graph), &options).unwrap().run(inputs, &[]).unwrap()
+}
+
 /// Runs the exported graph on rows of the batch.
 fn run(case: &Case, rows: std::ops::Range<usize>) -> Vec<Tensor> {
-    load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
-    let mut session =
-        OnnxSession::load(&case.model.path(&case.model.record.graph), &SessionOptions::default()).unwrap();
     let inputs: Vec<_> = case
         .model
         .record
@@ -150,10 +154,10 @@ fn run(case: &Case, rows: std::ops::Range<usize>) -> Vec<Tensor> {
             Tensor::new(&spec.name, &shape, values).unwrap()
         })
         .collect();
-    session.run(&inputs, &[]).unwrap()
+    run_on(&case.model, &inputs)
 }
 
-fn floats(tensor: &Tensor) -> &[f32] {
+pub(crate) fn floats(tensor: &Tensor) -> &[f32] {
     match &tensor.values {
         TensorValues::Fp32(values) => values,
         other => panic!("`{}` is {:?}", tensor.name, other.data_type()),
@@ -161,10 +165,17 @@ fn floats(tensor: &Tensor) -> &[f32] {
 }
 
 /// Largest difference, relative to the largest expected value.
-fn relative_difference(found: &[f32], expected: &[f64]) -> f64 {
+pub(crate) fn relative_difference(found: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let scale = expected.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
     found.iter().zip(expected).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max) / scale
+}
+
+/// Cosine similarity.
+pub(crate) fn cosine(found: &[f32], expected: &[f64]) -> f64 {
+    let found: Vec<f64> = found.iter().copied().map(f64::from).collect();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    dot(&found, expected) / (dot(&found, &found) * dot(expected, expected)).sqrt()
 }
 
 /// Asserts that an fp32 export gives what is expected, for the batch and for each row of it alone.
@@ -189,10 +200,8 @@ pub(crate) fn agrees_in_fp32(case: &Case) {
 pub(crate) fn agrees_in_fp16(case: &Case) {
     for output in run(case, 0..case.batch()) {
         let expected = &case.expected.outputs[&output.name].values;
-        let found: Vec<f64> = floats(&output).iter().copied().map(f64::from).collect();
-        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let cosine = dot(&found, expected) / (dot(&found, &found) * dot(expected, expected)).sqrt();
-        assert!(cosine >= FP16_COSINE_FLOOR, "{} {}: {cosine}", case.name, output.name);
+        let similarity = cosine(floats(&output), expected);
+        assert!(similarity >= FP16_COSINE_FLOOR, "{} {}: {similarity}", case.name, output.name);
     }
 }
 
@@ -232,9 +241,15 @@ fn parameters_are_counted_once() {
 
 /// Builds an engine with the outputs that the task is about.
 pub(crate) fn build_engine(workspace: &Workspace, case: &Case, gpu: &str) {
+    let engine = engine_for(workspace, &case.model, gpu, 24);
+    assert_eq!(engine.record.outputs.len(), case.model.record.task.main_outputs().len(), "{}", case.name);
+}
+
+/// Builds an engine for batches up to 4, of texts up to `max_sequence`.
+pub(crate) fn engine_for(workspace: &Workspace, model: &Stored<Model>, gpu: &str, max_sequence: u64) -> Stored<Engine> {
     let range = |min, opt, max| ProfileRange { min, opt, max };
-    let task = case.model.record.task;
-    let sequence = (!task.is_over_images()).then(|| range(1, 8, 24));
+    let task = model.record.task;
+    let sequence = (!task.is_over_images()).then(|| range(1, max_sequence / 2, max_sequence));
     let options = CompileOptions {
         gpu: GpuCatalogue::built_in().find(gpu).unwrap().clone(),
         builder: Builder::Rtx,
@@ -248,8 +263,7 @@ pub(crate) fn build_engine(workspace: &Workspace, case: &Case, gpu: &str) {
         },
         timeout: Duration::from_secs(120),
     };
-    let engine = compile(&case.model, &options, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap();
-    assert_eq!(engine.record.outputs.len(), task.main_outputs().len(), "{}", case.name);
+    compile(model, &options, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap()
 }
 
 fn engines_are_built(cases: &[Checkpoint]) {
