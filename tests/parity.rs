@@ -2,8 +2,8 @@
 
 use crate::support::Workspace;
 use planforge_core::{
-    Builder, Cache, DataType, Engine, GpuCatalogue, ImageSize, Model, NoProgress, Precision, Profile, ProfileRange,
-    Stored, Task,
+    Builder, Cache, DataType, Engine, GpuCatalogue, ImageSize, KnownDigests, Model, NoProgress, Precision, Profile,
+    ProfileRange, Stored, Task,
 };
 use planforge_engine::{CompileOptions, ExportOptions, Worker, compile, export};
 use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues, load_library};
@@ -99,7 +99,7 @@ pub(crate) fn try_export(
     precision: Precision,
 ) -> planforge_engine::Result<Stored<Model>> {
     let options = ExportOptions { image_size: image_size(name), ..ExportOptions::new(task, precision) };
-    let snapshot = planforge_hub::local_snapshot(folder, &NoProgress).unwrap();
+    let snapshot = planforge_hub::local_snapshot(folder, &KnownDigests::default(), &NoProgress).unwrap();
     export(&snapshot, &options, &Cache::new(&workspace.path("cache")), &NoProgress)
 }
 
