@@ -1,5 +1,7 @@
 //! A checkpoint of full size against what timm or transformers computes (scripts/parity).
 
+#![expect(clippy::print_stdout, reason = "a person runs it for what it measures")]
+
 use crate::parity::{FP16_COSINE_FLOOR, cosine, engine_for, floats, relative_difference, run_on, try_export};
 use crate::support::Workspace;
 use planforge_core::{Model, Precision, Stored, Task};

@@ -8,6 +8,7 @@ mod help;
 mod interrupts;
 mod job;
 mod parity;
+mod pictures;
 mod pytorch;
 mod real_model;
 mod support;
