@@ -3,10 +3,12 @@
 
 mod bad_input;
 mod fetch;
+mod full_size;
 mod help;
 mod interrupts;
 mod job;
 mod parity;
+mod pictures;
 mod pytorch;
 mod real_model;
 mod support;

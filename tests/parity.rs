@@ -2,8 +2,8 @@
 
 use crate::support::Workspace;
 use planforge_core::{
-    Builder, Cache, DataType, GpuCatalogue, ImageSize, Model, NoProgress, Precision, Profile, ProfileRange, Stored,
-    Task, TensorSpec,
+    Builder, Cache, DataType, Engine, GpuCatalogue, ImageSize, KnownDigests, Model, NoProgress, Precision, Profile,
+    ProfileRange, Stored, Task, TensorSpec,
 };
 use planforge_engine::{CompileOptions, ExportOptions, Worker, compile, export};
 use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues, load_library};
@@ -86,21 +86,21 @@ pub(crate) const CASES: [Checkpoint; 30] = [
 
 /// Models of transformers' ResNet do not say what size they are for.
 pub(crate) fn image_size(name: &str) -> Option<ImageSize> {
-    name.starts_with("resnet").then_some(ImageSize { height: 32, width: 32 })
+    ["resnet", "resnet-basic", "resnet-early"].contains(&name).then_some(ImageSize { height: 32, width: 32 })
 }
 
 pub(crate) fn folder(name: &str) -> PathBuf {
     repository().join("fixtures/models").join(name)
 }
 
-fn try_export(
+pub(crate) fn try_export(
     workspace: &Workspace,
     (folder, name): (&Path, &str),
     task: Task,
     precision: Precision,
 ) -> planforge_engine::Result<Stored<Model>> {
     let options = ExportOptions { image_size: image_size(name), ..ExportOptions::new(task, precision) };
-    let snapshot = planforge_hub::local_snapshot(folder, &NoProgress).unwrap();
+    let snapshot = planforge_hub::local_snapshot(folder, &KnownDigests::default(), &NoProgress).unwrap();
     export(&snapshot, &options, &Cache::new(&workspace.path("cache")), &NoProgress)
 }
 
@@ -145,12 +145,16 @@ impl Case {
     }
 }
 
+/// Runs the exported graph.
+pub(crate) fn run_on(model: &Stored<Model>, inputs: &[Tensor]) -> Vec<Tensor> {
+    load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
+    let options = SessionOptions { intra_op_threads: 2 };
+    OnnxSession::load(&model.path(&model.record.graph), &options).unwrap().run(inputs, &[]).unwrap()
+}
+
 /// Runs the exported graph on rows of the batch.
 fn run(case: &Case, rows: std::ops::Range<usize>) -> Vec<Tensor> {
-    load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
-    let mut session =
-        OnnxSession::load(&case.model.path(&case.model.record.graph), &SessionOptions::default()).unwrap();
-    session.run(&case.inputs(&rows), &[]).unwrap()
+    run_on(&case.model, &case.inputs(&rows))
 }
 
 pub(crate) fn floats(tensor: &Tensor) -> &[f32] {
@@ -167,6 +171,7 @@ pub(crate) fn relative_difference(found: &[f32], expected: &[f64]) -> f64 {
     found.iter().zip(expected).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max) / scale
 }
 
+/// Cosine similarity.
 pub(crate) fn cosine(found: &[f32], expected: &[f64]) -> f64 {
     let found: Vec<f64> = found.iter().copied().map(f64::from).collect();
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
@@ -194,8 +199,9 @@ pub(crate) fn agrees_in_fp32(case: &Case) {
 /// Asserts that an fp16 export gives about what is expected.
 pub(crate) fn agrees_in_fp16(case: &Case) {
     for output in run(case, 0..case.batch()) {
-        let cosine = cosine(floats(&output), &case.expected.outputs[&output.name].values);
-        assert!(cosine >= FP16_COSINE_FLOOR, "{} {}: {cosine}", case.name, output.name);
+        let expected = &case.expected.outputs[&output.name].values;
+        let similarity = cosine(floats(&output), expected);
+        assert!(similarity >= FP16_COSINE_FLOOR, "{} {}: {similarity}", case.name, output.name);
     }
 }
 
@@ -235,9 +241,15 @@ fn parameters_are_counted_once() {
 
 /// Builds an engine with the outputs that the task is about.
 pub(crate) fn build_engine(workspace: &Workspace, case: &Case, gpu: &str) {
+    let engine = engine_for(workspace, &case.model, gpu, 24);
+    assert_eq!(engine.record.outputs.len(), case.model.record.task.main_outputs().len(), "{}", case.name);
+}
+
+/// Builds an engine for batches up to 4, of texts up to `max_sequence`.
+pub(crate) fn engine_for(workspace: &Workspace, model: &Stored<Model>, gpu: &str, max_sequence: u64) -> Stored<Engine> {
     let range = |min, opt, max| ProfileRange { min, opt, max };
-    let task = case.model.record.task;
-    let sequence = (!task.is_over_images()).then(|| range(1, 8, 24));
+    let task = model.record.task;
+    let sequence = (!task.is_over_images()).then(|| range(1, max_sequence / 2, max_sequence));
     let options = CompileOptions {
         gpu: GpuCatalogue::built_in().find(gpu).unwrap().clone(),
         builder: Builder::Rtx,
@@ -251,8 +263,7 @@ pub(crate) fn build_engine(workspace: &Workspace, case: &Case, gpu: &str) {
         },
         timeout: Duration::from_secs(120),
     };
-    let engine = compile(&case.model, &options, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap();
-    assert_eq!(engine.record.outputs.len(), task.main_outputs().len(), "{}", case.name);
+    compile(model, &options, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap()
 }
 
 fn engines_are_built(cases: &[Checkpoint]) {

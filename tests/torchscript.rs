@@ -5,7 +5,7 @@ use crate::parity::{
     relative_difference,
 };
 use crate::support::Workspace;
-use planforge_core::{Cache, Dim, Model, NoProgress, Precision, Stored, digest_file};
+use planforge_core::{Cache, Dim, KnownDigests, Model, NoProgress, Precision, Stored, digest_file};
 use planforge_engine::{ExportOptions, export_torchscript};
 use planforge_runtime::{Tensor, TensorValues, TorchSession};
 
@@ -14,7 +14,7 @@ const MORE_PADDING: usize = 4;
 
 fn export(cache: &Cache, (name, task, _): Checkpoint, precision: Precision) -> Stored<Model> {
     let options = ExportOptions { image_size: image_size(name), ..ExportOptions::new(task, precision) };
-    let snapshot = planforge_hub::local_snapshot(&folder(name), &NoProgress).unwrap();
+    let snapshot = planforge_hub::local_snapshot(&folder(name), &KnownDigests::default(), &NoProgress).unwrap();
     export_torchscript(&snapshot, &options, cache, &NoProgress).unwrap()
 }
 

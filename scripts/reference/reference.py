@@ -2,12 +2,16 @@
 
 import json
 import math
+import re
 
 import timm
 import torch
 from timm.models import save_for_hf
 
 LENGTHS = [9, 5, 1]
+
+# Normalisations of ResNet at the end of a residual branch: with less than full weight the sums grow slowly.
+ENDS_OF_BRANCHES = re.compile(r"(bn[23]|layer\.[12]\.normalization)\.weight$")
 
 
 def randomise(model, generator):
@@ -23,7 +27,7 @@ def randomise(model, generator):
             elif "gamma" in name or "layer_scale" in name:
                 new = 0.3 + 0.1 * noise
             elif is_scale(name, tensor):
-                new = 1.0 + 0.3 * noise
+                new = (0.5 if ENDS_OF_BRANCHES.search(name) else 1.0) * (1.0 + 0.3 * noise)
             elif tensor.dim() >= 2 and "embeddings" not in name:
                 new = noise / math.sqrt(tensor[0].numel())
             else:

@@ -5,7 +5,7 @@ use crate::snapshot::{digest_files, list};
 use crate::{Error, Result};
 use hf_hub::HFClient;
 use hf_hub::progress::{DownloadEvent, ProgressEvent};
-use planforge_core::{Outcome, Progress, Snapshot, Step};
+use planforge_core::{KnownDigests, Outcome, Progress, Snapshot, Step};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -26,6 +26,8 @@ pub struct FetchOptions {
     pub token: Option<Token>,
     /// Use the cache alone.
     pub offline: bool,
+    /// Digests of files that have not changed.
+    pub digests: KnownDigests,
 }
 
 /// An access token that does not show itself.
@@ -59,7 +61,7 @@ pub async fn fetch(options: &FetchOptions, progress: Arc<dyn Progress>) -> Resul
         }
         None => download(options, &progress).await?,
     };
-    let files = digest_files(&directory, &files, (&*progress, repo))?;
+    let files = digest_files(&directory, &files, &options.digests, (&*progress, repo))?;
     progress.finished(Step::Fetch, repo, outcome, start.elapsed());
     Ok(Snapshot { repo: options.repo.clone(), revision: options.revision.clone(), commit, directory, files })
 }

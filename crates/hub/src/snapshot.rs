@@ -2,21 +2,21 @@
 
 use crate::select::needed_files;
 use crate::{Error, Result};
-use planforge_core::{ArtifactFile, Progress, Snapshot, Step, digest_file};
+use planforge_core::{ArtifactFile, KnownDigests, Progress, Snapshot, Step};
 use std::path::Path;
 
-/// A snapshot of a local folder in the Hub's layout.
+/// A snapshot of a local folder in the Hub's layout; `digests` of unchanged files are not computed anew.
 ///
 /// # Errors
 /// A path that is no folder, missing configuration or weights, unreadable files.
-pub fn local_snapshot(folder: &Path, progress: &dyn Progress) -> Result<Snapshot> {
+pub fn local_snapshot(folder: &Path, digests: &KnownDigests, progress: &dyn Progress) -> Result<Snapshot> {
     if !folder.is_dir() {
         return Err(Error::NoFolder { path: folder.to_owned() });
     }
     let repo = folder.display().to_string();
     let files = needed_files(&repo, list(folder)?)?;
     let directory = fs_err::canonicalize(folder)?;
-    let files = digest_files(&directory, &files, (progress, &repo))?;
+    let files = digest_files(&directory, &files, digests, (progress, &repo))?;
     Ok(Snapshot { repo, revision: "local".to_owned(), commit: "local".to_owned(), directory, files })
 }
 
@@ -43,6 +43,7 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<String>> {
 pub(crate) fn digest_files(
     folder: &Path,
     files: &[String],
+    digests: &KnownDigests,
     report: (&dyn Progress, &str),
 ) -> Result<Vec<ArtifactFile>> {
     let mut done = 0;
@@ -51,7 +52,7 @@ pub(crate) fn digest_files(
         .map(|file| {
             let path = folder.join(file);
             let byte_count = fs_err::metadata(&path)?.len();
-            let sha256 = digest_file(&path, report.0)?;
+            let sha256 = digests.digest(&path, report.0)?;
             let blob = fs_err::canonicalize(&path)?;
             let name = blob.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let is_sha256 = name.len() == 64 && name.chars().all(|c| c.is_ascii_hexdigit());

@@ -8,8 +8,9 @@ use crate::settings::Settings;
 use anyhow::{Context, Result};
 use planforge_bench::{ArchiveFacts, EngineFacts, Library, ModelFacts, Report, SourceFacts};
 use planforge_core::{
-    Archive, ArtifactFile, Cache, Engine, Gpu, GpuCatalogue, Model, ModelFormat, Outcome, OutputLayout, Pipeline,
-    Platform, Precision, Progress, Published, Snapshot, Step, Stored, Variant, link_or_copy, write_atomically,
+    Archive, ArtifactFile, Cache, Engine, Gpu, GpuCatalogue, KnownDigests, Model, ModelFormat, Outcome, OutputLayout,
+    Pipeline, Platform, Precision, Progress, Published, Snapshot, Step, Stored, Variant, link_or_copy,
+    write_atomically,
 };
 use planforge_engine::{CompileOptions, ExportOptions, Worker, check_profiles, compile, export};
 use planforge_hub::{FetchOptions, fetch, local_snapshot};
@@ -120,8 +121,9 @@ impl Run {
     pub(crate) fn fetch(&mut self, runtime: &tokio::runtime::Runtime) -> Result<Snapshot> {
         let start = Instant::now();
         let source = &self.pipeline.source;
+        let digests = KnownDigests::in_folder(self.settings.cache.join("digests"));
         let snapshot = match (&source.path, &source.repo) {
-            (Some(folder), _) => local_snapshot(folder, self.progress())?,
+            (Some(folder), _) => local_snapshot(folder, &digests, self.progress())?,
             (None, Some(repo)) => {
                 let hub = &self.settings.hub;
                 let options = FetchOptions {
@@ -131,6 +133,7 @@ impl Run {
                     endpoint: hub.endpoint.clone(),
                     token: hub.token.clone(),
                     offline: hub.offline,
+                    digests,
                 };
                 runtime.block_on(fetch(&options, Arc::clone(&self.terminal) as Arc<dyn Progress>))?
             }

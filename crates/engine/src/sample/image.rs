@@ -1,6 +1,6 @@
 //! Pictures from files, and pictures that mean nothing.
 
-use super::preprocessing::{Preprocessing, Resize};
+use super::preprocessing::{OddMargins, Preprocessing, Resize};
 use crate::{Error, Result};
 use image::{ImageReader, RgbImage, imageops};
 use planforge_core::{ImageSize, Snapshot};
@@ -53,9 +53,9 @@ pub fn read_images(snapshot: &Snapshot, paths: &[PathBuf], size: ImageSize) -> R
 /// pictures in one version of planforge.
 ///
 /// # Errors
-/// As [`read_images`], for the preprocessing.
+/// A preprocessing that is not described; one that is missing is no error.
 pub fn random_images(snapshot: &Snapshot, batch: usize, size: ImageSize, seed: u64) -> Result<ImageSample> {
-    let preprocessing = Preprocessing::read(snapshot, size)?;
+    let preprocessing = Preprocessing::read_or_usual(snapshot, size)?;
     let mut generator = StdRng::seed_from_u64(seed);
     let mut values = Vec::with_capacity(batch * CHANNELS * size.height * size.width);
     for _ in 0..batch {
@@ -91,14 +91,24 @@ fn bring_to_size(
         Resize::Exactly(size) => (size.width as u32, size.height as u32),
         Resize::ShorterEdge(edge) => with_shorter_edge((width, height), edge),
     };
-    if u64::from(target.0) * u64::from(target.1) > MAX_PIXELS {
+    if u64::from(target.0) * u64::from(target.1.max(height)) > MAX_PIXELS {
         return Err(format!("{width}x{height} pixels would become {}x{}", target.0, target.1));
     }
-    let resized = imageops::resize(picture, target.0, target.1, preprocessing.filter);
+    // One direction after the other, as Pillow does, which rounds to whole bytes in between.
+    let narrowed = imageops::resize(picture, target.0, height, preprocessing.filter);
+    let resized = imageops::resize(&narrowed, target.0, target.1, preprocessing.filter);
     let mut cut = RgbImage::new(size.width as u32, size.height as u32);
-    let offset = |outer: u32, inner: usize| (i64::from(outer) - inner as i64).div_euclid(2);
-    imageops::replace(&mut cut, &resized, -offset(target.0, size.width), -offset(target.1, size.height));
+    let margin = |outer, inner| -margin(outer, inner, preprocessing.odd_margins);
+    imageops::replace(&mut cut, &resized, margin(target.0, size.width), margin(target.1, size.height));
     Ok(cut)
+}
+
+/// Pixels before the centre of `inner` pixels.
+fn margin(outer: u32, inner: usize, odd: OddMargins) -> i64 {
+    let both = i64::from(outer) - inner as i64;
+    let half = both.div_euclid(2);
+    let rounds_up = odd == OddMargins::ToEven && both.rem_euclid(2) == 1 && half.rem_euclid(2) == 1;
+    if rounds_up { half + 1 } else { half }
 }
 
 /// Width and height with the shorter at `edge`; the longer is cut down to a whole number.
@@ -127,6 +137,13 @@ fn append(values: &mut Vec<f32>, picture: &RgbImage, preprocessing: &Preprocessi
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_centre_is_that_of_the_reference() {
+        let sizes = [(39, 24), (41, 24), (40, 24), (24, 24), (22, 24)];
+        assert_eq!(sizes.map(|(outer, inner)| margin(outer, inner, OddMargins::ToEven)), [8, 8, 8, 0, -1]);
+        assert_eq!(sizes.map(|(outer, inner)| margin(outer, inner, OddMargins::Down)), [7, 8, 8, 0, -1]);
+    }
 
     #[test]
     fn proportions_are_kept() {

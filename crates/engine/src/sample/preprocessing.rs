@@ -16,6 +16,8 @@ const PREPROCESSOR: &str = "preprocessor_config.json";
 pub(super) struct Preprocessing {
     /// First step.
     pub(super) resize: Resize,
+    /// Where the centre lies when an odd number of pixels is cut off.
+    pub(super) odd_margins: OddMargins,
     /// How pixels between pixels are found.
     pub(super) filter: FilterType,
     /// What a byte is multiplied by.
@@ -24,6 +26,15 @@ pub(super) struct Preprocessing {
     pub(super) mean: [f32; 3],
     /// Standard deviation of each channel.
     pub(super) deviation: [f32; 3],
+}
+
+/// Half of an odd number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OddMargins {
+    /// Rounded down, as in transformers.
+    Down,
+    /// Rounded to the even number, as in torchvision, which timm uses.
+    ToEven,
 }
 
 /// To which size a picture is brought before its centre is cut out.
@@ -45,6 +56,24 @@ const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const IMAGENET_DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 impl Preprocessing {
+    /// As [`Self::read`]; what is usual for ImageNet where a checkpoint of transformers has no file that says it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(super) fn read_or_usual(snapshot: &Snapshot, size: ImageSize) -> Result<Self> {
+        match Self::read(snapshot, size) {
+            Err(Error::MissingFile { file, .. }) if file == PREPROCESSOR => Ok(Self {
+                resize: Resize::Exactly(size),
+                odd_margins: OddMargins::Down,
+                filter: FilterType::CatmullRom,
+                rescale: 1.0 / 255.0,
+                mean: IMAGENET_MEAN,
+                deviation: IMAGENET_DEVIATION,
+            }),
+            read => read,
+        }
+    }
+
     /// What the checkpoint says for a model that takes pictures of `size`.
     ///
     /// # Errors
@@ -86,6 +115,7 @@ fn of_timm(config: &TimmConfig, size: ImageSize) -> std::result::Result<Preproce
     };
     Ok(Preprocessing {
         resize,
+        odd_margins: OddMargins::ToEven,
         filter,
         rescale: 1.0 / 255.0,
         mean: trained.mean.unwrap_or(IMAGENET_MEAN),
@@ -142,7 +172,7 @@ fn of_transformers(config: &TransformersConfig, size: ImageSize) -> std::result:
         ([0.0; 3], [1.0; 3])
     };
     let rescale = if config.do_rescale { config.rescale_factor.unwrap_or(1.0 / 255.0) } else { 1.0 };
-    Ok(Preprocessing { resize, filter, rescale, mean, deviation })
+    Ok(Preprocessing { resize, odd_margins: OddMargins::Down, filter, rescale, mean, deviation })
 }
 
 fn convnext_resize(edge: usize, crop: Option<f64>) -> Resize {

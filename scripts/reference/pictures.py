@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""Makes fixtures/pictures: two pictures, and what timm's and transformers' preprocessing makes of them.
+
+    venv/bin/pip install -r scripts/reference/requirements.txt
+    venv/bin/python scripts/reference/pictures.py
+
+Each folder has the files of a repository that say how pictures are prepared, and expected.json with the values that
+the reference computes for wide.png and tall.jpg, at 24x24 pixels.
+"""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import timm
+import torch
+import transformers
+from PIL import Image
+from timm.data import create_transform
+
+TARGET = Path(__file__).parents[2] / "fixtures/pictures"
+EDGE = 24
+
+
+def picture(width, height):
+    """Coloured waves with sharp edges."""
+    image = Image.new("RGB", (width, height))
+    for y in range(height):
+        for x in range(width):
+            wave = 100 * math.sin(x * 0.35) + 80 * math.cos(y * 0.5)
+            edge = 90 if (x // 7 + y // 5) % 2 else 0
+            image.putpixel((x, y), tuple(max(0, min(255, int(128 + wave + edge * k - 45))) for k in (1, -1, 0)))
+    return image
+
+
+def timm_cases():
+    base = dict(input_size=[3, EDGE, EDGE], mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    yield "timm-center", dict(base, interpolation="bicubic", crop_pct=0.9, crop_mode="center")
+    yield "timm-squash", dict(base, interpolation="bilinear", crop_pct=1.0, crop_mode="squash")
+
+
+def transformers_cases():
+    size = {"height": EDGE, "width": EDGE}
+    yield "vit", transformers.ViTImageProcessor(size=size)
+    yield "deit", transformers.DeiTImageProcessor(size={"height": 28, "width": 28}, crop_size=size)
+    yield "convnext", transformers.ConvNextImageProcessor(size={"shortest_edge": EDGE}, crop_pct=0.875)
+
+
+def values(tensor):
+    return [float(f"{value:.5g}") for value in tensor.flatten().tolist()]
+
+
+def main():
+    shutil.rmtree(TARGET, ignore_errors=True)
+    TARGET.mkdir(parents=True)
+    picture(61, 40).save(TARGET / "wide.png")
+    picture(37, 58).save(TARGET / "tall.jpg", quality=90)
+    pictures = [Image.open(TARGET / name).convert("RGB") for name in ["wide.png", "tall.jpg"]]
+    for name, config in timm_cases():
+        transform = create_transform(
+            input_size=tuple(config["input_size"]),
+            interpolation=config["interpolation"],
+            crop_pct=config["crop_pct"],
+            crop_mode=config["crop_mode"],
+            mean=config["mean"],
+            std=config["std"],
+        )
+        found = torch.stack([transform(image) for image in pictures])
+        write(name, found, {"config.json": {"architecture": "resnet50", "num_classes": 2, "pretrained_cfg": config}})
+    for name, processor in transformers_cases():
+        found = processor(pictures, return_tensors="pt")["pixel_values"]
+        config = json.loads(processor.to_json_string())
+        write(name, found, {"config.json": {"model_type": name}, "preprocessor_config.json": config})
+
+
+def write(name, found, files):
+    folder = TARGET / name
+    folder.mkdir()
+    for file, content in files.items():
+        (folder / file).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    versions = {"timm": timm.__version__, "transformers": transformers.__version__}
+    record = {"versions": versions, "shape": list(found.shape), "values": values(found)}
+    (folder / "expected.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    print(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+//! Models over pictures: preprocessing against the references (scripts/reference/pictures.py), and the whole job.
+
+use crate::support::Workspace;
+use planforge_core::{ImageSize, KnownDigests, NoProgress, Snapshot};
+use planforge_engine::read_images;
+use planforge_testkit::repository;
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// Largest difference of a channel's value in steps of the 255 a picture has, and largest on average. Each direction
+/// is rounded to whole steps, in all of them; torchvision, which transformers uses, rounds the weights as well.
+const TOLERANCE: (f64, f64) = (3.01, 0.25);
+
+fn fixtures() -> PathBuf {
+    repository().join("fixtures/pictures")
+}
+
+#[test]
+fn pictures_are_prepared_as_the_references_do() {
+    for name in ["timm-center", "timm-squash", "vit", "deit", "convnext"] {
+        let folder = fixtures().join(name);
+        let expected: Value = serde_json::from_slice(&fs_err::read(folder.join("expected.json")).unwrap()).unwrap();
+        let files = ["config.json", "preprocessor_config.json"].into_iter().filter(|file| folder.join(file).exists());
+        let file = |path: &str| planforge_core::ArtifactFile {
+            path: path.to_owned(),
+            byte_count: 0,
+            sha256: KnownDigests::default().digest(&folder.join(path), &NoProgress).unwrap(),
+        };
+        let local = || "local".to_owned();
+        let files = files.map(file).collect();
+        let snapshot = Snapshot { repo: local(), revision: local(), commit: local(), directory: folder.clone(), files };
+        let paths = ["wide.png", "tall.jpg"].map(|file| fixtures().join(file));
+        let found = read_images(&snapshot, &paths, ImageSize { height: 24, width: 24 }).unwrap();
+        let values: Vec<f64> = serde_json::from_value(expected["values"].clone()).unwrap();
+        assert_eq!(found.values.len(), values.len());
+        // What the references divide a channel by.
+        let deviations = if name.starts_with("timm") { [0.229, 0.224, 0.225] } else { [0.5; 3] };
+        let step = |index: usize| 1.0 / 255.0 / deviations[index / (24 * 24) % 3];
+        let pairs = found.values.iter().zip(&values).enumerate();
+        let differences = pairs.map(|(index, (a, b))| (f64::from(*a) - b).abs() / step(index));
+        let differences: Vec<f64> = differences.collect();
+        let (most, mean) =
+            (differences.iter().copied().fold(0.0, f64::max), differences.iter().sum::<f64>() / values.len() as f64);
+        assert!(most <= TOLERANCE.0 && mean <= TOLERANCE.1, "{name}: at most {most:.2} steps, {mean:.3} on average");
+    }
+}
+
+/// A pipeline over the smallest ViT, with every step of a run.
+fn tiny_vit() -> Workspace {
+    let workspace = Workspace::empty();
+    fs_err::create_dir(workspace.path("model")).unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        let source = repository().join("fixtures/models/timm-vit").join(file);
+        fs_err::copy(source, workspace.path("model").join(file)).unwrap();
+    }
+    for file in ["wide.png", "tall.jpg"] {
+        fs_err::copy(fixtures().join(file), workspace.path(file)).unwrap();
+    }
+    workspace.write(
+        "vit.toml",
+        "name = \"vit\"\ntask = \"image-classification\"\n[source]\npath = \"model\"\n\
+         [[profiles]]\nbatch = [1, 2, 4]\n[export]\nprecisions = [\"fp32\", \"fp16\"]\n\
+         [compile]\ngpus = [\"t4\", \"l4\"]\n[package]\nplatforms = [\"onnx\", \"tensorrt\"]\ncopies = 3\n\
+         [load]\nbatch = 2\nstages = [{ users = 2, seconds = 1 }]\n",
+    );
+    workspace
+}
+
+#[test]
+fn a_classifier_of_pictures_runs_from_checkpoint_to_report() {
+    let workspace = tiny_vit();
+    let report = workspace.json(&["run", "vit.toml"]);
+    assert_eq!(report["capacity"]["copies"], 3);
+    assert_eq!(report["load"]["total"]["failures"], 0);
+    assert!(report["load"]["total"]["requests"].as_u64().unwrap() > 10);
+    assert!(report["checks"].as_array().unwrap().iter().all(|check| check["passed"] == true));
+    let notes = report["notes"].to_string();
+    assert!(notes.contains("Load requests carry a batch of 2 pictures of 32x32."), "{notes}");
+    let engines = report["engines"].as_array().unwrap();
+    assert_eq!(engines.len(), 3);
+    // The pictures may be the pipeline's own.
+    workspace.edit("vit.toml", "[compile]", "samples = [\"wide.png\", \"tall.jpg\"]\n[compile]");
+    workspace.planforge(&["check", "vit.toml"]).succeeds();
+}
+
+#[test]
+fn pictures_are_classified() {
+    let workspace = tiny_vit();
+    let found = workspace.json(&["infer", "vit.toml", "--image", "wide.png", "--image", "tall.jpg"]);
+    assert_eq!(found["shape"], serde_json::json!([2, 3]));
+    let guesses = found["guesses"].as_array().unwrap();
+    assert_eq!(guesses.len(), 2);
+    for guess in guesses {
+        let shares: Vec<f64> = guess.as_array().unwrap().iter().map(|g| g["probability"].as_f64().unwrap()).collect();
+        assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-6 && shares.is_sorted_by(|a, b| a >= b), "{shares:?}");
+    }
+    let text = workspace.planforge(&["infer", "vit.toml", "--image", "wide.png"]);
+    text.succeeds();
+    assert!(text.stdout.contains("wide.png") && text.stdout.contains(" %  class "), "{}", text.stdout);
+}
+
+#[test]
+fn what_does_not_fit_pictures_is_refused() {
+    let workspace = tiny_vit();
+    workspace.write("text.png", "no picture");
+    workspace.planforge(&["infer", "vit.toml", "--image", "text.png"]).fails(1, &["picture `text.png` cannot be read"]);
+    workspace.planforge(&["infer", "vit.toml", "--image", "none.png"]).fails(1, &["none.png"]);
+    workspace
+        .planforge(&["infer", "vit.toml", "--text", "a cat"])
+        .fails(2, &["task `image-classification` is over pictures: give --image"]);
+    let cases = [
+        ("batch = [1, 2, 4]", "batch = [1, 2, 4]\nsequence = [1, 2, 4]", 2, "which have no sequence"),
+        ("precisions", "image_size = [48, 48]\nprecisions", 1, "its position table is for pictures of 32x32"),
+        ("precisions", "image_size = [30, 32]\nprecisions", 1, "pictures of 30x32 cannot be cut into patches of 8x8"),
+        ("precisions", "image_size = [0, 32]\nprecisions", 2, "is no size of pictures"),
+        ("\"image-classification\"", "\"fill-mask\"", 1, "is for images; use `image-classification`"),
+    ];
+    for (from, to, code, words) in cases {
+        let workspace = tiny_vit();
+        workspace.edit("vit.toml", from, to);
+        workspace.planforge(&["check", "vit.toml"]).fails(code, &[words]);
+    }
+    let cases = [
+        ("\"num_heads\": 4", "\"num_heads\": 3", "a width of 16 is not a multiple of 3 attention heads"),
+        ("\"embed_dim\": 16", "\"embed_dim\": 20", "has shape [16, 3, 8, 8], expected [20, 3, 8, 8]"),
+        ("\"depth\": 2", "\"depth\": 1", "does not use: `blocks.1."),
+        ("\"init_values\": 0.1,", "\"reg_tokens\": 4,", "`reg_tokens` of `vit_tiny_patch16_224` is not supported"),
+        ("vit_tiny_patch16_224", "swin_tiny_patch4", "model type `swin_tiny_patch4` is not supported; supported: bert"),
+        ("\"global_pool\": \"token\"", "\"global_pool\": \"avg\"", "`global_pool` is `avg`, expected `token`"),
+    ];
+    for (from, to, words) in cases {
+        let workspace = tiny_vit();
+        workspace.edit("model/config.json", from, to);
+        workspace.planforge(&["check", "vit.toml"]).fails(1, &[words]);
+    }
+}
+
+#[test]
+fn requests_beyond_what_sagemaker_accepts_are_refused() {
+    let workspace = Workspace::empty();
+    fs_err::create_dir(workspace.path("model")).unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        let source = repository().join("fixtures/models/timm-resnet18").join(file);
+        fs_err::copy(source, workspace.path("model").join(file)).unwrap();
+    }
+    // Five pictures of 640x640 are 24 MB.
+    workspace.write(
+        "resnet.toml",
+        "name = \"resnet\"\ntask = \"image-classification\"\n[source]\npath = \"model\"\n[[profiles]]\nbatch = [1, 5, 5]\n\
+         [export]\nimage_size = [640, 640]\n[package]\nplatforms = [\"onnx\"]\ncopies = 1\n\
+         [load]\nbatch = 5\nstages = [{ users = 1, seconds = 1 }]\n",
+    );
+    let ended = workspace.planforge(&["run", "resnet.toml"]);
+    ended.fails(2, &["key `load.batch`: a request of 24576", "is beyond the 6291456 that SageMaker accepts"]);
+}
