@@ -142,6 +142,19 @@ fn checkpoints_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn formats_are_refused_before_anything_is_fetched() {
+    let workspace = Workspace::tiny();
+    workspace.edit("tiny.toml", "[export]", "[export]\nformats = [\"torchscript\"]");
+    workspace.planforge(&["export", "tiny.toml"]).fails(2, &["key `export.formats`", "name \"onnx\" too"]);
+    if cfg!(not(feature = "torch")) {
+        workspace.edit("tiny.toml", "[\"torchscript\"]", "[\"onnx\", \"torchscript\"]");
+        let remedy = "this planforge was built without TorchScript: cargo build --features torch after scripts/setup";
+        workspace.planforge(&["export", "tiny.toml"]).fails(3, &[remedy, "planforge doctor"]);
+        assert_eq!(workspace.files("planforge-out"), [""; 0]);
+    }
+}
+
+#[test]
 fn missing_and_damaged_native_libraries_say_what_brings_them() {
     let workspace = Workspace::tiny();
     let hint = "hint: `planforge doctor` shows what is missing; `scripts/setup` brings it";

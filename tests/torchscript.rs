@@ -5,7 +5,7 @@ use crate::parity::{
     relative_difference,
 };
 use crate::support::Workspace;
-use planforge_core::{Cache, Dim, KnownDigests, Model, NoProgress, Precision, Stored, digest_file};
+use planforge_core::{Cache, Dim, KnownDigests, Model, NoProgress, Precision, Stored, Task, digest_file};
 use planforge_engine::{ExportOptions, export_torchscript};
 use planforge_runtime::{Tensor, TensorValues, TorchSession};
 
@@ -111,4 +111,47 @@ fn bytes_are_the_same_in_every_folder() {
         let digest = digest_file(&second.path("model.pt"), &NoProgress).unwrap();
         assert_eq!(first.file("model.pt").map(|file| &file.sha256), Some(&digest));
     }
+}
+
+#[test]
+fn the_program_exports_modules_and_compares_them_with_onnx() {
+    let workspace = Workspace::tiny();
+    workspace.edit("tiny.toml", "[export]", "[export]\nformats = [\"onnx\", \"torchscript\"]");
+    let report = workspace.json(&["check", "tiny.toml"]);
+    let checks = report["checks"].as_array().unwrap();
+    for precision in ["fp32", "fp16"] {
+        let subject = format!("torchscript-{precision}");
+        let of_module: Vec<_> = checks.iter().filter(|check| check["subject"] == *subject).collect();
+        assert_eq!(of_module.len(), 3, "{checks:?}");
+        assert!(of_module.iter().all(|check| check["reference"] == "onnx-fp32" && check["passed"] == true));
+    }
+    let snapshot =
+        planforge_hub::local_snapshot(&workspace.path("model"), &KnownDigests::default(), &NoProgress).unwrap();
+    let options = ExportOptions::new(Task::SentenceEmbedding, Precision::Fp32);
+    let here = export_torchscript(&snapshot, &options, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap();
+    let written = workspace.path("planforge-out/tiny/export/torchscript-fp32/model.pt");
+    assert_eq!(digest_file(&written, &NoProgress).unwrap(), here.files[0].sha256, "another process, another folder");
+    assert_eq!(here.files.len(), 1);
+    assert_eq!(workspace.half_written(), [""; 0]);
+    let again = workspace.planforge(&["package", "tiny.toml"]);
+    again.succeeds();
+    assert!(again.stderr.contains("torchscript-fp16"), "{}", again.stderr);
+}
+
+#[test]
+fn mistakes_of_a_checkpoint_are_named_and_files_that_are_no_module_are_refused() {
+    let workspace = Workspace::tiny();
+    workspace.edit("tiny.toml", "[export]", "[export]\nformats = [\"onnx\", \"torchscript\"]");
+    workspace.edit("model/config.json", "\"intermediate_size\": 64", "\"intermediate_size\": 65");
+    workspace.planforge(&["export", "tiny.toml"]).fails(1, &["has shape [64, 32], expected [65, 32]"]);
+    let snapshot =
+        planforge_hub::local_snapshot(&workspace.path("model"), &KnownDigests::default(), &NoProgress).unwrap();
+    let options = ExportOptions::new(Task::SentenceEmbedding, Precision::Fp32);
+    let cache = Cache::new(&workspace.path("cache"));
+    let error = export_torchscript(&snapshot, &options, &cache, &NoProgress).unwrap_err().to_string();
+    assert!(error.contains("has shape [64, 32], expected [65, 32]"), "{error}");
+
+    workspace.write("model.pt", "no module");
+    let error = TorchSession::load(&workspace.path("model.pt"), &[], &[]).unwrap_err().to_string();
+    assert!(error.starts_with("libtorch failed with `") && !error.contains('\n'), "{error}");
 }

@@ -4,6 +4,7 @@ mod check;
 mod endpoint;
 mod infer;
 mod measure;
+mod modules;
 mod rows;
 mod samples;
 mod steps;

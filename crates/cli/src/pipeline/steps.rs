@@ -32,6 +32,8 @@ pub(crate) struct Overrides {
 pub(crate) struct Made {
     pub(crate) snapshot: Snapshot,
     pub(crate) models: Vec<Stored<Model>>,
+    /// TorchScript, which nothing is made from.
+    pub(crate) modules: Vec<Stored<Model>>,
     pub(crate) published: Vec<Published>,
 }
 
@@ -44,7 +46,7 @@ pub(crate) struct Run {
     pub(crate) report: Report,
     pub(crate) variants: Vec<Variant>,
     catalogue: GpuCatalogue,
-    cache: Cache,
+    pub(super) cache: Cache,
     started: Instant,
 }
 
@@ -74,6 +76,9 @@ impl Run {
             catalogue = catalogue.extended_by(path)?;
         }
         let (variants, skipped) = pipeline.variants(&catalogue)?;
+        if pipeline.export.formats.contains(&ModelFormat::TorchScript) {
+            crate::libtorch::required()?;
+        }
         let mut report = Report::new(pipeline.name.as_str(), pipeline.task);
         report.skipped = skipped;
         report.environment = super::summary::environment();
@@ -93,12 +98,13 @@ impl Run {
     /// Runs the steps in order, `until` the last one wanted, and returns what they made.
     pub(crate) fn make(&mut self, runtime: &tokio::runtime::Runtime, until: Step) -> Result<Made> {
         let snapshot = self.fetch(runtime)?;
-        let mut made = Made { snapshot, models: Vec::new(), published: Vec::new() };
+        let mut made = Made { snapshot, models: Vec::new(), modules: Vec::new(), published: Vec::new() };
         if until >= Step::Export {
             made.models = self.export(&made.snapshot)?;
+            made.modules = self.export_modules(&made.snapshot)?;
         }
         if until >= Step::Check {
-            self.check(&made.snapshot, &made.models)?;
+            self.check(&made.snapshot, (&made.models, &made.modules))?;
         }
         let engines = if until >= Step::Compile { self.compile(&made.models)? } else { Vec::new() };
         let archives = if until >= Step::Package { self.package(&made.models, &engines)? } else { Vec::new() };
@@ -157,29 +163,33 @@ impl Run {
         for precision in self.precisions() {
             let model = self.export_precision(snapshot, precision)?;
             check_profiles(&model.record, &self.pipeline.profiles)?;
-            let folder = self.layout.export(ModelFormat::Onnx, precision);
-            materialise(&model, &folder)?;
-            self.report.models.push(ModelFacts::from(&model.record));
-            let subject = Variant::onnx(precision).id();
-            self.add_main_file(
-                Step::Export,
-                &subject,
-                (&model, &model.record.graph),
-                &folder.join(&model.record.graph),
-            );
+            self.add_export(&model)?;
             models.push(model);
         }
         Ok(models)
     }
 
+    /// Puts an exported model into the output folder and the report.
+    pub(super) fn add_export(&mut self, model: &Stored<Model>) -> Result<()> {
+        let Model { format, precision, graph, .. } = &model.record;
+        let folder = self.layout.export(*format, *precision);
+        materialise(model, &folder)?;
+        self.report.models.push(ModelFacts::from(&model.record));
+        self.add_main_file(Step::Export, &format!("{format}-{precision}"), (model, graph), &folder.join(graph));
+        Ok(())
+    }
+
     pub(super) fn export_precision(&self, snapshot: &Snapshot, precision: Precision) -> Result<Stored<Model>> {
+        Ok(export(snapshot, &self.export_options(precision), &self.cache, self.progress())?)
+    }
+
+    pub(super) fn export_options(&self, precision: Precision) -> ExportOptions {
         let image_size = self.pipeline.export.image_size;
-        let options = ExportOptions { image_size, ..ExportOptions::new(self.pipeline.task, precision) };
-        Ok(export(snapshot, &options, &self.cache, self.progress())?)
+        ExportOptions { image_size, ..ExportOptions::new(self.pipeline.task, precision) }
     }
 
     /// Precisions that some variant needs, each once.
-    fn precisions(&self) -> Vec<Precision> {
+    pub(super) fn precisions(&self) -> Vec<Precision> {
         let mut precisions: Vec<_> = self.variants.iter().map(|variant| variant.precision).collect();
         precisions.sort();
         precisions.dedup();
@@ -187,7 +197,11 @@ impl Run {
     }
 
     /// Runs every model on the samples; a comparison that does not hold ends the run.
-    pub(crate) fn check(&mut self, snapshot: &Snapshot, models: &[Stored<Model>]) -> Result<()> {
+    pub(crate) fn check(
+        &mut self,
+        snapshot: &Snapshot,
+        (models, modules): (&[Stored<Model>], &[Stored<Model>]),
+    ) -> Result<()> {
         let library = self.load_onnx_runtime()?;
         // The fp32 graph points into the checkpoint, so it costs nothing to have as a reference.
         let reference = match models.iter().find(|model| model.record.precision == Precision::Fp32) {
@@ -197,6 +211,10 @@ impl Run {
         for model in models {
             let inputs = (model, &reference, &self.samples());
             let facts = check_model(snapshot, inputs, &library, &self.cache, self.progress())?;
+            self.report.checks.extend(facts);
+        }
+        for module in modules {
+            let facts = self.check_module(snapshot, (module, &reference), &library)?;
             self.report.checks.extend(facts);
         }
         match self.report.checks.iter().find(|check| !check.passed) {
