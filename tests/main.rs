@@ -10,5 +10,6 @@ mod job;
 mod parity;
 mod pictures;
 mod pytorch;
+mod ranges;
 mod real_model;
 mod support;

@@ -120,6 +120,12 @@ pub enum Error {
         /// The value.
         value: f32,
     },
+    /// A value to keep in binary32 that the graph does not have.
+    #[error("no value of the graph is called `{name}`, and none lies in a scope of that name")]
+    UnknownValue {
+        /// The name.
+        name: String,
+    },
     /// The tokenizer file is damaged, or a text cannot be tokenized.
     #[error("tokenizer `{}` failed: {message}", path.display())]
     Tokenizer {

@@ -137,10 +137,12 @@ fn models(report: &Report) -> String {
                     Cell::Number(units::short_count(model.parameter_count)),
                     Cell::Number(units::bytes(model.weight_byte_count)),
                     Cell::Number(model.opset.to_string()),
+                    Cell::Number(model.wide_values.len().to_string()),
                 ]
             })
             .collect();
-        body += &table(&["Architecture", "Precision", "Parameters", "Weights", "ONNX opset"], &rows);
+        body +=
+            &table(&["Architecture", "Precision", "Parameters", "Weights", "ONNX opset", "Values kept in fp32"], &rows);
     }
     body += &checks(report);
     if body.is_empty() { body } else { section("Model", &body) }

@@ -4,6 +4,7 @@ mod check;
 mod endpoint;
 mod infer;
 mod measure;
+mod ranges;
 mod rows;
 mod samples;
 mod steps;

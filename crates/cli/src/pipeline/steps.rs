@@ -112,6 +112,10 @@ impl Run {
         self.started.elapsed()
     }
 
+    pub(super) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
     pub(super) fn progress(&self) -> &dyn Progress {
         &*self.terminal
     }
@@ -171,9 +175,12 @@ impl Run {
         Ok(models)
     }
 
-    pub(super) fn export_precision(&self, snapshot: &Snapshot, precision: Precision) -> Result<Stored<Model>> {
+    pub(super) fn export_precision(&mut self, snapshot: &Snapshot, precision: Precision) -> Result<Stored<Model>> {
         let image_size = self.pipeline.export.image_size;
-        let options = ExportOptions { image_size, ..ExportOptions::new(self.pipeline.task, precision) };
+        let mut options = ExportOptions { image_size, ..ExportOptions::new(self.pipeline.task, precision) };
+        if precision == Precision::Fp16 {
+            options.wide = self.wide_values(snapshot, &options)?;
+        }
         Ok(export(snapshot, &options, &self.cache, self.progress())?)
     }
 
