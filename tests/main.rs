@@ -5,6 +5,7 @@ mod bad_input;
 mod fetch;
 mod full_size;
 mod help;
+mod inspect;
 mod interrupts;
 mod job;
 mod parity;

@@ -120,6 +120,14 @@ pub enum Error {
         /// The value.
         value: f32,
     },
+    /// A file that is no ONNX graph, or one that cannot be served.
+    #[error("`{}` is not a usable ONNX graph: {message}", path.display())]
+    Graph {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A value to keep in binary32 that the graph does not have.
     #[error("no value of the graph is called `{name}`, and none lies in a scope of that name")]
     UnknownValue {

@@ -3,6 +3,7 @@
 mod check;
 mod endpoint;
 mod infer;
+mod inspect;
 mod measure;
 mod ranges;
 mod rows;
@@ -13,6 +14,7 @@ mod summary;
 pub(crate) use check::cosine;
 pub(crate) use endpoint::{HostAnswer, HostRequest};
 pub(crate) use infer::{Inference, softmax};
+pub(crate) use inspect::Inspection;
 pub(crate) use measure::Target;
 pub(crate) use samples::Samples;
 pub(crate) use steps::{Made, Overrides, Run};
