@@ -5,11 +5,13 @@ mod bad_input;
 mod fetch;
 mod full_size;
 mod help;
+mod inspect;
 mod interrupts;
 mod job;
 mod parity;
 mod pictures;
 mod pytorch;
+mod ranges;
 mod real_model;
 mod support;
 #[cfg(feature = "torch")]

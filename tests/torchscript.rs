@@ -5,9 +5,10 @@ use crate::parity::{
     relative_difference,
 };
 use crate::support::Workspace;
-use planforge_core::{Cache, Dim, KnownDigests, Model, NoProgress, Precision, Stored, Task, digest_file};
+use planforge_core::{Cache, Dim, KnownDigests, Model, NoProgress, Precision, Stored, Task, TensorSpec, digest_file};
 use planforge_engine::{ExportOptions, export_torchscript};
-use planforge_runtime::{Tensor, TensorValues, TorchSession};
+use planforge_runtime::{SessionOptions, Tensor, TensorValues, TorchSession};
+use std::path::Path;
 
 /// Columns of padding added to texts.
 const MORE_PADDING: usize = 4;
@@ -26,8 +27,12 @@ fn both(workspace: &Workspace, checkpoint: Checkpoint, precision: Precision) -> 
     assert_eq!((&torch.inputs, &torch.outputs, &torch.labels), (&onnx.inputs, &onnx.outputs, &onnx.labels));
     assert_eq!((torch.parameter_count, torch.max_sequence), (onnx.parameter_count, onnx.max_sequence));
     assert_eq!(torch.unused_tensors, onnx.unused_tensors);
-    let session = TorchSession::load(&module.path("model.pt"), &torch.inputs, &torch.outputs).unwrap();
+    let session = load(&module.path("model.pt"), (&torch.inputs, &torch.outputs)).unwrap();
     (case, session)
+}
+
+fn load(file: &Path, interface: (&[TensorSpec], &[TensorSpec])) -> planforge_runtime::Result<TorchSession> {
+    TorchSession::load(file, interface, &SessionOptions::default())
 }
 
 /// Compares the outputs for rows of the batch with the start of each row's expected values: a text that was cut
@@ -139,6 +144,23 @@ fn the_program_exports_modules_and_compares_them_with_onnx() {
 }
 
 #[test]
+fn modules_that_would_keep_values_in_fp32_are_left_out_or_refused() {
+    let workspace = Workspace::tiny();
+    let keys = "[export]\nformats = [\"onnx\", \"torchscript\"]\nkeep_fp32 = [\"pooler\"]";
+    workspace.edit("tiny.toml", "[export]", keys);
+    let ended = workspace.planforge(&["export", "tiny.toml"]);
+    ended.succeeds();
+    assert!(ended.stderr.contains("TorchScript is not made in fp16"), "{}", ended.stderr);
+    let modules = workspace.files("planforge-out/tiny/export");
+    let modules: Vec<_> = modules.iter().filter(|file| file.ends_with(".pt")).collect();
+    assert_eq!(modules, ["torchscript-fp32/model.pt"]);
+    workspace.edit("tiny.toml", "[\"fp32\", \"fp16\"]", "[\"fp16\"]");
+    let words = "cannot keep single values in fp32, here 3 such as `pooler.dense.product`; export it in fp32";
+    workspace.edit("tiny.toml", "gpus = [\"t4\", \"l4\"]", "gpus = [\"t4\"]");
+    workspace.planforge(&["export", "tiny.toml"]).fails(1, &[words]);
+}
+
+#[test]
 fn mistakes_of_a_checkpoint_are_named_and_files_that_are_no_module_are_refused() {
     let workspace = Workspace::tiny();
     workspace.edit("tiny.toml", "[export]", "[export]\nformats = [\"onnx\", \"torchscript\"]");
@@ -152,6 +174,6 @@ fn mistakes_of_a_checkpoint_are_named_and_files_that_are_no_module_are_refused()
     assert!(error.contains("has shape [64, 32], expected [65, 32]"), "{error}");
 
     workspace.write("model.pt", "no module");
-    let error = TorchSession::load(&workspace.path("model.pt"), &[], &[]).unwrap_err().to_string();
+    let error = load(&workspace.path("model.pt"), (&[], &[])).unwrap_err().to_string();
     assert!(error.starts_with("libtorch failed with `") && !error.contains('\n'), "{error}");
 }

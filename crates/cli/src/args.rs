@@ -64,6 +64,13 @@ Examples:
   planforge infer pipelines/all-MiniLM-L6-v2.toml --text 'A man plays a guitar.' --text 'Somebody makes music.'
   planforge infer pipelines/resnet50.toml --image cat.jpg")]
     Infer(InferArguments),
+    /// Show a model's inputs, outputs, parameters, and what a run of each profile costs.
+    #[command(after_help = "\
+Examples:
+  planforge inspect pipelines/all-MiniLM-L6-v2.toml
+  planforge inspect pipelines/all-MiniLM-L6-v2.toml --graph
+  planforge inspect model.onnx")]
+    Inspect(InspectArguments),
     /// Compile engines for the pipeline's GPU types; no GPU is needed.
     #[command(after_help = "Example: planforge compile pipelines/all-MiniLM-L6-v2.toml --gpu l40s")]
     Compile(Pipelines),
@@ -155,6 +162,17 @@ pub(crate) struct InferArguments {
     /// Precision of the export instead of the pipeline's first.
     #[arg(long, value_name = "PRECISION", value_parser = parse_precision)]
     pub(crate) precision: Option<Precision>,
+}
+
+/// `inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArguments {
+    /// A pipeline file, or an ONNX file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Also the graph: every weight and every node. Always shown of an ONNX file.
+    #[arg(long)]
+    pub(crate) graph: bool,
 }
 
 fn parse_precision(text: &str) -> Result<Precision, String> {

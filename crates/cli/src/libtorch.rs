@@ -24,7 +24,7 @@ pub(crate) use built::{export, run};
 mod built {
     use anyhow::Result;
     use planforge_core::{Model, Stored};
-    use planforge_runtime::{Tensor, TorchSession};
+    use planforge_runtime::{SessionOptions, Tensor, TorchSession};
 
     pub(super) const VERSION: Option<&str> = Some(planforge_engine::LIBTORCH_VERSION);
 
@@ -33,7 +33,8 @@ mod built {
     /// Runs a module on `inputs`.
     pub(crate) fn run(module: &Stored<Model>, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         let Model { graph, inputs: takes, outputs, .. } = &module.record;
-        Ok(TorchSession::load(&module.path(graph), takes, outputs)?.run(inputs)?)
+        let options = SessionOptions { intra_op_threads: std::thread::available_parallelism().map_or(1, usize::from) };
+        Ok(TorchSession::load(&module.path(graph), (takes, outputs), &options)?.run(inputs)?)
     }
 }
 

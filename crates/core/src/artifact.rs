@@ -127,6 +127,9 @@ pub struct Model {
     pub max_sequence: Option<u64>,
     /// Tensors of the checkpoint that the graph does not use, such as stored position ids.
     pub unused_tensors: Vec<String>,
+    /// In fp16, values that are kept in binary32 because binary16 would not hold them, or because the pipeline says so.
+    #[serde(default)]
+    pub wide_values: Vec<String>,
     /// Names of the scores, for classification.
     #[serde(default)]
     pub labels: Vec<String>,

@@ -120,6 +120,20 @@ pub enum Error {
         /// The value.
         value: f32,
     },
+    /// A file that is no ONNX graph, or one that cannot be served.
+    #[error("`{}` is not a usable ONNX graph: {message}", path.display())]
+    Graph {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A value to keep in binary32 that the graph does not have.
+    #[error("no value of the graph is called `{name}`, and none lies in a scope of that name")]
+    UnknownValue {
+        /// The name.
+        name: String,
+    },
     /// The tokenizer file is damaged, or a text cannot be tokenized.
     #[error("tokenizer `{}` failed: {message}", path.display())]
     Tokenizer {
@@ -173,6 +187,14 @@ pub enum Error {
     NativeLibrary {
         /// Which, and where it was looked for.
         message: String,
+    },
+    /// Values that are to stay in binary32 in a format that knows only one precision.
+    #[error("TorchScript in fp16 cannot keep single values in fp32, here {count} such as `{name}`; export it in fp32")]
+    ModuleRange {
+        /// Name of the first.
+        name: String,
+        /// How many there are.
+        count: usize,
     },
     /// libtorch failed.
     #[error("libtorch failed at `{subject}`: {message}")]

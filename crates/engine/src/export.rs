@@ -28,8 +28,20 @@ pub struct ExportOptions {
     pub precision: Precision,
     /// Size of pictures, where it is not to be the checkpoint's own.
     pub image_size: Option<ImageSize>,
-    /// Values by name that are kept in binary32 in fp16.
+    /// In fp16, values that are kept in binary32: by name, or by the name of a scope around them.
     pub wide: BTreeSet<String>,
+}
+
+/// What stands before the name of a value in the outputs of [`export_ranges`].
+pub const RANGE_PREFIX: &str = "range/";
+
+/// Outputs of a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+enum Purpose {
+    /// The task's.
+    Model,
+    /// The largest magnitude of each value.
+    Ranges,
 }
 
 impl ExportOptions {
@@ -53,16 +65,41 @@ pub fn export(
 ) -> Result<Stored<Model>> {
     let subject = format!("onnx-{}", options.precision);
     progress.started(Step::Export, &subject, None, "bytes");
-    let key = export_key(snapshot, options);
-    // The weights are links to files whose digests are known.
-    let sources: Vec<_> =
-        snapshot.files.iter().filter_map(|file| Some((real_path(snapshot, file)?, file.sha256.clone()))).collect();
-    let stored = cache.get_or_build_from(CacheKind::Model, &key, &sources, progress, |folder| {
-        write_model(snapshot, options, folder, (progress, &subject))
-    })?;
+    let stored = export_for(snapshot, options, Purpose::Model, cache, (progress, &subject))?;
     let outcome = if stored.reused { Outcome::Cached } else { Outcome::Built };
     progress.finished(Step::Export, &subject, outcome, stored.elapsed);
     Ok(stored)
+}
+
+/// As [`export`] in fp32, with other outputs: for each value that fp16 would round, its largest magnitude in a run, a
+/// number without dimensions under the value's name after [`RANGE_PREFIX`].
+///
+/// # Errors
+/// As [`export`].
+pub fn export_ranges(
+    snapshot: &Snapshot,
+    options: &ExportOptions,
+    cache: &Cache,
+    progress: &dyn Progress,
+) -> Result<Stored<Model>> {
+    let options = ExportOptions { precision: Precision::Fp32, wide: BTreeSet::new(), ..options.clone() };
+    export_for(snapshot, &options, Purpose::Ranges, cache, (progress, "ranges"))
+}
+
+fn export_for(
+    snapshot: &Snapshot,
+    options: &ExportOptions,
+    purpose: Purpose,
+    cache: &Cache,
+    report: (&dyn Progress, &str),
+) -> Result<Stored<Model>> {
+    let key = export_key(snapshot, options, purpose);
+    // The weights are links to files whose digests are known.
+    let sources: Vec<_> =
+        snapshot.files.iter().filter_map(|file| Some((real_path(snapshot, file)?, file.sha256.clone()))).collect();
+    cache.get_or_build_from(CacheKind::Model, &key, &sources, report.0, |folder| {
+        write_model(snapshot, options, purpose, folder, report)
+    })
 }
 
 /// Where a file of the snapshot really lies: the Hub's cache has symbolic links.
@@ -70,10 +107,10 @@ fn real_path(snapshot: &Snapshot, file: &ArtifactFile) -> Option<PathBuf> {
     fs_err::canonicalize(snapshot.directory.join(&file.path)).ok()
 }
 
-fn export_key(snapshot: &Snapshot, options: &ExportOptions) -> CacheKey {
+fn export_key(snapshot: &Snapshot, options: &ExportOptions, purpose: Purpose) -> CacheKey {
     let ExportOptions { task, precision, image_size, wide } = options;
     let inputs = export_inputs(snapshot);
-    CacheKey::of(&(FORMAT, env!("CARGO_PKG_VERSION"), task, precision, image_size, wide, inputs))
+    CacheKey::of(&(FORMAT, env!("CARGO_PKG_VERSION"), task, precision, image_size, wide, purpose, inputs))
 }
 
 /// Names and digests of the files of a snapshot that an export reads.
@@ -86,6 +123,7 @@ pub(crate) fn export_inputs(snapshot: &Snapshot) -> Vec<(&str, &Digest)> {
 fn write_model(
     snapshot: &Snapshot,
     options: &ExportOptions,
+    purpose: Purpose,
     folder: &Path,
     report: (&dyn Progress, &str),
 ) -> Result<Model> {
@@ -94,6 +132,10 @@ fn write_model(
     let mut parameters = architecture.parameters(&checkpoint);
     let mut graph = OnnxGraph::new(options.precision, &options.wide, &mut parameters);
     architecture.forward(&mut graph)?;
+    let wide_values = wide_values(&graph, options)?;
+    if purpose == Purpose::Ranges {
+        graph.measure_ranges(RANGE_PREFIX);
+    }
     let used: Vec<WeightUse> = graph.weights().cloned().collect();
     let used: Vec<&WeightUse> = used.iter().collect();
     let plan = place_weights(&checkpoint, &used, options.precision, folder, report)?;
@@ -118,8 +160,24 @@ fn write_model(
         weight_byte_count: plan.values().map(|(_, _, length)| length).sum(),
         max_sequence: architecture.max_sequence(),
         unused_tensors,
+        wide_values,
         labels: task_labels(&checkpoint, options.task)?,
     })
+}
+
+/// The values that stay in binary32.
+///
+/// # Errors
+/// [`Error::UnknownValue`] for a name that stands for none.
+fn wide_values(graph: &OnnxGraph<'_>, options: &ExportOptions) -> Result<Vec<String>> {
+    let in_scope = |value: &str, scope: &str| {
+        value.strip_prefix(scope).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/', '#']))
+    };
+    if let Some(name) = options.wide.iter().find(|name| !graph.computed().iter().any(|value| in_scope(value, name))) {
+        return Err(Error::UnknownValue { name: name.clone() });
+    }
+    let is_wide = |value: &&String| options.wide.iter().any(|name| in_scope(value, name));
+    Ok(graph.computed().iter().filter(is_wide).cloned().collect())
 }
 
 /// Parameters without statistics, those under two names once.

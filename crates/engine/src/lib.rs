@@ -24,7 +24,8 @@ pub use checkpoint::Checkpoint;
 pub use compile::{CompileOptions, Worker, check_profiles, compile};
 pub use cost::{Cost, estimate};
 pub use error::{Error, Result};
-pub use export::{ExportOptions, export};
+pub use export::{ExportOptions, RANGE_PREFIX, export, export_ranges};
+pub use onnx::graph_text;
 pub use ops::{Activation, AttentionShape, Conv2d, LinearWidths, Ops, Scope, Window};
 pub use sample::{
     ImageSample, Sample, SampleValues, TextSample, Vocabulary, random_images, random_texts, read_images, tokenize,

@@ -1,7 +1,7 @@
 //! TorchScript modules on the CPU, through libtorch.
 
 use crate::check::check_inputs;
-use crate::{Error, Result, Tensor, TensorValues};
+use crate::{Error, Result, SessionOptions, Tensor, TensorValues};
 use half::f16;
 use planforge_core::TensorSpec;
 use std::path::{Path, PathBuf};
@@ -19,12 +19,17 @@ pub struct TorchSession {
 
 impl TorchSession {
     /// Loads the module file `module`, which takes `inputs` by position and returns `outputs` in this order: a
-    /// TorchScript file names neither.
+    /// TorchScript file names neither. The number of threads is that of the whole process from now on.
     ///
     /// # Errors
     /// [`Error::Io`] for a missing file, [`Error::Torch`] for one that libtorch refuses.
-    pub fn load(module: &Path, inputs: &[TensorSpec], outputs: &[TensorSpec]) -> Result<Self> {
+    pub fn load(
+        module: &Path,
+        (inputs, outputs): (&[TensorSpec], &[TensorSpec]),
+        options: &SessionOptions,
+    ) -> Result<Self> {
         let path = fs_err::canonicalize(module)?;
+        tch::set_num_threads(i32::try_from(options.intra_op_threads).unwrap_or(1).max(1));
         let module = CModule::load_on_device(&path, Device::Cpu).map_err(|error| failed(&path, &error))?;
         Ok(Self { path, module, inputs: inputs.to_vec(), outputs: outputs.to_vec() })
     }

@@ -85,6 +85,9 @@ pub struct ModelFacts {
     pub parameter_count: u64,
     /// Bytes of the parameters in this precision.
     pub weight_byte_count: u64,
+    /// In fp16, values that are kept in fp32.
+    #[serde(default)]
+    pub wide_values: Vec<String>,
 }
 
 /// Outcome of running an exported model and a reference on the same samples.
@@ -255,6 +258,7 @@ impl From<&Model> for ModelFacts {
             opset: model.opset,
             parameter_count: model.parameter_count,
             weight_byte_count: model.weight_byte_count,
+            wide_values: model.wide_values.clone(),
         }
     }
 }

@@ -137,10 +137,11 @@ fn models(report: &Report) -> String {
                     Cell::Text(model.precision.to_string()),
                     Cell::Number(units::short_count(model.parameter_count)),
                     Cell::Number(units::bytes(model.weight_byte_count)),
+                    Cell::Number(model.wide_values.len().to_string()),
                 ]
             })
             .collect();
-        body += &table(&["Architecture", "Format", "Precision", "Parameters", "Weights"], &rows);
+        body += &table(&["Architecture", "Format", "Precision", "Parameters", "Weights", "Values kept in fp32"], &rows);
     }
     body += &checks(report);
     if body.is_empty() { body } else { section("Model", &body) }

@@ -1,7 +1,7 @@
 //! From arguments to the command, and from its result to the exit code.
 
 use crate::args::{Cli, Command};
-use crate::commands::{doctor, endpoint, gpus, infer, internal, report, run};
+use crate::commands::{doctor, endpoint, gpus, infer, inspect, internal, report, run};
 use crate::failure::Failure;
 use crate::printer;
 use crate::progress::Terminal;
@@ -60,6 +60,7 @@ fn run_visible(surroundings: &Surroundings, command: &Command) -> Result<()> {
         Command::Export(pipelines) => run::make(surroundings, pipelines, Step::Export),
         Command::Check(pipelines) => run::make(surroundings, pipelines, Step::Check),
         Command::Infer(arguments) => infer::infer(surroundings, arguments),
+        Command::Inspect(arguments) => inspect::inspect(surroundings, arguments),
         Command::Compile(pipelines) => run::make(surroundings, pipelines, Step::Compile),
         Command::Package(pipelines) => run::make(surroundings, pipelines, Step::Package),
         Command::Publish(pipelines) => run::make(surroundings, pipelines, Step::Publish),

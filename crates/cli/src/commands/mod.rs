@@ -5,6 +5,7 @@ mod doctor;
 mod endpoint;
 mod gpus;
 mod infer;
+mod inspect;
 mod internal;
 mod report;
 mod run;

@@ -3,8 +3,10 @@
 mod check;
 mod endpoint;
 mod infer;
+mod inspect;
 mod measure;
 mod modules;
+mod ranges;
 mod rows;
 mod samples;
 mod steps;
@@ -13,6 +15,7 @@ mod summary;
 pub(crate) use check::cosine;
 pub(crate) use endpoint::{HostAnswer, HostRequest};
 pub(crate) use infer::{Inference, softmax};
+pub(crate) use inspect::Inspection;
 pub(crate) use measure::Target;
 pub(crate) use samples::Samples;
 pub(crate) use steps::{Made, Overrides, Run};

@@ -6,6 +6,7 @@ use crate::pipeline::steps::Run;
 use anyhow::Result;
 use planforge_bench::CheckFacts;
 use planforge_core::{CacheKey, CacheKind, Model, ModelFormat, Outcome, Precision, Snapshot, Step, Stored};
+use planforge_engine::ExportOptions;
 use std::time::Instant;
 
 /// Largest difference of an fp32 module from ONNX, relative to the largest value.
@@ -14,16 +15,28 @@ const FP32_GATE: Gate = Gate::LargestError(1e-5);
 const FORMAT: u32 = 1;
 
 impl Run {
-    /// Snapshot to one TorchScript module for each precision, where the pipeline asks for them.
-    pub(super) fn export_modules(&mut self, snapshot: &Snapshot) -> Result<Vec<Stored<Model>>> {
+    /// Snapshot to one TorchScript module for each ONNX model, where the pipeline asks for them.
+    pub(super) fn export_modules(
+        &mut self,
+        snapshot: &Snapshot,
+        models: &[Stored<Model>],
+    ) -> Result<Vec<Stored<Model>>> {
         let mut modules = Vec::new();
-        if self.pipeline.export.formats.contains(&ModelFormat::TorchScript) {
-            for precision in self.precisions() {
-                let options = self.export_options(precision);
-                let module = libtorch::export(snapshot, &options, &self.cache, self.progress())?;
-                self.add_export(&module)?;
-                modules.push(module);
+        if !self.pipeline.export.formats.contains(&ModelFormat::TorchScript) {
+            return Ok(modules);
+        }
+        for Model { precision, wide_values, .. } in models.iter().map(|model| &model.record) {
+            if !wide_values.is_empty() && models.len() > 1 {
+                let note = format!("TorchScript is not made in {precision}: it cannot keep single values in fp32.");
+                self.progress().note(Step::Export, "skipped", note.clone());
+                self.report.notes.push(note);
+                continue;
             }
+            let options =
+                ExportOptions { wide: wide_values.iter().cloned().collect(), ..self.export_options(*precision) };
+            let module = libtorch::export(snapshot, &options, self.cache(), self.progress())?;
+            self.add_export(&module)?;
+            modules.push(module);
         }
         Ok(modules)
     }
@@ -47,7 +60,7 @@ impl Run {
             samples.identity()?,
             preparation_digests(snapshot),
         ));
-        let stored = self.cache.get_or_build(CacheKind::Check, &key, self.progress(), |_| {
+        let stored = self.cache().get_or_build(CacheKind::Check, &key, self.progress(), |_| {
             let batch = samples.batch(snapshot, &module.record)?;
             let found = libtorch::run(module, &inputs(&module.record.inputs, &batch)?)?;
             let expected = run(reference, &batch)?;

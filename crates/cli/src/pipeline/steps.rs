@@ -2,11 +2,11 @@
 
 use crate::failure::{BadUsage, CheckFailed, Missing};
 use crate::pipeline::check::check_model;
-use crate::pipeline::rows::outcome;
+use crate::pipeline::rows::{materialise, outcome};
 use crate::progress::Terminal;
 use crate::settings::Settings;
 use anyhow::{Context, Result};
-use planforge_bench::{ArchiveFacts, EngineFacts, Library, ModelFacts, Report, SourceFacts};
+use planforge_bench::{ArchiveFacts, EngineFacts, Library, Report, SourceFacts};
 use planforge_core::{
     Archive, ArtifactFile, Cache, Engine, Gpu, GpuCatalogue, KnownDigests, Model, ModelFormat, Outcome, OutputLayout,
     Pipeline, Platform, Precision, Progress, Published, Snapshot, Step, Stored, Variant, link_or_copy,
@@ -46,7 +46,7 @@ pub(crate) struct Run {
     pub(crate) report: Report,
     pub(crate) variants: Vec<Variant>,
     catalogue: GpuCatalogue,
-    pub(super) cache: Cache,
+    cache: Cache,
     started: Instant,
 }
 
@@ -101,7 +101,7 @@ impl Run {
         let mut made = Made { snapshot, models: Vec::new(), modules: Vec::new(), published: Vec::new() };
         if until >= Step::Export {
             made.models = self.export(&made.snapshot)?;
-            made.modules = self.export_modules(&made.snapshot)?;
+            made.modules = self.export_modules(&made.snapshot, &made.models)?;
         }
         if until >= Step::Check {
             self.check(&made.snapshot, (&made.models, &made.modules))?;
@@ -117,6 +117,10 @@ impl Run {
     /// Time since the run began.
     pub(crate) fn elapsed(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    pub(super) fn cache(&self) -> &Cache {
+        &self.cache
     }
 
     pub(super) fn progress(&self) -> &dyn Progress {
@@ -169,18 +173,12 @@ impl Run {
         Ok(models)
     }
 
-    /// Puts an exported model into the output folder and the report.
-    pub(super) fn add_export(&mut self, model: &Stored<Model>) -> Result<()> {
-        let Model { format, precision, graph, .. } = &model.record;
-        let folder = self.layout.export(*format, *precision);
-        materialise(model, &folder)?;
-        self.report.models.push(ModelFacts::from(&model.record));
-        self.add_main_file(Step::Export, &format!("{format}-{precision}"), (model, graph), &folder.join(graph));
-        Ok(())
-    }
-
-    pub(super) fn export_precision(&self, snapshot: &Snapshot, precision: Precision) -> Result<Stored<Model>> {
-        Ok(export(snapshot, &self.export_options(precision), &self.cache, self.progress())?)
+    pub(super) fn export_precision(&mut self, snapshot: &Snapshot, precision: Precision) -> Result<Stored<Model>> {
+        let mut options = self.export_options(precision);
+        if precision == Precision::Fp16 {
+            options.wide = self.wide_values(snapshot, &options)?;
+        }
+        Ok(export(snapshot, &options, &self.cache, self.progress())?)
     }
 
     pub(super) fn export_options(&self, precision: Precision) -> ExportOptions {
@@ -189,7 +187,7 @@ impl Run {
     }
 
     /// Precisions that some variant needs, each once.
-    pub(super) fn precisions(&self) -> Vec<Precision> {
+    fn precisions(&self) -> Vec<Precision> {
         let mut precisions: Vec<_> = self.variants.iter().map(|variant| variant.precision).collect();
         precisions.sort();
         precisions.dedup();
@@ -368,14 +366,6 @@ fn model_of(models: &[Stored<Model>], precision: Precision) -> Result<&Stored<Mo
         .iter()
         .find(|model| model.record.precision == precision)
         .with_context(|| format!("no {precision} model was exported"))
-}
-
-/// Puts the files of a cache entry into the output folder without copying them.
-fn materialise<T>(stored: &Stored<T>, folder: &Path) -> Result<()> {
-    for file in &stored.files {
-        link_or_copy(&stored.path(&file.path), &folder.join(&file.path))?;
-    }
-    Ok(())
 }
 
 /// The first ONNX variant, or the one the pipeline names.

@@ -35,11 +35,22 @@ pub struct ExportSpec {
     pub samples: Option<Vec<String>>,
     /// Size of pictures; the checkpoint's own when left out.
     pub image_size: Option<ImageSize>,
+    /// Whether the samples are run in fp32 before an fp16 export, to find the values that binary16 would not hold.
+    pub measure_ranges: bool,
+    /// Values to keep in fp32 in an fp16 export, whatever their range: names, or scopes such as `blocks.3`.
+    pub keep_fp32: Vec<String>,
 }
 
 impl Default for ExportSpec {
     fn default() -> Self {
-        Self { formats: vec![ModelFormat::Onnx], precisions: vec![Precision::Fp32], samples: None, image_size: None }
+        Self {
+            formats: vec![ModelFormat::Onnx],
+            precisions: vec![Precision::Fp32],
+            samples: None,
+            image_size: None,
+            measure_ranges: true,
+            keep_fp32: Vec::new(),
+        }
     }
 }
 

@@ -11,11 +11,13 @@ impl OnnxGraph<'_> {
     pub(super) fn compute(&mut self, op: &str, hint: &str, inputs: &[&Value], attributes: Vec<Attribute>) -> Value {
         let compute = self.compute_type();
         let wide = self.is_wide(hint);
-        if !wide && inputs.iter().all(|input| input.data_type == compute) {
-            return self.node(op, hint, inputs, attributes, compute);
-        }
-        let inputs: Vec<_> = inputs.iter().map(|input| self.cast(input, DataType::Fp32)).collect();
-        let value = self.node(op, hint, &inputs.iter().collect::<Vec<_>>(), attributes, DataType::Fp32);
+        let value = if !wide && inputs.iter().all(|input| input.data_type == compute) {
+            self.node(op, hint, inputs, attributes, compute)
+        } else {
+            let inputs: Vec<_> = inputs.iter().map(|input| self.cast(input, DataType::Fp32)).collect();
+            self.node(op, hint, &inputs.iter().collect::<Vec<_>>(), attributes, DataType::Fp32)
+        };
+        self.note_computed(&value);
         if wide { value } else { self.cast(&value, compute) }
     }
 

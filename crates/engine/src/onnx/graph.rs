@@ -40,6 +40,8 @@ pub(crate) struct OnnxGraph<'a> {
     values: BTreeSet<String>,
     pub(super) inputs: Vec<TensorSpec>,
     pub(super) outputs: Vec<TensorSpec>,
+    /// Values in the precision of the export, in order.
+    computed: Vec<String>,
 }
 
 /// A value of the graph.
@@ -61,6 +63,7 @@ impl<'a> OnnxGraph<'a> {
             values: BTreeSet::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            computed: Vec::new(),
         }
     }
 
@@ -127,9 +130,40 @@ impl<'a> OnnxGraph<'a> {
         self.precision.data_type()
     }
 
-    /// Whether the value made under this name is to be kept in binary32.
+    /// Whether the value made under this name is to be kept in binary32: it or a scope around it was named.
     pub(super) fn is_wide(&self, name: &str) -> bool {
-        self.wide.contains(name)
+        let scopes = name.match_indices(['.', '/']).map(|(end, _)| &name[..end]);
+        self.precision == Precision::Fp16 && scopes.chain([name]).any(|scope| self.wide.contains(scope))
+    }
+
+    /// Notes a value that is rounded to the precision of the export.
+    pub(super) fn note_computed(&mut self, value: &Value) {
+        self.computed.push(value.name.clone());
+    }
+
+    /// Values that are rounded to the precision of the export, by name.
+    pub(crate) fn computed(&self) -> &[String] {
+        &self.computed
+    }
+
+    /// Instead of its outputs, gives the graph the largest magnitude of each value that is rounded to the precision
+    /// of the export: numbers without dimensions under the values' names after `prefix`.
+    pub(crate) fn measure_ranges(&mut self, prefix: &str) {
+        self.graph.output.clear();
+        self.outputs.clear();
+        let ends: Vec<_> = self.graph.node.iter().filter(|node| node.op_type == "Identity").collect();
+        debug_assert!(ends.iter().all(|node| node.output.len() == 1), "outputs are the only identities");
+        self.graph.node.retain(|node| node.op_type != "Identity");
+        for name in std::mem::take(&mut self.computed) {
+            let value = Value { name, data_type: DataType::Fp32 };
+            let magnitude =
+                self.node("Abs", &format!("{}/magnitude", value.name), &[&value], Vec::new(), DataType::Fp32);
+            let kept = vec![Attribute::int("keepdims", 0)];
+            let largest =
+                self.node("ReduceMax", &format!("{}/largest", value.name), &[&magnitude], kept, DataType::Fp32);
+            let spec = TensorSpec::new(&format!("{prefix}{}", value.name), DataType::Fp32, Vec::new());
+            self.add_output(&spec, &largest);
+        }
     }
 
     pub(super) fn has_parameter(&self, name: &str) -> bool {

@@ -5,6 +5,8 @@ mod graph;
 mod nodes;
 mod proto;
 mod prune;
+mod text;
 
 pub(crate) use graph::{OPSET, OnnxGraph, WeightPlan, WeightUse};
 pub(crate) use prune::keep_outputs;
+pub use text::graph_text;

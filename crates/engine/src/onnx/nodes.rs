@@ -88,6 +88,7 @@ impl Ops for OnnxGraph<'_> {
         let x = self.cast(x, data_type);
         let epsilon = vec![Attribute::float("epsilon", epsilon)];
         let value = self.node("BatchNormalization", &hint, &[&x, &weight, &bias, &mean, &variance], epsilon, data_type);
+        self.note_computed(&value);
         Ok(if self.is_wide(&hint) { value } else { self.cast(&value, self.compute_type()) })
     }
 

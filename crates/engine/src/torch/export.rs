@@ -8,7 +8,7 @@ use crate::arch::{Architecture, task_labels};
 use crate::checkpoint::Checkpoint;
 use crate::export::{export_inputs, parameter_count, refuse_unexplained};
 use crate::onnx::WeightUse;
-use crate::{ExportOptions, Result};
+use crate::{Error, ExportOptions, Result};
 use planforge_core::{Cache, CacheKey, CacheKind, Model, ModelFormat, Outcome, Progress, Snapshot, Step, Stored};
 use std::path::Path;
 
@@ -21,21 +21,24 @@ const MODULE: &str = "model.pt";
 /// Exports a snapshot to TorchScript, or finds an earlier export of the same files.
 ///
 /// The module is traced in evaluation mode with its weights as constants, takes its inputs by position, and returns
-/// its output, or a tuple of its outputs. [`ExportOptions::wide`] must be empty.
+/// its output, or a tuple of its outputs.
 ///
 /// # Errors
-/// As [`crate::export`], and libtorch's.
+/// As [`crate::export`], libtorch's, and [`Error::ModuleRange`] where values are to be kept in binary32.
 pub fn export_torchscript(
     snapshot: &Snapshot,
     options: &ExportOptions,
     cache: &Cache,
     progress: &dyn Progress,
 ) -> Result<Stored<Model>> {
-    let subject = format!("torchscript-{}", options.precision);
-    progress.started(Step::Export, &subject, None, "bytes");
     let ExportOptions { task, precision, image_size, wide } = options;
+    if let Some(first) = wide.first() {
+        return Err(Error::ModuleRange { name: first.clone(), count: wide.len() });
+    }
+    let subject = format!("torchscript-{precision}");
+    progress.started(Step::Export, &subject, None, "bytes");
     let tools = ("torchscript", FORMAT, env!("CARGO_PKG_VERSION"), LIBTORCH_VERSION);
-    let key = CacheKey::of(&(tools, task, precision, image_size, wide, export_inputs(snapshot)));
+    let key = CacheKey::of(&(tools, task, precision, image_size, export_inputs(snapshot)));
     let stored = cache.get_or_build(CacheKind::Model, &key, progress, |folder| {
         write_module(snapshot, options, folder, (progress, &subject))
     })?;
@@ -79,6 +82,7 @@ fn write_module(
         inputs,
         outputs,
         parameter_count: parameter_count(&used),
+        wide_values: Vec::new(),
         weight_byte_count: used.iter().map(byte_count).sum(),
         max_sequence: architecture.max_sequence(),
         unused_tensors,

@@ -15,6 +15,8 @@ pub(super) const CLASS: &str = "Model";
 /// # Errors
 /// Those of the architecture and its weights, and libtorch's.
 pub(super) fn trace(architecture: &Architecture, torch: &mut Torch<'_>, path: &Path) -> Result<()> {
+    // There is little to compute; threads would wait for each other where processors are busy.
+    tch::set_num_threads(1);
     tch::no_grad(|| {
         architecture.forward(torch)?;
         torch.outputs()?;

@@ -46,6 +46,7 @@ pub(crate) fn model_record() -> Model {
         weight_byte_count: 256,
         max_sequence: None,
         unused_tensors: Vec::new(),
+        wide_values: Vec::new(),
         labels: Vec::new(),
     }
 }

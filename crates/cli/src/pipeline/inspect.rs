@@ -1,0 +1,85 @@
+//! A pipeline's model with what runs of its profiles cost.
+
+use crate::pipeline::steps::Run;
+use anyhow::Result;
+use planforge_core::{Precision, Task, TensorSpec};
+use planforge_engine::{Checkpoint, Cost, ExportOptions, estimate};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// What is known of a model without running it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Inspection {
+    /// `model_type`, or timm's name.
+    pub(crate) architecture: String,
+    /// What it is used for.
+    pub(crate) task: Task,
+    /// Repository and commit, or folder.
+    pub(crate) source: String,
+    /// Number of parameters.
+    pub(crate) parameter_count: u64,
+    /// Inputs, in order.
+    pub(crate) inputs: Vec<TensorSpec>,
+    /// Outputs, in order.
+    pub(crate) outputs: Vec<TensorSpec>,
+    /// Longest sequence, for models over text.
+    pub(crate) max_sequence: Option<u64>,
+    /// Names of the scores, for classification.
+    pub(crate) labels: Vec<String>,
+    /// For each precision and profile, the most frequent and the largest shape.
+    pub(crate) costs: Vec<CostRow>,
+    /// The exported graph.
+    pub(crate) graph: PathBuf,
+}
+
+/// Cost of one shape.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct CostRow {
+    /// Arithmetic.
+    pub(crate) precision: Precision,
+    /// Texts or pictures.
+    pub(crate) batch: u64,
+    /// Tokens of each text.
+    pub(crate) sequence: Option<u64>,
+    /// What it costs.
+    pub(crate) cost: Cost,
+}
+
+impl Run {
+    /// Reads the checkpoint and exports its first precision, which writes nothing but the graph where the weights
+    /// can stay where they are.
+    pub(crate) fn inspect(&mut self, runtime: &tokio::runtime::Runtime) -> Result<Inspection> {
+        let snapshot = self.fetch(runtime)?;
+        let checkpoint = Checkpoint::read(&snapshot)?;
+        let precisions = self.pipeline.export.precisions.clone();
+        let mut costs = Vec::new();
+        for &precision in &precisions {
+            let image_size = self.pipeline.export.image_size;
+            let options = ExportOptions { image_size, ..ExportOptions::new(self.pipeline.task, precision) };
+            for profile in &self.pipeline.profiles {
+                let pick = |largest: bool| {
+                    let of = |range: planforge_core::ProfileRange| if largest { range.max } else { range.opt };
+                    (of(profile.batch), profile.sequence.map(of))
+                };
+                for (batch, sequence) in [pick(false), pick(true)] {
+                    let cost = estimate(&checkpoint, &options, batch, sequence.unwrap_or(1))?;
+                    costs.push(CostRow { precision, batch, sequence, cost });
+                }
+            }
+        }
+        costs.dedup();
+        let model = self.export_precision(&snapshot, precisions[0])?;
+        Ok(Inspection {
+            source: format!("{} at {}", snapshot.repo, snapshot.commit),
+            graph: model.path(&model.record.graph),
+            architecture: model.record.architecture,
+            task: model.record.task,
+            parameter_count: model.record.parameter_count,
+            inputs: model.record.inputs,
+            outputs: model.record.outputs,
+            max_sequence: model.record.max_sequence,
+            labels: model.record.labels,
+            costs,
+        })
+    }
+}
