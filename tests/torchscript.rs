@@ -107,14 +107,16 @@ fn fp16_modules_agree_with_the_references() {
 }
 
 #[test]
-fn bytes_are_the_same_in_every_folder() {
+fn bytes_are_the_same_in_every_folder_and_name_no_device() {
     let workspace = Workspace::empty();
     for checkpoint in CASES {
         let export = |folder| export(&Cache::new(&workspace.path(folder)), checkpoint, Precision::Fp32);
         let (first, second) = (export("first"), export("second/folder"));
         assert_eq!(first.files, second.files, "{}", checkpoint.0);
-        let digest = digest_file(&second.path("model.pt"), &NoProgress).unwrap();
-        assert_eq!(first.file("model.pt").map(|file| &file.sha256), Some(&digest));
+        // The code is not compressed. A device in it would be the one that the module was traced on.
+        let bytes = fs_err::read(second.path("model.pt")).unwrap();
+        let has = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
+        assert!(has(b"def forward(self") && !has(b"device"), "{}", checkpoint.0);
     }
 }
 

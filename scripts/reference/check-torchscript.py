@@ -5,7 +5,7 @@
 
 PLANFORGE is a program built with `--features torch`. Exports the checkpoints of fixtures/models, all of them or those
 named, in fp32; runs each module on the recorded batch, on each row alone and, for texts, with more padding; and checks
-that it takes its inputs by name too, and survives freezing and saving.
+that it takes its inputs by name too, names no device, and survives freezing and saving.
 """
 
 import json
@@ -39,7 +39,7 @@ def task(name, expected):
 
 
 def export(program, name, expected, folder):
-    """The module of a checkpoint."""
+    """The file of a checkpoint's module."""
     kind, _ = task(name, expected)
     images = kind == "image-classification"
     size = 'image_size = [32, 32]\n' if images and name.startswith("resnet") else ""
@@ -52,7 +52,7 @@ def export(program, name, expected, folder):
     pipeline.write_text(text)
     command = [program, "export", "--quiet", "--output", folder / "out", pipeline]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return torch.jit.load(folder / "out" / name / "export/torchscript-fp32/model.pt", map_location="cpu")
+    return folder / "out" / name / "export/torchscript-fp32/model.pt"
 
 
 def tensor(recorded):
@@ -103,7 +103,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for name in names or sorted(path.name for path in MODELS.iterdir()):
             expected = json.loads((MODELS / name / "expected.json").read_text())
-            module = export(program, name, expected, Path(folder))
+            file = export(program, name, expected, Path(folder))
+            module = torch.jit.load(file)
+            assert "device" not in module.code, name
             largest = check(module, name, expected)
             again = Path(folder) / "again.pt"
             torch.jit.freeze(module.eval()).save(str(again))
