@@ -26,8 +26,7 @@ fn a_pipeline_s_model_is_described_with_its_costs() {
     assert_eq!(costs[0]["cost"]["operation_count"], operations);
     let [single, half] = [0, 2].map(|row: usize| costs[row]["cost"]["weight_byte_count"].as_u64().unwrap());
     assert_eq!((single, half), (4 * found["parameter_count"].as_u64().unwrap(), single / 2));
-    let peaks: Vec<_> =
-        costs.iter().map(|row| row["cost"]["peak_activation_byte_count"].as_u64().unwrap()).collect();
+    let peaks: Vec<_> = costs.iter().map(|row| row["cost"]["peak_activation_byte_count"].as_u64().unwrap()).collect();
     assert!(peaks[0] < peaks[1] && peaks[2] < peaks[0], "{peaks:?}");
     // At least the input of a layer, and its first feed-forward product with and without bias.
     assert!(peaks[0] >= 4 * batch * tokens * (width + 2 * inner), "{peaks:?}");

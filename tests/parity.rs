@@ -99,7 +99,7 @@ pub(crate) fn try_export(
     precision: Precision,
 ) -> planforge_engine::Result<Stored<Model>> {
     let options = ExportOptions { image_size: image_size(name), ..ExportOptions::new(task, precision) };
-    let snapshot = planforge_hub::local_snapshot(folder, &KnownDigests::default(), &NoProgress).unwrap();
+    let snapshot = planforge_hub::local_snapshot(folder, None, &KnownDigests::default(), &NoProgress).unwrap();
     export(&snapshot, &options, &Cache::new(&workspace.path("cache")), &NoProgress)
 }
 

@@ -102,6 +102,9 @@ fn selected_outputs(model: &Model, wanted: &[String]) -> Result<Vec<TensorSpec>>
             let known = names().collect::<Vec<_>>().join(", ");
             Err(Error::UnknownOutput { name: unknown.clone(), known })
         }
+        None if model.taken_as_is && wanted.len() < model.outputs.len() => {
+            Err(Error::FixedOutputs { known: names().collect::<Vec<_>>().join(", ") })
+        }
         None => Ok(model.outputs.iter().filter(|spec| wanted.contains(&spec.name)).cloned().collect()),
     }
 }
@@ -186,14 +189,19 @@ fn build(
     })
 }
 
-/// A folder with the graph cut down to `outputs`, and links to its weights, for as long as it is kept.
+/// A folder with the graph, cut down to `outputs` if it has more, and links to its weights, for as long as it is kept.
 fn engine_graph(model: &Stored<Model>, outputs: &[TensorSpec], folder: &Path) -> Result<tempfile::TempDir> {
     let graph = model.path(&model.record.graph);
-    let names: Vec<String> = outputs.iter().map(|spec| spec.name.clone()).collect();
-    let bytes = keep_outputs(&fs_err::read(&graph)?, &names)
-        .map_err(|error| Error::Config { path: graph, message: format!("it is no ONNX file: {error}") })?;
     let temporary = tempfile::Builder::new().prefix(".graph-").tempdir_in(folder)?;
-    fs_err::write(temporary.path().join(&model.record.graph), bytes)?;
+    let place = temporary.path().join(&model.record.graph);
+    if outputs.len() == model.record.outputs.len() {
+        fs_err::os::unix::fs::symlink(&graph, place)?;
+    } else {
+        let names: Vec<String> = outputs.iter().map(|spec| spec.name.clone()).collect();
+        let bytes = keep_outputs(&fs_err::read(&graph)?, &names)
+            .map_err(|error| Error::Graph { path: graph, message: error.to_string() })?;
+        fs_err::write(place, bytes)?;
+    }
     for weights in &model.record.weights {
         fs_err::os::unix::fs::symlink(model.path(weights), temporary.path().join(weights))?;
     }

@@ -142,6 +142,14 @@ pub enum Error {
         /// What the tokenizer said.
         message: String,
     },
+    /// An input that no sample can be made for.
+    #[error("no sample can be made for input `{name}`: it {message}")]
+    SampleInput {
+        /// The input.
+        name: String,
+        /// What is unusual about it.
+        message: String,
+    },
     /// A file that is no picture, or a damaged one.
     #[error("picture `{}` cannot be read: {message}", path.display())]
     Picture {
@@ -172,6 +180,12 @@ pub enum Error {
         /// The name asked for.
         name: String,
         /// The names that exist.
+        known: String,
+    },
+    /// Fewer outputs asked of an engine than a graph that is taken as it is has.
+    #[error("key `compile.outputs`: a graph that is taken as it is keeps all its outputs: {known}")]
+    FixedOutputs {
+        /// The outputs.
         known: String,
     },
     /// The engine was not built; the log has all of it.

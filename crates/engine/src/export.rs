@@ -160,6 +160,7 @@ fn write_model(
         max_sequence: architecture.max_sequence(),
         unused_tensors,
         wide_values,
+        taken_as_is: false,
         labels: task_labels(&checkpoint, options.task)?,
     })
 }

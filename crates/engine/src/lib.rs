@@ -13,6 +13,7 @@ mod error;
 mod export;
 mod onnx;
 mod ops;
+mod pass_through;
 mod sample;
 mod worker;
 
@@ -24,8 +25,9 @@ pub use error::{Error, Result};
 pub use export::{ExportOptions, RANGE_PREFIX, export, export_ranges};
 pub use onnx::graph_text;
 pub use ops::{Activation, AttentionShape, Conv2d, LinearWidths, Ops, Scope, Window};
+pub use pass_through::pass_through;
 pub use sample::{
-    ImageSample, Sample, SampleValues, TextSample, Vocabulary, random_images, random_texts, read_images, tokenize,
-    tokenize_pairs,
+    ImageSample, Sample, SampleValues, TensorSample, TextSample, Vocabulary, random_images, random_tensors,
+    random_texts, read_images, tokenize, tokenize_pairs,
 };
 pub use worker::{WorkerFailure, WorkerRequest, WorkerResponse, WorkerTensor, run_worker};

@@ -17,13 +17,15 @@ use std::time::Instant;
 const PADDING_TOLERANCE: f64 = 1e-4;
 /// Smallest cosine similarity of an fp16 output with fp32.
 const HALF_COSINE_FLOOR: f64 = 0.999;
+/// Reference of a model that has no other.
+const ALONE: &str = "each sample alone, without padding";
 /// Bumped whenever the same model and samples give other facts.
 const FORMAT: u32 = 2;
 
 /// Checks `model` on `samples`, or finds an earlier check of the same files.
 pub(super) fn check_model(
     snapshot: &Snapshot,
-    (model, reference, samples): (&Stored<Model>, &Stored<Model>, &Samples),
+    (model, reference, samples): (&Stored<Model>, Option<&Stored<Model>>, &Samples),
     library_version: &str,
     cache: &Cache,
     progress: &dyn Progress,
@@ -34,7 +36,7 @@ pub(super) fn check_model(
     let key = CacheKey::of(&(
         FORMAT,
         digests(model),
-        digests(reference),
+        reference.map(digests),
         samples.identity()?,
         library_version,
         preparation_digests(snapshot),
@@ -42,11 +44,14 @@ pub(super) fn check_model(
     let stored = cache.get_or_build(CacheKind::Check, &key, progress, |_| {
         let batch = samples.batch(snapshot, &model.record)?;
         let found = per_sample(&run(model, &batch)?, &batch);
-        let expected = match model.record.precision {
-            Precision::Fp32 => each_alone(snapshot, model, samples)?,
-            Precision::Fp16 => per_sample(&run(reference, &batch)?, &batch),
+        let precision = model.record.precision;
+        let reference = reference.filter(|reference| reference.record.precision != precision);
+        let expected = match reference {
+            None => each_alone(snapshot, model, samples)?,
+            Some(reference) => per_sample(&run(reference, &batch)?, &batch),
         };
-        Ok::<_, anyhow::Error>(compare(model.record.precision, &found, &expected))
+        let name = if reference.is_some() { "onnx-fp32" } else { ALONE };
+        Ok::<_, anyhow::Error>(compare((precision, name), &found, &expected))
     })?;
     let outcome = if stored.reused { Outcome::Cached } else { Outcome::Built };
     progress.finished(Step::Check, &subject, outcome, start.elapsed());
@@ -71,14 +76,15 @@ pub(super) fn run(model: &Stored<Model>, sample: &Sample) -> Result<Vec<Tensor>>
 
 /// The sample's values for the inputs that the session has.
 fn inputs(session: &OnnxSession, sample: &Sample) -> Result<Vec<Tensor>> {
-    let given = session.inputs().iter().filter_map(|input| Some((&input.name, sample.values(&input.name)?)));
-    given
-        .map(|(name, values)| {
+    let inputs = session.inputs().iter().filter_map(|input| Some((&input.name, sample.input(&input.name)?)));
+    inputs
+        .map(|(name, given)| {
+            let (shape, values) = given;
             let values = match values {
                 SampleValues::Int64(values) => TensorValues::Int64(values.to_vec()),
                 SampleValues::Fp32(values) => TensorValues::Fp32(values.to_vec()),
             };
-            Ok(Tensor::new(name, &sample.shape(), values)?)
+            Ok(Tensor::new(name, &shape, values)?)
         })
         .collect()
 }
@@ -129,7 +135,7 @@ fn each_alone(snapshot: &Snapshot, model: &Stored<Model>, samples: &Samples) -> 
     Ok(together)
 }
 
-fn compare(precision: Precision, found: &PerSample, expected: &PerSample) -> Vec<CheckFacts> {
+fn compare((precision, reference): (Precision, &str), found: &PerSample, expected: &PerSample) -> Vec<CheckFacts> {
     let pairs = found.iter().zip(expected);
     pairs
         .map(|((name, found), (_, expected))| {
@@ -137,11 +143,9 @@ fn compare(precision: Precision, found: &PerSample, expected: &PerSample) -> Vec
             let min_cosine = pairs().map(|(a, b)| cosine(a, b)).fold(1.0, f64::min);
             let max_absolute_error = pairs().map(|(a, b)| max_difference(a, b)).fold(0.0, f64::max);
             let scale = expected.iter().flatten().fold(0.0, |most: f64, value| most.max(f64::from(value.abs())));
-            let (reference, passed) = match precision {
-                Precision::Fp32 => {
-                    ("each sample alone, without padding", max_absolute_error <= PADDING_TOLERANCE * scale)
-                }
-                Precision::Fp16 => ("onnx-fp32", min_cosine >= HALF_COSINE_FLOOR),
+            let passed = match precision {
+                Precision::Fp32 => max_absolute_error <= PADDING_TOLERANCE * scale,
+                Precision::Fp16 => min_cosine >= HALF_COSINE_FLOOR,
             };
             CheckFacts {
                 subject: Variant::onnx(precision).id(),
@@ -183,12 +187,12 @@ mod tests {
 
     #[test]
     fn differences_and_not_a_number_fail_the_gate() {
-        assert!(compare(Precision::Fp16, &one(&[1.0, 2.0]), &one(&[1.001, 2.0]))[0].passed);
-        assert!(!compare(Precision::Fp16, &one(&[2.0, 1.0]), &one(&[1.0, 2.0]))[0].passed);
-        assert!(!compare(Precision::Fp16, &one(&[f32::NAN, 1.0]), &one(&[1.0, 2.0]))[0].passed);
-        assert!(compare(Precision::Fp32, &one(&[1.0, 2.0]), &one(&[1.0, 2.0001]))[0].passed);
-        assert!(!compare(Precision::Fp32, &one(&[1.0, 2.0]), &one(&[1.0, 2.1]))[0].passed);
-        assert!(!compare(Precision::Fp32, &one(&[1.0, f32::NAN]), &one(&[1.0, 2.0]))[0].passed);
+        assert!(compare((Precision::Fp16, "onnx-fp32"), &one(&[1.0, 2.0]), &one(&[1.001, 2.0]))[0].passed);
+        assert!(!compare((Precision::Fp16, "onnx-fp32"), &one(&[2.0, 1.0]), &one(&[1.0, 2.0]))[0].passed);
+        assert!(!compare((Precision::Fp16, "onnx-fp32"), &one(&[f32::NAN, 1.0]), &one(&[1.0, 2.0]))[0].passed);
+        assert!(compare((Precision::Fp32, ALONE), &one(&[1.0, 2.0]), &one(&[1.0, 2.0001]))[0].passed);
+        assert!(!compare((Precision::Fp32, ALONE), &one(&[1.0, 2.0]), &one(&[1.0, 2.1]))[0].passed);
+        assert!(!compare((Precision::Fp32, ALONE), &one(&[1.0, f32::NAN]), &one(&[1.0, 2.0]))[0].passed);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct SourceSpec {
     pub revision: String,
     /// A local folder instead, relative to the pipeline file.
     pub path: Option<PathBuf>,
+    /// An ONNX file of the repository that is taken as it is, for architectures that planforge does not describe.
+    pub graph: Option<String>,
 }
 
 fn default_revision() -> String {

@@ -2,11 +2,13 @@
 
 mod emit;
 mod graph;
+mod interface;
 mod nodes;
 mod proto;
 mod prune;
 mod text;
 
 pub(crate) use graph::{OPSET, OnnxGraph, WeightPlan, WeightUse};
+pub(crate) use interface::GraphFacts;
 pub(crate) use prune::keep_outputs;
 pub use text::graph_text;
