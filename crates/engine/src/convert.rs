@@ -65,7 +65,11 @@ fn layout(weights: &[&WeightUse], file: &str) -> (Vec<u8>, WeightPlan) {
     (header, plan)
 }
 
-fn convert_tensor(
+/// Writes one weight as its own type.
+///
+/// # Errors
+/// As [`convert`].
+pub(crate) fn convert_tensor(
     checkpoint: &Checkpoint,
     weight: &WeightUse,
     output: &mut impl Write,

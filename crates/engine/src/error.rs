@@ -128,6 +128,14 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// A model too large for one ONNX file.
+    #[error(
+        "the model takes {byte_count} bytes, and one ONNX file holds less than 2 GiB; leave `export.self_contained` out"
+    )]
+    TooLarge {
+        /// Its size.
+        byte_count: u64,
+    },
     /// A value to keep in binary32 that the graph does not have.
     #[error("no value of the graph is called `{name}`, and none lies in a scope of that name")]
     UnknownValue {

@@ -15,6 +15,7 @@ mod onnx;
 mod ops;
 mod pass_through;
 mod sample;
+mod self_contained;
 mod worker;
 
 pub use arch::supported_model_types;

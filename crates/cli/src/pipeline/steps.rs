@@ -182,7 +182,9 @@ impl Run {
             return Ok(pass_through(snapshot, graph, purpose, &self.cache, self.progress())?);
         }
         let image_size = self.pipeline.export.image_size;
-        let mut options = ExportOptions { image_size, ..ExportOptions::new(self.pipeline.task, precision) };
+        let self_contained = self.pipeline.export.self_contained;
+        let mut options =
+            ExportOptions { image_size, self_contained, ..ExportOptions::new(self.pipeline.task, precision) };
         if precision == Precision::Fp16 {
             options.wide = self.wide_values(snapshot, &options)?;
         }

@@ -37,6 +37,8 @@ pub struct ExportSpec {
     pub image_size: Option<ImageSize>,
     /// Whether the samples are run in fp32 before an fp16 export, to find the values that binary16 would not hold.
     pub measure_ranges: bool,
+    /// Whether weights are written into the ONNX file itself, which may then be moved on its own; at most 2 GiB.
+    pub self_contained: bool,
     /// Values to keep in fp32 in an fp16 export, whatever their range: names, or scopes such as `blocks.3`.
     pub keep_fp32: Vec<String>,
 }
@@ -48,6 +50,7 @@ impl Default for ExportSpec {
             samples: None,
             image_size: None,
             measure_ranges: true,
+            self_contained: false,
             keep_fp32: Vec::new(),
         }
     }

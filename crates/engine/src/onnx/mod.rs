@@ -8,7 +8,7 @@ mod proto;
 mod prune;
 mod text;
 
-pub(crate) use graph::{OPSET, OnnxGraph, WeightPlan, WeightUse};
+pub(crate) use graph::{EncodedModel, OPSET, OnnxGraph, WeightPlan, WeightUse};
 pub(crate) use interface::GraphFacts;
 pub(crate) use prune::keep_outputs;
 pub use text::graph_text;
