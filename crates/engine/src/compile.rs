@@ -3,7 +3,7 @@
 //! Each build runs in a child process, so that a crash in native code is an error message and the
 //! memory goes back after every engine.
 
-use crate::onnx::keep_outputs;
+use crate::onnx::{convolution_count, keep_outputs};
 use crate::worker::WorkerTensor;
 use crate::{Error, Result, WorkerFailure, WorkerRequest, WorkerResponse};
 use planforge_core::{
@@ -79,6 +79,16 @@ pub fn compile(
     let outcome = if stored.reused { Outcome::Cached } else { Outcome::Built };
     progress.finished(Step::Compile, &subject, outcome, stored.elapsed);
     Ok(stored)
+}
+
+/// Whether two builds of an engine of `model` with `outputs` may differ in some bytes: TensorRT-RTX 1.7 numbers the sizes
+/// of several outputs, and those between convolutions, in an order that depends on the timing of its threads.
+///
+/// # Errors
+/// A graph that cannot be read.
+pub fn bytes_may_differ(model: &Stored<Model>, outputs: &[String]) -> Result<bool> {
+    // One convolution, as a Vision Transformer has it, makes no difference.
+    Ok(outputs.len() > 1 || convolution_count(&model.path(&model.record.graph))? > 1)
 }
 
 fn engine_key(model: &Stored<Model>, options: &CompileOptions) -> CacheKey {

@@ -11,7 +11,9 @@ use planforge_core::{
     Archive, ArtifactFile, Cache, Engine, Gpu, GpuCatalogue, KnownDigests, Model, Outcome, OutputLayout, Pipeline,
     Platform, Precision, Progress, Published, Snapshot, Step, Stored, Variant, link_or_copy, write_atomically,
 };
-use planforge_engine::{CompileOptions, ExportOptions, Worker, check_profiles, compile, export, pass_through};
+use planforge_engine::{
+    CompileOptions, ExportOptions, Worker, bytes_may_differ, check_profiles, compile, export, pass_through,
+};
 use planforge_hub::{FetchOptions, fetch, local_snapshot};
 use planforge_package::Store;
 use std::path::Path;
@@ -251,11 +253,7 @@ impl Run {
         for sentence in &self.report.skipped {
             self.progress().note(Step::Compile, "skipped", sentence.clone());
         }
-        if models.iter().any(|model| self.pipeline.engine_outputs(&model.record).len() > 1) {
-            let note = "Engines with several outputs may differ in some bytes from build to build.";
-            self.progress().note(Step::Compile, self.pipeline.name.as_str(), note);
-            self.report.notes.push(note.to_owned());
-        }
+        self.warn_of_bytes(models)?;
         let library_version = self.tensorrt_version()?;
         let mut engines = Vec::new();
         for variant in targets {
@@ -282,6 +280,19 @@ impl Run {
             engines.push((variant, engine));
         }
         Ok(engines)
+    }
+
+    /// Says so when builds of the same engine may differ.
+    fn warn_of_bytes(&mut self, models: &[Stored<Model>]) -> Result<()> {
+        for model in models {
+            if bytes_may_differ(model, &self.pipeline.engine_outputs(&model.record))? {
+                let note = "Engines with several outputs or convolutions may differ in some bytes from build to build.";
+                self.progress().note(Step::Compile, self.pipeline.name.as_str(), note);
+                self.report.notes.push(note.to_owned());
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     fn tensorrt_version(&mut self) -> Result<String> {

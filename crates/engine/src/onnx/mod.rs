@@ -11,4 +11,5 @@ mod text;
 pub(crate) use graph::{EncodedModel, OPSET, OnnxGraph, WeightPlan, WeightUse};
 pub(crate) use interface::GraphFacts;
 pub(crate) use prune::keep_outputs;
+pub(crate) use text::convolution_count;
 pub use text::graph_text;
