@@ -152,3 +152,37 @@ fn probe_and_load_take_a_running_endpoint() {
     assert_eq!(load["total"]["failures"], 0);
     hosted.stop();
 }
+
+#[test]
+fn answers_lie_in_the_context_and_masks_are_filled() {
+    let workspace = Workspace::tiny();
+    TinyBert { word_heads: true, ..TinyBert::default() }.write(&workspace.path("model")).unwrap();
+    workspace.edit("tiny.toml", "sentence-embedding", "question-answering");
+    let context = "A small dog ran on the road, and the cat sat.";
+    let arguments = ["infer", "tiny.toml", "--text", "the dog ran on ?", "--text", "a cat", "--context", context];
+    let found = workspace.json(&arguments);
+    assert_eq!(found["output"], "start_logits, end_logits");
+    let guesses = found["guesses"].as_array().unwrap();
+    assert_eq!(guesses.len(), 2);
+    for guess in guesses {
+        let answer = guess[0]["text"].as_str().unwrap();
+        assert!(!answer.is_empty() && context.contains(answer), "{answer}");
+        assert!((0.0..=1.0).contains(&guess[0]["probability"].as_f64().unwrap()));
+    }
+    workspace
+        .planforge(&["infer", "tiny.toml", "--text", "why"])
+        .fails(2, &["needs --text with a question and --context"]);
+    workspace.planforge(&["check", "tiny.toml"]).succeeds();
+    // Both outputs, so the bytes of its engines may differ.
+    let compiled = workspace.planforge(&["compile", "tiny.toml", "--gpu", "l4"]);
+    compiled.succeeds();
+    assert!(compiled.stderr.contains("Engines with several outputs or convolutions may differ"), "{}", compiled.stderr);
+
+    workspace.edit("tiny.toml", "question-answering", "fill-mask");
+    let found = workspace.json(&["infer", "tiny.toml", "--text", "the [MASK] sat", "--text", "a [MASK] ran on and on"]);
+    let words: Vec<_> =
+        found["guesses"].as_array().unwrap().iter().map(|guess| guess.as_array().unwrap().len()).collect();
+    assert_eq!(words, [5, 5]);
+    workspace.planforge(&["infer", "tiny.toml", "--text", "a cat"]).fails(2, &["a text has no `[MASK]` to fill"]);
+    workspace.planforge(&["check", "tiny.toml"]).succeeds();
+}

@@ -9,6 +9,7 @@ mod inspect;
 mod interrupts;
 mod job;
 mod parity;
+mod pass_through;
 mod pictures;
 mod pytorch;
 mod ranges;

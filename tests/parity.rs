@@ -100,7 +100,7 @@ pub(crate) fn try_export(
     precision: Precision,
 ) -> planforge_engine::Result<Stored<Model>> {
     let options = ExportOptions { image_size: image_size(name), ..ExportOptions::new(task, precision) };
-    let snapshot = planforge_hub::local_snapshot(folder, &KnownDigests::default(), &NoProgress).unwrap();
+    let snapshot = planforge_hub::local_snapshot(folder, None, &KnownDigests::default(), &NoProgress).unwrap();
     export(&snapshot, &options, &Cache::new(&workspace.path("cache")), &NoProgress)
 }
 
@@ -215,6 +215,33 @@ fn fp32_exports_agree_with_the_references() {
 fn fp16_exports_agree_with_the_references() {
     let workspace = Workspace::empty();
     cases(&workspace, Precision::Fp16).for_each(|case| agrees_in_fp16(&case));
+}
+
+/// A file of its own gives what a graph over the checkpoint's files gives, to the bit.
+#[test]
+fn self_contained_exports_are_the_same_models() {
+    let workspace = Workspace::empty();
+    for (name, precision) in
+        [("bert", Precision::Fp32), ("roberta", Precision::Fp16), ("timm-resnet18", Precision::Fp16)]
+    {
+        let case = case(&workspace, name, precision);
+        let snapshot =
+            planforge_hub::local_snapshot(&folder(name), None, &KnownDigests::default(), &NoProgress).unwrap();
+        let options = ExportOptions { self_contained: true, ..ExportOptions::new(case.model.record.task, precision) };
+        let model = export(&snapshot, &options, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap();
+        assert_eq!(model.files.len(), 1, "{name}");
+        assert!(model.record.weights.is_empty());
+        assert_eq!(model.record.weight_byte_count, case.model.record.weight_byte_count);
+        let alone = workspace.path(&format!("{name}.onnx"));
+        fs_err::copy(model.path("model.onnx"), &alone).unwrap();
+        let inputs = case.inputs(&(0..case.batch()));
+        load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
+        let session = OnnxSession::load(&alone, &SessionOptions { intra_op_threads: 2 });
+        for (one, other) in session.unwrap().run(&inputs, &[]).unwrap().iter().zip(run_on(&case.model, &inputs)) {
+            assert_eq!(floats(one), floats(&other), "{name}");
+        }
+        engine_for(&workspace, &model, "l4", 24);
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ const MORE_PADDING: usize = 4;
 
 fn export(cache: &Cache, (name, task, _): Checkpoint, precision: Precision) -> Stored<Model> {
     let options = ExportOptions { image_size: image_size(name), ..ExportOptions::new(task, precision) };
-    let snapshot = planforge_hub::local_snapshot(&folder(name), &KnownDigests::default(), &NoProgress).unwrap();
+    let snapshot = planforge_hub::local_snapshot(&folder(name), None, &KnownDigests::default(), &NoProgress).unwrap();
     export_torchscript(&snapshot, &options, cache, &NoProgress).unwrap()
 }
 
@@ -133,7 +133,7 @@ fn the_program_exports_modules_and_compares_them_with_onnx() {
         assert!(of_module.iter().all(|check| check["reference"] == "onnx-fp32" && check["passed"] == true));
     }
     let snapshot =
-        planforge_hub::local_snapshot(&workspace.path("model"), &KnownDigests::default(), &NoProgress).unwrap();
+        planforge_hub::local_snapshot(&workspace.path("model"), None, &KnownDigests::default(), &NoProgress).unwrap();
     let options = ExportOptions::new(Task::SentenceEmbedding, Precision::Fp32);
     let here = export_torchscript(&snapshot, &options, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap();
     let written = workspace.path("planforge-out/tiny/export/torchscript-fp32/model.pt");
@@ -169,7 +169,7 @@ fn mistakes_of_a_checkpoint_are_named_and_files_that_are_no_module_are_refused()
     workspace.edit("model/config.json", "\"intermediate_size\": 64", "\"intermediate_size\": 65");
     workspace.planforge(&["export", "tiny.toml"]).fails(1, &["has shape [64, 32], expected [65, 32]"]);
     let snapshot =
-        planforge_hub::local_snapshot(&workspace.path("model"), &KnownDigests::default(), &NoProgress).unwrap();
+        planforge_hub::local_snapshot(&workspace.path("model"), None, &KnownDigests::default(), &NoProgress).unwrap();
     let options = ExportOptions::new(Task::SentenceEmbedding, Precision::Fp32);
     let cache = Cache::new(&workspace.path("cache"));
     let error = export_torchscript(&snapshot, &options, &cache, &NoProgress).unwrap_err().to_string();

@@ -19,5 +19,5 @@ pub use load::{MAX_SECONDS, MAX_USERS, load};
 pub use probe::probe;
 pub use report::{
     ArchiveFacts, ArtifactRow, CheckFacts, EngineFacts, Environment, Library, ModelFacts, Report, Served, SourceFacts,
-    write_report,
+    grouped, write_report,
 };

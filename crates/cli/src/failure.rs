@@ -122,6 +122,9 @@ impl Failure {
         {
             return Some(TO_SAFETENSORS);
         }
+        if let Some(planforge_engine::Error::UnsupportedModelType { .. }) = cause.downcast_ref() {
+            return Some("a repository with an ONNX file of its own can be taken as it is: key `source.graph`");
+        }
         match cause.downcast_ref::<planforge_hub::Error>()? {
             planforge_hub::Error::NotCached { .. } => {
                 Some("unset HF_HUB_OFFLINE to fetch it, or set HF_HUB_CACHE to where it lies")

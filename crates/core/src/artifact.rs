@@ -133,6 +133,23 @@ pub struct Model {
     /// Names of the scores, for classification.
     #[serde(default)]
     pub labels: Vec<String>,
+    /// Whether the graph is the repository's own, taken as it is.
+    #[serde(default)]
+    pub taken_as_is: bool,
+}
+
+impl Model {
+    /// Names of the outputs that the task is about; all of them where a graph of the repository's own calls them
+    /// otherwise.
+    #[must_use]
+    pub fn main_outputs(&self) -> Vec<String> {
+        let has = |name: &str| self.outputs.iter().any(|output| output.name == name);
+        let main = self.task.main_outputs();
+        if main.iter().all(|name| has(name)) {
+            return main.iter().map(|&name| name.to_owned()).collect();
+        }
+        self.outputs.iter().map(|output| output.name.clone()).collect()
+    }
 }
 
 /// Which package of a model: platform, precision and, for engines, GPU type.

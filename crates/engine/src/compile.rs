@@ -3,7 +3,7 @@
 //! Each build runs in a child process, so that a crash in native code is an error message and the
 //! memory goes back after every engine.
 
-use crate::onnx::keep_outputs;
+use crate::onnx::{convolution_count, keep_outputs};
 use crate::worker::WorkerTensor;
 use crate::{Error, Result, WorkerFailure, WorkerRequest, WorkerResponse};
 use planforge_core::{
@@ -81,6 +81,16 @@ pub fn compile(
     Ok(stored)
 }
 
+/// Whether two builds of an engine of `model` with `outputs` may differ in some bytes: TensorRT-RTX 1.7 numbers the sizes
+/// of several outputs, and those between convolutions, in an order that depends on the timing of its threads.
+///
+/// # Errors
+/// A graph that cannot be read.
+pub fn bytes_may_differ(model: &Stored<Model>, outputs: &[String]) -> Result<bool> {
+    // One convolution, as a Vision Transformer has it, makes no difference.
+    Ok(outputs.len() > 1 || convolution_count(&model.path(&model.record.graph))? > 1)
+}
+
 fn engine_key(model: &Stored<Model>, options: &CompileOptions) -> CacheKey {
     let files: Vec<(&str, &Digest)> = model.files.iter().map(|file| (file.path.as_str(), &file.sha256)).collect();
     CacheKey::of(&(
@@ -101,6 +111,9 @@ fn selected_outputs(model: &Model, wanted: &[String]) -> Result<Vec<TensorSpec>>
         Some(unknown) => {
             let known = names().collect::<Vec<_>>().join(", ");
             Err(Error::UnknownOutput { name: unknown.clone(), known })
+        }
+        None if model.taken_as_is && wanted.len() < model.outputs.len() => {
+            Err(Error::FixedOutputs { known: names().collect::<Vec<_>>().join(", ") })
         }
         None => Ok(model.outputs.iter().filter(|spec| wanted.contains(&spec.name)).cloned().collect()),
     }
@@ -186,14 +199,19 @@ fn build(
     })
 }
 
-/// A folder with the graph cut down to `outputs`, and links to its weights, for as long as it is kept.
+/// A folder with the graph, cut down to `outputs` if it has more, and links to its weights, for as long as it is kept.
 fn engine_graph(model: &Stored<Model>, outputs: &[TensorSpec], folder: &Path) -> Result<tempfile::TempDir> {
     let graph = model.path(&model.record.graph);
-    let names: Vec<String> = outputs.iter().map(|spec| spec.name.clone()).collect();
-    let bytes = keep_outputs(&fs_err::read(&graph)?, &names)
-        .map_err(|error| Error::Config { path: graph, message: format!("it is no ONNX file: {error}") })?;
     let temporary = tempfile::Builder::new().prefix(".graph-").tempdir_in(folder)?;
-    fs_err::write(temporary.path().join(&model.record.graph), bytes)?;
+    let place = temporary.path().join(&model.record.graph);
+    if outputs.len() == model.record.outputs.len() {
+        fs_err::os::unix::fs::symlink(&graph, place)?;
+    } else {
+        let names: Vec<String> = outputs.iter().map(|spec| spec.name.clone()).collect();
+        let bytes = keep_outputs(&fs_err::read(&graph)?, &names)
+            .map_err(|error| Error::Graph { path: graph, message: error.to_string() })?;
+        fs_err::write(place, bytes)?;
+    }
     for weights in &model.record.weights {
         fs_err::os::unix::fs::symlink(model.path(weights), temporary.path().join(weights))?;
     }

@@ -128,6 +128,14 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// A model too large for one ONNX file.
+    #[error(
+        "the model takes {byte_count} bytes, and one ONNX file holds less than 2 GiB; leave `export.self_contained` out"
+    )]
+    TooLarge {
+        /// Its size.
+        byte_count: u64,
+    },
     /// A value to keep in binary32 that the graph does not have.
     #[error("no value of the graph is called `{name}`, and none lies in a scope of that name")]
     UnknownValue {
@@ -140,6 +148,14 @@ pub enum Error {
         /// `tokenizer.json`.
         path: PathBuf,
         /// What the tokenizer said.
+        message: String,
+    },
+    /// An input that no sample can be made for.
+    #[error("no sample can be made for input `{name}`: it {message}")]
+    SampleInput {
+        /// The input.
+        name: String,
+        /// What is unusual about it.
         message: String,
     },
     /// A file that is no picture, or a damaged one.
@@ -172,6 +188,12 @@ pub enum Error {
         /// The name asked for.
         name: String,
         /// The names that exist.
+        known: String,
+    },
+    /// Fewer outputs asked of an engine than a graph that is taken as it is has.
+    #[error("key `compile.outputs`: a graph that is taken as it is keeps all its outputs: {known}")]
+    FixedOutputs {
+        /// The outputs.
         known: String,
     },
     /// The engine was not built; the log has all of it.

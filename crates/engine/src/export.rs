@@ -7,6 +7,7 @@ use crate::arch::{Architecture, task_labels};
 use crate::checkpoint::{Checkpoint, StoredType};
 use crate::convert::convert;
 use crate::onnx::{OPSET, OnnxGraph, WeightPlan, WeightUse};
+use crate::self_contained::write_self_contained;
 use crate::{Error, Result};
 use planforge_core::{
     ArtifactFile, Cache, CacheKey, CacheKind, DataType, Digest, ImageSize, Model, ModelFormat, Outcome, Precision,
@@ -30,6 +31,8 @@ pub struct ExportOptions {
     pub image_size: Option<ImageSize>,
     /// In fp16, values that are kept in binary32: by name, or by the name of a scope around them.
     pub wide: BTreeSet<String>,
+    /// Whether the weights are written into the graph's own file.
+    pub self_contained: bool,
 }
 
 /// What stands before the name of a value in the outputs of [`export_ranges`].
@@ -48,7 +51,7 @@ impl ExportOptions {
     /// A model for `task` in `precision`, as the checkpoint has it.
     #[must_use]
     pub const fn new(task: Task, precision: Precision) -> Self {
-        Self { task, precision, image_size: None, wide: BTreeSet::new() }
+        Self { task, precision, image_size: None, wide: BTreeSet::new(), self_contained: false }
     }
 }
 
@@ -82,7 +85,8 @@ pub fn export_ranges(
     cache: &Cache,
     progress: &dyn Progress,
 ) -> Result<Stored<Model>> {
-    let options = ExportOptions { precision: Precision::Fp32, wide: BTreeSet::new(), ..options.clone() };
+    let (precision, wide) = (Precision::Fp32, BTreeSet::new());
+    let options = ExportOptions { precision, wide, self_contained: false, ..options.clone() };
     export_for(snapshot, &options, Purpose::Ranges, cache, (progress, "ranges"))
 }
 
@@ -108,9 +112,9 @@ fn real_path(snapshot: &Snapshot, file: &ArtifactFile) -> Option<PathBuf> {
 }
 
 fn export_key(snapshot: &Snapshot, options: &ExportOptions, purpose: Purpose) -> CacheKey {
-    let ExportOptions { task, precision, image_size, wide } = options;
-    let inputs = export_inputs(snapshot);
-    CacheKey::of(&(FORMAT, env!("CARGO_PKG_VERSION"), task, precision, image_size, wide, purpose, inputs))
+    let ExportOptions { task, precision, image_size, wide, self_contained } = options;
+    let tools = (FORMAT, env!("CARGO_PKG_VERSION"));
+    CacheKey::of(&(tools, task, precision, image_size, wide, self_contained, purpose, export_inputs(snapshot)))
 }
 
 /// Names and digests of the files of a snapshot that an export reads.
@@ -138,14 +142,19 @@ fn write_model(
     }
     let used: Vec<WeightUse> = graph.weights().cloned().collect();
     let used: Vec<&WeightUse> = used.iter().collect();
-    let plan = place_weights(&checkpoint, &used, options.precision, folder, report)?;
     let (inputs, outputs) = graph.interface();
-    let bytes = graph.encode(&checkpoint.model_type, &plan);
-    write_atomically(&folder.join(GRAPH), &bytes)?;
+    let files = if options.self_contained {
+        let model = graph.encode_without_weights(&checkpoint.model_type);
+        write_self_contained(&checkpoint, &used, &model, &folder.join(GRAPH), report)?;
+        BTreeSet::new()
+    } else {
+        let plan = place_weights(&checkpoint, &used, options.precision, folder, report)?;
+        write_atomically(&folder.join(GRAPH), &graph.encode(&checkpoint.model_type, &plan))?;
+        plan.into_values().map(|(file, ..)| file).collect()
+    };
 
     let unused_tensors = parameters.unused();
     refuse_unexplained(&checkpoint, &architecture, &unused_tensors)?;
-    let files: BTreeSet<String> = plan.values().map(|(file, ..)| file.clone()).collect();
     Ok(Model {
         architecture: checkpoint.model_type.clone(),
         task: options.task,
@@ -157,10 +166,11 @@ fn write_model(
         inputs,
         outputs,
         parameter_count: parameter_count(&used),
-        weight_byte_count: plan.values().map(|(_, _, length)| length).sum(),
+        weight_byte_count: used.iter().map(|weight| weight.byte_count()).sum(),
         max_sequence: architecture.max_sequence(),
         unused_tensors,
         wide_values,
+        taken_as_is: false,
         labels: task_labels(&checkpoint, options.task)?,
     })
 }

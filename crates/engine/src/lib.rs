@@ -14,22 +14,25 @@ mod error;
 mod export;
 mod onnx;
 mod ops;
+mod pass_through;
 mod sample;
+mod self_contained;
 #[cfg(feature = "torch")]
 mod torch;
 mod worker;
 
 pub use arch::supported_model_types;
 pub use checkpoint::Checkpoint;
-pub use compile::{CompileOptions, Worker, check_profiles, compile};
+pub use compile::{CompileOptions, Worker, bytes_may_differ, check_profiles, compile};
 pub use cost::{Cost, estimate};
 pub use error::{Error, Result};
 pub use export::{ExportOptions, RANGE_PREFIX, export, export_ranges};
 pub use onnx::graph_text;
 pub use ops::{Activation, AttentionShape, Conv2d, LinearWidths, Ops, Scope, Window};
+pub use pass_through::pass_through;
 pub use sample::{
-    ImageSample, Sample, SampleValues, TextSample, Vocabulary, random_images, random_texts, read_images, tokenize,
-    tokenize_pairs,
+    ImageSample, Sample, SampleValues, TensorSample, TextSample, Vocabulary, random_images, random_tensors,
+    random_texts, read_images, tokenize, tokenize_pairs,
 };
 #[cfg(feature = "torch")]
 pub use torch::{LIBTORCH_VERSION, export_torchscript};

@@ -45,6 +45,16 @@ pub enum Error {
         /// Repository or folder.
         repo: String,
     },
+    /// The ONNX file that was asked for is not in the repository.
+    #[error("`{repo}` has no `{graph}`; its ONNX files: {others}")]
+    NoGraph {
+        /// Repository or folder.
+        repo: String,
+        /// What was asked for.
+        graph: String,
+        /// What there is.
+        others: String,
+    },
     /// A file whose content is not what its name in the cache promises.
     #[error("`{}` has SHA-256 {found}, expected {expected}; remove it and fetch again", path.display())]
     Digest {

@@ -24,6 +24,8 @@ pub struct FetchOptions {
     pub endpoint: String,
     /// Access token; never logged.
     pub token: Option<Token>,
+    /// An ONNX file of the repository that is wanted instead of the weights.
+    pub graph: Option<String>,
     /// Use the cache alone.
     pub offline: bool,
     /// Digests of files that have not changed.
@@ -88,13 +90,13 @@ fn find_in_cache(options: &FetchOptions) -> Result<Option<Found>> {
     if !snapshot.is_dir() {
         return Ok(None);
     }
-    match needed_files(&options.repo, list(&snapshot)?) {
+    match needed_files(&options.repo, options.graph.as_deref(), list(&snapshot)?) {
         Ok(files) if has_pytorch_weights(&files) && !options.offline => Ok(None),
         Ok(files) if files.iter().all(|file| snapshot.join(file).exists()) => {
             Ok(Some((snapshot, commit, files, Outcome::Cached)))
         }
         Ok(_) => Ok(None),
-        Err(Error::Incomplete { .. } | Error::NoWeights { .. }) if !options.offline => Ok(None),
+        Err(Error::Incomplete { .. } | Error::NoWeights { .. } | Error::NoGraph { .. }) if !options.offline => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -114,7 +116,7 @@ async fn download(options: &FetchOptions, progress: &Arc<dyn Progress>) -> Resul
     let model = builder.build().map_err(fail)?.model(owner, name);
     let info = until_cancelled(progress, model.info().revision(&options.revision).send()).await?.map_err(fail)?;
     let listing = info.siblings.unwrap_or_default().into_iter().map(|sibling| sibling.rfilename);
-    let files = needed_files(&options.repo, listing)?;
+    let files = needed_files(&options.repo, options.graph.as_deref(), listing)?;
     let watcher = Watcher { progress: Arc::clone(progress), subject: options.repo.clone(), files: Mutex::default() };
     let download = model
         .snapshot_download()

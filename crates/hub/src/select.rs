@@ -26,17 +26,25 @@ const SMALL_FILES: [&str; 13] = [
 
 /// The files that a checkpoint needs out of a listing, sorted: configuration, tokenizer, the modules of
 /// a sentence-transformers model, and the weights (one file, or an index with its shards) as safetensors, or as
-/// PyTorch files where there are no safetensors.
+/// PyTorch files where there are no safetensors. Where the repository's own ONNX file `graph` is wanted, it and the files
+/// its weights may lie in are taken instead of the weights, and there need be no configuration.
 ///
 /// # Errors
 /// [`Error::Path`] for names that leave the snapshot, [`Error::Incomplete`] without configuration,
-/// [`Error::NoWeights`] without weights.
-pub(crate) fn needed_files(repo: &str, listing: impl IntoIterator<Item = String>) -> Result<Vec<String>> {
+/// [`Error::NoWeights`] without weights, [`Error::NoGraph`] without the graph.
+pub(crate) fn needed_files(
+    repo: &str,
+    graph: Option<&str>,
+    listing: impl IntoIterator<Item = String>,
+) -> Result<Vec<String>> {
     let listing: Vec<String> = listing.into_iter().collect();
     if let Some(path) = listing.iter().find(|path| !stays_inside(path)) {
         return Err(Error::Path { repo: repo.to_owned(), path: path.clone() });
     }
     let has = |name: &str| listing.iter().any(|path| path == name);
+    if let Some(graph) = graph {
+        return graph_files(repo, graph, listing);
+    }
     if !has("config.json") {
         return Err(Error::Incomplete { repo: repo.to_owned(), file: "config.json".to_owned() });
     }
@@ -52,6 +60,22 @@ pub(crate) fn needed_files(repo: &str, listing: impl IntoIterator<Item = String>
     let mut files: Vec<String> = listing.into_iter().filter(needed).collect();
     files.sort();
     files.dedup();
+    Ok(files)
+}
+
+/// A graph, the files beside it that are named after it, and the small files.
+fn graph_files(repo: &str, graph: &str, listing: Vec<String>) -> Result<Vec<String>> {
+    if !listing.iter().any(|path| path == graph) {
+        let others: Vec<_> = listing.iter().filter(|path| path.ends_with(".onnx")).cloned().collect();
+        return Err(Error::NoGraph { repo: repo.to_owned(), graph: graph.to_owned(), others: others.join(", ") });
+    }
+    let stem = graph.strip_suffix(".onnx").unwrap_or(graph);
+    let beside = ["data", "bin", "safetensors"].map(|ending| format!("{stem}.{ending}"));
+    let needed = |path: &String| {
+        SMALL_FILES.contains(&path.as_str()) || path.starts_with(graph) || beside.iter().any(|file| file == path)
+    };
+    let mut files: Vec<String> = listing.into_iter().filter(needed).collect();
+    files.sort();
     Ok(files)
 }
 
@@ -85,7 +109,17 @@ mod tests {
     use super::*;
 
     fn choose(listing: &[&str]) -> Result<Vec<String>> {
-        needed_files("o/n", listing.iter().map(|&path| path.to_owned()))
+        needed_files("o/n", None, listing.iter().map(|&path| path.to_owned()))
+    }
+
+    #[test]
+    fn a_graph_of_the_repository_comes_with_its_data_and_without_the_weights() {
+        let listing =
+            ["model.safetensors", "config.json", "onnx/model.onnx", "onnx/model.onnx_data", "onnx/model_int8.onnx"];
+        let choose = |graph| needed_files("o/n", Some(graph), listing.iter().map(|&path| path.to_owned()));
+        assert_eq!(choose("onnx/model.onnx").unwrap(), ["config.json", "onnx/model.onnx", "onnx/model.onnx_data"]);
+        let error = choose("model.onnx").unwrap_err().to_string();
+        assert!(error.contains("`model.onnx`") && error.contains("onnx/model.onnx, onnx/model_int8.onnx"), "{error}");
     }
 
     #[test]

@@ -5,16 +5,21 @@ use crate::{Error, Result};
 use planforge_core::{ArtifactFile, KnownDigests, Progress, Snapshot, Step};
 use std::path::Path;
 
-/// A snapshot of a local folder in the Hub's layout; `digests` of unchanged files are not computed anew.
+/// A snapshot of a local folder in the Hub's layout, with its own ONNX file `graph` where that is wanted; `digests` of unchanged files are not computed anew.
 ///
 /// # Errors
 /// A path that is no folder, missing configuration or weights, unreadable files.
-pub fn local_snapshot(folder: &Path, digests: &KnownDigests, progress: &dyn Progress) -> Result<Snapshot> {
+pub fn local_snapshot(
+    folder: &Path,
+    graph: Option<&str>,
+    digests: &KnownDigests,
+    progress: &dyn Progress,
+) -> Result<Snapshot> {
     if !folder.is_dir() {
         return Err(Error::NoFolder { path: folder.to_owned() });
     }
     let repo = folder.display().to_string();
-    let files = needed_files(&repo, list(folder)?)?;
+    let files = needed_files(&repo, graph, list(folder)?)?;
     let directory = fs_err::canonicalize(folder)?;
     let files = digest_files(&directory, &files, digests, (progress, &repo))?;
     Ok(Snapshot { repo, revision: "local".to_owned(), commit: "local".to_owned(), directory, files })

@@ -22,11 +22,20 @@ pub struct TinyBert {
     pub model_type: String,
     /// Labels of a classification head; none without one.
     pub labels: Vec<String>,
+    /// Whether there are the heads that find answers and guess masked words.
+    pub word_heads: bool,
 }
 
 impl Default for TinyBert {
     fn default() -> Self {
-        Self { seed: 1, hidden_size: 32, layers: 2, model_type: "bert".to_owned(), labels: Vec::new() }
+        Self {
+            seed: 1,
+            hidden_size: 32,
+            layers: 2,
+            model_type: "bert".to_owned(),
+            labels: Vec::new(),
+            word_heads: false,
+        }
     }
 }
 
@@ -90,6 +99,12 @@ impl TinyBert {
         maker.linear("pooler.dense", width, width);
         if !self.labels.is_empty() {
             maker.linear("classifier", self.labels.len(), width);
+        }
+        if self.word_heads {
+            maker.linear("qa_outputs", 2, width);
+            maker.linear("cls.predictions.transform.dense", width, width);
+            maker.layer_norm("cls.predictions.transform.LayerNorm", width);
+            maker.tensor("cls.predictions.bias", &[vocabulary().len()], 0.0);
         }
         let views = maker.tensors.iter().map(|(name, shape, bytes)| {
             let prefix = if name.starts_with("classifier.") { "" } else { prefix };

@@ -25,4 +25,5 @@ mod write;
 pub use model::{
     ArchiveFacts, ArtifactRow, CheckFacts, EngineFacts, Environment, Library, ModelFacts, Report, Served, SourceFacts,
 };
+pub use units::grouped;
 pub use write::write_report;

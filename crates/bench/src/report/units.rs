@@ -78,7 +78,8 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// Digits in groups of three.
-pub(super) fn grouped(digits: &str) -> String {
+#[must_use]
+pub fn grouped(digits: &str) -> String {
     let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |rest| ("-", rest));
     let mut text = String::from(sign);
     for (index, digit) in digits.chars().enumerate() {

@@ -17,8 +17,7 @@ const SHOWN_LABELS: usize = 5;
 pub(super) fn infer(surroundings: &Surroundings, arguments: &InferArguments) -> Result<()> {
     let (settings, terminal) = (&surroundings.settings, &surroundings.terminal);
     let mut run = Run::open(settings, terminal, &arguments.pipeline, &Overrides::default())?;
-    let samples = asked(arguments).unwrap_or_else(|| run.samples());
-    let inference = run.infer(&surroundings.runtime, &samples, arguments.precision)?;
+    let inference = run.infer(&surroundings.runtime, asked(arguments).as_ref(), arguments.precision)?;
     terminal.clear();
     if settings.json {
         printer::stdout(&format!("{}\n", serde_json::to_string(&inference)?));

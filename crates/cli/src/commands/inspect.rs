@@ -5,6 +5,7 @@ use crate::commands::dispatch::Surroundings;
 use crate::pipeline::{Inspection, Overrides, Run};
 use crate::printer::{self, format_bytes, table};
 use anyhow::Result;
+use planforge_bench::grouped;
 use planforge_core::{Dim, TensorSpec};
 use planforge_engine::graph_text;
 use std::fmt::Write;
@@ -32,7 +33,7 @@ pub(super) fn inspect(surroundings: &Surroundings, arguments: &InspectArguments)
 
 fn text(inspection: &Inspection) -> String {
     let mut text = format!("{} for {}, from {}\n", inspection.architecture, inspection.task, inspection.source);
-    let _ = writeln!(text, "{} parameters", grouped(inspection.parameter_count));
+    let _ = writeln!(text, "{} parameters", grouped(&inspection.parameter_count.to_string()));
     for (what, specs) in [("input", &inspection.inputs), ("output", &inspection.outputs)] {
         for spec in specs {
             let _ = writeln!(text, "{what} {}", tensor(spec));
@@ -70,27 +71,4 @@ fn tensor(spec: &TensorSpec) -> String {
         Dim::Dynamic(name) => name.clone(),
     });
     format!("{}: {} [{}]", spec.name, spec.data_type.kserve_name().to_lowercase(), dims.collect::<Vec<_>>().join(", "))
-}
-
-/// `22_713_216` as `22,713,216`.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_told_apart() {
-        assert_eq!([0, 999, 1000, 22_713_216].map(grouped), ["0", "999", "1,000", "22,713,216"]);
-    }
 }

@@ -53,19 +53,24 @@ impl Run {
     pub(crate) fn infer(
         &mut self,
         runtime: &tokio::runtime::Runtime,
-        samples: &Samples,
+        samples: Option<&Samples>,
         precision: Option<Precision>,
     ) -> Result<Inference> {
         let task = self.pipeline.task;
-        refuse_unfit(task, samples)?;
+        if let Some(samples) = samples {
+            refuse_unfit(task, samples)?;
+        }
         self.load_onnx_runtime()?;
         let snapshot = self.fetch(runtime)?;
         let precision = precision.unwrap_or(self.pipeline.export.precisions[0]);
         let model = self.export_precision(&snapshot, precision)?;
+        let usual = self.samples(&snapshot, &model.record);
+        let samples = samples.unwrap_or(&usual);
+        refuse_unfit(task, samples)?;
         let batch = samples.batch(&snapshot, &model.record)?;
         let mut outputs = run(&model, &batch)?;
-        let names = task.main_outputs();
-        outputs.retain(|output| names.contains(&output.name.as_str()));
+        let names = model.record.main_outputs();
+        outputs.retain(|output| names.contains(&output.name));
         let output = outputs.first().with_context(|| format!("the model has no output `{}`", names[0]))?;
         let mut inference = Inference {
             samples: samples.names(),
@@ -87,7 +92,7 @@ impl Run {
                 inference.values = rows(output)?;
                 inference.tokens = if is_per_token(output, text) { tokens(text) } else { Vec::new() };
             }
-            (_, Sample::Image(_)) => inference.values = rows(output)?,
+            (_, Sample::Image(_) | Sample::Tensors(_)) => inference.values = rows(output)?,
         }
         Ok(inference)
     }
@@ -95,9 +100,7 @@ impl Run {
 
 fn refuse_unfit(task: Task, samples: &Samples) -> Result<()> {
     let message = match (samples, task) {
-        (Samples::Pictures(_) | Samples::RandomPictures(..), _) if !task.is_over_images() => {
-            "is over texts: give --text"
-        }
+        (Samples::Pictures(_), _) if !task.is_over_images() => "is over texts: give --text",
         (Samples::Texts(_) | Samples::Pairs(_), _) if task.is_over_images() => "is over pictures: give --image",
         (Samples::Texts(_), Task::QuestionAnswering) => "needs --text with a question and --context with a text",
         (Samples::Pairs(_), _) if task != Task::QuestionAnswering => "takes no --context",

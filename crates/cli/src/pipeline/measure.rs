@@ -2,12 +2,12 @@
 
 use crate::failure::{BadUsage, Missing};
 use crate::pipeline::endpoint::{HostRequest, LocalEndpoint};
-use crate::pipeline::samples::{Samples, image_size};
+use crate::pipeline::samples::{Samples, is_usual};
 use crate::pipeline::steps::{Run, hosted_variant};
 use anyhow::{Context, Result};
 use planforge_bench::{EndpointClient, Served, load, probe};
 use planforge_core::{
-    Capacity, DataType, InferRequest, InferTensor, LoadResult, MAX_BODY_BYTE_COUNT, Model, Outcome, Published,
+    Capacity, DataType, Dim, InferRequest, InferTensor, LoadResult, MAX_BODY_BYTE_COUNT, Model, Outcome, Published,
     RequestBody, RequestedOutput, Snapshot, Step, Stored, TensorData, endpoint_name,
 };
 use planforge_engine::{Sample, SampleValues, random_texts};
@@ -45,7 +45,7 @@ impl Run {
         let model = &model.context("the served variant was not exported")?.record;
         let (mut batch, sequence) = self.pipeline.probe_request();
         if self.pipeline.probe.batch.is_none() && self.pipeline.task.is_over_images() {
-            batch = batch.min(largest_batch(model)?);
+            batch = batch.min(largest_batch(model));
         }
         let probe = self.sample(snapshot, model, (batch, sequence))?;
         let load = self.sample(snapshot, model, self.pipeline.load_request())?;
@@ -138,7 +138,12 @@ impl Run {
     /// A batch of random tokens or pictures, or of the samples when the profiles say nothing of their length.
     fn sample(&self, snapshot: &Snapshot, model: &Model, (batch, sequence): (u64, Option<u64>)) -> Result<Sample> {
         let (batch, seed) = (usize::try_from(batch)?, self.pipeline.load.seed);
-        if self.pipeline.task.is_over_images() {
+        let over_images = self.pipeline.task.is_over_images();
+        if !is_usual(over_images, snapshot, model) {
+            let sequence = usize::try_from(sequence.unwrap_or(1))?;
+            return Samples::RandomTensors(batch, sequence, seed).batch(snapshot, model);
+        }
+        if over_images {
             return Samples::RandomPictures(batch, seed).batch(snapshot, model);
         }
         if let Some(sequence) = sequence {
@@ -149,10 +154,9 @@ impl Run {
 
     /// A KServe v2 request that asks for the outputs the task is about: token numbers as JSON, pixels as raw bytes.
     fn body(&self, model: &Model, sample: &Sample) -> Result<RequestBody> {
-        let shape = sample.shape().into_iter().map(i64::try_from).collect::<Result<Vec<_>, _>>()?;
         let (mut inputs, mut raw) = (Vec::new(), Vec::new());
         for spec in &model.inputs {
-            let Some(values) = sample.values(&spec.name) else { continue };
+            let Some((shape, values)) = sample.input(&spec.name) else { continue };
             let data = match values {
                 SampleValues::Int64(values) => TensorData::from_integers(values),
                 SampleValues::Fp32(values) => {
@@ -162,29 +166,36 @@ impl Run {
             };
             inputs.push(InferTensor {
                 name: spec.name.clone(),
-                shape: shape.clone(),
+                shape: shape.into_iter().map(i64::try_from).collect::<Result<Vec<_>, _>>()?,
                 datatype: spec.data_type.kserve_name().to_owned(),
                 parameters: serde_json::Map::default(),
                 data,
             });
         }
-        let output = |name: &&str| RequestedOutput { name: (*name).to_owned(), parameters: serde_json::Map::default() };
+        let output = |name: String| RequestedOutput { name, parameters: serde_json::Map::default() };
         let request = InferRequest {
             id: None,
             parameters: serde_json::Map::default(),
             inputs,
-            outputs: self.pipeline.task.main_outputs().iter().map(output).collect(),
+            outputs: model.main_outputs().into_iter().map(output).collect(),
         };
         Ok(if raw.is_empty() { RequestBody::json(&request)? } else { RequestBody::binary(request, &raw)? })
     }
 }
 
 /// Pictures that fit into one request.
-fn largest_batch(model: &Model) -> Result<u64> {
-    let size = image_size(model)?;
+fn largest_batch(model: &Model) -> u64 {
+    let pixels = model.inputs.first().map_or(1, |input| input.dims.iter().filter_map(fixed).product::<usize>());
     // The JSON before the pixels takes some hundred bytes.
     let room = MAX_BODY_BYTE_COUNT - 4096;
-    Ok((room / DataType::Fp32.bytes_of(3 * size.height * size.width)).max(1) as u64)
+    (room / DataType::Fp32.bytes_of(pixels).max(1)).max(1) as u64
+}
+
+fn fixed(dim: &Dim) -> Option<usize> {
+    match dim {
+        Dim::Fixed(size) => usize::try_from(*size).ok(),
+        Dim::Dynamic(_) => None,
+    }
 }
 
 /// SageMaker takes bodies up to a size, and so does the local endpoint.

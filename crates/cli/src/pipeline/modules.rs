@@ -52,7 +52,7 @@ impl Run {
         let subject = format!("{}-{precision}", module.record.format);
         self.progress().started(Step::Check, &subject, None, "");
         let start = Instant::now();
-        let samples = self.samples();
+        let samples = self.samples(snapshot, &module.record);
         let key = CacheKey::of(&(
             (&subject, FORMAT, libtorch::VERSION, library_version),
             digests(module),

@@ -41,7 +41,7 @@ impl Run {
         let library = self.load_onnx_runtime()?;
         let model = export_ranges(snapshot, options, self.cache(), self.progress())?;
         let digests: Vec<&Digest> = model.files.iter().map(|file| &file.sha256).collect();
-        let samples = self.samples();
+        let samples = self.samples(snapshot, &model.record);
         let key = CacheKey::of(&("ranges", FORMAT, digests, samples.identity()?, library));
         let found = self.cache().get_or_build(CacheKind::Check, &key, self.progress(), |_| {
             let batch = samples.batch(snapshot, &model.record)?;

@@ -3,11 +3,11 @@
 use crate::pipeline::steps::Run;
 use anyhow::{Context, Result};
 use planforge_core::{Digest, Dim, ImageSize, Model, NoProgress, Snapshot, digest_file};
-use planforge_engine::{Sample, random_images, read_images, tokenize, tokenize_pairs};
+use planforge_engine::{Sample, random_images, random_tensors, read_images, tokenize, tokenize_pairs};
 use std::path::PathBuf;
 
-/// Pictures made where a pipeline names none.
-const RANDOM_PICTURES: usize = 3;
+/// Pictures, or sets of numbers, made where a pipeline names none.
+const RANDOM_SAMPLES: usize = 3;
 
 /// Samples before they are turned into a model's inputs.
 #[derive(Debug, Clone)]
@@ -20,19 +20,35 @@ pub(crate) enum Samples {
     Pictures(Vec<PathBuf>),
     /// So many pictures that mean nothing, from this seed.
     RandomPictures(usize, u64),
+    /// Random numbers for any inputs: samples, length of each where it has one, seed.
+    RandomTensors(usize, usize, u64),
 }
 
 impl Run {
-    /// The pipeline's samples.
-    pub(crate) fn samples(&self) -> Samples {
+    /// The pipeline's samples for `model`: random ones for a graph of the repository's own that takes neither pictures
+    /// nor tokens as planforge makes them.
+    pub(crate) fn samples(&self, snapshot: &Snapshot, model: &Model) -> Samples {
+        let over_images = self.pipeline.task.is_over_images();
         match &self.pipeline.export.samples {
-            Some(files) if self.pipeline.task.is_over_images() => {
-                Samples::Pictures(files.iter().map(PathBuf::from).collect())
+            None if !is_usual(over_images, snapshot, model) => {
+                let sequence = self.pipeline.probe_request().1.unwrap_or(1);
+                Samples::RandomTensors(RANDOM_SAMPLES, usize::try_from(sequence).unwrap_or(1), 0)
             }
-            None if self.pipeline.task.is_over_images() => Samples::RandomPictures(RANDOM_PICTURES, 0),
+            Some(files) if over_images => Samples::Pictures(files.iter().map(PathBuf::from).collect()),
+            None if over_images => Samples::RandomPictures(RANDOM_SAMPLES, 0),
             _ => Samples::Texts(self.pipeline.sentences()),
         }
     }
+}
+
+/// Whether a model takes pictures, or the tokens of a tokenizer that is there. All that planforge describes do.
+pub(super) fn is_usual(over_images: bool, snapshot: &Snapshot, model: &Model) -> bool {
+    if over_images {
+        return image_size(model).is_ok();
+    }
+    let tokens = ["input_ids", "attention_mask", "token_type_ids"];
+    let takes_tokens = model.inputs.iter().all(|input| tokens.contains(&input.name.as_str()));
+    !model.taken_as_is || takes_tokens && snapshot.file("tokenizer.json").is_some()
 }
 
 impl Samples {
@@ -46,6 +62,9 @@ impl Samples {
             Self::RandomPictures(count, seed) => {
                 Sample::Image(random_images(snapshot, *count, image_size(model)?, *seed)?)
             }
+            Self::RandomTensors(count, sequence, seed) => {
+                Sample::Tensors(random_tensors(model, (*count, *sequence), *seed)?)
+            }
         })
     }
 
@@ -58,10 +77,18 @@ impl Samples {
             Self::Pairs(pairs) => {
                 pairs.iter().map(|pair| Self::Pairs(vec![pair.clone()]).batch(snapshot, model)).collect()
             }
-            Self::Pictures(_) | Self::RandomPictures(..) => match self.batch(snapshot, model)? {
-                Sample::Image(sample) => Ok((0..sample.batch).map(|index| Sample::Image(sample.one(index))).collect()),
-                text @ Sample::Text(_) => Ok(vec![text]),
-            },
+            Self::Pictures(_) | Self::RandomPictures(..) | Self::RandomTensors(..) => {
+                let has_batch = model.inputs.iter().all(|input| matches!(input.dims.first(), Some(Dim::Dynamic(_))));
+                Ok(match self.batch(snapshot, model)? {
+                    Sample::Image(sample) if has_batch => {
+                        (0..sample.batch).map(|index| Sample::Image(sample.one(index))).collect()
+                    }
+                    Sample::Tensors(sample) if has_batch => {
+                        (0..sample.batch).map(|index| Sample::Tensors(sample.one(index))).collect()
+                    }
+                    whole => vec![whole],
+                })
+            }
         }
     }
 
@@ -72,6 +99,7 @@ impl Samples {
             Self::Pairs(pairs) => pairs.iter().map(|(question, _)| question.clone()).collect(),
             Self::Pictures(paths) => paths.iter().map(|path| path.display().to_string()).collect(),
             Self::RandomPictures(count, _) => (1..=*count).map(|number| format!("random picture {number}")).collect(),
+            Self::RandomTensors(count, ..) => (1..=*count).map(|number| format!("random numbers {number}")).collect(),
         }
     }
 
@@ -86,6 +114,9 @@ impl Samples {
                 digests.iter().map(ToString::to_string).collect()
             }
             Self::RandomPictures(count, seed) => vec![format!("{count} random pictures from {seed}")],
+            Self::RandomTensors(count, sequence, seed) => {
+                vec![format!("{count} sets of random numbers of length {sequence} from {seed}")]
+            }
         })
     }
 }
@@ -93,8 +124,8 @@ impl Samples {
 /// Size of the pictures a model takes.
 pub(crate) fn image_size(model: &Model) -> Result<ImageSize> {
     let dims = model.inputs.first().map(|input| input.dims.as_slice());
-    let Some([_, _, Dim::Fixed(height), Dim::Fixed(width)]) = dims else {
-        anyhow::bail!("the model takes no pictures of a fixed size");
+    let Some([_, Dim::Fixed(3), Dim::Fixed(height), Dim::Fixed(width)]) = dims else {
+        anyhow::bail!("the model takes no pictures as three planes of a fixed size");
     };
     let edge = |edge: u64| usize::try_from(edge).context("the model's pictures are too large");
     Ok(ImageSize { height: edge(*height)?, width: edge(*width)? })

@@ -12,7 +12,9 @@ use planforge_core::{
     Pipeline, Platform, Precision, Progress, Published, Snapshot, Step, Stored, Variant, link_or_copy,
     write_atomically,
 };
-use planforge_engine::{CompileOptions, ExportOptions, Worker, check_profiles, compile, export};
+use planforge_engine::{
+    CompileOptions, ExportOptions, Worker, bytes_may_differ, check_profiles, compile, export, pass_through,
+};
 use planforge_hub::{FetchOptions, fetch, local_snapshot};
 use planforge_package::Store;
 use std::path::Path;
@@ -133,7 +135,7 @@ impl Run {
         let source = &self.pipeline.source;
         let digests = KnownDigests::in_folder(self.settings.cache.join("digests"));
         let snapshot = match (&source.path, &source.repo) {
-            (Some(folder), _) => local_snapshot(folder, &digests, self.progress())?,
+            (Some(folder), _) => local_snapshot(folder, source.graph.as_deref(), &digests, self.progress())?,
             (None, Some(repo)) => {
                 let hub = &self.settings.hub;
                 let options = FetchOptions {
@@ -144,6 +146,7 @@ impl Run {
                     token: hub.token.clone(),
                     offline: hub.offline,
                     digests,
+                    graph: source.graph.clone(),
                 };
                 runtime.block_on(fetch(&options, Arc::clone(&self.terminal) as Arc<dyn Progress>))?
             }
@@ -174,6 +177,10 @@ impl Run {
     }
 
     pub(super) fn export_precision(&mut self, snapshot: &Snapshot, precision: Precision) -> Result<Stored<Model>> {
+        if let Some(graph) = &self.pipeline.source.graph {
+            let purpose = (self.pipeline.task, precision);
+            return Ok(pass_through(snapshot, graph, purpose, &self.cache, self.progress())?);
+        }
         let mut options = self.export_options(precision);
         if precision == Precision::Fp16 {
             options.wide = self.wide_values(snapshot, &options)?;
@@ -183,7 +190,8 @@ impl Run {
 
     pub(super) fn export_options(&self, precision: Precision) -> ExportOptions {
         let image_size = self.pipeline.export.image_size;
-        ExportOptions { image_size, ..ExportOptions::new(self.pipeline.task, precision) }
+        let self_contained = self.pipeline.export.self_contained;
+        ExportOptions { image_size, self_contained, ..ExportOptions::new(self.pipeline.task, precision) }
     }
 
     /// Precisions that some variant needs, each once.
@@ -203,16 +211,19 @@ impl Run {
         let library = self.load_onnx_runtime()?;
         // The fp32 graph points into the checkpoint, so it costs nothing to have as a reference.
         let reference = match models.iter().find(|model| model.record.precision == Precision::Fp32) {
-            Some(model) => model.clone(),
-            None => self.export_precision(snapshot, Precision::Fp32)?,
+            Some(model) => Some(model.clone()),
+            None if self.pipeline.source.graph.is_some() => None,
+            None => Some(self.export_precision(snapshot, Precision::Fp32)?),
         };
         for model in models {
-            let inputs = (model, &reference, &self.samples());
+            let samples = self.samples(snapshot, &model.record);
+            let inputs = (model, reference.as_ref(), &samples);
             let facts = check_model(snapshot, inputs, &library, &self.cache, self.progress())?;
             self.report.checks.extend(facts);
         }
-        for module in modules {
-            let facts = self.check_module(snapshot, (module, &reference), &library)?;
+        // Modules are made from a checkpoint, and so is their reference.
+        for (module, reference) in modules.iter().zip(reference.iter().cycle()) {
+            let facts = self.check_module(snapshot, (module, reference), &library)?;
             self.report.checks.extend(facts);
         }
         match self.report.checks.iter().find(|check| !check.passed) {
@@ -252,17 +263,18 @@ impl Run {
         for sentence in &self.report.skipped {
             self.progress().note(Step::Compile, "skipped", sentence.clone());
         }
-        if self.pipeline.engine_outputs().len() > 1 {
-            let note = "Engines with several outputs may differ in some bytes from build to build.";
-            self.progress().note(Step::Compile, self.pipeline.name.as_str(), note);
-            self.report.notes.push(note.to_owned());
-        }
+        self.warn_of_bytes(models)?;
         let library_version = self.tensorrt_version()?;
         let mut engines = Vec::new();
         for variant in targets {
             let gpu = self.catalogue.find(variant.gpu.as_deref().unwrap_or_default())?.clone();
             let model = model_of(models, variant.precision)?;
-            let engine = compile(model, &self.compile_options(gpu, &library_version)?, &self.cache, self.progress())?;
+            let engine = compile(
+                model,
+                &self.compile_options(gpu, &library_version, &model.record)?,
+                &self.cache,
+                self.progress(),
+            )?;
             let folder = self.layout.engine(&variant);
             materialise(&engine, &folder)?;
             let plan = engine.record.plan.clone();
@@ -280,6 +292,19 @@ impl Run {
         Ok(engines)
     }
 
+    /// Says so when builds of the same engine may differ.
+    fn warn_of_bytes(&mut self, models: &[Stored<Model>]) -> Result<()> {
+        for model in models {
+            if bytes_may_differ(model, &self.pipeline.engine_outputs(&model.record))? {
+                let note = "Engines with several outputs or convolutions may differ in some bytes from build to build.";
+                self.progress().note(Step::Compile, self.pipeline.name.as_str(), note);
+                self.report.notes.push(note.to_owned());
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     fn tensorrt_version(&mut self) -> Result<String> {
         let libraries = planforge_tensorrt::Libraries::in_folder(&self.settings.tensorrt_folder());
         if !libraries.builder.exists() {
@@ -290,13 +315,13 @@ impl Run {
         Ok(version)
     }
 
-    fn compile_options(&self, gpu: Gpu, library_version: &str) -> Result<CompileOptions> {
+    fn compile_options(&self, gpu: Gpu, library_version: &str, model: &Model) -> Result<CompileOptions> {
         let program = std::env::current_exe().context("the path of this program is unknown")?;
         Ok(CompileOptions {
             gpu,
             builder: self.pipeline.compile.builder,
             profiles: self.pipeline.profiles.clone(),
-            outputs: self.pipeline.engine_outputs(),
+            outputs: self.pipeline.engine_outputs(model),
             libraries: self.settings.tensorrt_folder(),
             library_version: library_version.to_owned(),
             worker: Worker { program, arguments: vec!["internal".to_owned(), "build-engine".to_owned()] },

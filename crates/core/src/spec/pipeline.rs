@@ -4,7 +4,7 @@ use super::tables::{
     CompileSpec, ExportSpec, HostSpec, LoadSpec, PackageSpec, ProbeSpec, SENTENCES, SourceSpec, StoreSpec,
 };
 use super::values::{ModelName, Profile, Task};
-use crate::{Error, GpuCatalogue, ModelFormat, Platform, Result, Variant};
+use crate::{Error, GpuCatalogue, Model, ModelFormat, Platform, Result, Variant};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -77,11 +77,10 @@ impl Pipeline {
         self.profiles.iter().filter_map(|profile| profile.sequence).map(|range| range.max).max()
     }
 
-    /// Outputs of the engines.
+    /// Outputs of the engines of `model`.
     #[must_use]
-    pub fn engine_outputs(&self) -> Vec<String> {
-        let main = || self.task.main_outputs().iter().map(|&name| name.to_owned()).collect();
-        self.compile.outputs.clone().unwrap_or_else(main)
+    pub fn engine_outputs(&self, model: &Model) -> Vec<String> {
+        self.compile.outputs.clone().unwrap_or_else(|| model.main_outputs())
     }
 
     /// Batch and tokens of the probe's request.
@@ -162,6 +161,7 @@ impl Pipeline {
             return Err(("export.samples", "give at least one sample, or leave the key out".to_owned()));
         }
         self.check_dimensions()?;
+        self.check_graph()?;
         if self.package.platforms.is_empty() {
             return Err(("package.platforms", "give at least one of \"onnx\" and \"tensorrt\"".to_owned()));
         }
@@ -194,6 +194,31 @@ impl Pipeline {
             }
         } else if self.export.image_size.is_some() {
             return Err(("export.image_size", format!("task `{task}` is over texts")));
+        }
+        Ok(())
+    }
+
+    /// A graph that is taken as it is has its sizes and its precision, and lies within the repository.
+    fn check_graph(&self) -> std::result::Result<(), (&'static str, String)> {
+        let Some(graph) = &self.source.graph else { return Ok(()) };
+        let stays_inside = Path::new(graph).components().all(|part| matches!(part, std::path::Component::Normal(_)));
+        if graph.is_empty() || !stays_inside {
+            return Err((
+                "source.graph",
+                format!("`{graph}` is no file of a repository: use a path such as `onnx/model.onnx`"),
+            ));
+        }
+        if self.export.formats.contains(&ModelFormat::TorchScript) {
+            return Err(("export.formats", "a graph that is taken as it is stays ONNX".to_owned()));
+        }
+        if self.export.image_size.is_some() {
+            return Err(("export.image_size", "a graph that is taken as it is has its own size".to_owned()));
+        }
+        if !self.export.keep_fp32.is_empty() {
+            return Err(("export.keep_fp32", "a graph that is taken as it is has its own precisions".to_owned()));
+        }
+        if self.export.precisions.len() > 1 {
+            return Err(("export.precisions", "a graph that is taken as it is has one precision".to_owned()));
         }
         Ok(())
     }

@@ -17,6 +17,8 @@ pub struct SourceSpec {
     pub revision: String,
     /// A local folder instead, relative to the pipeline file.
     pub path: Option<PathBuf>,
+    /// An ONNX file of the repository that is taken as it is, for architectures that planforge does not describe.
+    pub graph: Option<String>,
 }
 
 fn default_revision() -> String {
@@ -37,6 +39,8 @@ pub struct ExportSpec {
     pub image_size: Option<ImageSize>,
     /// Whether the samples are run in fp32 before an fp16 export, to find the values that binary16 would not hold.
     pub measure_ranges: bool,
+    /// Whether weights are written into the ONNX file itself, which may then be moved on its own; at most 2 GiB.
+    pub self_contained: bool,
     /// Values to keep in fp32 in an fp16 export, whatever their range: names, or scopes such as `blocks.3`.
     pub keep_fp32: Vec<String>,
 }
@@ -49,6 +53,7 @@ impl Default for ExportSpec {
             samples: None,
             image_size: None,
             measure_ranges: true,
+            self_contained: false,
             keep_fp32: Vec::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! The input, the output and the configuration that classifiers of images share.
 
+use super::labels::labels;
 use super::timm::TimmConfig;
 use crate::checkpoint::Checkpoint;
 use crate::ops::LinearWidths;
@@ -36,7 +37,7 @@ impl ImageTask {
     ///
     /// # Errors
     /// Another task, channels other than three, and no class to choose.
-    pub(super) fn new(
+    fn new(
         checkpoint: &Checkpoint,
         task: Task,
         (channels, labels): (usize, usize),
@@ -57,10 +58,22 @@ impl ImageTask {
             return Err(checkpoint.config_error(format!("pictures have {channels} channels, expected {CHANNELS}")));
         }
         let size = asked.unwrap_or(native);
-        if size.height == 0 || size.width == 0 {
-            return Err(checkpoint.config_error(format!("pictures of {size} have no pixels")));
-        }
+        let size = ImageSize::try_from(<[usize; 2]>::from(size)).map_err(|message| checkpoint.config_error(message))?;
         Ok(Self { size, labels })
+    }
+
+    /// As [`Self::new`], for a configuration of transformers: square pictures, and a name for each label.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(super) fn of_transformers(
+        checkpoint: &Checkpoint,
+        task: Task,
+        (channels, edge): (usize, usize),
+        asked: Option<ImageSize>,
+    ) -> Result<Self> {
+        let (native, labels) = (ImageSize { height: edge, width: edge }, labels(&checkpoint.config).len());
+        Self::new(checkpoint, task, (channels, labels), (native, asked))
     }
 
     /// As [`Self::new`], from timm's configuration.

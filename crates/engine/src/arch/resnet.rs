@@ -90,10 +90,9 @@ impl ResNet {
         }
         plausible(checkpoint, "hidden_sizes", &config.hidden_sizes)?;
         // The configuration names no size; the originals were trained at 224.
-        let native = ImageSize { height: 224, width: 224 };
-        let labels = super::labels::labels(&checkpoint.config).len();
+        let pictures = (config.num_channels, 224);
         Ok(Self {
-            task: ImageTask::new(checkpoint, task, (config.num_channels, labels), (native, asked))?,
+            task: ImageTask::of_transformers(checkpoint, task, pictures, asked)?,
             naming: Naming::Transformers,
             layer: config.layer_type,
             stem: config.embedding_size,

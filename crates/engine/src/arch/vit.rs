@@ -133,11 +133,10 @@ pub(super) const TIMM_NAMES: &str =
 impl Vit {
     pub(super) fn read(checkpoint: &Checkpoint, task: Task, asked: Option<ImageSize>) -> Result<Self> {
         let config: Config = checkpoint.config()?;
-        let native = ImageSize { height: config.image_size, width: config.image_size };
-        let labels = super::labels::labels(&checkpoint.config).len();
+        let pictures = (config.num_channels, config.image_size);
         let fail = |message: String| checkpoint.config_error(message);
         let model = Self {
-            task: ImageTask::new(checkpoint, task, (config.num_channels, labels), (native, asked))?,
+            task: ImageTask::of_transformers(checkpoint, task, pictures, asked)?,
             names: &TRANSFORMERS,
             patch: config.patch_size,
             width: config.hidden_size,
@@ -149,6 +148,7 @@ impl Vit {
             qkv_bias: config.qkv_bias,
             layer_scale: false,
         };
+        let native = ImageSize { height: config.image_size, width: config.image_size };
         model.check(checkpoint, native)
     }
 

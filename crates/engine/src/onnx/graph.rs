@@ -27,6 +27,36 @@ pub(crate) struct WeightUse {
     pub(crate) trained: bool,
 }
 
+impl WeightUse {
+    fn proto(&self) -> TensorProto {
+        TensorProto {
+            dims: self.source.tensor.shape.iter().map(|&dim| dim as i64).collect(),
+            data_type: element_type(self.data_type),
+            name: self.name.clone(),
+            ..TensorProto::default()
+        }
+    }
+
+    /// Its bytes in the graph.
+    pub(crate) fn byte_count(&self) -> u64 {
+        self.data_type.bytes_of(self.source.tensor.shape.iter().product()) as u64
+    }
+
+    /// The weight as the file has it, without its data.
+    pub(crate) fn header(&self) -> Vec<u8> {
+        self.proto().encode_to_vec()
+    }
+}
+
+/// A file in two parts, without weights.
+#[derive(Debug)]
+pub(crate) struct EncodedModel {
+    /// All but the graph.
+    pub(crate) rest: Vec<u8>,
+    /// The graph, whose field and length are not written yet.
+    pub(crate) graph: Vec<u8>,
+}
+
 /// Where a weight lies for the graph file: relative file name, offset, length.
 pub(crate) type WeightPlan = BTreeMap<String, (String, u64, u64)>;
 
@@ -83,27 +113,23 @@ impl<'a> OnnxGraph<'a> {
             let (location, offset, length) = &plan[&weight.name];
             let entry = |key: &str, value: String| StringEntry { key: key.to_owned(), value };
             self.graph.initializer.push(TensorProto {
-                dims: weight.source.tensor.shape.iter().map(|&dim| dim as i64).collect(),
-                data_type: element_type(weight.data_type),
-                name: weight.name.clone(),
                 external_data: vec![
                     entry("location", location.clone()),
                     entry("offset", offset.to_string()),
                     entry("length", length.to_string()),
                 ],
                 data_location: EXTERNAL,
-                ..TensorProto::default()
+                ..weight.proto()
             });
         }
         self.graph.name = name.to_owned();
-        let model = ModelProto {
-            ir_version: IR_VERSION,
-            opset_import: vec![OperatorSetId { domain: String::new(), version: OPSET }],
-            producer_name: "planforge".to_owned(),
-            producer_version: env!("CARGO_PKG_VERSION").to_owned(),
-            graph: Some(self.graph),
-        };
-        model.encode_to_vec()
+        ModelProto { graph: Some(self.graph), ..model() }.encode_to_vec()
+    }
+
+    /// The finished file without its weights, which are to follow the graph.
+    pub(crate) fn encode_without_weights(mut self, name: &str) -> EncodedModel {
+        self.graph.name = name.to_owned();
+        EncodedModel { rest: model().encode_to_vec(), graph: self.graph.encode_to_vec() }
     }
 
     /// The parameter of this full name, which must have this shape, in the precision of the export.
@@ -272,6 +298,17 @@ impl<'a> OnnxGraph<'a> {
             name = format!("{hint}#{count}");
         }
         name
+    }
+}
+
+/// A file without its graph.
+fn model() -> ModelProto {
+    ModelProto {
+        ir_version: IR_VERSION,
+        opset_import: vec![OperatorSetId { domain: String::new(), version: OPSET }],
+        producer_name: "planforge".to_owned(),
+        producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        graph: None,
     }
 }
 

@@ -2,11 +2,14 @@
 
 mod emit;
 mod graph;
+mod interface;
 mod nodes;
 mod proto;
 mod prune;
 mod text;
 
-pub(crate) use graph::{OPSET, OnnxGraph, WeightPlan, WeightUse};
+pub(crate) use graph::{EncodedModel, OPSET, OnnxGraph, WeightPlan, WeightUse};
+pub(crate) use interface::GraphFacts;
 pub(crate) use prune::keep_outputs;
+pub(crate) use text::convolution_count;
 pub use text::graph_text;

@@ -15,10 +15,7 @@ const WRITTEN_OUT: i64 = 8;
 /// # Errors
 /// [`Error::Graph`] when the file is no ONNX graph.
 pub fn graph_text(path: &Path) -> Result<String> {
-    let bytes = fs_err::read(path)?;
-    let fail = |message: String| Error::Graph { path: path.to_owned(), message };
-    let model = ModelProto::decode(bytes.as_slice()).map_err(|error| fail(error.to_string()))?;
-    let graph = model.graph.ok_or_else(|| fail("it holds no graph".to_owned()))?;
+    let (model, graph) = read(path)?;
     let mut text = String::new();
     for opset in &model.opset_import {
         let domain = if opset.domain.is_empty() { "ai.onnx" } else { &opset.domain };
@@ -41,6 +38,24 @@ pub fn graph_text(path: &Path) -> Result<String> {
     }
     text += &operators(&graph);
     Ok(text)
+}
+
+/// How many convolutions the graph in an ONNX file has.
+///
+/// # Errors
+/// As [`graph_text`].
+pub(crate) fn convolution_count(path: &Path) -> Result<usize> {
+    let nodes = read(path)?.1.node;
+    Ok(nodes.iter().filter(|node| node.op_type == "Conv").count())
+}
+
+/// The file without its graph, and the graph.
+fn read(path: &Path) -> Result<(ModelProto, GraphProto)> {
+    let bytes = fs_err::read(path)?;
+    let fail = |message: String| Error::Graph { path: path.to_owned(), message };
+    let mut model = ModelProto::decode(bytes.as_slice()).map_err(|error| fail(error.to_string()))?;
+    let graph = model.graph.take().ok_or_else(|| fail("it holds no graph".to_owned()))?;
+    Ok((model, graph))
 }
 
 fn operators(graph: &GraphProto) -> String {

@@ -1,6 +1,6 @@
 //! A batch of either kind.
 
-use super::{ImageSample, TextSample};
+use super::{ImageSample, TensorSample, TextSample};
 
 /// What a model is run on.
 #[derive(Debug, Clone, PartialEq)]
@@ -9,6 +9,8 @@ pub enum Sample {
     Text(TextSample),
     /// Preprocessed pictures.
     Image(ImageSample),
+    /// Random numbers for inputs that are neither.
+    Tensors(TensorSample),
 }
 
 /// Elements of an input in row-major order.
@@ -27,24 +29,22 @@ impl Sample {
         match self {
             Self::Text(sample) => sample.batch,
             Self::Image(sample) => sample.batch,
+            Self::Tensors(sample) => sample.batch,
         }
     }
 
-    /// Shape of every input.
+    /// Shape and values of the model input `name`, if there are any for it.
     #[must_use]
-    pub fn shape(&self) -> Vec<usize> {
+    pub fn input(&self, name: &str) -> Option<(Vec<usize>, SampleValues<'_>)> {
         match self {
-            Self::Text(sample) => vec![sample.batch, sample.sequence],
-            Self::Image(sample) => vec![sample.batch, 3, sample.size.height, sample.size.width],
-        }
-    }
-
-    /// The values of the model input `name`, if there are any for it.
-    #[must_use]
-    pub fn values(&self, name: &str) -> Option<SampleValues<'_>> {
-        match self {
-            Self::Text(sample) => sample.values(name).map(SampleValues::Int64),
-            Self::Image(sample) => Some(SampleValues::Fp32(&sample.values)),
+            Self::Text(sample) => {
+                Some((vec![sample.batch, sample.sequence], SampleValues::Int64(sample.values(name)?)))
+            }
+            Self::Image(sample) => {
+                let shape = vec![sample.batch, 3, sample.size.height, sample.size.width];
+                Some((shape, SampleValues::Fp32(&sample.values)))
+            }
+            Self::Tensors(sample) => sample.input(name),
         }
     }
 
@@ -54,6 +54,7 @@ impl Sample {
         match self {
             Self::Text(sample) => format!("a batch of {} with {} tokens each", sample.batch, sample.sequence),
             Self::Image(sample) => format!("a batch of {} pictures of {}", sample.batch, sample.size),
+            Self::Tensors(sample) => format!("a batch of {} of random numbers", sample.batch),
         }
     }
 }

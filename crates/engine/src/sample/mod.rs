@@ -3,8 +3,10 @@
 mod batch;
 mod image;
 mod preprocessing;
+mod tensors;
 mod text;
 
 pub use batch::{Sample, SampleValues};
 pub use image::{ImageSample, random_images, read_images};
+pub use tensors::{TensorSample, random_tensors};
 pub use text::{TextSample, Vocabulary, random_texts, tokenize, tokenize_pairs};

@@ -31,7 +31,8 @@ pub fn export_torchscript(
     cache: &Cache,
     progress: &dyn Progress,
 ) -> Result<Stored<Model>> {
-    let ExportOptions { task, precision, image_size, wide } = options;
+    // The weights lie in the module whatever `self_contained` says.
+    let ExportOptions { task, precision, image_size, wide, self_contained: _ } = options;
     if let Some(first) = wide.first() {
         return Err(Error::ModuleRange { name: first.clone(), count: wide.len() });
     }
@@ -78,6 +79,7 @@ fn write_module(
         format: ModelFormat::TorchScript,
         graph: MODULE.to_owned(),
         weights: Vec::new(),
+        taken_as_is: false,
         opset: None,
         inputs,
         outputs,

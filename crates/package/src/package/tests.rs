@@ -47,6 +47,7 @@ pub(crate) fn model_record() -> Model {
         max_sequence: None,
         unused_tensors: Vec::new(),
         wide_values: Vec::new(),
+        taken_as_is: false,
         labels: Vec::new(),
     }
 }

@@ -1,0 +1,85 @@
+//! A repository's own ONNX file, taken as it is: for architectures that are not described here, and for graphs that
+//! other tools have quantized.
+
+use crate::onnx::GraphFacts;
+use crate::{Error, Result};
+use planforge_core::{
+    Cache, CacheKey, CacheKind, Digest, Model, ModelFormat, Outcome, Precision, Progress, Snapshot, Step, Stored, Task,
+    link_or_copy,
+};
+use std::path::Path;
+
+/// Bumped whenever the same file gives another record.
+const FORMAT: u32 = 1;
+const GRAPH: &str = "model.onnx";
+
+/// Takes the ONNX file `graph` of the snapshot, with the files its weights lie in, without changing a byte. The
+/// first dimension of an input or output that is not fixed is its batch.
+///
+/// # Errors
+/// [`Error::Graph`] for a file that is no ONNX graph, inputs and outputs of types that are not served, weights that
+/// are missing or lie outside the repository, and a precision other than the graph's; [`Error::MissingFile`].
+pub fn pass_through(
+    snapshot: &Snapshot,
+    graph: &str,
+    (task, precision): (Task, Precision),
+    cache: &Cache,
+    progress: &dyn Progress,
+) -> Result<Stored<Model>> {
+    let subject = format!("onnx-{precision}");
+    progress.started(Step::Export, &subject, None, "bytes");
+    let digests: Vec<(&str, &Digest)> = snapshot.files.iter().map(|file| (file.path.as_str(), &file.sha256)).collect();
+    let key = CacheKey::of(&("pass-through", FORMAT, graph, task, precision, digests));
+    let sources: Vec<_> = snapshot
+        .files
+        .iter()
+        .filter_map(|file| Some((fs_err::canonicalize(snapshot.path(&file.path)?).ok()?, file.sha256.clone())))
+        .collect();
+    let stored = cache.get_or_build_from(CacheKind::Model, &key, &sources, progress, |folder| {
+        take(snapshot, graph, (task, precision), folder)
+    })?;
+    let outcome = if stored.reused { Outcome::Cached } else { Outcome::Built };
+    progress.finished(Step::Export, &subject, outcome, stored.elapsed);
+    Ok(stored)
+}
+
+fn take(snapshot: &Snapshot, graph: &str, (task, precision): (Task, Precision), folder: &Path) -> Result<Model> {
+    let missing = |file: &str| Error::MissingFile { repo: snapshot.repo.clone(), file: file.to_owned() };
+    let path = snapshot.path(graph).ok_or_else(|| missing(graph))?;
+    let fail = |message: String| Error::Graph { path: path.clone(), message };
+    let facts = GraphFacts::read(&fs_err::read(&path)?).map_err(fail)?;
+    if facts.precision != precision {
+        let found = facts.precision;
+        return Err(fail(format!(
+            "its weights are {found} and it is taken as it is, so `export.precisions` must be [\"{found}\"]"
+        )));
+    }
+    link_or_copy(&path, &folder.join(GRAPH))?;
+    let beside = graph.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+    for (file, &needed) in &facts.data_files {
+        let source = snapshot.path(&format!("{beside}{file}")).ok_or_else(|| missing(&format!("{beside}{file}")))?;
+        let length = fs_err::metadata(&source)?.len();
+        if length < needed {
+            return Err(fail(format!("weights lie in the first {needed} bytes of `{file}`, which has {length}")));
+        }
+        link_or_copy(&source, &folder.join(file))?;
+    }
+    Ok(Model {
+        architecture: "onnx".to_owned(),
+        task,
+        precision,
+        format: ModelFormat::Onnx,
+        graph: GRAPH.to_owned(),
+        weights: facts.data_files.into_keys().collect(),
+        opset: Some(facts.opset),
+        inputs: facts.inputs,
+        outputs: facts.outputs,
+        parameter_count: facts.parameter_count,
+        weight_byte_count: facts.weight_byte_count,
+        max_sequence: None,
+        unused_tensors: Vec::new(),
+        wide_values: Vec::new(),
+        labels: Vec::new(),
+        taken_as_is: true,
+    })
+}

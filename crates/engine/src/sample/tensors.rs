@@ -1,0 +1,94 @@
+//! Random numbers for the inputs of graphs that are neither over texts nor over pictures as planforge knows them.
+
+use super::SampleValues;
+use crate::{Error, Result};
+use planforge_core::{DataType, Dim, Model, TensorSpec};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+/// A batch of numbers for each input of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TensorSample {
+    /// Samples in the batch.
+    pub batch: usize,
+    inputs: Vec<Input>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Input {
+    name: String,
+    shape: Vec<usize>,
+    values: Values,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Values {
+    Int64(Vec<i64>),
+    Fp32(Vec<f32>),
+}
+
+impl TensorSample {
+    pub(super) fn input(&self, name: &str) -> Option<(Vec<usize>, SampleValues<'_>)> {
+        let input = self.inputs.iter().find(|input| input.name == name)?;
+        let values = match &input.values {
+            Values::Int64(values) => SampleValues::Int64(values),
+            Values::Fp32(values) => SampleValues::Fp32(values),
+        };
+        Some((input.shape.clone(), values))
+    }
+
+    /// Sample `index` as a batch of its own; the whole where a model takes only whole batches.
+    #[must_use]
+    pub fn one(&self, index: usize) -> Self {
+        let cut = |input: &Input| {
+            let count = input.shape.iter().skip(1).product::<usize>();
+            let range = index * count..(index + 1) * count;
+            let values = match &input.values {
+                Values::Int64(values) => Values::Int64(values[range].to_vec()),
+                Values::Fp32(values) => Values::Fp32(values[range].to_vec()),
+            };
+            let shape = std::iter::once(1).chain(input.shape.iter().skip(1).copied()).collect();
+            Input { name: input.name.clone(), shape, values }
+        };
+        Self { batch: 1, inputs: self.inputs.iter().map(cut).collect() }
+    }
+}
+
+/// Numbers for `model`: floats between 0 and 1, integers 0 and 1. Dimensions called `batch` and `sequence` take the
+/// sizes given; a batch that the model fixes is kept. Equal seeds give equal numbers in one version of planforge.
+///
+/// # Errors
+/// [`Error::SampleInput`] for element types other than FP32 and INT64, and for other dimensions that are not fixed.
+pub fn random_tensors(model: &Model, (batch, sequence): (usize, usize), seed: u64) -> Result<TensorSample> {
+    let mut generator = StdRng::seed_from_u64(seed);
+    let inputs = model
+        .inputs
+        .iter()
+        .map(|spec| {
+            let shape = shape(spec, (batch, sequence))?;
+            let count = shape.iter().product();
+            let values = match spec.data_type {
+                DataType::Int64 => Values::Int64((0..count).map(|_| generator.random_range(0..=1)).collect()),
+                DataType::Fp32 => Values::Fp32((0..count).map(|_| generator.random_range(0.0..1.0)).collect()),
+                other => return Err(unfit(spec, format!("has element type {}", other.kserve_name().to_lowercase()))),
+            };
+            Ok(Input { name: spec.name.clone(), shape, values })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let batch = inputs.first().and_then(|input| input.shape.first()).copied().unwrap_or(batch);
+    Ok(TensorSample { batch, inputs })
+}
+
+fn shape(spec: &TensorSpec, (batch, sequence): (usize, usize)) -> Result<Vec<usize>> {
+    let size = |dim: &Dim| match dim {
+        Dim::Fixed(size) => usize::try_from(*size).map_err(|_| unfit(spec, format!("has a dimension of {size}"))),
+        Dim::Dynamic(name) if name == "batch" => Ok(batch),
+        Dim::Dynamic(name) if name == "sequence" => Ok(sequence),
+        Dim::Dynamic(name) => Err(unfit(spec, format!("has the dimension `{name}`, whose size is not known"))),
+    };
+    spec.dims.iter().map(size).collect()
+}
+
+fn unfit(spec: &TensorSpec, message: String) -> Error {
+    Error::SampleInput { name: spec.name.clone(), message }
+}

@@ -1,0 +1,107 @@
+//! ONNX files of a repository's own, taken as they are.
+
+use crate::support::Workspace;
+use planforge_testkit::{native, repository};
+use serde_json::json;
+
+/// A pipeline over the graph in `model`, with these lines for its profile and tables of its own.
+fn pipeline(workspace: &Workspace, (graph, task): (&str, &str), lines: &str) {
+    let text = format!(
+        "name = \"own\"\ntask = \"{task}\"\n[source]\npath = \"model\"\ngraph = \"{graph}\"\n[[profiles]]\n{lines}\n"
+    );
+    workspace.write("own.toml", &text);
+}
+
+fn tiny(workspace: &Workspace, name: &str) {
+    fs_err::create_dir(workspace.path("model")).unwrap();
+    for entry in fs_err::read_dir(repository().join("fixtures/tiny-onnx").join(name)).unwrap() {
+        let entry = entry.unwrap();
+        fs_err::copy(entry.path(), workspace.path("model").join(entry.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn a_real_network_goes_from_its_file_to_the_report() {
+    let workspace = Workspace::empty();
+    std::os::unix::fs::symlink(native().join("models/open-nsfw"), workspace.path("model")).unwrap();
+    pipeline(
+        &workspace,
+        ("open_nsfw.onnx", "image-classification"),
+        "batch = [1, 2, 4]\n[compile]\ngpus = [\"a10g\", \"l4\"]\n[package]\nplatforms = [\"onnx\", \"tensorrt\"]\n\
+         copies = 2\n[load]\nstages = [{ users = 1, seconds = 1 }]",
+    );
+    let report = workspace.json(&["run", "own.toml"]);
+    let own = fs_err::read(workspace.path("model/open_nsfw.onnx")).unwrap();
+    assert_eq!(fs_err::read(workspace.path("planforge-out/own/export/onnx-fp32/model.onnx")).unwrap(), own);
+    // The weights of the thin ResNet-50: 5.9 million, of which all lie in the file.
+    let model = &report["models"][0];
+    assert_eq!(model["weight_byte_count"].as_u64().unwrap(), 4 * model["parameter_count"].as_u64().unwrap());
+    assert!((5_900_000..6_000_000).contains(&model["parameter_count"].as_u64().unwrap()), "{model}");
+    assert_eq!(report["engines"].as_array().unwrap().len(), 2);
+    assert!(report["checks"].as_array().unwrap().iter().all(|check| check["passed"] == true));
+    assert_eq!(report["capacity"]["copies"], 2);
+    assert_eq!(report["load"]["total"]["failures"], 0);
+    assert!(report["notes"].to_string().contains("Load requests carry a batch of 1 of random numbers."));
+    let config = workspace.planforge(&["infer", "own.toml", "--json"]);
+    config.succeeds();
+    let found: serde_json::Value = serde_json::from_str(&config.stdout).unwrap();
+    assert_eq!((&found["output"], &found["shape"]), (&json!("4195"), &json!([3, 2])));
+}
+
+#[test]
+fn quantized_graphs_and_weights_beside_the_graph_are_not_touched() {
+    for (name, profile) in [("quantized", "batch = [1, 2, 4]"), ("embed", "batch = [1, 2, 4]\nsequence = [2, 4, 8]")] {
+        let workspace = Workspace::empty();
+        tiny(&workspace, name);
+        pipeline(
+            &workspace,
+            ("model.onnx", "feature-extraction"),
+            &format!(
+                "{profile}\n[compile]\ngpus = [\"l4\"]\n[package]\nplatforms = [\"onnx\", \"tensorrt\"]\ncopies = 1"
+            ),
+        );
+        workspace.planforge(&["publish", "own.toml"]).succeeds();
+        for entry in fs_err::read_dir(workspace.path("model")).unwrap() {
+            let (entry, folder) = (entry.unwrap(), workspace.path("planforge-out/own/export/onnx-fp32"));
+            assert_eq!(fs_err::read(entry.path()).unwrap(), fs_err::read(folder.join(entry.file_name())).unwrap());
+        }
+    }
+}
+
+#[test]
+fn graphs_that_cannot_be_taken_say_why() {
+    let refused = |name: &str, edit: &dyn Fn(&Workspace), code: i32, words: &[&str]| {
+        let workspace = Workspace::empty();
+        tiny(&workspace, name);
+        pipeline(&workspace, ("model.onnx", "feature-extraction"), "batch = [1, 2, 4]\nsequence = [2, 4, 8]");
+        edit(&workspace);
+        workspace.planforge(&["check", "own.toml"]).fails(code, words);
+    };
+    let edit = |from: &'static str, to: &'static str| move |workspace: &Workspace| workspace.edit("own.toml", from, to);
+    refused(
+        "embed",
+        &edit("\"model.onnx\"", "\"other.onnx\""),
+        1,
+        &["has no `other.onnx`; its ONNX files: model.onnx"],
+    );
+    refused("embed", &edit("\"model.onnx\"", "\"../model.onnx\""), 2, &["`../model.onnx` is no file of a repository"]);
+    let half = edit("[[profiles]]", "[export]\nprecisions = [\"fp16\"]\n[[profiles]]");
+    refused("embed", &half, 1, &["its weights are fp32 and it is taken as it is", "must be [\"fp32\"]"]);
+    let two = edit("[[profiles]]", "[export]\nprecisions = [\"fp32\", \"fp16\"]\n[[profiles]]");
+    refused("embed", &two, 2, &["has one precision"]);
+    let without_weights =
+        |workspace: &Workspace| fs_err::remove_file(workspace.path("model/model.safetensors")).unwrap();
+    refused("embed", &without_weights, 1, &["has no `model.safetensors`"]);
+    let cut = |workspace: &Workspace| fs_err::write(workspace.path("model/model.safetensors"), [0; 64]).unwrap();
+    refused("embed", &cut, 1, &["of `model.safetensors`, which has 64"]);
+    let no_graph = |workspace: &Workspace| workspace.write("model/model.onnx", "no graph");
+    refused("embed", &no_graph, 1, &["model.onnx` is not a usable ONNX graph"]);
+    refused("identity", &|_| (), 1, &["no sample can be made for input `half`: it has element type fp16"]);
+}
+
+#[test]
+fn an_architecture_that_is_not_described_leads_here() {
+    let workspace = Workspace::tiny();
+    workspace.edit("model/config.json", "\"model_type\": \"bert\"", "\"model_type\": \"mamba\"");
+    workspace.planforge(&["export", "tiny.toml"]).fails(1, &["hint: a repository with an ONNX file", "`source.graph`"]);
+}
