@@ -392,21 +392,3 @@ fn model_of(models: &[Stored<Model>], precision: Precision) -> Result<&Stored<Mo
         .find(|model| model.record.precision == precision)
         .with_context(|| format!("no {precision} model was exported"))
 }
-
-/// The first ONNX variant, or the one the pipeline names.
-pub(super) fn hosted_variant(pipeline: &Pipeline, variants: &[Variant]) -> Result<Option<Variant>> {
-    let Some(wanted) = &pipeline.host.variant else {
-        return Ok(variants.iter().find(|variant| variant.platform == Platform::Onnx).cloned());
-    };
-    let found = variants.iter().find(|variant| variant.id() == *wanted).cloned().ok_or_else(|| {
-        let known: Vec<_> = variants.iter().map(Variant::id).collect();
-        BadUsage(format!("key `host.variant`: `{wanted}` is not among the pipeline's variants: {}", known.join(", ")))
-    })?;
-    match found.platform {
-        Platform::Onnx => Ok(Some(found)),
-        Platform::Tensorrt => Err(BadUsage(format!(
-            "key `host.variant`: the local endpoint runs ONNX on the CPU; `{wanted}` needs a GPU"
-        ))
-        .into()),
-    }
-}
