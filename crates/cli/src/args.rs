@@ -52,7 +52,7 @@ pub(crate) enum Command {
     /// Fetch the snapshot of a pipeline's repository.
     #[command(after_help = "Example: HF_HUB_OFFLINE=1 planforge fetch pipelines/all-MiniLM-L6-v2.toml")]
     Fetch(Pipelines),
-    /// Export a pipeline's model to ONNX, fetching what it needs.
+    /// Export a pipeline's model to ONNX, and to TorchScript where it asks for it, fetching what it needs.
     #[command(after_help = "Example: planforge export pipelines/all-MiniLM-L6-v2.toml")]
     Export(Pipelines),
     /// Run the exported model on the sample sentences and compare precisions.

@@ -7,7 +7,7 @@ use std::path::Path;
 use tch::{CModule, Tensor};
 
 /// Name of the module's class.
-pub(super) const CLASS: &str = "Model";
+const CLASS: &str = "Model";
 
 /// Runs `architecture` once as it is, which loads the weights and finds every mistake, and once traced; writes the
 /// module to `path`.
