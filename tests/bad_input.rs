@@ -49,7 +49,11 @@ fn outputs_of_engines_are_chosen_by_name() {
     workspace.edit("tiny.toml", ", \"embedding\"", ", \"sentence_embedding\"");
     let packaged = workspace.planforge(&["package", "tiny.toml"]);
     packaged.succeeds();
-    assert!(packaged.stderr.contains("several outputs or convolutions may differ in some bytes"), "{}", packaged.stderr);
+    assert!(
+        packaged.stderr.contains("several outputs or convolutions may differ in some bytes"),
+        "{}",
+        packaged.stderr
+    );
     let engine = fs_err::read(workspace.path("planforge-out/tiny/engines/tensorrt-fp16-l4/model.plan")).unwrap();
     let has = |name: &str| engine.windows(name.len()).any(|window| window == name.as_bytes());
     assert!(has("pooler_output") && has("sentence_embedding") && !has("last_hidden_state"));
@@ -139,6 +143,19 @@ fn checkpoints_that_do_not_fit_are_refused() {
     let workspace = Workspace::tiny();
     workspace.write("model/tokenizer.json", "{}");
     workspace.planforge(&["run", "tiny.toml"]).fails(1, &["tokenizer", "model/tokenizer.json` failed"]);
+}
+
+#[test]
+fn formats_are_refused_before_anything_is_fetched() {
+    let workspace = Workspace::tiny();
+    workspace.edit("tiny.toml", "[export]", "[export]\nformats = [\"torchscript\"]");
+    workspace.planforge(&["export", "tiny.toml"]).fails(2, &["key `export.formats`", "name \"onnx\" too"]);
+    if cfg!(not(feature = "torch")) {
+        workspace.edit("tiny.toml", "[\"torchscript\"]", "[\"onnx\", \"torchscript\"]");
+        let remedy = "this planforge was built without TorchScript: cargo build --features torch after scripts/setup";
+        workspace.planforge(&["export", "tiny.toml"]).fails(3, &[remedy, "planforge doctor"]);
+        assert_eq!(workspace.files("planforge-out"), [""; 0]);
+    }
 }
 
 #[test]

@@ -69,6 +69,9 @@ fn doctor_finds_the_native_parts() {
     assert!(detail("TensorRT-RTX builder").starts_with("1.7.1.116 "));
     assert!(detail("ONNX Runtime").starts_with("1."));
     detail("TensorRT-RTX ONNX parser");
+    let libtorch = parts.iter().find(|part| part["name"] == "libtorch").unwrap();
+    let expected = if cfg!(feature = "torch") { "2.13.0" } else { "this planforge was built without TorchScript: " };
+    assert!(libtorch["detail"].as_str().unwrap().starts_with(expected), "{libtorch}");
 }
 
 #[test]

@@ -15,3 +15,5 @@ mod pytorch;
 mod ranges;
 mod real_model;
 mod support;
+#[cfg(feature = "torch")]
+mod torchscript;

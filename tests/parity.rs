@@ -3,7 +3,7 @@
 use crate::support::Workspace;
 use planforge_core::{
     Builder, Cache, DataType, Engine, GpuCatalogue, ImageSize, KnownDigests, Model, NoProgress, Precision, Profile,
-    ProfileRange, Stored, Task,
+    ProfileRange, Stored, Task, TensorSpec,
 };
 use planforge_engine::{CompileOptions, ExportOptions, Worker, compile, export};
 use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues, load_library};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Largest difference of an fp32 output, relative to the largest value of the output.
-const FP32_TOLERANCE: f64 = 1e-5;
+pub(crate) const FP32_TOLERANCE: f64 = 1e-5;
 /// The same where a row of the batch is run alone, without padding.
 const PADDING_TOLERANCE: f64 = 1e-4;
 /// Smallest cosine similarity of an fp16 output.
@@ -22,21 +22,22 @@ pub(crate) const FP16_COSINE_FLOOR: f64 = 0.999;
 
 /// `expected.json`.
 #[derive(Deserialize)]
-struct Expected {
-    inputs: BTreeMap<String, Recorded>,
-    outputs: BTreeMap<String, Recorded>,
+pub(crate) struct Expected {
+    pub(crate) inputs: BTreeMap<String, Recorded>,
+    pub(crate) outputs: BTreeMap<String, Recorded>,
 }
 
+/// A tensor of it.
 #[derive(Deserialize)]
-struct Recorded {
-    shape: Vec<usize>,
-    values: Vec<f64>,
+pub(crate) struct Recorded {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Vec<f64>,
 }
 
 /// A checkpoint with expected values, exported.
 pub(crate) struct Case {
-    name: &'static str,
-    expected: Expected,
+    pub(crate) name: &'static str,
+    pub(crate) expected: Expected,
     pub(crate) model: Stored<Model>,
 }
 
@@ -50,7 +51,7 @@ const SCORES: &[&str] = &["OUTPUT__0"];
 pub(crate) type Checkpoint = (&'static str, Task, &'static [&'static str]);
 
 /// Those of fixtures/models, the first 17 over texts.
-const CASES: [Checkpoint; 30] = [
+pub(crate) const CASES: [Checkpoint; 30] = [
     ("bert", Task::FeatureExtraction, POOLED),
     ("bert-classifier", Task::TextClassification, LOGITS),
     ("roberta", Task::FeatureExtraction, POOLED),
@@ -84,11 +85,11 @@ const CASES: [Checkpoint; 30] = [
 ];
 
 /// Models of transformers' ResNet do not say what size they are for.
-fn image_size(name: &str) -> Option<ImageSize> {
+pub(crate) fn image_size(name: &str) -> Option<ImageSize> {
     ["resnet", "resnet-basic", "resnet-early"].contains(&name).then_some(ImageSize { height: 32, width: 32 })
 }
 
-fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     repository().join("fixtures/models").join(name)
 }
 
@@ -123,8 +124,24 @@ fn cases(workspace: &Workspace, precision: Precision) -> impl Iterator<Item = Ca
 }
 
 impl Case {
-    fn batch(&self) -> usize {
+    pub(crate) fn batch(&self) -> usize {
         self.expected.inputs.values().next().unwrap().shape[0]
+    }
+
+    /// Rows of the recorded batch, in the order of the model's inputs.
+    pub(crate) fn inputs(&self, rows: &std::ops::Range<usize>) -> Vec<Tensor> {
+        let input = |spec: &TensorSpec| {
+            let given = &self.expected.inputs[&spec.name];
+            let row = given.values.len() / given.shape[0];
+            let values = given.values[rows.start * row..rows.end * row].iter();
+            let shape = [&[rows.len()], &given.shape[1..]].concat();
+            let values = match spec.data_type {
+                DataType::Int64 => TensorValues::Int64(values.map(|&value| value as i64).collect()),
+                _ => TensorValues::Fp32(values.map(|&value| value as f32).collect()),
+            };
+            Tensor::new(&spec.name, &shape, values).unwrap()
+        };
+        self.model.record.inputs.iter().map(input).collect()
     }
 }
 
@@ -137,26 +154,7 @@ pub(crate) fn run_on(model: &Stored<Model>, inputs: &[Tensor]) -> Vec<Tensor> {
 
 /// Runs the exported graph on rows of the batch.
 fn run(case: &Case, rows: std::ops::Range<usize>) -> Vec<Tensor> {
-    run_on(&case.model, &inputs(case, rows))
-}
-
-fn inputs(case: &Case, rows: std::ops::Range<usize>) -> Vec<Tensor> {
-    case.model
-        .record
-        .inputs
-        .iter()
-        .map(|spec| {
-            let given = &case.expected.inputs[&spec.name];
-            let row = given.values.len() / given.shape[0];
-            let values = given.values[rows.start * row..rows.end * row].iter();
-            let shape = [&[rows.len()], &given.shape[1..]].concat();
-            let values = match spec.data_type {
-                DataType::Int64 => TensorValues::Int64(values.map(|&value| value as i64).collect()),
-                _ => TensorValues::Fp32(values.map(|&value| value as f32).collect()),
-            };
-            Tensor::new(&spec.name, &shape, values).unwrap()
-        })
-        .collect()
+    run_on(&case.model, &case.inputs(&rows))
 }
 
 pub(crate) fn floats(tensor: &Tensor) -> &[f32] {
@@ -236,7 +234,7 @@ fn self_contained_exports_are_the_same_models() {
         assert_eq!(model.record.weight_byte_count, case.model.record.weight_byte_count);
         let alone = workspace.path(&format!("{name}.onnx"));
         fs_err::copy(model.path("model.onnx"), &alone).unwrap();
-        let inputs = inputs(&case, 0..case.batch());
+        let inputs = case.inputs(&(0..case.batch()));
         load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
         let session = OnnxSession::load(&alone, &SessionOptions { intra_op_threads: 2 });
         for (one, other) in session.unwrap().run(&inputs, &[]).unwrap().iter().zip(run_on(&case.model, &inputs)) {

@@ -6,6 +6,7 @@
 mod args;
 mod commands;
 mod failure;
+mod libtorch;
 mod pipeline;
 mod printer;
 mod progress;

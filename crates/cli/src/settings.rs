@@ -58,6 +58,11 @@ impl Settings {
         self.native.join("tensorrt-rtx")
     }
 
+    /// The library of libtorch that a program with the Cargo feature `torch` is linked with.
+    pub(crate) fn libtorch(&self) -> PathBuf {
+        self.native.join("libtorch/lib/libtorch_cpu.so")
+    }
+
     /// The ONNX Runtime library.
     pub(crate) fn onnx_runtime(&self) -> PathBuf {
         self.native.join("onnxruntime/libonnxruntime.so")

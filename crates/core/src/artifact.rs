@@ -2,6 +2,7 @@
 
 use crate::{Builder, ComputeCapability, Digest, Platform, Precision, Profile, Task, TensorSpec};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -77,11 +78,23 @@ impl Snapshot {
 }
 
 /// How an exported model is written down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelFormat {
     /// ONNX graph with its weights in safetensors files beside it.
+    #[default]
     Onnx,
+    /// TorchScript module with its weights inside.
+    TorchScript,
+}
+
+impl fmt::Display for ModelFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Onnx => "onnx",
+            Self::TorchScript => "torchscript",
+        })
+    }
 }
 
 /// An exported model.
@@ -98,10 +111,10 @@ pub struct Model {
     pub format: ModelFormat,
     /// The graph file.
     pub graph: String,
-    /// Files the graph's weights lie in.
+    /// Files the graph's weights lie in, where they are not in the graph file.
     pub weights: Vec<String>,
-    /// ONNX operator set.
-    pub opset: i64,
+    /// ONNX operator set, for ONNX.
+    pub opset: Option<i64>,
     /// Inputs, in order.
     pub inputs: Vec<TensorSpec>,
     /// Outputs, in order.

@@ -1,6 +1,6 @@
 //! The one module that knows where things lie.
 
-use crate::{ModelName, Variant};
+use crate::{ModelFormat, ModelName, Precision, Variant};
 use std::path::{Path, PathBuf};
 
 /// Paths of everything a run of one pipeline leaves behind, under one folder.
@@ -37,8 +37,8 @@ impl OutputLayout {
 
     /// Folder of an exported model.
     #[must_use]
-    pub fn export(&self, variant: &Variant) -> PathBuf {
-        self.folder().join("export").join(variant.id())
+    pub fn export(&self, format: ModelFormat, precision: Precision) -> PathBuf {
+        self.folder().join("export").join(format!("{format}-{precision}"))
     }
 
     /// Folder of an engine and its build log.

@@ -65,7 +65,7 @@ fn layout(weights: &[&WeightUse], file: &str) -> (Vec<u8>, WeightPlan) {
     (header, plan)
 }
 
-/// Writes one weight as its own type.
+/// Writes one weight as its own type to `output`.
 ///
 /// # Errors
 /// As [`convert`].

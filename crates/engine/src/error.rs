@@ -210,6 +210,22 @@ pub enum Error {
         /// Which, and where it was looked for.
         message: String,
     },
+    /// Values that are to stay in binary32 in a format that knows only one precision.
+    #[error("TorchScript in fp16 cannot keep single values in fp32, here {count} such as `{name}`; export it in fp32")]
+    ModuleRange {
+        /// Name of the first.
+        name: String,
+        /// How many there are.
+        count: usize,
+    },
+    /// libtorch failed.
+    #[error("libtorch failed at `{subject}`: {message}")]
+    Torch {
+        /// Operation, tensor or file.
+        subject: String,
+        /// libtorch's account.
+        message: String,
+    },
     /// The engine is not the one asked for.
     #[error("engine `{subject}` is not what was asked for: {message}")]
     EngineMismatch {

@@ -112,25 +112,16 @@ fn real_path(snapshot: &Snapshot, file: &ArtifactFile) -> Option<PathBuf> {
 }
 
 fn export_key(snapshot: &Snapshot, options: &ExportOptions, purpose: Purpose) -> CacheKey {
-    let read_by_export = |path: &str| [".safetensors", ".bin", ".json"].iter().any(|ending| path.ends_with(ending));
-    let inputs: Vec<(&str, &Digest)> = snapshot
-        .files
-        .iter()
-        .filter(|file| read_by_export(&file.path))
-        .map(|file| (file.path.as_str(), &file.sha256))
-        .collect();
     let ExportOptions { task, precision, image_size, wide, self_contained } = options;
-    CacheKey::of(&(
-        FORMAT,
-        env!("CARGO_PKG_VERSION"),
-        task,
-        precision,
-        image_size,
-        wide,
-        self_contained,
-        purpose,
-        inputs,
-    ))
+    let tools = (FORMAT, env!("CARGO_PKG_VERSION"));
+    CacheKey::of(&(tools, task, precision, image_size, wide, self_contained, purpose, export_inputs(snapshot)))
+}
+
+/// Names and digests of the files of a snapshot that an export reads.
+pub(crate) fn export_inputs(snapshot: &Snapshot) -> Vec<(&str, &Digest)> {
+    let is_read = |path: &str| [".safetensors", ".bin", ".json"].iter().any(|ending| path.ends_with(ending));
+    let read = snapshot.files.iter().filter(|file| is_read(&file.path));
+    read.map(|file| (file.path.as_str(), &file.sha256)).collect()
 }
 
 fn write_model(
@@ -171,7 +162,7 @@ fn write_model(
         format: ModelFormat::Onnx,
         graph: GRAPH.to_owned(),
         weights: files.into_iter().collect(),
-        opset: OPSET,
+        opset: Some(OPSET),
         inputs,
         outputs,
         parameter_count: parameter_count(&used),
@@ -200,7 +191,7 @@ fn wide_values(graph: &OnnxGraph<'_>, options: &ExportOptions) -> Result<Vec<Str
 }
 
 /// Parameters without statistics, those under two names once.
-fn parameter_count(used: &[&WeightUse]) -> u64 {
+pub(crate) fn parameter_count(used: &[&WeightUse]) -> u64 {
     let mut seen = BTreeSet::new();
     let is_new =
         |weight: &&&WeightUse| weight.trained && seen.insert((weight.source.file, weight.source.tensor.offset));
@@ -236,7 +227,11 @@ fn place_weights(
 
 /// Tensors that nothing uses mean that the description and the checkpoint disagree, unless the
 /// architecture knows them.
-fn refuse_unexplained(checkpoint: &Checkpoint, architecture: &Architecture, unused: &[String]) -> Result<()> {
+pub(crate) fn refuse_unexplained(
+    checkpoint: &Checkpoint,
+    architecture: &Architecture,
+    unused: &[String],
+) -> Result<()> {
     let unexplained: Vec<&str> =
         unused.iter().map(String::as_str).filter(|name| !architecture.may_ignore(checkpoint, name)).collect();
     if unexplained.is_empty() {

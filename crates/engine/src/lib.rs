@@ -2,7 +2,8 @@
 //!
 //! A checkpoint is read as `config.json` plus safetensors, or as what `torch.save` wrote. Each
 //! architecture is written once, in `arch`, against the small [`Ops`] trait; interpreters turn it into
-//! an ONNX graph or into a count of its parameters and arithmetic.
+//! an ONNX graph, into a count of its parameters and arithmetic or, with the Cargo feature `torch`, into
+//! TorchScript.
 
 mod arch;
 mod checkpoint;
@@ -16,6 +17,8 @@ mod ops;
 mod pass_through;
 mod sample;
 mod self_contained;
+#[cfg(feature = "torch")]
+mod torch;
 mod worker;
 
 pub use arch::supported_model_types;
@@ -31,4 +34,6 @@ pub use sample::{
     ImageSample, Sample, SampleValues, TensorSample, TextSample, Vocabulary, random_images, random_tensors,
     random_texts, read_images, tokenize, tokenize_pairs,
 };
+#[cfg(feature = "torch")]
+pub use torch::{LIBTORCH_VERSION, export_torchscript};
 pub use worker::{WorkerFailure, WorkerRequest, WorkerResponse, WorkerTensor, run_worker};

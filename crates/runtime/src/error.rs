@@ -126,6 +126,14 @@ pub enum Error {
         #[source]
         source: ort::Error,
     },
+    /// libtorch refuses a module, or failed while it ran it.
+    #[error("libtorch failed with `{}`: {message}", path.display())]
+    Torch {
+        /// The module file.
+        path: PathBuf,
+        /// libtorch's account.
+        message: String,
+    },
 }
 
 /// Result with this crate's error.

@@ -1,6 +1,6 @@
 //! Runs a packaged model in this process.
 //!
-//! One file per back end (`onnx` today), over shared words: [`Tensor`] for values, and one check of a
+//! One file per back end (`onnx` and, with the Cargo feature `torch`, `torch`), over shared words: [`Tensor`] for values, and one check of a
 //! request's inputs against the model's own description, so that every back end refuses the same
 //! mistakes with the same errors before native code sees them.
 
@@ -9,8 +9,12 @@ mod error;
 mod library;
 mod onnx;
 mod tensor;
+#[cfg(feature = "torch")]
+mod torch;
 
 pub use error::{Error, Result};
 pub use library::load_library;
 pub use onnx::{OnnxSession, SessionOptions};
 pub use tensor::{Tensor, TensorValues};
+#[cfg(feature = "torch")]
+pub use torch::TorchSession;

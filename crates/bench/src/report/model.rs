@@ -2,8 +2,8 @@
 //! run alone, can be reported too.
 
 use planforge_core::{
-    Archive, Capacity, ComputeCapability, Digest, Engine, LoadResult, Model, Outcome, Precision, Snapshot, Step, Task,
-    Variant,
+    Archive, Capacity, ComputeCapability, Digest, Engine, LoadResult, Model, ModelFormat, Outcome, Precision, Snapshot,
+    Step, Task, Variant,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -76,8 +76,11 @@ pub struct ModelFacts {
     pub architecture: String,
     /// Arithmetic.
     pub precision: Precision,
-    /// ONNX operator set.
-    pub opset: i64,
+    /// File format.
+    #[serde(default)]
+    pub format: ModelFormat,
+    /// ONNX operator set, for ONNX.
+    pub opset: Option<i64>,
     /// Number of parameters.
     pub parameter_count: u64,
     /// Bytes of the parameters in this precision.
@@ -251,6 +254,7 @@ impl From<&Model> for ModelFacts {
         Self {
             architecture: model.architecture.clone(),
             precision: model.precision,
+            format: model.format,
             opset: model.opset,
             parameter_count: model.parameter_count,
             weight_byte_count: model.weight_byte_count,

@@ -4,8 +4,8 @@ use super::{
     ArchiveFacts, ArtifactRow, CheckFacts, EngineFacts, Environment, Library, ModelFacts, Report, Served, SourceFacts,
 };
 use planforge_core::{
-    Capacity, CapacityLimit, ComputeCapability, LatencySummary, LoadPoint, LoadResult, Outcome, Precision, ProbeStep,
-    Step, Task, Variant, digest_bytes,
+    Capacity, CapacityLimit, ComputeCapability, LatencySummary, LoadPoint, LoadResult, ModelFormat, Outcome, Precision,
+    ProbeStep, Step, Task, Variant, digest_bytes,
 };
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ pub(super) fn full() -> Report {
         models: vec![ModelFacts {
             architecture: "bert".to_owned(),
             precision: Precision::Fp16,
-            opset: 20,
+            format: ModelFormat::Onnx,
+            opset: Some(20),
             parameter_count: 22_713_216,
             weight_byte_count: 45_426_432,
             wide_values: Vec::new(),

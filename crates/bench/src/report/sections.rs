@@ -3,9 +3,9 @@
 
 use super::charts::{latency_chart, memory_chart, throughput_chart};
 use super::html::{Cell, details, list, paragraph, section, table};
-use super::model::Report;
+use super::model::{ModelFacts, Report};
 use super::units;
-use planforge_core::{Capacity, Digest, LoadPoint, LoadResult, Outcome, Variant};
+use planforge_core::{Capacity, Digest, LoadPoint, LoadResult, ModelFormat, Outcome, Variant};
 
 /// All sections in order.
 pub(super) fn sections(report: &Report) -> String {
@@ -133,19 +133,27 @@ fn models(report: &Report) -> String {
             .map(|model| {
                 vec![
                     Cell::Text(model.architecture.clone()),
+                    Cell::Text(format_text(model)),
                     Cell::Text(model.precision.to_string()),
                     Cell::Number(units::short_count(model.parameter_count)),
                     Cell::Number(units::bytes(model.weight_byte_count)),
-                    Cell::Number(model.opset.to_string()),
                     Cell::Number(model.wide_values.len().to_string()),
                 ]
             })
             .collect();
-        body +=
-            &table(&["Architecture", "Precision", "Parameters", "Weights", "ONNX opset", "Values kept in fp32"], &rows);
+        body += &table(&["Architecture", "Format", "Precision", "Parameters", "Weights", "Values kept in fp32"], &rows);
     }
     body += &checks(report);
     if body.is_empty() { body } else { section("Model", &body) }
+}
+
+/// `ONNX, opset 20`.
+fn format_text(model: &ModelFacts) -> String {
+    match (model.format, model.opset) {
+        (ModelFormat::Onnx, Some(opset)) => format!("ONNX, opset {opset}"),
+        (ModelFormat::Onnx, None) => "ONNX".to_owned(),
+        (ModelFormat::TorchScript, _) => "TorchScript".to_owned(),
+    }
 }
 
 fn checks(report: &Report) -> String {

@@ -34,6 +34,7 @@ pub(super) fn doctor(settings: &Settings) -> Result<()> {
             planforge_tensorrt::parser_version(path).map_err(|error| chain(&error))
         }),
         library("ONNX Runtime", &runtime, |path| planforge_runtime::load_library(path).map_err(|error| chain(&error))),
+        libtorch(settings),
         gpu(),
         hub_cache(settings),
         writable("output folder", &settings.output),
@@ -70,6 +71,17 @@ fn library(name: &'static str, path: &Path, version: impl Fn(&Path) -> Result<St
             Part { name, required: true, found: false, detail: format!("{shown}: {reason}"), remedy: Some(SETUP) }
         }
     }
+}
+
+/// A program that was built with libtorch does not start without it.
+fn libtorch(settings: &Settings) -> Part {
+    let path = settings.libtorch();
+    let there = if path.exists() { format!(" ({})", path.display()) } else { String::new() };
+    let detail = match crate::libtorch::VERSION {
+        Some(version) => format!("{version}{there}"),
+        None => format!("{}{there}", crate::libtorch::ABSENT),
+    };
+    Part { name: "libtorch", required: false, found: crate::libtorch::VERSION.is_some(), detail, remedy: None }
 }
 
 /// NVIDIA's kernel driver lists its GPUs here.

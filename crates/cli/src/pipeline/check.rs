@@ -7,20 +7,28 @@ use crate::pipeline::samples::Samples;
 use anyhow::Result;
 use planforge_bench::CheckFacts;
 use planforge_core::{
-    Cache, CacheKey, CacheKind, Digest, Model, Outcome, Precision, Progress, Snapshot, Step, Stored, Variant,
+    Cache, CacheKey, CacheKind, Digest, Model, Outcome, Precision, Progress, Snapshot, Step, Stored, TensorSpec,
+    Variant,
 };
 use planforge_engine::{Sample, SampleValues, TextSample};
 use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues};
 use std::time::Instant;
 
 /// Largest difference, relative to the largest value, that padding may make in fp32.
-const PADDING_TOLERANCE: f64 = 1e-4;
-/// Smallest cosine similarity of an fp16 output with fp32.
-const HALF_COSINE_FLOOR: f64 = 0.999;
-/// Reference of a model that has no other.
-const ALONE: &str = "each sample alone, without padding";
+const PADDING_GATE: Gate = Gate::LargestError(1e-4);
+/// What an fp16 output must reach, compared with fp32.
+pub(super) const HALF_GATE: Gate = Gate::Cosine(0.999);
 /// Bumped whenever the same model and samples give other facts.
 const FORMAT: u32 = 2;
+
+/// How near an output must be to what it is compared with.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Gate {
+    /// Largest difference, relative to the largest value.
+    LargestError(f64),
+    /// Smallest cosine similarity of a sample.
+    Cosine(f64),
+}
 
 /// Checks `model` on `samples`, or finds an earlier check of the same files.
 pub(super) fn check_model(
@@ -46,24 +54,27 @@ pub(super) fn check_model(
         let found = per_sample(&run(model, &batch)?, &batch);
         let precision = model.record.precision;
         let reference = reference.filter(|reference| reference.record.precision != precision);
-        let expected = match reference {
-            None => each_alone(snapshot, model, samples)?,
-            Some(reference) => per_sample(&run(reference, &batch)?, &batch),
+        let (name, expected) = match reference {
+            None => ("each sample alone, without padding", each_alone(snapshot, model, samples)?),
+            Some(reference) => ("onnx-fp32", per_sample(&run(reference, &batch)?, &batch)),
         };
-        let name = if reference.is_some() { "onnx-fp32" } else { ALONE };
-        Ok::<_, anyhow::Error>(compare((precision, name), &found, &expected))
+        let gate = match precision {
+            Precision::Fp32 => PADDING_GATE,
+            Precision::Fp16 => HALF_GATE,
+        };
+        Ok::<_, anyhow::Error>(compare((&subject, name), gate, &found, &expected))
     })?;
     let outcome = if stored.reused { Outcome::Cached } else { Outcome::Built };
     progress.finished(Step::Check, &subject, outcome, start.elapsed());
     Ok(stored.record)
 }
 
-fn digests(model: &Stored<Model>) -> Vec<&Digest> {
+pub(super) fn digests(model: &Stored<Model>) -> Vec<&Digest> {
     model.files.iter().map(|file| &file.sha256).collect()
 }
 
 /// Digests of the files that say how samples become inputs.
-fn preparation_digests(snapshot: &Snapshot) -> Vec<&Digest> {
+pub(super) fn preparation_digests(snapshot: &Snapshot) -> Vec<&Digest> {
     let files = ["config.json", "preprocessor_config.json", "sentence_bert_config.json", "tokenizer.json"];
     files.iter().filter_map(|name| snapshot.file(name)).map(|file| &file.sha256).collect()
 }
@@ -71,12 +82,13 @@ fn preparation_digests(snapshot: &Snapshot) -> Vec<&Digest> {
 pub(super) fn run(model: &Stored<Model>, sample: &Sample) -> Result<Vec<Tensor>> {
     let options = SessionOptions { intra_op_threads: std::thread::available_parallelism().map_or(1, usize::from) };
     let mut session = OnnxSession::load(&model.path(&model.record.graph), &options)?;
-    Ok(session.run(&inputs(&session, sample)?, &[])?)
+    let inputs = inputs(session.inputs(), sample)?;
+    Ok(session.run(&inputs, &[])?)
 }
 
-/// The sample's values for the inputs that the session has.
-fn inputs(session: &OnnxSession, sample: &Sample) -> Result<Vec<Tensor>> {
-    let inputs = session.inputs().iter().filter_map(|input| Some((&input.name, sample.input(&input.name)?)));
+/// The sample's values for these inputs.
+pub(super) fn inputs(specs: &[TensorSpec], sample: &Sample) -> Result<Vec<Tensor>> {
+    let inputs = specs.iter().filter_map(|input| Some((&input.name, sample.input(&input.name)?)));
     inputs
         .map(|(name, given)| {
             let (shape, values) = given;
@@ -90,9 +102,9 @@ fn inputs(session: &OnnxSession, sample: &Sample) -> Result<Vec<Tensor>> {
 }
 
 /// For each output: its name, and for each sample the values that are not padding's.
-type PerSample = Vec<(String, Vec<Vec<f32>>)>;
+pub(super) type PerSample = Vec<(String, Vec<Vec<f32>>)>;
 
-fn per_sample(outputs: &[Tensor], sample: &Sample) -> PerSample {
+pub(super) fn per_sample(outputs: &[Tensor], sample: &Sample) -> PerSample {
     let of_output = |tensor: &Tensor| {
         let TensorValues::Fp32(values) = &tensor.values else { return None };
         let count = values.len() / sample.batch().max(1);
@@ -135,7 +147,13 @@ fn each_alone(snapshot: &Snapshot, model: &Stored<Model>, samples: &Samples) -> 
     Ok(together)
 }
 
-fn compare((precision, reference): (Precision, &str), found: &PerSample, expected: &PerSample) -> Vec<CheckFacts> {
+/// The facts of each output of the subject, compared with the reference.
+pub(super) fn compare(
+    (subject, reference): (&str, &str),
+    gate: Gate,
+    found: &PerSample,
+    expected: &PerSample,
+) -> Vec<CheckFacts> {
     let pairs = found.iter().zip(expected);
     pairs
         .map(|((name, found), (_, expected))| {
@@ -143,12 +161,12 @@ fn compare((precision, reference): (Precision, &str), found: &PerSample, expecte
             let min_cosine = pairs().map(|(a, b)| cosine(a, b)).fold(1.0, f64::min);
             let max_absolute_error = pairs().map(|(a, b)| max_difference(a, b)).fold(0.0, f64::max);
             let scale = expected.iter().flatten().fold(0.0, |most: f64, value| most.max(f64::from(value.abs())));
-            let passed = match precision {
-                Precision::Fp32 => max_absolute_error <= PADDING_TOLERANCE * scale,
-                Precision::Fp16 => min_cosine >= HALF_COSINE_FLOOR,
+            let passed = match gate {
+                Gate::LargestError(tolerance) => max_absolute_error <= tolerance * scale,
+                Gate::Cosine(floor) => min_cosine >= floor,
             };
             CheckFacts {
-                subject: Variant::onnx(precision).id(),
+                subject: subject.to_owned(),
                 reference: reference.to_owned(),
                 output: name.clone(),
                 samples: u32::try_from(found.len()).unwrap_or(u32::MAX),
@@ -185,14 +203,18 @@ mod tests {
         vec![("x".to_owned(), vec![values.to_vec()])]
     }
 
+    fn passed(gate: Gate, found: &PerSample, expected: &PerSample) -> bool {
+        compare(("found", "expected"), gate, found, expected)[0].passed
+    }
+
     #[test]
     fn differences_and_not_a_number_fail_the_gate() {
-        assert!(compare((Precision::Fp16, "onnx-fp32"), &one(&[1.0, 2.0]), &one(&[1.001, 2.0]))[0].passed);
-        assert!(!compare((Precision::Fp16, "onnx-fp32"), &one(&[2.0, 1.0]), &one(&[1.0, 2.0]))[0].passed);
-        assert!(!compare((Precision::Fp16, "onnx-fp32"), &one(&[f32::NAN, 1.0]), &one(&[1.0, 2.0]))[0].passed);
-        assert!(compare((Precision::Fp32, ALONE), &one(&[1.0, 2.0]), &one(&[1.0, 2.0001]))[0].passed);
-        assert!(!compare((Precision::Fp32, ALONE), &one(&[1.0, 2.0]), &one(&[1.0, 2.1]))[0].passed);
-        assert!(!compare((Precision::Fp32, ALONE), &one(&[1.0, f32::NAN]), &one(&[1.0, 2.0]))[0].passed);
+        assert!(passed(HALF_GATE, &one(&[1.0, 2.0]), &one(&[1.001, 2.0])));
+        assert!(!passed(HALF_GATE, &one(&[2.0, 1.0]), &one(&[1.0, 2.0])));
+        assert!(!passed(HALF_GATE, &one(&[f32::NAN, 1.0]), &one(&[1.0, 2.0])));
+        assert!(passed(PADDING_GATE, &one(&[1.0, 2.0]), &one(&[1.0, 2.0001])));
+        assert!(!passed(PADDING_GATE, &one(&[1.0, 2.0]), &one(&[1.0, 2.1])));
+        assert!(!passed(PADDING_GATE, &one(&[1.0, f32::NAN]), &one(&[1.0, 2.0])));
     }
 
     #[test]

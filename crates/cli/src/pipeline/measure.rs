@@ -3,12 +3,12 @@
 use crate::failure::{BadUsage, Missing};
 use crate::pipeline::endpoint::{HostRequest, LocalEndpoint};
 use crate::pipeline::samples::{Samples, is_usual};
-use crate::pipeline::steps::{Run, hosted_variant};
+use crate::pipeline::steps::Run;
 use anyhow::{Context, Result};
 use planforge_bench::{EndpointClient, Served, load, probe};
 use planforge_core::{
-    Capacity, DataType, Dim, InferRequest, InferTensor, LoadResult, MAX_BODY_BYTE_COUNT, Model, Outcome, Published,
-    RequestBody, RequestedOutput, Snapshot, Step, Stored, TensorData, endpoint_name,
+    Capacity, DataType, Dim, InferRequest, InferTensor, LoadResult, MAX_BODY_BYTE_COUNT, Model, Outcome, Pipeline,
+    Platform, Published, RequestBody, RequestedOutput, Snapshot, Step, Stored, TensorData, Variant, endpoint_name,
 };
 use planforge_engine::{Sample, SampleValues, random_texts};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -206,4 +206,22 @@ fn refuse_oversized(key: &str, body: &RequestBody) -> Result<()> {
         return Err(BadUsage(format!("{message}; use a smaller batch")).into());
     }
     Ok(())
+}
+
+/// The first ONNX variant, or the one the pipeline names.
+fn hosted_variant(pipeline: &Pipeline, variants: &[Variant]) -> Result<Option<Variant>> {
+    let Some(wanted) = &pipeline.host.variant else {
+        return Ok(variants.iter().find(|variant| variant.platform == Platform::Onnx).cloned());
+    };
+    let found = variants.iter().find(|variant| variant.id() == *wanted).cloned().ok_or_else(|| {
+        let known: Vec<_> = variants.iter().map(Variant::id).collect();
+        BadUsage(format!("key `host.variant`: `{wanted}` is not among the pipeline's variants: {}", known.join(", ")))
+    })?;
+    match found.platform {
+        Platform::Onnx => Ok(Some(found)),
+        Platform::Tensorrt => Err(BadUsage(format!(
+            "key `host.variant`: the local endpoint runs ONNX on the CPU; `{wanted}` needs a GPU"
+        ))
+        .into()),
+    }
 }

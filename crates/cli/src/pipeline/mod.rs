@@ -5,6 +5,7 @@ mod endpoint;
 mod infer;
 mod inspect;
 mod measure;
+mod modules;
 mod ranges;
 mod rows;
 mod samples;

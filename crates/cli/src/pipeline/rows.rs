@@ -1,9 +1,9 @@
-//! What a run notes for its report.
+//! What a run puts into its output folder and notes for its report.
 
 use crate::pipeline::steps::Run;
 use anyhow::Result;
-use planforge_bench::ArtifactRow;
-use planforge_core::{ArtifactFile, Outcome, Step, Stored};
+use planforge_bench::{ArtifactRow, ModelFacts};
+use planforge_core::{ArtifactFile, Model, Outcome, Step, Stored, link_or_copy};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,16 @@ impl Run {
         planforge_bench::write_report(&self.report, &self.layout.folder())?;
         self.progress().finished(Step::Report, "report.html", Outcome::Built, start.elapsed());
         Ok(self.layout.report("report.html"))
+    }
+
+    /// Puts an exported model into the output folder and the report.
+    pub(super) fn add_export(&mut self, model: &Stored<Model>) -> Result<()> {
+        let Model { format, precision, graph, .. } = &model.record;
+        let folder = self.layout.export(*format, *precision);
+        materialise(model, &folder)?;
+        self.report.models.push(ModelFacts::from(&model.record));
+        self.add_main_file(Step::Export, &format!("{format}-{precision}"), (model, graph), &folder.join(graph));
+        Ok(())
     }
 
     /// A row for the file that an artifact is about.
@@ -61,4 +71,12 @@ impl Run {
 /// Whether an artifact was found or made.
 pub(super) fn outcome<T>(stored: &Stored<T>) -> Outcome {
     if stored.reused { Outcome::Cached } else { Outcome::Built }
+}
+
+/// Puts the files of a cache entry into the output folder without copying them.
+pub(super) fn materialise<T>(stored: &Stored<T>, folder: &Path) -> Result<()> {
+    for file in &stored.files {
+        link_or_copy(&stored.path(&file.path), &folder.join(&file.path))?;
+    }
+    Ok(())
 }

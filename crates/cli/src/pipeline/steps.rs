@@ -2,14 +2,15 @@
 
 use crate::failure::{BadUsage, CheckFailed, Missing};
 use crate::pipeline::check::check_model;
-use crate::pipeline::rows::outcome;
+use crate::pipeline::rows::{materialise, outcome};
 use crate::progress::Terminal;
 use crate::settings::Settings;
 use anyhow::{Context, Result};
-use planforge_bench::{ArchiveFacts, EngineFacts, Library, ModelFacts, Report, SourceFacts};
+use planforge_bench::{ArchiveFacts, EngineFacts, Library, Report, SourceFacts};
 use planforge_core::{
-    Archive, ArtifactFile, Cache, Engine, Gpu, GpuCatalogue, KnownDigests, Model, Outcome, OutputLayout, Pipeline,
-    Platform, Precision, Progress, Published, Snapshot, Step, Stored, Variant, link_or_copy, write_atomically,
+    Archive, ArtifactFile, Cache, Engine, Gpu, GpuCatalogue, KnownDigests, Model, ModelFormat, Outcome, OutputLayout,
+    Pipeline, Platform, Precision, Progress, Published, Snapshot, Step, Stored, Variant, link_or_copy,
+    write_atomically,
 };
 use planforge_engine::{
     CompileOptions, ExportOptions, Worker, bytes_may_differ, check_profiles, compile, export, pass_through,
@@ -33,6 +34,8 @@ pub(crate) struct Overrides {
 pub(crate) struct Made {
     pub(crate) snapshot: Snapshot,
     pub(crate) models: Vec<Stored<Model>>,
+    /// TorchScript, which nothing is made from.
+    pub(crate) modules: Vec<Stored<Model>>,
     pub(crate) published: Vec<Published>,
 }
 
@@ -75,6 +78,9 @@ impl Run {
             catalogue = catalogue.extended_by(path)?;
         }
         let (variants, skipped) = pipeline.variants(&catalogue)?;
+        if pipeline.export.formats.contains(&ModelFormat::TorchScript) {
+            crate::libtorch::required()?;
+        }
         let mut report = Report::new(pipeline.name.as_str(), pipeline.task);
         report.skipped = skipped;
         report.environment = super::summary::environment();
@@ -94,12 +100,13 @@ impl Run {
     /// Runs the steps in order, `until` the last one wanted, and returns what they made.
     pub(crate) fn make(&mut self, runtime: &tokio::runtime::Runtime, until: Step) -> Result<Made> {
         let snapshot = self.fetch(runtime)?;
-        let mut made = Made { snapshot, models: Vec::new(), published: Vec::new() };
+        let mut made = Made { snapshot, models: Vec::new(), modules: Vec::new(), published: Vec::new() };
         if until >= Step::Export {
             made.models = self.export(&made.snapshot)?;
+            made.modules = self.export_modules(&made.snapshot, &made.models)?;
         }
         if until >= Step::Check {
-            self.check(&made.snapshot, &made.models)?;
+            self.check(&made.snapshot, (&made.models, &made.modules))?;
         }
         let engines = if until >= Step::Compile { self.compile(&made.models)? } else { Vec::new() };
         let archives = if until >= Step::Package { self.package(&made.models, &engines)? } else { Vec::new() };
@@ -163,16 +170,7 @@ impl Run {
         for precision in self.precisions() {
             let model = self.export_precision(snapshot, precision)?;
             check_profiles(&model.record, &self.pipeline.profiles)?;
-            let folder = self.layout.export(&Variant::onnx(precision));
-            materialise(&model, &folder)?;
-            self.report.models.push(ModelFacts::from(&model.record));
-            let subject = Variant::onnx(precision).id();
-            self.add_main_file(
-                Step::Export,
-                &subject,
-                (&model, &model.record.graph),
-                &folder.join(&model.record.graph),
-            );
+            self.add_export(&model)?;
             models.push(model);
         }
         Ok(models)
@@ -183,14 +181,17 @@ impl Run {
             let purpose = (self.pipeline.task, precision);
             return Ok(pass_through(snapshot, graph, purpose, &self.cache, self.progress())?);
         }
-        let image_size = self.pipeline.export.image_size;
-        let self_contained = self.pipeline.export.self_contained;
-        let mut options =
-            ExportOptions { image_size, self_contained, ..ExportOptions::new(self.pipeline.task, precision) };
+        let mut options = self.export_options(precision);
         if precision == Precision::Fp16 {
             options.wide = self.wide_values(snapshot, &options)?;
         }
         Ok(export(snapshot, &options, &self.cache, self.progress())?)
+    }
+
+    pub(super) fn export_options(&self, precision: Precision) -> ExportOptions {
+        let image_size = self.pipeline.export.image_size;
+        let self_contained = self.pipeline.export.self_contained;
+        ExportOptions { image_size, self_contained, ..ExportOptions::new(self.pipeline.task, precision) }
     }
 
     /// Precisions that some variant needs, each once.
@@ -202,7 +203,11 @@ impl Run {
     }
 
     /// Runs every model on the samples; a comparison that does not hold ends the run.
-    pub(crate) fn check(&mut self, snapshot: &Snapshot, models: &[Stored<Model>]) -> Result<()> {
+    pub(crate) fn check(
+        &mut self,
+        snapshot: &Snapshot,
+        (models, modules): (&[Stored<Model>], &[Stored<Model>]),
+    ) -> Result<()> {
         let library = self.load_onnx_runtime()?;
         // The fp32 graph points into the checkpoint, so it costs nothing to have as a reference.
         let reference = match models.iter().find(|model| model.record.precision == Precision::Fp32) {
@@ -214,6 +219,11 @@ impl Run {
             let samples = self.samples(snapshot, &model.record);
             let inputs = (model, reference.as_ref(), &samples);
             let facts = check_model(snapshot, inputs, &library, &self.cache, self.progress())?;
+            self.report.checks.extend(facts);
+        }
+        // Modules are made from a checkpoint, and so is their reference.
+        for (module, reference) in modules.iter().zip(reference.iter().cycle()) {
+            let facts = self.check_module(snapshot, (module, reference), &library)?;
             self.report.checks.extend(facts);
         }
         match self.report.checks.iter().find(|check| !check.passed) {
@@ -381,30 +391,4 @@ fn model_of(models: &[Stored<Model>], precision: Precision) -> Result<&Stored<Mo
         .iter()
         .find(|model| model.record.precision == precision)
         .with_context(|| format!("no {precision} model was exported"))
-}
-
-/// Puts the files of a cache entry into the output folder without copying them.
-fn materialise<T>(stored: &Stored<T>, folder: &Path) -> Result<()> {
-    for file in &stored.files {
-        link_or_copy(&stored.path(&file.path), &folder.join(&file.path))?;
-    }
-    Ok(())
-}
-
-/// The first ONNX variant, or the one the pipeline names.
-pub(super) fn hosted_variant(pipeline: &Pipeline, variants: &[Variant]) -> Result<Option<Variant>> {
-    let Some(wanted) = &pipeline.host.variant else {
-        return Ok(variants.iter().find(|variant| variant.platform == Platform::Onnx).cloned());
-    };
-    let found = variants.iter().find(|variant| variant.id() == *wanted).cloned().ok_or_else(|| {
-        let known: Vec<_> = variants.iter().map(Variant::id).collect();
-        BadUsage(format!("key `host.variant`: `{wanted}` is not among the pipeline's variants: {}", known.join(", ")))
-    })?;
-    match found.platform {
-        Platform::Onnx => Ok(Some(found)),
-        Platform::Tensorrt => Err(BadUsage(format!(
-            "key `host.variant`: the local endpoint runs ONNX on the CPU; `{wanted}` needs a GPU"
-        ))
-        .into()),
-    }
 }

@@ -4,7 +4,7 @@ use super::tables::{
     CompileSpec, ExportSpec, HostSpec, LoadSpec, PackageSpec, ProbeSpec, SENTENCES, SourceSpec, StoreSpec,
 };
 use super::values::{ModelName, Profile, Task};
-use crate::{Error, GpuCatalogue, Model, Platform, Result, Variant};
+use crate::{Error, GpuCatalogue, Model, ModelFormat, Platform, Result, Variant};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -151,6 +151,9 @@ impl Pipeline {
         if self.profiles.is_empty() {
             return Err(("profiles", "give at least one [[profiles]] table".to_owned()));
         }
+        if !self.export.formats.contains(&ModelFormat::Onnx) {
+            return Err(("export.formats", "name \"onnx\" too: packages and engines are made from it".to_owned()));
+        }
         if self.export.precisions.is_empty() {
             return Err(("export.precisions", "give at least one of \"fp32\" and \"fp16\"".to_owned()));
         }
@@ -204,6 +207,9 @@ impl Pipeline {
                 "source.graph",
                 format!("`{graph}` is no file of a repository: use a path such as `onnx/model.onnx`"),
             ));
+        }
+        if self.export.formats.contains(&ModelFormat::TorchScript) {
+            return Err(("export.formats", "a graph that is taken as it is stays ONNX".to_owned()));
         }
         if self.export.image_size.is_some() {
             return Err(("export.image_size", "a graph that is taken as it is has its own size".to_owned()));

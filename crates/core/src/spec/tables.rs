@@ -1,7 +1,7 @@
 //! The tables of a pipeline file and their defaults.
 
 use super::values::{Copies, ImageSize, MemorySize, Threshold};
-use crate::{Builder, Platform, Precision};
+use crate::{Builder, ModelFormat, Platform, Precision};
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -29,6 +29,8 @@ fn default_revision() -> String {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExportSpec {
+    /// Formats to export to: ONNX, which packages and engines are made from, and perhaps TorchScript.
+    pub formats: Vec<ModelFormat>,
     /// Precisions to export.
     pub precisions: Vec<Precision>,
     /// What the exported model is run on: sentences, or files of pictures relative to the pipeline file.
@@ -46,6 +48,7 @@ pub struct ExportSpec {
 impl Default for ExportSpec {
     fn default() -> Self {
         Self {
+            formats: vec![ModelFormat::Onnx],
             precisions: vec![Precision::Fp32],
             samples: None,
             image_size: None,

@@ -39,7 +39,7 @@ pub(crate) fn model_record() -> Model {
         format: ModelFormat::Onnx,
         graph: "graph.onnx".to_owned(),
         weights: vec!["model.safetensors".to_owned()],
-        opset: 20,
+        opset: Some(20),
         inputs: inputs(),
         outputs: outputs(),
         parameter_count: 64,

@@ -1,0 +1,93 @@
+//! Snapshot to TorchScript.
+
+use super::archive::finish;
+use super::interpreter::Torch;
+use super::trace::trace;
+use super::weights::Weights;
+use crate::arch::{Architecture, task_labels};
+use crate::checkpoint::Checkpoint;
+use crate::export::{export_inputs, parameter_count, refuse_unexplained};
+use crate::onnx::WeightUse;
+use crate::{Error, ExportOptions, Result};
+use planforge_core::{Cache, CacheKey, CacheKind, Model, ModelFormat, Outcome, Progress, Snapshot, Step, Stored};
+use std::path::Path;
+
+/// The libtorch that planforge is built with: tch's build refuses others.
+pub const LIBTORCH_VERSION: &str = "2.13.0";
+/// Bumped whenever the same checkpoint gives other bytes.
+const FORMAT: u32 = 1;
+const MODULE: &str = "model.pt";
+
+/// Exports a snapshot to TorchScript, or finds an earlier export of the same files.
+///
+/// The module is traced in evaluation mode with its weights as constants, takes its inputs by position, and returns
+/// its output, or a tuple of its outputs.
+///
+/// # Errors
+/// As [`crate::export`], libtorch's, and [`Error::ModuleRange`] where values are to be kept in binary32.
+pub fn export_torchscript(
+    snapshot: &Snapshot,
+    options: &ExportOptions,
+    cache: &Cache,
+    progress: &dyn Progress,
+) -> Result<Stored<Model>> {
+    // The weights lie in the module whatever `self_contained` says.
+    let ExportOptions { task, precision, image_size, wide, self_contained: _ } = options;
+    if let Some(first) = wide.first() {
+        return Err(Error::ModuleRange { name: first.clone(), count: wide.len() });
+    }
+    let subject = format!("torchscript-{precision}");
+    progress.started(Step::Export, &subject, None, "bytes");
+    let tools = ("torchscript", FORMAT, env!("CARGO_PKG_VERSION"), LIBTORCH_VERSION);
+    let key = CacheKey::of(&(tools, task, precision, image_size, export_inputs(snapshot)));
+    let stored = cache.get_or_build(CacheKind::Model, &key, progress, |folder| {
+        write_module(snapshot, options, folder, (progress, &subject))
+    })?;
+    let outcome = if stored.reused { Outcome::Cached } else { Outcome::Built };
+    progress.finished(Step::Export, &subject, outcome, stored.elapsed);
+    Ok(stored)
+}
+
+fn write_module(
+    snapshot: &Snapshot,
+    options: &ExportOptions,
+    folder: &Path,
+    report: (&dyn Progress, &str),
+) -> Result<Model> {
+    let checkpoint = Checkpoint::read(snapshot)?;
+    let architecture = Architecture::read(&checkpoint, options.task, options.image_size)?;
+    let mut parameters = architecture.parameters(&checkpoint);
+    let weights = Weights::new(&checkpoint, &mut parameters, report);
+    let mut torch = Torch::new(options.precision, architecture.max_sequence(), weights);
+    let traced = folder.join("traced.pt");
+    trace(&architecture, &mut torch, &traced)?;
+    let (inputs, outputs) = torch.interface();
+    let used: Vec<WeightUse> = torch.weights.used().cloned().collect();
+    drop(torch);
+    finish(&traced, &folder.join(MODULE), (&inputs, &outputs))?;
+    fs_err::remove_file(&traced)?;
+
+    let unused_tensors = parameters.unused();
+    refuse_unexplained(&checkpoint, &architecture, &unused_tensors)?;
+    let used: Vec<&WeightUse> = used.iter().collect();
+    let byte_count =
+        |weight: &&WeightUse| weight.data_type.bytes_of(weight.source.tensor.shape.iter().product()) as u64;
+    Ok(Model {
+        architecture: checkpoint.model_type.clone(),
+        task: options.task,
+        precision: options.precision,
+        format: ModelFormat::TorchScript,
+        graph: MODULE.to_owned(),
+        weights: Vec::new(),
+        taken_as_is: false,
+        opset: None,
+        inputs,
+        outputs,
+        parameter_count: parameter_count(&used),
+        wide_values: Vec::new(),
+        weight_byte_count: used.iter().map(byte_count).sum(),
+        max_sequence: architecture.max_sequence(),
+        unused_tensors,
+        labels: task_labels(&checkpoint, options.task)?,
+    })
+}

@@ -1,0 +1,10 @@
+//! Architectures on libtorch: run as they are, and traced into TorchScript.
+
+mod archive;
+mod export;
+mod interpreter;
+mod ops;
+mod trace;
+mod weights;
+
+pub use export::{LIBTORCH_VERSION, export_torchscript};

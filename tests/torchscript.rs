@@ -1,0 +1,181 @@
+//! TorchScript modules against what timm and transformers compute, loaded from the files that were written.
+
+use crate::parity::{
+    CASES, Case, Checkpoint, FP16_COSINE_FLOOR, FP32_TOLERANCE, cosine, exported, floats, folder, image_size,
+    relative_difference,
+};
+use crate::support::Workspace;
+use planforge_core::{Cache, Dim, KnownDigests, Model, NoProgress, Precision, Stored, Task, TensorSpec, digest_file};
+use planforge_engine::{ExportOptions, export_torchscript};
+use planforge_runtime::{SessionOptions, Tensor, TensorValues, TorchSession};
+use std::path::Path;
+
+/// Columns of padding added to texts.
+const MORE_PADDING: usize = 4;
+
+fn export(cache: &Cache, (name, task, _): Checkpoint, precision: Precision) -> Stored<Model> {
+    let options = ExportOptions { image_size: image_size(name), ..ExportOptions::new(task, precision) };
+    let snapshot = planforge_hub::local_snapshot(&folder(name), None, &KnownDigests::default(), &NoProgress).unwrap();
+    export_torchscript(&snapshot, &options, cache, &NoProgress).unwrap()
+}
+
+/// The checkpoint as ONNX, for its expected values, and as TorchScript.
+fn both(workspace: &Workspace, checkpoint: Checkpoint, precision: Precision) -> (Case, TorchSession) {
+    let case = exported(workspace, &folder(checkpoint.0), checkpoint, precision);
+    let module = export(&Cache::new(&workspace.path("cache")), checkpoint, precision);
+    let (onnx, torch) = (&case.model.record, &module.record);
+    assert_eq!((&torch.inputs, &torch.outputs, &torch.labels), (&onnx.inputs, &onnx.outputs, &onnx.labels));
+    assert_eq!((torch.parameter_count, torch.max_sequence), (onnx.parameter_count, onnx.max_sequence));
+    assert_eq!(torch.unused_tensors, onnx.unused_tensors);
+    let session = load(&module.path("model.pt"), (&torch.inputs, &torch.outputs)).unwrap();
+    (case, session)
+}
+
+fn load(file: &Path, interface: (&[TensorSpec], &[TensorSpec])) -> planforge_runtime::Result<TorchSession> {
+    TorchSession::load(file, interface, &SessionOptions::default())
+}
+
+/// Compares the outputs for rows of the batch with the start of each row's expected values: a text that was cut
+/// gives fewer, the columns added to one are left out.
+fn agrees(case: &Case, outputs: &[Tensor], rows: std::ops::Range<usize>, what: &str) {
+    assert_eq!(outputs.len(), case.model.record.outputs.len());
+    for (output, spec) in outputs.iter().zip(&case.model.record.outputs) {
+        let recorded = &case.expected.outputs[&output.name];
+        let per_token = spec.dims.get(1) == Some(&Dim::dynamic("sequence"));
+        let tokens = if per_token { recorded.shape[1].min(output.shape[1]) } else { 1 };
+        let width = recorded.values.len() / case.batch() / if per_token { recorded.shape[1] } else { 1 };
+        let starts = |all: usize, index: usize| index * all..index * all + tokens * width;
+        let (all_found, all_expected) = (floats(output).len() / rows.len(), recorded.values.len() / case.batch());
+        for (index, row) in rows.clone().enumerate() {
+            let found = &floats(output)[starts(all_found, index)];
+            let difference = relative_difference(found, &recorded.values[starts(all_expected, row)]);
+            assert!(difference <= FP32_TOLERANCE, "{} {} {what} {row}: {difference:e}", case.name, output.name);
+        }
+    }
+}
+
+/// Texts with so many tokens: without their last columns, or with columns of padding.
+fn resized(inputs: &[Tensor], length: usize) -> Vec<Tensor> {
+    let resize = |input: &Tensor| {
+        let TensorValues::Int64(values) = &input.values else { panic!("`{}` is no text", input.name) };
+        let row = |row: &[i64]| row.iter().copied().chain(std::iter::repeat(0)).take(length).collect::<Vec<_>>();
+        let values = values.chunks(input.shape[1]).flat_map(row).collect();
+        Tensor::new(&input.name, &[input.shape[0], length], TensorValues::Int64(values)).unwrap()
+    };
+    inputs.iter().map(resize).collect()
+}
+
+/// Tokens of each row.
+fn lengths(case: &Case) -> Vec<usize> {
+    let mask = &case.expected.inputs["attention_mask"];
+    mask.values.chunks(mask.shape[1]).map(|row| row.iter().filter(|&&kept| kept != 0.0).count()).collect()
+}
+
+#[test]
+fn fp32_modules_agree_with_the_references_at_any_size() {
+    let workspace = Workspace::empty();
+    for checkpoint in CASES {
+        let (case, session) = both(&workspace, checkpoint, Precision::Fp32);
+        let run = |inputs: &[Tensor]| session.run(inputs).unwrap();
+        let all = 0..case.batch();
+        agrees(&case, &run(&case.inputs(&all)), all.clone(), "together");
+        for row in all.clone() {
+            agrees(&case, &run(&case.inputs(&(row..row + 1))), row..row + 1, "alone");
+        }
+        if checkpoint.1.is_over_images() {
+            continue;
+        }
+        let length = case.expected.inputs["input_ids"].shape[1];
+        agrees(&case, &run(&resized(&case.inputs(&all), length + MORE_PADDING)), all.clone(), "padded");
+        for (row, length) in lengths(&case).into_iter().enumerate() {
+            let alone = resized(&case.inputs(&(row..row + 1)), length);
+            agrees(&case, &run(&alone), row..row + 1, "without padding");
+        }
+    }
+}
+
+#[test]
+fn fp16_modules_agree_with_the_references() {
+    let workspace = Workspace::empty();
+    for checkpoint in CASES {
+        let (case, session) = both(&workspace, checkpoint, Precision::Fp16);
+        for output in session.run(&case.inputs(&(0..case.batch()))).unwrap() {
+            let cosine = cosine(floats(&output), &case.expected.outputs[&output.name].values);
+            assert!(cosine >= FP16_COSINE_FLOOR, "{} {}: {cosine}", case.name, output.name);
+        }
+    }
+}
+
+#[test]
+fn bytes_are_the_same_in_every_folder_and_name_no_device() {
+    let workspace = Workspace::empty();
+    for checkpoint in CASES {
+        let export = |folder| export(&Cache::new(&workspace.path(folder)), checkpoint, Precision::Fp32);
+        let (first, second) = (export("first"), export("second/folder"));
+        assert_eq!(first.files, second.files, "{}", checkpoint.0);
+        // The code is not compressed. A device in it would be the one that the module was traced on.
+        let bytes = fs_err::read(second.path("model.pt")).unwrap();
+        let has = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
+        assert!(has(b"def forward(self") && !has(b"device"), "{}", checkpoint.0);
+    }
+}
+
+#[test]
+fn the_program_exports_modules_and_compares_them_with_onnx() {
+    let workspace = Workspace::tiny();
+    workspace.edit("tiny.toml", "[export]", "[export]\nformats = [\"onnx\", \"torchscript\"]");
+    let report = workspace.json(&["check", "tiny.toml"]);
+    let checks = report["checks"].as_array().unwrap();
+    for precision in ["fp32", "fp16"] {
+        let subject = format!("torchscript-{precision}");
+        let of_module: Vec<_> = checks.iter().filter(|check| check["subject"] == *subject).collect();
+        assert_eq!(of_module.len(), 3, "{checks:?}");
+        assert!(of_module.iter().all(|check| check["reference"] == "onnx-fp32" && check["passed"] == true));
+    }
+    let snapshot =
+        planforge_hub::local_snapshot(&workspace.path("model"), None, &KnownDigests::default(), &NoProgress).unwrap();
+    let options = ExportOptions::new(Task::SentenceEmbedding, Precision::Fp32);
+    let here = export_torchscript(&snapshot, &options, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap();
+    let written = workspace.path("planforge-out/tiny/export/torchscript-fp32/model.pt");
+    assert_eq!(digest_file(&written, &NoProgress).unwrap(), here.files[0].sha256, "another process, another folder");
+    assert_eq!(here.files.len(), 1);
+    assert_eq!(workspace.half_written(), [""; 0]);
+    let again = workspace.planforge(&["package", "tiny.toml"]);
+    again.succeeds();
+    assert!(again.stderr.contains("torchscript-fp16"), "{}", again.stderr);
+}
+
+#[test]
+fn modules_that_would_keep_values_in_fp32_are_left_out_or_refused() {
+    let workspace = Workspace::tiny();
+    let keys = "[export]\nformats = [\"onnx\", \"torchscript\"]\nkeep_fp32 = [\"pooler\"]";
+    workspace.edit("tiny.toml", "[export]", keys);
+    let ended = workspace.planforge(&["export", "tiny.toml"]);
+    ended.succeeds();
+    assert!(ended.stderr.contains("TorchScript is not made in fp16"), "{}", ended.stderr);
+    let modules = workspace.files("planforge-out/tiny/export");
+    let modules: Vec<_> = modules.iter().filter(|file| file.ends_with(".pt")).collect();
+    assert_eq!(modules, ["torchscript-fp32/model.pt"]);
+    workspace.edit("tiny.toml", "[\"fp32\", \"fp16\"]", "[\"fp16\"]");
+    let words = "cannot keep single values in fp32, here 3 such as `pooler.dense.product`; export it in fp32";
+    workspace.edit("tiny.toml", "gpus = [\"t4\", \"l4\"]", "gpus = [\"t4\"]");
+    workspace.planforge(&["export", "tiny.toml"]).fails(1, &[words]);
+}
+
+#[test]
+fn mistakes_of_a_checkpoint_are_named_and_files_that_are_no_module_are_refused() {
+    let workspace = Workspace::tiny();
+    workspace.edit("tiny.toml", "[export]", "[export]\nformats = [\"onnx\", \"torchscript\"]");
+    workspace.edit("model/config.json", "\"intermediate_size\": 64", "\"intermediate_size\": 65");
+    workspace.planforge(&["export", "tiny.toml"]).fails(1, &["has shape [64, 32], expected [65, 32]"]);
+    let snapshot =
+        planforge_hub::local_snapshot(&workspace.path("model"), None, &KnownDigests::default(), &NoProgress).unwrap();
+    let options = ExportOptions::new(Task::SentenceEmbedding, Precision::Fp32);
+    let cache = Cache::new(&workspace.path("cache"));
+    let error = export_torchscript(&snapshot, &options, &cache, &NoProgress).unwrap_err().to_string();
+    assert!(error.contains("has shape [64, 32], expected [65, 32]"), "{error}");
+
+    workspace.write("model.pt", "no module");
+    let error = load(&workspace.path("model.pt"), (&[], &[])).unwrap_err().to_string();
+    assert!(error.starts_with("libtorch failed with `") && !error.contains('\n'), "{error}");
+}
