@@ -2,7 +2,8 @@
 """Times exports of planforge and of PyTorch side by side: bench-export.py PLANFORGE FOLDER NAME...
 
 Checkpoints are those of full-models.py, made in FOLDER when they are not there. Every command starts from an empty
-output folder; planforge's is given with digests of the checkpoint known from an earlier run, and without ("first").
+output folder; planforge's is given with digests of the checkpoint known from an earlier run, and without ("first"); in
+fp16 without measuring the ranges of values, and with ("ranges").
 The fastest of the runs counts, after one that is not counted. Memory is the largest resident set of the process as
 the kernel counts it.
 """
@@ -60,17 +61,17 @@ def best(prepare, command, runs):
     return min(seconds for seconds, _ in counted), max(memory for _, memory in counted)
 
 
-def pipeline(folder, task, precision):
+def pipeline(folder, task, precision, ranges):
     profile = "batch = [1, 2, 4]\n" + ("" if task == "image-classification" else "sequence = [8, 16, 32]\n")
     path = folder.parent / f"{folder.name}-{precision}.toml"
     path.write_text(
         f'name = "model"\ntask = "{task}"\n[source]\npath = "{folder}"\n[[profiles]]\n{profile}'
-        f'[export]\nprecisions = ["{precision}"]\n'
+        f'[export]\nprecisions = ["{precision}"]\nmeasure_ranges = {str(ranges).lower()}\n'
     )
     return path
 
 
-def planforge(program, folder, precision, digests_known):
+def planforge(program, folder, precision, digests_known=True, ranges=False):
     is_timm = '"model_type"' not in (folder / "config.json").read_text()
     task = "image-classification" if is_timm else "feature-extraction"
     output = folder.parent / "out"
@@ -86,7 +87,7 @@ def planforge(program, folder, precision, digests_known):
             cache.mkdir(parents=True)
             shutil.move(kept, cache / "digests")
 
-    command = [program, "export", pipeline(folder, task, precision), "--output", output, "--quiet"]
+    command = [program, "export", pipeline(folder, task, precision, ranges), "--output", output, "--quiet"]
     measured = best(prepare, command, RUNS)
     shutil.rmtree(output)
     return measured
@@ -120,9 +121,14 @@ def main():
             subprocess.run([sys.executable, SCRIPTS / "full-models.py", name, checkpoint], check=True, stderr=subprocess.DEVNULL)
         reference = peer(checkpoint)
         show(name, "torch.onnx.export", reference, None)
-        show(name, "planforge fp32", planforge(program, checkpoint, "fp32", True), reference)
-        show(name, "planforge fp32, first", planforge(program, checkpoint, "fp32", False), reference)
-        show(name, "planforge fp16", planforge(program, checkpoint, "fp16", True), reference)
+        show(name, "planforge fp32", planforge(program, checkpoint, "fp32"), reference)
+        first = planforge(program, checkpoint, "fp32", digests_known=False)
+        show(name, "planforge fp32, first", first, reference)
+        show(name, "planforge fp16", planforge(program, checkpoint, "fp16"), reference)
+        # Texts need a tokenizer, which these checkpoints do not have.
+        if "architecture" in (checkpoint / "config.json").read_text().replace("architectures", ""):
+            measured = planforge(program, checkpoint, "fp16", ranges=True)
+            show(name, "planforge fp16, ranges", measured, reference)
 
 
 if __name__ == "__main__":
