@@ -88,7 +88,16 @@ pub(super) fn may_ignore(name: &str) -> bool {
 impl Bert {
     pub(super) fn read(checkpoint: &Checkpoint, task: Task) -> Result<Self> {
         let (config, encoder) = Config::read(checkpoint)?;
-        Ok(Self { config, encoder, head: TextHead::read(checkpoint, task)? })
+        let masked = MaskedLanguageModel {
+            dense: "cls.predictions.transform.dense",
+            activation: encoder.activation,
+            norm: "cls.predictions.transform.LayerNorm",
+            decoder: "cls.predictions.decoder",
+            bias: "cls.predictions",
+            vocabulary: config.vocab_size,
+        };
+        let head = TextHead::read(checkpoint, task, masked)?;
+        Ok(Self { config, encoder, head })
     }
 
     pub(super) fn max_sequence(&self) -> u64 {
@@ -107,18 +116,7 @@ impl Bert {
             let pooled = pool(ops, self.encoder.width, &hidden)?;
             return output_logits(ops, "classifier", (self.encoder.width, labels), &pooled);
         }
-        if let TextHead::MaskedLanguageModel = self.head {
-            let head = MaskedLanguageModel {
-                dense: "cls.predictions.transform.dense",
-                activation: self.encoder.activation,
-                norm: "cls.predictions.transform.LayerNorm",
-                decoder: "cls.predictions.decoder",
-                bias: "cls.predictions",
-                vocabulary: self.config.vocab_size,
-            };
-            return head.output(ops, &self.encoder, &hidden);
-        }
-        self.head.output(ops, self.encoder.width, &hidden, &attention_mask)
+        self.head.output(ops, &self.encoder, &hidden, &attention_mask)
     }
 
     fn embeddings<O: Ops>(&self, ops: &mut O, ids: &O::Tensor, token_types: Option<&O::Tensor>) -> Result<O::Tensor> {

@@ -68,7 +68,16 @@ impl DistilBert {
             activation: activation("activation", &config.activation).map_err(fail)?,
         };
         encoder.check("dim", "n_heads").map_err(fail)?;
-        Ok(Self { config, encoder, head: TextHead::read(checkpoint, task)? })
+        let masked = MaskedLanguageModel {
+            dense: "vocab_transform",
+            activation: encoder.activation,
+            norm: "vocab_layer_norm",
+            decoder: "vocab_projector",
+            bias: "vocab_projector",
+            vocabulary: config.vocab_size,
+        };
+        let head = TextHead::read(checkpoint, task, masked)?;
+        Ok(Self { config, encoder, head })
     }
 
     pub(super) fn max_sequence(&self) -> u64 {
@@ -88,18 +97,7 @@ impl DistilBert {
             let dense = ops.activation(Activation::Relu, &dense);
             return output_logits(ops, "classifier", (self.encoder.width, labels), &dense);
         }
-        if let TextHead::MaskedLanguageModel = self.head {
-            let head = MaskedLanguageModel {
-                dense: "vocab_transform",
-                activation: self.encoder.activation,
-                norm: "vocab_layer_norm",
-                decoder: "vocab_projector",
-                bias: "vocab_projector",
-                vocabulary: self.config.vocab_size,
-            };
-            return head.output(ops, &self.encoder, &hidden);
-        }
-        self.head.output(ops, self.encoder.width, &hidden, &attention_mask)
+        self.head.output(ops, &self.encoder, &hidden, &attention_mask)
     }
 
     fn embeddings<O: Ops>(&self, ops: &mut O, ids: &O::Tensor) -> Result<O::Tensor> {

@@ -46,7 +46,16 @@ impl Roberta {
                 "`max_position_embeddings` {table} leaves no position after `pad_token_id` {padding}"
             )));
         }
-        Ok(Self { config, padding, encoder, head: TextHead::read(checkpoint, task)? })
+        let masked = MaskedLanguageModel {
+            dense: "lm_head.dense",
+            activation: Activation::Gelu,
+            norm: "lm_head.layer_norm",
+            decoder: "lm_head.decoder",
+            bias: "lm_head",
+            vocabulary: config.vocab_size,
+        };
+        let head = TextHead::read(checkpoint, task, masked)?;
+        Ok(Self { config, padding, encoder, head })
     }
 
     /// Positions up to the padding token's own are never given to a token.
@@ -68,18 +77,7 @@ impl Roberta {
             let dense = ops.activation(Activation::Tanh, &dense);
             return output_logits(ops, "classifier.out_proj", (self.encoder.width, labels), &dense);
         }
-        if let TextHead::MaskedLanguageModel = self.head {
-            let head = MaskedLanguageModel {
-                dense: "lm_head.dense",
-                activation: Activation::Gelu,
-                norm: "lm_head.layer_norm",
-                decoder: "lm_head.decoder",
-                bias: "lm_head",
-                vocabulary: self.config.vocab_size,
-            };
-            return head.output(ops, &self.encoder, &hidden);
-        }
-        self.head.output(ops, self.encoder.width, &hidden, &attention_mask)
+        self.head.output(ops, &self.encoder, &hidden, &attention_mask)
     }
 
     fn embeddings<O: Ops>(&self, ops: &mut O, ids: &O::Tensor, token_types: Option<&O::Tensor>) -> Result<O::Tensor> {

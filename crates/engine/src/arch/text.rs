@@ -25,7 +25,7 @@ pub(super) enum TextHead {
     /// Where the answer starts and ends.
     QuestionAnswering,
     /// A score for each token of the vocabulary.
-    MaskedLanguageModel,
+    MaskedLanguageModel(MaskedLanguageModel),
 }
 
 /// Names and sizes of the head that guesses masked tokens: a product, an activation, a normalisation, and a
@@ -51,7 +51,7 @@ const TABLE: &str = "embeddings.word_embeddings.weight";
 
 impl MaskedLanguageModel {
     /// The graph output `logits` `[batch, sequence, vocabulary]`.
-    pub(super) fn output<O: Ops>(&self, ops: &mut O, encoder: &Encoder, hidden: &O::Tensor) -> Result<()> {
+    fn output<O: Ops>(&self, ops: &mut O, encoder: &Encoder, hidden: &O::Tensor) -> Result<()> {
         let root = Scope::root();
         let x = ops.linear(&root.child(self.dense), encoder.square(), hidden)?;
         let x = ops.activation(self.activation, &x);
@@ -68,18 +68,18 @@ impl MaskedLanguageModel {
 }
 
 impl TextHead {
-    /// The head for `task`.
+    /// The head for `task`; `masked` is the one that guesses masked tokens.
     ///
     /// # Errors
     /// A sentence embedding without the files that describe it, and a task over pictures.
-    pub(super) fn read(checkpoint: &Checkpoint, task: Task) -> Result<Self> {
+    pub(super) fn read(checkpoint: &Checkpoint, task: Task, masked: MaskedLanguageModel) -> Result<Self> {
         Ok(match task {
             Task::FeatureExtraction => Self::None,
             Task::SentenceEmbedding => Self::Embedding(Pooling::read(&checkpoint.snapshot)?),
             Task::TextClassification => Self::Classification(labels(&checkpoint.config).len()),
             Task::TokenClassification => Self::TokenClassification(labels(&checkpoint.config).len()),
             Task::QuestionAnswering => Self::QuestionAnswering,
-            Task::FillMask => Self::MaskedLanguageModel,
+            Task::FillMask => Self::MaskedLanguageModel(masked),
             Task::ImageClassification => {
                 let message = format!("model type `{}` is for texts", checkpoint.model_type);
                 return Err(Error::Task { task: task.to_string(), repo: checkpoint.snapshot.repo.clone(), message });
@@ -89,7 +89,17 @@ impl TextHead {
 
     /// The outputs that follow from the hidden states in the same way for all relatives of BERT: the
     /// scores of tokens, or the hidden states with what the checkpoint and the task add to them.
-    pub(super) fn output<O: Ops>(&self, ops: &mut O, width: usize, hidden: &O::Tensor, mask: &O::Tensor) -> Result<()> {
+    pub(super) fn output<O: Ops>(
+        &self,
+        ops: &mut O,
+        encoder: &Encoder,
+        hidden: &O::Tensor,
+        mask: &O::Tensor,
+    ) -> Result<()> {
+        let width = encoder.width;
+        if let Self::MaskedLanguageModel(head) = self {
+            return head.output(ops, encoder, hidden);
+        }
         if let Self::TokenClassification(labels) = *self {
             let widths = LinearWidths { input: width, output: labels };
             let logits = ops.linear(&Scope::root().child("classifier"), widths, hidden)?;
