@@ -95,8 +95,8 @@ fn a_classifier_goes_the_whole_way_and_names_its_labels() {
     assert_eq!((&scores["output"], &scores["shape"]), (&"logits".into(), &serde_json::json!([2, 3])));
     assert_eq!(scores["labels"], serde_json::json!(["calm", "angry", "tired"]));
     let shown = workspace.planforge(&texts).stdout;
-    let first = shown.lines().nth(1).unwrap();
-    assert!(first.ends_with("the cat sat .") && first.matches('%').count() == 3, "{shown}");
+    let lines: Vec<_> = shown.lines().skip(1).take(4).collect();
+    assert!(lines[0].ends_with("the cat sat .") && lines[1..].iter().all(|line| line.contains('%')), "{shown}");
     // The tiny head serves tokens as well.
     workspace.edit("tiny.toml", "text-classification", "token-classification");
     let shown = workspace.planforge(&texts).stdout;

@@ -55,7 +55,7 @@ pub(crate) enum Command {
     /// Export a pipeline's model to ONNX, and to TorchScript where it asks for it, fetching what it needs.
     #[command(after_help = "Example: planforge export pipelines/all-MiniLM-L6-v2.toml")]
     Export(Pipelines),
-    /// Run the exported model on the sample sentences and compare precisions.
+    /// Run the exported model on the samples and compare precisions.
     #[command(after_help = "Example: planforge check pipelines/all-MiniLM-L6-v2.toml")]
     Check(Pipelines),
     /// Run the exported model on texts or pictures of yours and print what the task is about.

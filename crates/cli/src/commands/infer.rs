@@ -2,16 +2,13 @@
 
 use crate::args::InferArguments;
 use crate::commands::dispatch::Surroundings;
-use crate::pipeline::{Inference, Overrides, Run, Samples, cosine, softmax};
+use crate::pipeline::{Inference, Overrides, Run, Samples, cosine};
 use crate::printer::{self, table};
 use anyhow::Result;
 use std::fmt::Write;
 
 /// Values shown of each sample; `--json` has all.
 const SHOWN: usize = 6;
-
-/// Labels shown of each text.
-const SHOWN_LABELS: usize = 5;
 
 /// Prints the output that the pipeline's task is about, and for embeddings how similar the texts are.
 pub(super) fn infer(surroundings: &Surroundings, arguments: &InferArguments) -> Result<()> {
@@ -48,7 +45,7 @@ fn text(inference: &Inference) -> String {
         return text + &guesses(inference);
     }
     if !inference.labels.is_empty() {
-        return text + &if inference.tokens.is_empty() { classes(inference) } else { token_classes(inference) };
+        return text + &token_classes(inference);
     }
     for (index, (sentence, values)) in inference.samples.iter().zip(&inference.values).enumerate() {
         let shown: Vec<_> = values.iter().take(SHOWN).map(|value| format!("{value:+.4}")).collect();
@@ -58,18 +55,6 @@ fn text(inference: &Inference) -> String {
     // One vector for each text can be compared; one for each token cannot.
     if inference.shape.len() == 2 && inference.samples.len() > 1 {
         let _ = write!(text, "cosine similarity\n{}", similarities(&inference.values));
-    }
-    text
-}
-
-/// The likeliest labels of each text, with their probabilities: the softmax of the scores.
-fn classes(inference: &Inference) -> String {
-    let mut text = String::new();
-    for (sentence, scores) in inference.samples.iter().zip(&inference.values) {
-        let mut named: Vec<_> = softmax(scores).into_iter().zip(&inference.labels).collect();
-        named.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let shown = named.iter().take(SHOWN_LABELS).map(|(share, label)| format!("{label} {:.1} %", share * 100.0));
-        let _ = writeln!(text, "  {}  {sentence}", shown.collect::<Vec<_>>().join(", "));
     }
     text
 }

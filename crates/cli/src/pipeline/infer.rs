@@ -10,7 +10,7 @@ use planforge_engine::{Sample, TextSample, Vocabulary};
 use planforge_runtime::{Tensor, TensorValues};
 use serde::Serialize;
 
-/// Guesses kept of each masked token and of each picture.
+/// Guesses kept of each masked token, text and picture.
 const GUESSES: usize = 5;
 
 /// Most tokens of an answer.
@@ -84,7 +84,7 @@ impl Run {
             (Task::FillMask, Sample::Text(text)) => {
                 inference.guesses = fillings(&Vocabulary::read(&snapshot)?, text, output)?;
             }
-            (Task::ImageClassification, _) => {
+            (Task::ImageClassification | Task::TextClassification, _) => {
                 inference.values = rows(output)?;
                 inference.guesses = inference.values.iter().map(|scores| classes(scores, &inference.labels)).collect();
             }
@@ -190,7 +190,7 @@ fn likeliest(scores: &[f32], name: impl Fn(usize) -> String) -> Vec<Guess> {
 }
 
 /// Probabilities of scores.
-pub(crate) fn softmax(scores: &[f32]) -> Vec<f64> {
+fn softmax(scores: &[f32]) -> Vec<f64> {
     let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weights: Vec<f64> = scores.iter().map(|score| f64::from(score - largest).exp()).collect();
     let sum: f64 = weights.iter().sum();

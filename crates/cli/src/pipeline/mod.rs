@@ -14,7 +14,7 @@ mod summary;
 
 pub(crate) use check::cosine;
 pub(crate) use endpoint::{HostAnswer, HostRequest};
-pub(crate) use infer::{Inference, softmax};
+pub(crate) use infer::Inference;
 pub(crate) use inspect::Inspection;
 pub(crate) use measure::Target;
 pub(crate) use samples::Samples;
