@@ -6,7 +6,7 @@
 use crate::arch::{Architecture, task_labels};
 use crate::checkpoint::{Checkpoint, StoredType};
 use crate::convert::convert;
-use crate::onnx::{OPSET, OnnxGraph, WeightPlan, WeightUse};
+use crate::onnx::{OPSET, OnnxGraph, WeightPlan, WeightUse, covers};
 use crate::self_contained::write_self_contained;
 use crate::{Error, Result};
 use planforge_core::{
@@ -136,6 +136,8 @@ fn write_model(
     let mut parameters = architecture.parameters(&checkpoint);
     let mut graph = OnnxGraph::new(options.precision, &options.wide, &mut parameters);
     architecture.forward(&mut graph)?;
+    let unused_tensors = graph.unused_tensors();
+    refuse_unexplained(&checkpoint, &architecture, &unused_tensors)?;
     let wide_values = wide_values(&graph, options)?;
     if purpose == Purpose::Ranges {
         graph.measure_ranges(RANGE_PREFIX);
@@ -153,8 +155,6 @@ fn write_model(
         plan.into_values().map(|(file, ..)| file).collect()
     };
 
-    let unused_tensors = parameters.unused();
-    refuse_unexplained(&checkpoint, &architecture, &unused_tensors)?;
     Ok(Model {
         architecture: checkpoint.model_type.clone(),
         task: options.task,
@@ -180,14 +180,12 @@ fn write_model(
 /// # Errors
 /// [`Error::UnknownValue`] for a name that stands for none.
 fn wide_values(graph: &OnnxGraph<'_>, options: &ExportOptions) -> Result<Vec<String>> {
-    let in_scope = |value: &str, scope: &str| {
-        value.strip_prefix(scope).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/', '#']))
-    };
-    if let Some(name) = options.wide.iter().find(|name| !graph.computed().iter().any(|value| in_scope(value, name))) {
+    let computed = graph.computed();
+    if let Some(name) = options.wide.iter().find(|name| !computed.iter().any(|value| covers(name, value))) {
         return Err(Error::UnknownValue { name: name.clone() });
     }
-    let is_wide = |value: &&String| options.wide.iter().any(|name| in_scope(value, name));
-    Ok(graph.computed().iter().filter(is_wide).cloned().collect())
+    let is_wide = |value: &&String| options.wide.iter().any(|name| covers(name, value));
+    Ok(computed.iter().filter(is_wide).cloned().collect())
 }
 
 /// Parameters without statistics, those under two names once.

@@ -4,6 +4,7 @@ use super::proto::{
     Attribute, Dimension, DimensionValue, EXTERNAL, GraphProto, ModelProto, NodeProto, OperatorSetId, Shape,
     StringEntry, TensorProto, TensorType, TypeProto, ValueInfo, element_type,
 };
+use super::prune::remove_unused;
 use crate::Result;
 use crate::checkpoint::{Parameters, TensorRef};
 use planforge_core::{DataType, Dim, Precision, TensorSpec};
@@ -158,8 +159,12 @@ impl<'a> OnnxGraph<'a> {
 
     /// Whether the value made under this name is to be kept in binary32: it or a scope around it was named.
     pub(super) fn is_wide(&self, name: &str) -> bool {
-        let scopes = name.match_indices(['.', '/']).map(|(end, _)| &name[..end]);
-        self.precision == Precision::Fp16 && scopes.chain([name]).any(|scope| self.wide.contains(scope))
+        self.precision == Precision::Fp16 && self.wide.iter().any(|scope| covers(scope, name))
+    }
+
+    /// Tensors of the checkpoint that were not used so far.
+    pub(crate) fn unused_tensors(&self) -> Vec<String> {
+        self.parameters.unused()
     }
 
     /// Notes a value that is rounded to the precision of the export.
@@ -177,9 +182,6 @@ impl<'a> OnnxGraph<'a> {
     pub(crate) fn measure_ranges(&mut self, prefix: &str) {
         self.graph.output.clear();
         self.outputs.clear();
-        let ends: Vec<_> = self.graph.node.iter().filter(|node| node.op_type == "Identity").collect();
-        debug_assert!(ends.iter().all(|node| node.output.len() == 1), "outputs are the only identities");
-        self.graph.node.retain(|node| node.op_type != "Identity");
         for name in std::mem::take(&mut self.computed) {
             let value = Value { name, data_type: DataType::Fp32 };
             let magnitude =
@@ -190,6 +192,8 @@ impl<'a> OnnxGraph<'a> {
             let spec = TensorSpec::new(&format!("{prefix}{}", value.name), DataType::Fp32, Vec::new());
             self.add_output(&spec, &largest);
         }
+        // What led to the former outputs alone.
+        remove_unused(&mut self.graph);
     }
 
     pub(super) fn has_parameter(&self, name: &str) -> bool {
@@ -299,6 +303,11 @@ impl<'a> OnnxGraph<'a> {
         }
         name
     }
+}
+
+/// Whether `scope` is the name of a value, or of a scope around it.
+pub(crate) fn covers(scope: &str, name: &str) -> bool {
+    name.strip_prefix(scope).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/', '#']))
 }
 
 /// A file without its graph.

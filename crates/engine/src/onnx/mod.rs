@@ -8,7 +8,7 @@ mod proto;
 mod prune;
 mod text;
 
-pub(crate) use graph::{EncodedModel, OPSET, OnnxGraph, WeightPlan, WeightUse};
+pub(crate) use graph::{EncodedModel, OPSET, OnnxGraph, WeightPlan, WeightUse, covers};
 pub(crate) use interface::GraphFacts;
 pub(crate) use prune::keep_outputs;
 pub(crate) use text::convolution_count;

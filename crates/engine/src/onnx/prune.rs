@@ -19,7 +19,7 @@ pub(crate) fn keep_outputs(bytes: &[u8], outputs: &[String]) -> Result<Vec<u8>, 
 
 /// Nodes stand in an order in which every value is made before it is used, so one pass from the end
 /// finds all that are needed.
-fn remove_unused(graph: &mut GraphProto) {
+pub(super) fn remove_unused(graph: &mut GraphProto) {
     let mut needed: BTreeSet<String> = graph.output.iter().map(|output| output.name.clone()).collect();
     let mut kept = Vec::new();
     for node in std::mem::take(&mut graph.node).into_iter().rev() {

@@ -70,8 +70,6 @@ fn write_module(
     let unused_tensors = parameters.unused();
     refuse_unexplained(&checkpoint, &architecture, &unused_tensors)?;
     let used: Vec<&WeightUse> = used.iter().collect();
-    let byte_count =
-        |weight: &&WeightUse| weight.data_type.bytes_of(weight.source.tensor.shape.iter().product()) as u64;
     Ok(Model {
         architecture: checkpoint.model_type.clone(),
         task: options.task,
@@ -85,7 +83,7 @@ fn write_module(
         outputs,
         parameter_count: parameter_count(&used),
         wide_values: Vec::new(),
-        weight_byte_count: used.iter().map(byte_count).sum(),
+        weight_byte_count: used.iter().map(|weight| weight.byte_count()).sum(),
         max_sequence: architecture.max_sequence(),
         unused_tensors,
         labels: task_labels(&checkpoint, options.task)?,
