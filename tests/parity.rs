@@ -43,6 +43,7 @@ pub(crate) struct Case {
 
 const FEATURES: &[&str] = &["last_hidden_state"];
 const POOLED: &[&str] = &["last_hidden_state", "pooler_output"];
+const EMBEDDED: &[&str] = &["last_hidden_state", "pooler_output", "sentence_embedding"];
 const LOGITS: &[&str] = &["logits"];
 const SPAN: &[&str] = &["start_logits", "end_logits"];
 const SCORES: &[&str] = &["OUTPUT__0"];
@@ -50,8 +51,11 @@ const SCORES: &[&str] = &["OUTPUT__0"];
 /// Folder below fixtures, task, names of the outputs.
 pub(crate) type Checkpoint = (&'static str, Task, &'static [&'static str]);
 
-/// Those of fixtures/models, the first 17 over texts.
-pub(crate) const CASES: [Checkpoint; 30] = [
+/// How many of [`CASES`] are over texts; they stand first.
+const TEXT_CASE_COUNT: usize = 23;
+
+/// Those of fixtures/models.
+pub(crate) const CASES: [Checkpoint; 36] = [
     ("bert", Task::FeatureExtraction, POOLED),
     ("bert-classifier", Task::TextClassification, LOGITS),
     ("roberta", Task::FeatureExtraction, POOLED),
@@ -69,6 +73,12 @@ pub(crate) const CASES: [Checkpoint; 30] = [
     ("distilbert-masked", Task::FillMask, LOGITS),
     ("bert-half", Task::FeatureExtraction, POOLED),
     ("bert-bfloat", Task::FeatureExtraction, POOLED),
+    ("mpnet", Task::FeatureExtraction, POOLED),
+    ("mpnet-classifier", Task::TextClassification, LOGITS),
+    ("mpnet-tokens", Task::TokenClassification, LOGITS),
+    ("mpnet-answers", Task::QuestionAnswering, SPAN),
+    ("mpnet-masked", Task::FillMask, LOGITS),
+    ("mpnet-sentences", Task::SentenceEmbedding, EMBEDDED),
     ("resnet", Task::ImageClassification, SCORES),
     ("resnet-basic", Task::ImageClassification, SCORES),
     ("resnet-early", Task::ImageClassification, SCORES),
@@ -304,19 +314,21 @@ fn engines_are_built(cases: &[Checkpoint]) {
 
 #[test]
 fn engines_are_built_from_every_architecture_over_texts() {
-    engines_are_built(&CASES[..17]);
+    engines_are_built(&CASES[..TEXT_CASE_COUNT]);
 }
 
 #[test]
 fn engines_are_built_from_every_architecture_over_pictures() {
-    engines_are_built(&CASES[17..]);
+    engines_are_built(&CASES[TEXT_CASE_COUNT..]);
 }
 
 #[test]
-fn a_sequence_beyond_the_positions_of_roberta_is_refused() {
+fn a_sequence_beyond_the_positions_of_roberta_and_mpnet_is_refused() {
     let workspace = Workspace::empty();
     // 26 rows, of which those up to the padding token's number 1 belong to no token.
-    assert_eq!(case(&workspace, "roberta", Precision::Fp32).model.record.max_sequence, Some(24));
+    for name in ["roberta", "mpnet"] {
+        assert_eq!(case(&workspace, name, Precision::Fp32).model.record.max_sequence, Some(24));
+    }
 }
 
 #[test]

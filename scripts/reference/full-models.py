@@ -16,7 +16,7 @@ from pathlib import Path
 import timm
 import torch
 import transformers
-from reference import image_batch, randomise, save_timm, text_batch
+from reference import image_batch, randomise, save_sentence_modules, save_timm, sentence_embedding, text_batch
 from safetensors.torch import save_file
 
 # Lengths of the texts of each batch; the others are padded to the longest.
@@ -47,6 +47,12 @@ TEXT_MODELS = {
     "distilbert-base-uncased": (
         "question-answering",
         lambda: transformers.DistilBertForQuestionAnswering(transformers.DistilBertConfig()),
+    ),
+    "all-mpnet-base-v2": (
+        "sentence-embedding",
+        lambda: transformers.MPNetModel(
+            transformers.MPNetConfig(vocab_size=30527, max_position_embeddings=514, layer_norm_eps=1e-5)
+        ),
     ),
 }
 VIT_LARGE = dict(LARGE, **THOUSAND)
@@ -97,10 +103,12 @@ def make(name, folder):
         save_timm(model, folder, {})
     else:
         model.save_pretrained(folder, max_shard_size="100GB")
+    if task == "sentence-embedding":
+        save_sentence_modules(folder)
     return model, task, batches
 
 
-def run(model, batch):
+def run(model, batch, task):
     """Outputs by their names in the graph."""
     with torch.no_grad():
         if "INPUT__0" in batch:
@@ -108,7 +116,10 @@ def run(model, batch):
             return {"OUTPUT__0": getattr(output, "logits", output)}
         output = model(**batch)
     names = ["last_hidden_state", "pooler_output", "logits", "start_logits", "end_logits"]
-    return {key: output[key] for key in names if key in output}
+    outputs = {key: output[key] for key in names if key in output}
+    if task == "sentence-embedding":
+        outputs["sentence_embedding"] = sentence_embedding(output["last_hidden_state"], batch["attention_mask"])
+    return outputs
 
 
 def main():
@@ -124,7 +135,7 @@ def main():
     (folder / "case.json").write_text(json.dumps({"task": task, "parameters": parameters}) + "\n", encoding="utf-8")
     for number, batch in enumerate(batches):
         tensors = {f"in.{key}": tensor for key, tensor in batch.items()}
-        tensors |= {f"out.{key}": tensor.contiguous() for key, tensor in run(model, batch).items()}
+        tensors |= {f"out.{key}": tensor.contiguous() for key, tensor in run(model, batch, task).items()}
         save_file(tensors, folder / f"expected-{number}.safetensors")
 
 

@@ -54,6 +54,24 @@ def text_batch(padding, vocabulary, generator, lengths=None):
     }
 
 
+def save_sentence_modules(folder):
+    """What sentence-transformers adds to a checkpoint: the mean over the tokens, as a vector of length one."""
+    kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
+    modules = [
+        {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for index, (path, kind) in enumerate(kinds.items())
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules, indent=2) + "\n", encoding="utf-8")
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    (folder / "1_Pooling/config.json").write_text('{"pooling_mode_mean_tokens": true}\n', encoding="utf-8")
+
+
+def sentence_embedding(hidden, mask):
+    """The vectors that those modules give."""
+    columns = mask.unsqueeze(-1).to(hidden.dtype)
+    return torch.nn.functional.normalize((hidden * columns).sum(1) / columns.sum(1), dim=-1)
+
+
 def image_batch(size, generator, count=2):
     """Pixels in steps of a sixteenth, which are short to write."""
     return torch.round(16 * torch.randn((count, 3, size, size), generator=generator)) / 16

@@ -17,7 +17,15 @@ from pathlib import Path
 import timm
 import torch
 import transformers
-from reference import image_batch, randomise, save_timm, text_batch, values
+from reference import (
+    image_batch,
+    randomise,
+    save_sentence_modules,
+    save_timm,
+    sentence_embedding,
+    text_batch,
+    values,
+)
 from safetensors.torch import load_file, save_file
 
 TARGET = Path(__file__).parents[2] / "fixtures/models"
@@ -33,6 +41,9 @@ BERT = dict(
     max_position_embeddings=26,
 )
 ROBERTA = dict(BERT, type_vocab_size=1, layer_norm_eps=1e-5, pad_token_id=1)
+MPNET = dict(BERT, relative_attention_num_buckets=32)
+# Long enough for distances of every row of the table.
+FAR_APART = [130, 60, 3]
 DISTILBERT = dict(SHARED, dim=16, n_layers=2, n_heads=4, hidden_dim=24, max_position_embeddings=24)
 LABELS = {0: "bad", 1: "so so", 2: "good"}
 VIT = dict(
@@ -79,6 +90,15 @@ def text_models():
     yield "distilbert-masked", transformers.DistilBertForMaskedLM(masked), {}
     yield "bert-half", transformers.BertModel(transformers.BertConfig(**BERT)).half(), {}
     yield "bert-bfloat", transformers.BertModel(transformers.BertConfig(**BERT)).bfloat16(), {}
+    mpnet = transformers.MPNetConfig(**MPNET)
+    yield "mpnet", transformers.MPNetModel(mpnet), {}
+    far = transformers.MPNetConfig(**dict(MPNET, max_position_embeddings=140), id2label=LABELS)
+    yield "mpnet-classifier", transformers.MPNetForSequenceClassification(far), {}
+    entities = transformers.MPNetConfig(**MPNET, id2label=LABELS)
+    yield "mpnet-tokens", transformers.MPNetForTokenClassification(entities), {}
+    yield "mpnet-answers", transformers.MPNetForQuestionAnswering(mpnet), {}
+    yield "mpnet-masked", transformers.MPNetForMaskedLM(mpnet), {}
+    yield "mpnet-sentences", transformers.MPNetModel(mpnet), {}
 
 
 def image_models():
@@ -109,7 +129,7 @@ def timm_models():
     yield "timm-deit-distilled", "deit_tiny_distilled_patch16_224", vit
 
 
-def expected_texts(model, inputs):
+def expected_texts(model, inputs, is_embedding):
     takes_segments = getattr(model.config, "type_vocab_size", 0) > 1
     given = {name: tensor for name, tensor in inputs.items() if takes_segments or name != "token_type_ids"}
     with torch.no_grad():
@@ -117,6 +137,8 @@ def expected_texts(model, inputs):
     outputs = {"last_hidden_state": output.hidden_states[-1]}
     if getattr(output, "pooler_output", None) is not None:
         outputs["pooler_output"] = output.pooler_output
+    if is_embedding:
+        outputs["sentence_embedding"] = sentence_embedding(output.hidden_states[-1], inputs["attention_mask"])
     for name in ["logits", "start_logits", "end_logits"]:
         if name in output:
             outputs[name] = output[name]
@@ -154,9 +176,13 @@ def make(wanted):
         if wanted(name):
             generator = torch.Generator().manual_seed(seed)
             randomise(model.eval(), generator)
-            inputs = text_batch(model.config.pad_token_id, VOCABULARY, generator)
+            lengths = FAR_APART if model.config.max_position_embeddings > max(FAR_APART) else None
+            inputs = text_batch(model.config.pad_token_id, VOCABULARY, generator, lengths)
             model.save_pretrained(TARGET / name, **options)
-            yield TARGET / name, expected_texts(model, inputs)
+            is_embedding = name.endswith("-sentences")
+            if is_embedding:
+                save_sentence_modules(TARGET / name)
+            yield TARGET / name, expected_texts(model, inputs, is_embedding)
     for seed, (name, model) in enumerate(image_models(), start=100):
         if wanted(name):
             generator = torch.Generator().manual_seed(seed)

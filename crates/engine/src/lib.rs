@@ -28,7 +28,7 @@ pub use cost::{Cost, estimate};
 pub use error::{Error, Result};
 pub use export::{ExportOptions, RANGE_PREFIX, export, export_ranges};
 pub use onnx::graph_text;
-pub use ops::{Activation, AttentionShape, Conv2d, LinearWidths, Ops, Scope, Window};
+pub use ops::{Activation, AttentionShape, Conv2d, LinearWidths, Ops, RelativeBias, Scope, Window};
 pub use pass_through::pass_through;
 pub use sample::{
     ImageSample, Sample, SampleValues, TensorSample, TextSample, Vocabulary, random_images, random_tensors,

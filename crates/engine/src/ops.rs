@@ -136,15 +136,19 @@ pub trait Ops {
     fn add(&mut self, a: &Self::Tensor, b: &Self::Tensor) -> Self::Tensor;
 
     /// Scaled dot-product attention over `heads` heads (Vaswani et al., arXiv:1706.03762): queries,
-    /// keys and values `[batch, sequence, width]`, `mask` as made by [`Ops::attention_mask`] where some tokens
-    /// are padding; the softmax is computed in binary32.
+    /// keys and values `[batch, sequence, width]`; `summands` are added to the scores in order, as made by
+    /// [`Ops::relative_bias`] and [`Ops::attention_mask`]; the softmax is computed in binary32.
     fn attention(
         &mut self,
         scope: &Scope,
         shape: AttentionShape,
         qkv: [&Self::Tensor; 3],
-        mask: Option<&Self::Tensor>,
+        summands: &[&Self::Tensor],
     ) -> Self::Tensor;
+
+    /// A summand for attention scores that depends on how far apart two tokens are (Shaw et al., arXiv:1803.02155),
+    /// in binary32: `[1, heads, sequence, sequence]`, with as many tokens as `ids` `[batch, sequence]` has columns.
+    fn relative_bias(&mut self, scope: &Scope, bias: RelativeBias<'_>, ids: &Self::Tensor) -> Result<Self::Tensor>;
 
     /// `mask` `[batch, sequence]` of 1 (token) and 0 (padding) as a binary32 summand
     /// `[batch, 1, 1, sequence]` for attention scores.
@@ -214,6 +218,31 @@ impl Window {
     pub const fn positions(self, length: usize) -> usize {
         let padded = length + 2 * self.padding;
         if padded < self.size { 0 } else { (padded - self.size) / self.stride + 1 }
+    }
+}
+
+/// Which row of the table `weight` `[bucket_count, heads]` of a scope is for which distance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelativeBias<'a> {
+    /// Rows of the table.
+    pub bucket_count: usize,
+    /// Heads of the attention blocks.
+    pub heads: usize,
+    /// The rows of the distances `1 - n` to `n - 1`, seen from the query, for texts of up to `n` tokens.
+    pub buckets: &'a [i64],
+}
+
+impl RelativeBias<'_> {
+    /// Shape of the table.
+    #[must_use]
+    pub const fn table(&self) -> [usize; 2] {
+        [self.bucket_count, self.heads]
+    }
+
+    /// Tokens of the longest text.
+    #[must_use]
+    pub const fn max_sequence(&self) -> usize {
+        self.buckets.len().div_ceil(2)
     }
 }
 

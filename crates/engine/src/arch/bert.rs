@@ -110,7 +110,7 @@ impl Bert {
         let token_types = (self.config.type_vocab_size > 0).then(|| token_input(ops, "token_type_ids"));
         let mask = ops.attention_mask(&attention_mask);
         let hidden = self.embeddings(ops, &input_ids, token_types.as_ref())?;
-        let hidden = self.encoder.forward(ops, hidden, &mask)?;
+        let hidden = self.encoder.forward(ops, hidden, &[&mask])?;
 
         if let TextHead::Classification(labels) = self.head {
             let pooled = pool(ops, self.encoder.width, &hidden)?;

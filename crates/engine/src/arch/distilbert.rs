@@ -89,7 +89,7 @@ impl DistilBert {
         let attention_mask = token_input(ops, "attention_mask");
         let mask = ops.attention_mask(&attention_mask);
         let hidden = self.embeddings(ops, &input_ids)?;
-        let hidden = self.encoder.forward(ops, hidden, &mask)?;
+        let hidden = self.encoder.forward(ops, hidden, &[&mask])?;
 
         if let TextHead::Classification(labels) = self.head {
             let first = ops.token(0, &hidden);

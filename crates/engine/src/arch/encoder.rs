@@ -56,10 +56,10 @@ impl Encoder {
         Ok(())
     }
 
-    /// All layers over `hidden` `[batch, sequence, width]`, with `mask` as made by [`Ops::attention_mask`].
-    pub(super) fn forward<O: Ops>(&self, ops: &mut O, hidden: O::Tensor, mask: &O::Tensor) -> Result<O::Tensor> {
+    /// All layers over `hidden` `[batch, sequence, width]`, with these `summands` of every [`Ops::attention`].
+    pub(super) fn forward<O: Ops>(&self, ops: &mut O, hidden: O::Tensor, summands: &[&O::Tensor]) -> Result<O::Tensor> {
         let layers = Scope::root().child(self.layers);
-        (0..self.layer_count).try_fold(hidden, |hidden, layer| self.layer(ops, &layers.child(layer), &hidden, mask))
+        (0..self.layer_count).try_fold(hidden, |hidden, layer| self.layer(ops, &layers.child(layer), &hidden, summands))
     }
 
     /// Widths of a product that keeps the width.
@@ -72,7 +72,7 @@ impl Encoder {
         ops.layer_norm(scope, self.width, self.epsilon, x)
     }
 
-    fn layer<O: Ops>(&self, ops: &mut O, scope: &Scope, x: &O::Tensor, mask: &O::Tensor) -> Result<O::Tensor> {
+    fn layer<O: Ops>(&self, ops: &mut O, scope: &Scope, x: &O::Tensor, summands: &[&O::Tensor]) -> Result<O::Tensor> {
         let part = |name: &str| scope.child(name);
         let parts = self.parts;
         let [query, key, value] = parts.query_key_value;
@@ -80,7 +80,7 @@ impl Encoder {
         let key = ops.linear(&part(key), self.square(), x)?;
         let value = ops.linear(&part(value), self.square(), x)?;
         let shape = AttentionShape { heads: self.heads, head_width: self.width / self.heads };
-        let context = ops.attention(&part(parts.attention), shape, [&query, &key, &value], Some(mask));
+        let context = ops.attention(&part(parts.attention), shape, [&query, &key, &value], summands);
         let projected = ops.linear(&part(parts.projection), self.square(), &context)?;
         let residual = ops.add(&projected, x);
         let x = self.norm(ops, &part(parts.attention_norm), &residual)?;

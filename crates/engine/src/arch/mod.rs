@@ -6,6 +6,7 @@ mod distilbert;
 mod encoder;
 mod image;
 mod labels;
+mod mpnet;
 mod pooling;
 mod registry;
 mod resnet;

@@ -1,6 +1,6 @@
 //! Which architecture a `model_type`, or a timm name, stands for.
 
-use super::{bert, convnext, distilbert, resnet, roberta, vit};
+use super::{bert, convnext, distilbert, mpnet, resnet, roberta, vit};
 use crate::checkpoint::{Checkpoint, Parameters};
 use crate::{Error, Ops, Result};
 use planforge_core::{ImageSize, Task};
@@ -14,6 +14,8 @@ pub(crate) enum Architecture {
     Roberta(roberta::Roberta),
     /// DistilBERT.
     DistilBert(distilbert::DistilBert),
+    /// MPNet.
+    MpNet(mpnet::MpNet),
     /// ResNet.
     ResNet(resnet::ResNet),
     /// ConvNeXt.
@@ -31,6 +33,7 @@ pub fn supported_model_types() -> &'static [&'static str] {
         "convnext",
         "deit",
         "distilbert",
+        "mpnet",
         "resnet",
         "roberta",
         "vit",
@@ -58,6 +61,7 @@ impl Architecture {
             "bert" => Self::Bert(bert::Bert::read(checkpoint, task)?),
             "roberta" | "xlm-roberta" | "camembert" => Self::Roberta(roberta::Roberta::read(checkpoint, task)?),
             "distilbert" => Self::DistilBert(distilbert::DistilBert::read(checkpoint, task)?),
+            "mpnet" => Self::MpNet(mpnet::MpNet::read(checkpoint, task)?),
             "resnet" => Self::ResNet(resnet::ResNet::read(checkpoint, task, size)?),
             "convnext" => Self::ConvNext(convnext::ConvNext::read(checkpoint, task, size)?),
             "vit" | "deit" => Self::Vit(vit::Vit::read(checkpoint, task, size)?),
@@ -83,6 +87,7 @@ impl Architecture {
             Self::Bert(_) => bert::PREFIX,
             Self::Roberta(_) => roberta::PREFIX,
             Self::DistilBert(_) => distilbert::PREFIX,
+            Self::MpNet(_) => mpnet::PREFIX,
             Self::ResNet(_) => resnet::PREFIX,
             Self::ConvNext(_) => convnext::PREFIX,
             Self::Vit(_) if checkpoint.model_type == "deit" => vit::DEIT_PREFIX,
@@ -96,6 +101,7 @@ impl Architecture {
             Self::Bert(model) => model.forward(ops),
             Self::Roberta(model) => model.forward(ops),
             Self::DistilBert(model) => model.forward(ops),
+            Self::MpNet(model) => model.forward(ops),
             Self::ResNet(model) => model.forward(ops),
             Self::ConvNext(model) => model.forward(ops),
             Self::Vit(model) => model.forward(ops),
@@ -108,6 +114,7 @@ impl Architecture {
             Self::Bert(model) => Some(model.max_sequence()),
             Self::Roberta(model) => Some(model.max_sequence()),
             Self::DistilBert(model) => Some(model.max_sequence()),
+            Self::MpNet(model) => Some(model.max_sequence()),
             Self::ResNet(_) | Self::ConvNext(_) | Self::Vit(_) => None,
         }
     }
@@ -117,7 +124,7 @@ impl Architecture {
         let name = name.strip_prefix(self.prefix(checkpoint)).unwrap_or(name);
         match self {
             Self::Bert(_) => bert::may_ignore(name),
-            Self::Roberta(_) => roberta::may_ignore(name),
+            Self::Roberta(_) | Self::MpNet(_) => roberta::may_ignore(name),
             Self::DistilBert(_) => distilbert::may_ignore(name),
             Self::ResNet(_) => resnet::may_ignore(name),
             Self::ConvNext(_) => false,

@@ -26,6 +26,7 @@ struct Padding {
 pub(crate) struct Roberta {
     config: Config,
     padding: usize,
+    max_sequence: usize,
     encoder: Encoder,
     head: TextHead,
 }
@@ -36,31 +37,51 @@ pub(super) fn may_ignore(name: &str) -> bool {
         || ["lm_head.", "classifier.", "qa_outputs.", "pooler."].iter().any(|head| name.starts_with(head))
 }
 
+/// Tokens of the longest text: positions up to the padding token's own are never given to one.
+///
+/// # Errors
+/// What is wrong where none is left.
+pub(super) fn tokens_after_padding(table: usize, padding: usize) -> std::result::Result<usize, String> {
+    match table.checked_sub(padding + 1) {
+        None | Some(0) => {
+            Err(format!("`max_position_embeddings` {table} leaves no position after `pad_token_id` {padding}"))
+        }
+        Some(count) => Ok(count),
+    }
+}
+
+/// The head that guesses masked tokens.
+pub(super) const fn masked_language_model(vocabulary: usize) -> MaskedLanguageModel {
+    MaskedLanguageModel {
+        dense: "lm_head.dense",
+        activation: Activation::Gelu,
+        norm: "lm_head.layer_norm",
+        decoder: "lm_head.decoder",
+        bias: "lm_head",
+        vocabulary,
+    }
+}
+
+/// The scores of so many labels for the first token: two products with a hyperbolic tangent between them.
+pub(super) fn classify<O: Ops>(ops: &mut O, (encoder, labels): (&Encoder, usize), hidden: &O::Tensor) -> Result<()> {
+    let first = ops.token(0, hidden);
+    let dense = ops.linear(&Scope::root().child("classifier.dense"), encoder.square(), &first)?;
+    let dense = ops.activation(Activation::Tanh, &dense);
+    output_logits(ops, "classifier.out_proj", (encoder.width, labels), &dense)
+}
+
 impl Roberta {
     pub(super) fn read(checkpoint: &Checkpoint, task: Task) -> Result<Self> {
         let (config, encoder) = Config::read(checkpoint)?;
         let Padding { pad_token_id: padding } = checkpoint.config()?;
-        if config.max_position_embeddings <= padding + 1 {
-            let table = config.max_position_embeddings;
-            return Err(checkpoint.config_error(format!(
-                "`max_position_embeddings` {table} leaves no position after `pad_token_id` {padding}"
-            )));
-        }
-        let masked = MaskedLanguageModel {
-            dense: "lm_head.dense",
-            activation: Activation::Gelu,
-            norm: "lm_head.layer_norm",
-            decoder: "lm_head.decoder",
-            bias: "lm_head",
-            vocabulary: config.vocab_size,
-        };
-        let head = TextHead::read(checkpoint, task, masked)?;
-        Ok(Self { config, padding, encoder, head })
+        let max_sequence = tokens_after_padding(config.max_position_embeddings, padding)
+            .map_err(|message| checkpoint.config_error(message))?;
+        let head = TextHead::read(checkpoint, task, masked_language_model(config.vocab_size))?;
+        Ok(Self { config, padding, max_sequence, encoder, head })
     }
 
-    /// Positions up to the padding token's own are never given to a token.
-    pub(super) fn max_sequence(&self) -> u64 {
-        (self.config.max_position_embeddings - self.padding - 1) as u64
+    pub(super) const fn max_sequence(&self) -> u64 {
+        self.max_sequence as u64
     }
 
     pub(super) fn forward<O: Ops>(&self, ops: &mut O) -> Result<()> {
@@ -69,13 +90,10 @@ impl Roberta {
         let token_types = (self.config.type_vocab_size > 1).then(|| token_input(ops, "token_type_ids"));
         let mask = ops.attention_mask(&attention_mask);
         let hidden = self.embeddings(ops, &input_ids, token_types.as_ref())?;
-        let hidden = self.encoder.forward(ops, hidden, &mask)?;
+        let hidden = self.encoder.forward(ops, hidden, &[&mask])?;
 
         if let TextHead::Classification(labels) = self.head {
-            let first = ops.token(0, &hidden);
-            let dense = ops.linear(&Scope::root().child("classifier.dense"), self.encoder.square(), &first)?;
-            let dense = ops.activation(Activation::Tanh, &dense);
-            return output_logits(ops, "classifier.out_proj", (self.encoder.width, labels), &dense);
+            return classify(ops, (&self.encoder, labels), &hidden);
         }
         self.head.output(ops, &self.encoder, &hidden, &attention_mask)
     }

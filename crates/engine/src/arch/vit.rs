@@ -237,7 +237,7 @@ impl Vit {
         let normed = ops.layer_norm(&before_attention, self.width, self.epsilon, x)?;
         let [query, key, value] = self.query_key_value(ops, scope, &normed)?;
         let shape = AttentionShape { heads: self.heads, head_width: self.width / self.heads };
-        let context = ops.attention(&scope.child("attention"), shape, [&query, &key, &value], None);
+        let context = ops.attention(&scope.child("attention"), shape, [&query, &key, &value], &[]);
         let square = LinearWidths { input: self.width, output: self.width };
         let mut branch = ops.linear(&scope.child(names.projection), square, &context)?;
         if self.layer_scale {

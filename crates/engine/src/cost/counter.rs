@@ -3,7 +3,7 @@
 use super::Cost;
 use super::memory::Memory;
 use crate::checkpoint::Parameters;
-use crate::ops::{Activation, AttentionShape, Conv2d, LinearWidths, Window};
+use crate::ops::{Activation, AttentionShape, Conv2d, LinearWidths, RelativeBias, Window};
 use crate::{Ops, Result, Scope};
 use planforge_core::{DataType, Dim, Precision, TensorSpec};
 use std::collections::BTreeSet;
@@ -241,20 +241,24 @@ impl Ops for Counter<'_> {
         self.compute(larger.shape.clone(), &[a, b])
     }
 
-    fn attention(&mut self, _scope: &Scope, shape: AttentionShape, qkv: [&Traced; 3], mask: Option<&Traced>) -> Traced {
+    fn attention(&mut self, _scope: &Scope, shape: AttentionShape, qkv: [&Traced; 3], summands: &[&Traced]) -> Traced {
         let [query, key, value] = qkv.map(|part| self.same_shape(part));
         let (batch, tokens) = (query.shape[0], query.shape[1]);
         let square = vec![batch, shape.heads as u64, tokens, tokens];
         let scores = self.compute(square.clone(), &[&query, &key]);
-        let scores = match mask {
-            Some(mask) => self.value(square.clone(), DataType::Fp32, &[&scores, mask]),
-            None => self.value(square.clone(), DataType::Fp32, &[&scores]),
-        };
+        let from: Vec<&Traced> = std::iter::once(&scores).chain(summands.iter().copied()).collect();
+        let scores = self.value(square.clone(), DataType::Fp32, &from);
         let weights = self.value(square, DataType::Fp32, &[&scores]);
         let context = self.compute(value.shape.clone(), &[&weights, &value]);
         // Scores and context: two products of [tokens, width] by [width, tokens] in each sample.
         self.cost.operation_count += 2 * 2 * tokens * context.element_count();
         self.same_shape(&context)
+    }
+
+    fn relative_bias(&mut self, scope: &Scope, bias: RelativeBias<'_>, ids: &Traced) -> Result<Traced> {
+        self.weight(&scope.tensor("weight"), &bias.table())?;
+        let tokens = ids.last();
+        Ok(self.value(vec![1, bias.heads as u64, tokens, tokens], DataType::Fp32, &[ids]))
     }
 
     fn attention_mask(&mut self, mask: &Traced) -> Traced {

@@ -2,6 +2,7 @@
 
 use super::graph::{OnnxGraph, Value};
 use super::proto::Attribute;
+use crate::Scope;
 use crate::ops::{AttentionShape, Window};
 use planforge_core::DataType;
 
@@ -47,6 +48,13 @@ impl OnnxGraph<'_> {
     /// Rows of `table` along `axis`.
     pub(super) fn gather(&mut self, hint: &str, table: &Value, index: &Value, axis: i64) -> Value {
         self.node("Gather", hint, &[table, index], vec![Attribute::int("axis", axis)], table.data_type)
+    }
+
+    /// The first rows of `table`, as many as `ids` has columns.
+    pub(super) fn leading(&mut self, scope: &Scope, table: &Value, ids: &Value) -> Value {
+        let length = self.size(&scope.tensor("length"), ids, 1);
+        let (start, axis) = (self.integers(&[0]), self.integers(&[0]));
+        self.node("Slice", &scope.tensor("rows"), &[table, &start, &length, &axis], Vec::new(), table.data_type)
     }
 
     /// Size of one dimension as a list of one integer.

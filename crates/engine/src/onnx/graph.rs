@@ -235,9 +235,14 @@ impl<'a> OnnxGraph<'a> {
 
     /// A constant list of integers.
     pub(super) fn integers(&mut self, values: &[i64]) -> Value {
-        let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let text: Vec<_> = values.iter().map(ToString::to_string).collect();
-        self.constant(&format!("int64[{}]", text.join(",")), DataType::Int64, vec![values.len() as i64], raw)
+        self.table(&format!("int64[{}]", text.join(",")), values)
+    }
+
+    /// A constant list of integers under a name of its own.
+    pub(super) fn table(&mut self, name: &str, values: &[i64]) -> Value {
+        let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.constant(name, DataType::Int64, vec![values.len() as i64], raw)
     }
 
     /// A constant integer without dimensions.

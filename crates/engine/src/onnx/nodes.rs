@@ -6,7 +6,7 @@
 use super::emit::window_attributes;
 use super::graph::{OnnxGraph, Value};
 use super::proto::Attribute;
-use crate::ops::{Activation, AttentionShape, Conv2d, LinearWidths, Window};
+use crate::ops::{Activation, AttentionShape, Conv2d, LinearWidths, RelativeBias, Window};
 use crate::{Ops, Result, Scope};
 use planforge_core::{DataType, TensorSpec};
 
@@ -33,9 +33,7 @@ impl Ops for OnnxGraph<'_> {
 
     fn leading_rows(&mut self, scope: &Scope, table: [usize; 2], ids: &Value) -> Result<Value> {
         let weight = self.weight(&scope.tensor("weight"), &table)?;
-        let length = self.size(&scope.tensor("length"), ids, 1);
-        let (start, axis) = (self.integers(&[0]), self.integers(&[0]));
-        Ok(self.node("Slice", &scope.tensor("rows"), &[&weight, &start, &length, &axis], Vec::new(), weight.data_type))
+        Ok(self.leading(scope, &weight, ids))
     }
 
     fn first_row(&mut self, scope: &Scope, table: [usize; 2]) -> Result<Value> {
@@ -174,7 +172,7 @@ impl Ops for OnnxGraph<'_> {
         self.compute_binary("Add", &format!("{}/plus", a.name), a, b)
     }
 
-    fn attention(&mut self, scope: &Scope, shape: AttentionShape, qkv: [&Value; 3], mask: Option<&Value>) -> Value {
+    fn attention(&mut self, scope: &Scope, shape: AttentionShape, qkv: [&Value; 3], summands: &[&Value]) -> Value {
         let [query, key, value] = qkv;
         // Queries are scaled before the product: in fp16 the unscaled scores could overflow.
         let scale = self.number((shape.head_width as f32).sqrt().recip(), self.compute_type());
@@ -184,8 +182,8 @@ impl Ops for OnnxGraph<'_> {
         let value = self.split_heads(&scope.tensor("value/split"), shape, value, &[0, 2, 1, 3]);
         let scores = self.compute_binary("MatMul", &scope.tensor("scores"), &query, &key);
         let mut scores = self.cast(&scores, DataType::Fp32);
-        if let Some(mask) = mask {
-            scores = self.binary("Add", &scope.tensor("scores/masked"), &scores, mask);
+        for summand in summands {
+            scores = self.binary("Add", &scope.tensor("scores/masked"), &scores, summand);
         }
         let axis = vec![Attribute::int("axis", -1)];
         let weights = self.node("Softmax", &scope.tensor("weights"), &[&scores], axis, DataType::Fp32);
@@ -193,6 +191,25 @@ impl Ops for OnnxGraph<'_> {
         let context = self.compute_binary("MatMul", &scope.tensor("context"), &weights, &value);
         let merged = self.transpose(&scope.tensor("context/transposed"), &context, &[0, 2, 1, 3]);
         self.reshape(&scope.tensor("context/merged"), &merged, &[0, 0, (shape.heads * shape.head_width) as i64])
+    }
+
+    fn relative_bias(&mut self, scope: &Scope, bias: RelativeBias<'_>, ids: &Value) -> Result<Value> {
+        let weight = self.weight(&scope.tensor("weight"), &bias.table())?;
+        let hint = |part: &str| scope.tensor(part);
+        let buckets = self.table(&hint("buckets"), bias.buckets);
+        let by_distance = self.gather(&hint("by_distance"), &weight, &buckets, 0);
+        let most = bias.max_sequence() as i64;
+        let (first, last) = ((0..most).collect::<Vec<_>>(), self.integer(most - 1));
+        let numbers = self.table(&hint("numbers"), &first);
+        let numbers = self.leading(scope, &numbers, ids);
+        let (keys, queries) =
+            (self.unsqueeze(&hint("keys"), &numbers, &[0]), self.unsqueeze(&hint("queries"), &numbers, &[1]));
+        let distances = self.binary("Sub", &hint("distances"), &keys, &queries);
+        let places = self.binary("Add", &hint("places"), &distances, &last);
+        let pairs = self.gather(&hint("pairs"), &by_distance, &places, 0);
+        let heads_first = self.transpose(&hint("heads"), &pairs, &[2, 0, 1]);
+        let summand = self.unsqueeze(&hint("broadcast"), &heads_first, &[0]);
+        Ok(self.cast(&summand, DataType::Fp32))
     }
 
     fn attention_mask(&mut self, mask: &Value) -> Value {

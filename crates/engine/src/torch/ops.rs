@@ -4,7 +4,7 @@
 //! of layer normalisation in binary32, and softmax, pooling of tokens and unit vectors are computed in binary32.
 
 use super::interpreter::{Torch, Value};
-use crate::ops::{Activation, AttentionShape, Conv2d, LinearWidths, Window};
+use crate::ops::{Activation, AttentionShape, Conv2d, LinearWidths, RelativeBias, Window};
 use crate::{Ops, Result, Scope};
 use planforge_core::{DataType, TensorSpec};
 use tch::{Kind, Tensor};
@@ -32,8 +32,7 @@ impl Ops for Torch<'_> {
 
     fn leading_rows(&mut self, scope: &Scope, table: [usize; 2], ids: &Value) -> Result<Value> {
         let weight = self.weight(&scope.tensor("weight"), &table)?;
-        let numbers = self
-            .run("cumsum", [ids], |[ids]| ids.f_select(0, 0)?.f_ones_like()?.f_cumsum(0, Kind::Int64)?.f_sub_scalar(1));
+        let numbers = self.numbers(ids);
         Ok(self.rows(&weight, &numbers))
     }
 
@@ -166,7 +165,7 @@ impl Ops for Torch<'_> {
         self.run("add", [a, b], |[a, b]| a.f_add(b))
     }
 
-    fn attention(&mut self, _scope: &Scope, shape: AttentionShape, qkv: [&Value; 3], mask: Option<&Value>) -> Value {
+    fn attention(&mut self, _scope: &Scope, shape: AttentionShape, qkv: [&Value; 3], summands: &[&Value]) -> Value {
         let heads = [shape.heads, shape.head_width].map(|count| count as i64);
         // `[batch, sequence, width]` to `[batch, heads, sequence, head_width]`.
         let [query, key, value] =
@@ -177,14 +176,27 @@ impl Ops for Torch<'_> {
             query.f_mul_scalar(scale)?.f_matmul(&key.f_transpose(-2, -1)?)
         });
         let mut scores = self.cast(&scores, Kind::Float);
-        if let Some(mask) = mask {
-            scores = self.add(&scores, mask);
+        for summand in summands {
+            scores = self.add(&scores, summand);
         }
         let weights = self.run("softmax", [&scores], |[scores]| scores.f_softmax(-1, None));
         let weights = self.cast(&weights, self.compute_kind());
         self.run("matmul", [&weights, &value], |[weights, value]| {
             weights.f_matmul(value)?.f_transpose(1, 2)?.f_flatten(2, 3)
         })
+    }
+
+    fn relative_bias(&mut self, scope: &Scope, bias: RelativeBias<'_>, ids: &Value) -> Result<Value> {
+        let weight = self.weight(&scope.tensor("weight"), &bias.table())?;
+        let last = bias.max_sequence() as i64 - 1;
+        let numbers = self.numbers(ids);
+        let buckets = self.run("take", [&numbers], |[numbers]| {
+            let distances = numbers.f_unsqueeze(0)?.f_sub(&numbers.f_unsqueeze(1)?)?;
+            Tensor::f_from_slice(bias.buckets)?.f_take(&distances.f_add_scalar(last)?)
+        });
+        let pairs = self.rows(&weight, &buckets);
+        let summand = self.run("permute", [&pairs], |[pairs]| pairs.f_permute([2, 0, 1])?.f_unsqueeze(0));
+        Ok(self.cast(&summand, Kind::Float))
     }
 
     fn attention_mask(&mut self, mask: &Value) -> Value {
@@ -213,6 +225,11 @@ impl Ops for Torch<'_> {
 }
 
 impl Torch<'_> {
+    /// 0, 1, 2 …, as many as `ids` `[batch, sequence]` has columns.
+    fn numbers(&mut self, ids: &Value) -> Value {
+        self.run("cumsum", [ids], |[ids]| ids.f_select(0, 0)?.f_ones_like()?.f_cumsum(0, Kind::Int64)?.f_sub_scalar(1))
+    }
+
     /// Rows of `table` by number.
     fn rows(&mut self, table: &Value, numbers: &Value) -> Value {
         self.run("embedding", [table, numbers], |[table, numbers]| {

@@ -1,0 +1,159 @@
+//! MPNet (Song et al., arXiv:2004.09297).
+//!
+//! Reference: `MPNetModel` and `MPNetForSequenceClassification` of transformers. A RoBERTa without segments, whose
+//! layers all add to their attention scores what one table says of the distance between two tokens, as T5 does
+//! (Raffel et al., arXiv:1910.10683).
+
+use super::encoder::{Encoder, Parts, activation};
+use super::roberta::{classify, masked_language_model, tokens_after_padding};
+use super::text::{TextHead, token_input};
+use crate::checkpoint::Checkpoint;
+use crate::ops::RelativeBias;
+use crate::{Ops, Result, Scope};
+use planforge_core::Task;
+use serde::Deserialize;
+
+pub(super) const PREFIX: &str = "mpnet.";
+
+/// The number of the padding token, and the last position that is no token's: fixed in the reference implementation.
+const PADDING: usize = 1;
+/// Rows that the reference implementation uses of the table of distances, whatever its size is.
+const BUCKET_COUNT: usize = 32;
+/// Of those, rows for keys before the query; as many are for keys after it.
+const ONE_SIDE: i64 = 16;
+/// Distances below have a row each.
+const EXACT: i64 = 8;
+
+const PARTS: Parts = Parts {
+    attention: "attention.attn",
+    query_key_value: ["attention.attn.q", "attention.attn.k", "attention.attn.v"],
+    projection: "attention.attn.o",
+    attention_norm: "attention.LayerNorm",
+    up: "intermediate.dense",
+    down: "output.dense",
+    output_norm: "output.LayerNorm",
+};
+
+/// `config.json`.
+#[derive(Debug, Deserialize)]
+struct Config {
+    vocab_size: usize,
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    intermediate_size: usize,
+    hidden_act: String,
+    max_position_embeddings: usize,
+    layer_norm_eps: f32,
+    relative_attention_num_buckets: usize,
+}
+
+/// An MPNet with its task's outputs.
+#[derive(Debug)]
+pub(crate) struct MpNet {
+    config: Config,
+    encoder: Encoder,
+    /// Row of the table of distances for each distance, from the furthest key before a query on.
+    buckets: Vec<i64>,
+    head: TextHead,
+}
+
+impl MpNet {
+    pub(super) fn read(checkpoint: &Checkpoint, task: Task) -> Result<Self> {
+        let config: Config = checkpoint.config()?;
+        let fail = |message: String| checkpoint.config_error(message);
+        let encoder = Encoder {
+            layers: "encoder.layer",
+            parts: &PARTS,
+            layer_count: config.num_hidden_layers,
+            width: config.hidden_size,
+            inner_width: config.intermediate_size,
+            heads: config.num_attention_heads,
+            epsilon: config.layer_norm_eps,
+            activation: activation("hidden_act", &config.hidden_act).map_err(fail)?,
+        };
+        encoder.check("hidden_size", "num_attention_heads").map_err(fail)?;
+        if config.relative_attention_num_buckets < BUCKET_COUNT {
+            let found = config.relative_attention_num_buckets;
+            return Err(fail(format!("`relative_attention_num_buckets` is {found}, expected at least {BUCKET_COUNT}")));
+        }
+        let most = tokens_after_padding(config.max_position_embeddings, PADDING).map_err(fail)? as i64;
+        let buckets = (1 - most..most).map(bucket).collect();
+        let head = TextHead::read(checkpoint, task, masked_language_model(config.vocab_size))?;
+        Ok(Self { config, encoder, buckets, head })
+    }
+
+    /// Tokens of the longest text.
+    pub(super) fn max_sequence(&self) -> u64 {
+        self.relative_bias().max_sequence() as u64
+    }
+
+    pub(super) fn forward<O: Ops>(&self, ops: &mut O) -> Result<()> {
+        let input_ids = token_input(ops, "input_ids");
+        let attention_mask = token_input(ops, "attention_mask");
+        let mask = ops.attention_mask(&attention_mask);
+        let scope = Scope::root().child("encoder.relative_attention_bias");
+        let bias = ops.relative_bias(&scope, self.relative_bias(), &input_ids)?;
+        let hidden = self.embeddings(ops, &input_ids)?;
+        let hidden = self.encoder.forward(ops, hidden, &[&bias, &mask])?;
+
+        if let TextHead::Classification(labels) = self.head {
+            return classify(ops, (&self.encoder, labels), &hidden);
+        }
+        self.head.output(ops, &self.encoder, &hidden, &attention_mask)
+    }
+
+    fn relative_bias(&self) -> RelativeBias<'_> {
+        let bucket_count = self.config.relative_attention_num_buckets;
+        RelativeBias { bucket_count, heads: self.encoder.heads, buckets: &self.buckets }
+    }
+
+    fn embeddings<O: Ops>(&self, ops: &mut O, ids: &O::Tensor) -> Result<O::Tensor> {
+        let scope = Scope::root().child("embeddings");
+        let (config, width) = (&self.config, self.encoder.width);
+        let words = ops.embedding(&scope.child("word_embeddings"), [config.vocab_size, width], ids)?;
+        let table = [config.max_position_embeddings, width];
+        let positions = ops.rows_after_padding(&scope.child("position_embeddings"), table, ids, PADDING)?;
+        let sum = ops.add(&words, &positions);
+        self.encoder.norm(ops, &scope.child("LayerNorm"), &sum)
+    }
+}
+
+/// Row of the table for a key so many tokens after its query: up to [`EXACT`] one for each distance, then eight more
+/// for each factor of 16, the last for all beyond.
+fn bucket(distance: i64) -> i64 {
+    let side = if distance > 0 { ONE_SIDE } else { 0 };
+    let length = distance.abs();
+    if length < EXACT {
+        return side + length;
+    }
+    // 8 log16(length / 8) is the binary logarithm of (length / 8)^2.
+    let beyond = (length * length / (EXACT * EXACT)).ilog2();
+    side + (EXACT + i64::from(beyond)).min(ONE_SIDE - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first distance of each row, as `MPNetEncoder.relative_position_bucket` of transformers 5.23 gives them
+    /// (scripts/reference/mpnet-buckets.py).
+    #[test]
+    fn distances_share_rows_as_in_the_reference() {
+        let firsts = |sign: i64| {
+            let mut rows: Vec<(i64, i64)> = Vec::new();
+            for length in 0..600 {
+                let row = bucket(sign * length);
+                if rows.last().is_none_or(|&(_, last)| last != row) {
+                    rows.push((length, row));
+                }
+            }
+            rows
+        };
+        let before: Vec<(i64, i64)> =
+            [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91].into_iter().zip(0..).collect();
+        let after: Vec<(i64, i64)> = before.iter().map(|&(length, row)| (length, row + 16)).collect();
+        assert_eq!(firsts(-1), before);
+        assert_eq!(firsts(1)[1..], after[1..]);
+    }
+}
