@@ -68,6 +68,27 @@ fn quantized_graphs_and_weights_beside_the_graph_are_not_touched() {
     }
 }
 
+/// Ada and Blackwell compute in FP8, earlier GPUs do not.
+#[test]
+fn fp8_graphs_are_not_touched_and_built_where_a_gpu_computes_in_fp8() {
+    let workspace = Workspace::empty();
+    tiny(&workspace, "quantized-fp8");
+    let lines = "batch = [1, 2, 4]\n[compile]\ngpus = [\"l4\", \"rtx-pro-6000\"]\n[package]\n\
+                 platforms = [\"onnx\", \"tensorrt\"]\ncopies = 1";
+    pipeline(&workspace, ("model.onnx", "feature-extraction"), lines);
+    let report = workspace.json(&["publish", "own.toml"]);
+    assert_eq!(report["engines"].as_array().unwrap().len(), 2);
+    let own = fs_err::read(workspace.path("model/model.onnx")).unwrap();
+    assert_eq!(fs_err::read(workspace.path("planforge-out/own/export/onnx-fp32/model.onnx")).unwrap(), own);
+    // 32 weights of a byte, and two constants for the scale and the zero point.
+    assert_eq!(report["models"][0]["weight_byte_count"], 32 + 4 + 1);
+    for gpu in ["a10g", "a100"] {
+        let words = format!("the graph has FP8 values, which GPU `{gpu}` of compute capability 8.");
+        let ended = workspace.planforge(&["compile", "own.toml", "--gpu", gpu]);
+        ended.fails(2, &[&words, "build it for 8.9 or later, such as l4, l40s or rtx-pro-6000"]);
+    }
+}
+
 #[test]
 fn graphs_that_cannot_be_taken_say_why() {
     let refused = |name: &str, edit: &dyn Fn(&Workspace), code: i32, words: &[&str]| {

@@ -41,6 +41,13 @@ fn values_that_fp16_would_not_hold_stay_in_fp32() {
     assert!(report["notes"].to_string().contains("fp16 would not hold `encoder.layer.0.intermediate.dense."));
     // Ada can, Turing cannot multiply in fp32.
     workspace.planforge(&["compile", "tiny.toml", "--gpu", "l4"]).succeeds();
+    let words = [
+        "TensorRT-RTX has no fp32 matrix products for GPU `t4`, and the fp16 export has some",
+        "`encoder.layer.0.intermediate.dense.product`, `encoder.layer.0.output.dense.product`, as it keeps",
+        "`encoder.layer.0.intermediate.dense.sum`",
+        "leave `t4` out of `compile.gpus`",
+    ];
+    workspace.planforge(&["compile", "tiny.toml", "--gpu", "t4"]).fails(2, &words);
 }
 
 #[test]

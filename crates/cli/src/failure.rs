@@ -55,7 +55,10 @@ impl Failure {
                 planforge_engine::Error::NativeLibrary { .. } => Some(Self::Environment),
                 planforge_engine::Error::ProfileLimit { .. }
                 | planforge_engine::Error::ProfileDimension { .. }
-                | planforge_engine::Error::UnknownOutput { .. } => Some(Self::Usage),
+                | planforge_engine::Error::UnknownOutput { .. }
+                | planforge_engine::Error::Fp8 { .. }
+                | planforge_engine::Error::Fp32Products { .. }
+                | planforge_engine::Error::KeptProducts { .. } => Some(Self::Usage),
                 _ => None,
             };
         }

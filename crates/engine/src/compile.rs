@@ -3,6 +3,7 @@
 //! Each build runs in a child process, so that a crash in native code is an error message and the
 //! memory goes back after every engine.
 
+use crate::limits::check_graph;
 use crate::onnx::{convolution_count, keep_outputs};
 use crate::worker::WorkerTensor;
 use crate::{Error, Result, WorkerFailure, WorkerRequest, WorkerResponse};
@@ -67,6 +68,7 @@ pub fn compile(
     let precision = model.record.precision;
     let subject = Variant::tensorrt(precision, &options.gpu.name).id();
     options.gpu.check(options.builder, precision)?;
+    check_graph(model, &options.gpu)?;
     let shapes = profile_shapes(&model.record, &options.profiles)?;
     let outputs = selected_outputs(&model.record, &options.outputs)?;
     progress.started(Step::Compile, &subject, None, "");

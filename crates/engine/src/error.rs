@@ -1,5 +1,6 @@
 //! What can go wrong while exporting and compiling.
 
+use planforge_core::ComputeCapability;
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -209,6 +210,41 @@ pub enum Error {
     NativeLibrary {
         /// Which, and where it was looked for.
         message: String,
+    },
+    /// A graph with 8-bit floating-point values for a GPU that does not compute in them.
+    #[error(
+        "the graph has FP8 values, which GPU `{gpu}` of compute capability {capability} does not compute; build it for \
+         {first} or later, such as l4, l40s or rtx-pro-6000"
+    )]
+    Fp8 {
+        /// The GPU type.
+        gpu: String,
+        /// Its compute capability.
+        capability: ComputeCapability,
+        /// The first that does.
+        first: ComputeCapability,
+    },
+    /// A graph in fp16, taken as it is, with products in binary32 for a GPU without such products.
+    #[error("TensorRT-RTX has no fp32 matrix products for GPU `{gpu}`, and the graph has some: {products}")]
+    Fp32Products {
+        /// The GPU type.
+        gpu: String,
+        /// The first of them.
+        products: String,
+    },
+    /// An fp16 export that keeps values in binary32, and so has products in it, for a GPU without such products.
+    #[error(
+        "TensorRT-RTX has no fp32 matrix products for GPU `{gpu}`, and the fp16 export has some, {products}, as it keeps \
+         {kept} in fp32; leave `{gpu}` out of `compile.gpus`, or take away the entries of `export.keep_fp32` that cover \
+         them where the samples do not need them"
+    )]
+    KeptProducts {
+        /// The GPU type.
+        gpu: String,
+        /// The first products.
+        products: String,
+        /// The first values that are kept.
+        kept: String,
     },
     /// Values that are to stay in binary32 in a format that knows only one precision.
     #[error("TorchScript in fp16 cannot keep single values in fp32, here {count} such as `{name}`; export it in fp32")]

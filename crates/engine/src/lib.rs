@@ -12,6 +12,7 @@ mod convert;
 mod cost;
 mod error;
 mod export;
+mod limits;
 mod onnx;
 mod ops;
 mod pass_through;

@@ -97,7 +97,7 @@ fn weight_text(weight: &TensorProto) -> String {
 const INT64: i32 = 7;
 
 /// Names of `TensorProto.DataType`.
-const TYPE_NAMES: [&str; 17] = [
+const TYPE_NAMES: [&str; 21] = [
     "undefined",
     "fp32",
     "uint8",
@@ -115,6 +115,10 @@ const TYPE_NAMES: [&str; 17] = [
     "complex64",
     "complex128",
     "bf16",
+    "fp8e4m3fn",
+    "fp8e4m3fnuz",
+    "fp8e5m2",
+    "fp8e5m2fnuz",
 ];
 
 fn type_name(number: i32) -> String {
@@ -123,7 +127,7 @@ fn type_name(number: i32) -> String {
 }
 
 fn attribute_text(attribute: &Attribute) -> String {
-    let Attribute { name, f, i, s, ints, kind } = attribute;
+    let Attribute { name, f, i, s, ints, kind, .. } = attribute;
     // The numbers of `AttributeProto.AttributeType`.
     match kind {
         1 => format!("{name}={f}"),
