@@ -4,7 +4,7 @@
 
 use crate::parity::{FP16_COSINE_FLOOR, cosine, engine_for, floats, relative_difference, run_on, try_export};
 use crate::support::Workspace;
-use planforge_core::{Model, Precision, Stored, Task};
+use planforge_core::{Model, Precision, Task};
 use planforge_runtime::{Tensor, TensorValues};
 use safetensors::{Dtype, SafeTensors};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,17 @@ use std::time::Instant;
 
 /// Largest difference of an fp32 output, relative to the largest value of the output.
 const FP32_TOLERANCE: f64 = 2e-4;
+/// The same of a TorchScript module in fp32.
+#[cfg(feature = "torch")]
+const MODULE_TOLERANCE: f64 = 1e-5;
+
+/// How near to the reference an output must be.
+#[derive(Clone, Copy)]
+enum Bound {
+    /// Relative to the largest value.
+    LargestError(f64),
+    SmallestCosine(f64),
+}
 
 /// `case.json`.
 #[derive(serde::Deserialize)]
@@ -33,8 +44,13 @@ fn a_model_of_full_size_agrees_with_its_reference() {
         let model = try_export(&workspace, (&folder, name), described.task, precision).unwrap();
         println!("{name} {precision}: exported in {} ms", start.elapsed().as_millis());
         assert_eq!(model.record.parameter_count, described.parameters, "{name}");
+        let bound = match precision {
+            Precision::Fp32 => Bound::LargestError(FP32_TOLERANCE),
+            Precision::Fp16 => Bound::SmallestCosine(FP16_COSINE_FLOOR),
+        };
         for file in expected_files(&folder) {
-            agrees(&model, (name, precision), &file);
+            let run = |inputs: &[Tensor]| run_on(&model, inputs);
+            agrees((&model.record, run), &format!("{name} {precision}"), &file, bound);
         }
         let gpus: &[&str] = if precision == Precision::Fp16 { &["t4", "a10g", "l4"] } else { &["a10g", "l4"] };
         for gpu in gpus {
@@ -42,6 +58,23 @@ fn a_model_of_full_size_agrees_with_its_reference() {
             let (size, seconds) = (engine.files.iter().map(|file| file.byte_count).max(), engine.elapsed.as_secs_f64());
             println!("{name} {precision} {gpu}: {} bytes, {seconds:.1} s", size.unwrap());
         }
+    }
+    #[cfg(feature = "torch")]
+    module_agrees(&workspace, (&folder, name), &described);
+}
+
+/// The same for TorchScript in fp32.
+#[cfg(feature = "torch")]
+fn module_agrees(workspace: &Workspace, (folder, name): (&Path, &str), described: &Described) {
+    let start = Instant::now();
+    let module =
+        crate::torchscript::export(&workspace.path("cache"), (folder, name), (described.task, Precision::Fp32));
+    println!("{name} torchscript: exported in {:.1} s", start.elapsed().as_secs_f64());
+    assert_eq!(module.record.parameter_count, described.parameters, "{name}");
+    let session = crate::torchscript::session(&module);
+    for file in expected_files(folder) {
+        let run = |inputs: &[Tensor]| session.run(inputs).unwrap();
+        agrees((&module.record, run), &format!("{name} torchscript"), &file, Bound::LargestError(MODULE_TOLERANCE));
     }
 }
 
@@ -54,22 +87,22 @@ fn expected_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn agrees(model: &Stored<Model>, (name, precision): (&str, Precision), file: &Path) {
+fn agrees((model, run): (&Model, impl Fn(&[Tensor]) -> Vec<Tensor>), what: &str, file: &Path, bound: Bound) {
     let bytes = fs_err::read(file).unwrap();
     let expected = SafeTensors::deserialize(&bytes).unwrap();
-    let inputs: Vec<Tensor> = model.record.inputs.iter().map(|spec| input(&expected, &spec.name)).collect();
+    let inputs: Vec<Tensor> = model.inputs.iter().map(|spec| input(&expected, &spec.name)).collect();
     let shape = inputs[0].shape.clone();
-    for output in run_on(model, &inputs) {
+    for output in run(&inputs) {
         let reference = expected.tensor(&format!("out.{}", output.name)).unwrap();
-        assert_eq!(output.shape, reference.shape(), "{name} {}", output.name);
+        assert_eq!(output.shape, reference.shape(), "{what} {}", output.name);
         let reference: Vec<f64> = binary32(reference.data()).map(f64::from).collect();
         let found = floats(&output);
         let difference = relative_difference(found, &reference);
         let similarity = cosine(found, &reference);
-        println!("{name} {precision} {shape:?} {}: {difference:.1e}, cosine {similarity:.7}", output.name);
-        match precision {
-            Precision::Fp32 => assert!(difference <= FP32_TOLERANCE, "{difference}"),
-            Precision::Fp16 => assert!(similarity >= FP16_COSINE_FLOOR, "{similarity}"),
+        println!("{what} {shape:?} {}: {difference:.1e}, cosine {similarity:.7}", output.name);
+        match bound {
+            Bound::LargestError(most) => assert!(difference <= most, "{difference}"),
+            Bound::SmallestCosine(least) => assert!(similarity >= least, "{similarity}"),
         }
     }
 }

@@ -13,22 +13,32 @@ use std::path::Path;
 /// Columns of padding added to texts.
 const MORE_PADDING: usize = 4;
 
-fn export(cache: &Cache, (name, task, _): Checkpoint, precision: Precision) -> Stored<Model> {
+/// Exports the checkpoint `name` in `folder`.
+pub(crate) fn export(
+    cache: &Path,
+    (folder, name): (&Path, &str),
+    (task, precision): (Task, Precision),
+) -> Stored<Model> {
     let options = ExportOptions { image_size: image_size(name), ..ExportOptions::new(task, precision) };
-    let snapshot = planforge_hub::local_snapshot(&folder(name), None, &KnownDigests::default(), &NoProgress).unwrap();
-    export_torchscript(&snapshot, &options, cache, &NoProgress).unwrap()
+    let snapshot = planforge_hub::local_snapshot(folder, None, &KnownDigests::default(), &NoProgress).unwrap();
+    export_torchscript(&snapshot, &options, &Cache::new(cache), &NoProgress).unwrap()
+}
+
+/// Loads a module.
+pub(crate) fn session(module: &Stored<Model>) -> TorchSession {
+    load(&module.path("model.pt"), (&module.record.inputs, &module.record.outputs)).unwrap()
 }
 
 /// The checkpoint as ONNX, for its expected values, and as TorchScript.
 fn both(workspace: &Workspace, checkpoint: Checkpoint, precision: Precision) -> (Case, TorchSession) {
     let case = exported(workspace, &folder(checkpoint.0), checkpoint, precision);
-    let module = export(&Cache::new(&workspace.path("cache")), checkpoint, precision);
+    let (name, task, _) = checkpoint;
+    let module = export(&workspace.path("cache"), (&folder(name), name), (task, precision));
     let (onnx, torch) = (&case.model.record, &module.record);
     assert_eq!((&torch.inputs, &torch.outputs, &torch.labels), (&onnx.inputs, &onnx.outputs, &onnx.labels));
     assert_eq!((torch.parameter_count, torch.max_sequence), (onnx.parameter_count, onnx.max_sequence));
     assert_eq!(torch.unused_tensors, onnx.unused_tensors);
-    let session = load(&module.path("model.pt"), (&torch.inputs, &torch.outputs)).unwrap();
-    (case, session)
+    (case, session(&module))
 }
 
 fn load(file: &Path, interface: (&[TensorSpec], &[TensorSpec])) -> planforge_runtime::Result<TorchSession> {
@@ -109,14 +119,14 @@ fn fp16_modules_agree_with_the_references() {
 #[test]
 fn bytes_are_the_same_in_every_folder_and_name_no_device() {
     let workspace = Workspace::empty();
-    for checkpoint in CASES {
-        let export = |folder| export(&Cache::new(&workspace.path(folder)), checkpoint, Precision::Fp32);
+    for (name, task, _) in CASES {
+        let export = |cache| export(&workspace.path(cache), (&folder(name), name), (task, Precision::Fp32));
         let (first, second) = (export("first"), export("second/folder"));
-        assert_eq!(first.files, second.files, "{}", checkpoint.0);
+        assert_eq!(first.files, second.files, "{name}");
         // The code is not compressed. A device in it would be the one that the module was traced on.
         let bytes = fs_err::read(second.path("model.pt")).unwrap();
         let has = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
-        assert!(has(b"def forward(self") && !has(b"device"), "{}", checkpoint.0);
+        assert!(has(b"def forward(self") && !has(b"device"), "{name}");
     }
 }
 
