@@ -158,6 +158,24 @@ fn formats_are_refused_before_anything_is_fetched() {
     }
 }
 
+/// Without libtorch a pipeline's other variants are made, and one of PyTorch alone cannot be.
+#[cfg(not(feature = "torch"))]
+#[test]
+fn variants_for_pytorch_are_skipped_aloud_without_libtorch() {
+    let workspace = Workspace::tiny();
+    let remedy = "this planforge was built without TorchScript: cargo build --features torch after scripts/setup";
+    workspace.edit("tiny.toml", "[\"onnx\", \"tensorrt\"]", "[\"pytorch\", \"onnx\"]");
+    let report = workspace.json(&["package", "tiny.toml"]);
+    let archives = report["archives"].as_array().unwrap();
+    let made: Vec<_> = archives.iter().map(|archive| &archive["variant"]["platform"]).collect();
+    assert_eq!(made, ["onnx", "onnx"]);
+    let skipped: Vec<_> = report["skipped"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+    assert_eq!(skipped.len(), 2);
+    assert!(skipped[0].starts_with(&format!("variant `pytorch-fp32` cannot be made: {remedy}")), "{skipped:?}");
+    workspace.edit("tiny.toml", "[\"pytorch\", \"onnx\"]", "[\"pytorch\"]");
+    workspace.planforge(&["package", "tiny.toml"]).fails(3, &[remedy, "planforge doctor"]);
+}
+
 #[test]
 fn missing_and_damaged_native_libraries_say_what_brings_them() {
     let workspace = Workspace::tiny();

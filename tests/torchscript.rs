@@ -5,9 +5,13 @@ use crate::parity::{
     relative_difference,
 };
 use crate::support::Workspace;
-use planforge_core::{Cache, Dim, KnownDigests, Model, NoProgress, Precision, Stored, Task, TensorSpec, digest_file};
+use planforge_core::{
+    Cache, DataType, Dim, KnownDigests, Model, NoProgress, Precision, Stored, Task, TensorSpec, digest_file,
+};
 use planforge_engine::{ExportOptions, export_torchscript};
-use planforge_runtime::{SessionOptions, Tensor, TensorValues, TorchSession};
+use planforge_package::{Backend, UnpackLimits, unpack};
+use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues, TorchSession, load_library};
+use planforge_testkit::native;
 use std::path::Path;
 
 /// Columns of padding added to texts.
@@ -153,6 +157,59 @@ fn the_program_exports_modules_and_compares_them_with_onnx() {
     let again = workspace.planforge(&["package", "tiny.toml"]);
     again.succeeds();
     assert!(again.stderr.contains("torchscript-fp16"), "{}", again.stderr);
+}
+
+/// Names in one of the lists of a `config.pbtxt`, in order.
+fn names_in(config: &str, list: &str) -> Vec<String> {
+    let (_, rest) = config.split_once(&format!("\n{list} [\n")).unwrap();
+    let lines = rest.split("\n]").next().unwrap().lines();
+    lines.filter_map(|line| Some(line.trim().strip_prefix("name: ")?.trim_matches('"').to_owned())).collect()
+}
+
+#[test]
+fn packages_for_pytorch_are_published_and_their_modules_agree_with_onnx() {
+    let workspace = Workspace::tiny();
+    let platforms = "platforms = [\"pytorch\", \"onnx\"]\npytorch_precisions = [\"fp32\"]";
+    workspace.edit("tiny.toml", "platforms = [\"onnx\", \"tensorrt\"]", platforms);
+    let report = workspace.json(&["publish", "tiny.toml"]);
+    let archives = report["archives"].as_array().unwrap();
+    let made: Vec<_> = archives.iter().map(|archive| &archive["variant"]["platform"]).collect();
+    assert_eq!(made, ["pytorch", "onnx", "onnx"]);
+    let modules = workspace.files("planforge-out/tiny/export").into_iter().filter(|file| file.ends_with(".pt"));
+    assert_eq!(modules.collect::<Vec<_>>(), ["torchscript-fp32/model.pt"]);
+
+    let copy = workspace.path("planforge-out/tiny/store/tiny/pytorch-fp32/tiny-v2.tar.gz");
+    let unpacked = unpack(&copy, &workspace.path("unpacked"), &UnpackLimits::default()).unwrap();
+    assert_eq!((unpacked.backend, unpacked.max_batch_size), (Backend::Pytorch, 4));
+    assert!(unpacked.model_file.ends_with("tiny/1/model.pt"), "{}", unpacked.model_file.display());
+    let config = fs_err::read_to_string(workspace.path("unpacked/tiny/config.pbtxt")).unwrap();
+    let inputs = names_in(&config, "input");
+    // The names of the module's arguments, which the backend matches; outputs by their place.
+    let bytes = fs_err::read(&unpacked.model_file).unwrap();
+    let signature =
+        format!("def forward(self: __torch__.Model,\n    {}: Tensor) -> Tuple", inputs.join(": Tensor,\n    "));
+    assert!(bytes.windows(signature.len()).any(|window| window == signature.as_bytes()), "{signature}");
+    let outputs = ["last_hidden_state__0", "pooler_output__1", "sentence_embedding__2"];
+    assert_eq!(names_in(&config, "output"), outputs);
+
+    let input = |name: &String| {
+        let row = if name == "input_ids" { [2, 9, 11, 3, 2, 7, 3, 0] } else { [1, 1, 1, 1, 1, 1, 1, 0] };
+        let row = if name == "token_type_ids" { [0; 8] } else { row };
+        Tensor::new(name, &[2, 4], TensorValues::Int64(row.to_vec())).unwrap()
+    };
+    let given: Vec<Tensor> = inputs.iter().map(input).collect();
+    load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
+    let graph = workspace.path("planforge-out/tiny/export/onnx-fp32/model.onnx");
+    let expected = OnnxSession::load(&graph, &SessionOptions::default()).unwrap().run(&given, &[]).unwrap();
+    let spec = |name: &str, data_type| TensorSpec::new(name, data_type, vec![Dim::dynamic("batch"), Dim::dynamic("n")]);
+    let takes: Vec<_> = inputs.iter().map(|name| spec(name, DataType::Int64)).collect();
+    let gives = outputs.map(|name| spec(name, DataType::Fp32));
+    let found = load(&unpacked.model_file, (&takes, &gives)).unwrap().run(&given).unwrap();
+    for (found, expected) in found.iter().zip(&expected) {
+        let values: Vec<f64> = floats(expected).iter().copied().map(f64::from).collect();
+        let difference = relative_difference(floats(found), &values);
+        assert!(found.shape == expected.shape && difference <= FP32_TOLERANCE, "{}: {difference:e}", found.name);
+    }
 }
 
 #[test]

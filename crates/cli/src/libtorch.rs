@@ -2,6 +2,7 @@
 
 use crate::failure::Missing;
 use anyhow::Result;
+use planforge_core::{Platform, Variant};
 
 /// What a program without it says, and how to get one that has it.
 pub(crate) const ABSENT: &str =
@@ -16,6 +17,21 @@ pub(crate) fn required() -> Result<()> {
         Some(_) => Ok(()),
         None => Err(Missing(ABSENT.to_owned()).into()),
     }
+}
+
+/// The variants that this program can make, with a sentence in `skipped` for each other.
+///
+/// # Errors
+/// As [`required`], where none is left.
+pub(crate) fn available(mut variants: Vec<Variant>, skipped: &mut Vec<String>) -> Result<Vec<Variant>> {
+    if VERSION.is_none() {
+        let absent: Vec<_> = variants.extract_if(.., |variant| variant.platform == Platform::Pytorch).collect();
+        if variants.is_empty() {
+            required()?;
+        }
+        skipped.extend(absent.iter().map(|variant| format!("variant `{}` cannot be made: {ABSENT}", variant.id())));
+    }
+    Ok(variants)
 }
 
 pub(crate) use built::{export, run};

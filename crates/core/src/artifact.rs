@@ -171,13 +171,19 @@ impl Variant {
         Self { platform: Platform::Onnx, precision, gpu: None }
     }
 
+    /// The TorchScript variant of a precision.
+    #[must_use]
+    pub const fn pytorch(precision: Precision) -> Self {
+        Self { platform: Platform::Pytorch, precision, gpu: None }
+    }
+
     /// The engine of a precision for a GPU type.
     #[must_use]
     pub fn tensorrt(precision: Precision, gpu: &str) -> Self {
         Self { platform: Platform::Tensorrt, precision, gpu: Some(gpu.to_owned()) }
     }
 
-    /// `onnx-fp32`, `tensorrt-fp16-l4`.
+    /// `onnx-fp32`, `pytorch-fp32`, `tensorrt-fp16-l4`.
     #[must_use]
     pub fn id(&self) -> String {
         match &self.gpu {

@@ -1,5 +1,6 @@
 //! Tensors, element types, precisions and serving platforms, by their usual names.
 
+use crate::ModelFormat;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -94,14 +95,28 @@ impl fmt::Display for Precision {
 pub enum Platform {
     /// ONNX Runtime.
     Onnx,
+    /// libtorch, from a TorchScript module.
+    Pytorch,
     /// A TensorRT engine.
     Tensorrt,
+}
+
+impl Platform {
+    /// Format of the exported model that its packages are made from.
+    #[must_use]
+    pub const fn model_format(self) -> ModelFormat {
+        match self {
+            Self::Onnx | Self::Tensorrt => ModelFormat::Onnx,
+            Self::Pytorch => ModelFormat::TorchScript,
+        }
+    }
 }
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Onnx => "onnx",
+            Self::Pytorch => "pytorch",
             Self::Tensorrt => "tensorrt",
         })
     }

@@ -8,6 +8,8 @@ use crate::ArchiveFault;
 pub enum Backend {
     /// ONNX Runtime over `model.onnx`.
     Onnxruntime,
+    /// libtorch over `model.pt`.
+    Pytorch,
     /// A TensorRT-RTX engine, `model.plan`.
     TensorrtRtx,
 }
@@ -42,6 +44,7 @@ impl ServingConfig {
         }
         let (backend, default_file) = match (backend.as_str(), platform.as_str()) {
             ("onnxruntime", _) | ("", "onnxruntime_onnx") => (Backend::Onnxruntime, crate::triton_config::ONNX_FILE),
+            ("pytorch", _) | ("", "pytorch_libtorch") => (Backend::Pytorch, crate::triton_config::MODULE_FILE),
             (crate::triton_config::RTX_BACKEND, _) => (Backend::TensorrtRtx, crate::triton_config::PLAN_FILE),
             ("", other) | (other, _) => return Err(ArchiveFault::Backend(other.to_owned())),
         };

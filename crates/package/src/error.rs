@@ -1,6 +1,6 @@
 //! What can go wrong when packages are made, published and read back.
 
-use planforge_core::Digest;
+use planforge_core::{Digest, ModelFormat};
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -37,6 +37,16 @@ pub enum Error {
         variant: String,
         /// Whether the variant is one of an engine.
         needed: bool,
+    },
+    /// A model in another format than the variant's.
+    #[error("variant `{variant}` is made from {needed}, not from {found}")]
+    Format {
+        /// The variant.
+        variant: String,
+        /// The format it is made from.
+        needed: ModelFormat,
+        /// The format given.
+        found: ModelFormat,
     },
     /// A model whose inputs and outputs do not share a dynamic first dimension cannot be batched.
     #[error("tensor `{tensor}` has no dynamic batch dimension in front, which a package needs")]

@@ -20,5 +20,5 @@ pub use error::{ArchiveFault, Error, Result};
 pub use package::package;
 pub use publish::publish;
 pub use store::Store;
-pub use triton_config::{engine_config, onnx_config};
+pub use triton_config::{engine_config, module_config, onnx_config};
 pub use unpack::{UnpackLimits, UnpackedModel, unpack};

@@ -1,7 +1,9 @@
 //! The package step: a model or an engine and its configuration in one archive.
 
 use crate::archive::{Content, Entries, write_archive};
-use crate::triton_config::{ONNX_FILE, PLAN_FILE, engine_config, max_batch_size, onnx_config};
+use crate::triton_config::{
+    MODULE_FILE, ONNX_FILE, PLAN_FILE, engine_config, max_batch_size, module_config, onnx_config,
+};
 use crate::{Error, Result, gzip};
 use planforge_core::{
     Archive, Cache, CacheKey, CacheKind, Digest, Engine, Model, ModelName, Outcome, Platform, Profile, Progress, Step,
@@ -26,11 +28,12 @@ struct Inputs<'a> {
 
 /// Packs one variant of a model as `<name>.tar.gz`:
 /// `<name>/config.pbtxt` and `<name>/1/` with `model.onnx` and the weight files that the graph refers to
-/// by relative name, or with `model.plan`. Inputs are digested again while they are packed.
+/// by relative name, with `model.pt`, or with `model.plan`. The model is the variant's: TorchScript for platform
+/// `pytorch`, else ONNX. Inputs are digested again while they are packed.
 ///
 /// # Errors
 /// [`Error::Changed`] naming an input that is not the recorded one, [`Error::Engine`],
-/// [`Error::BatchDimension`], I/O errors and cancellation.
+/// [`Error::Format`], [`Error::BatchDimension`], I/O errors and cancellation.
 pub fn package(
     name: &ModelName,
     variant: &Variant,
@@ -40,8 +43,13 @@ pub fn package(
     cache: &Cache,
     progress: &dyn Progress,
 ) -> Result<Stored<Archive>> {
+    let (needed, found) = (variant.platform.model_format(), model.record.format);
+    if needed != found {
+        return Err(Error::Format { variant: variant.id(), needed, found });
+    }
     let (entries, max_batch_size) = match (variant.platform, engine) {
         (Platform::Onnx, None) => (onnx_entries(name, model, profiles)?, max_batch_size(profiles)),
+        (Platform::Pytorch, None) => (module_entries(name, model, profiles)?, max_batch_size(profiles)),
         (Platform::Tensorrt, Some(engine)) => {
             (engine_entries(name, engine)?, self::max_batch_size(&engine.record.profiles))
         }
@@ -78,6 +86,14 @@ fn onnx_entries(name: &ModelName, model: &Stored<Model>, profiles: &[Profile]) -
         entries.insert(version_path(name, file), Content::of(model, file)?);
     }
     Ok(entries)
+}
+
+fn module_entries(name: &ModelName, module: &Stored<Model>, profiles: &[Profile]) -> Result<Entries> {
+    let config = module_config(name, &module.record, profiles)?;
+    Ok(Entries::from([
+        (config_path(name), Content::Bytes(config.into_bytes())),
+        (version_path(name, MODULE_FILE), Content::of(module, &module.record.graph)?),
+    ]))
 }
 
 fn engine_entries(name: &ModelName, engine: &Stored<Engine>) -> Result<Entries> {

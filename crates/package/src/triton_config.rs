@@ -10,6 +10,9 @@ pub(crate) const ONNX_FILE: &str = "model.onnx";
 /// File name of an engine in a version folder.
 pub(crate) const PLAN_FILE: &str = "model.plan";
 
+/// File name of a TorchScript module in a version folder.
+pub(crate) const MODULE_FILE: &str = "model.pt";
+
 /// The backend that serves TensorRT-RTX engines.
 ///
 /// NVIDIA's `tensorrt` backend links classic TensorRT and refuses an RTX engine, so the configuration
@@ -33,6 +36,36 @@ pub fn onnx_config(name: &ModelName, model: &Model, profiles: &[Profile]) -> Res
     string_field(&mut text, "default_model_filename", ONNX_FILE);
     tensors_and_batching(&mut text, &model.inputs, &model.outputs, max_batch_size(profiles))?;
     Ok(text)
+}
+
+/// Configuration of a TorchScript module for Triton's PyTorch backend.
+///
+/// A module names its inputs, by which the backend finds them, but not its outputs: their names must be
+/// `<name>__<index>` (triton-inference-server/pytorch_backend, README), so each that is not gets its number.
+///
+/// # Errors
+/// [`Error::BatchDimension`].
+pub fn module_config(name: &ModelName, module: &Model, profiles: &[Profile]) -> Result<String> {
+    let mut text = String::new();
+    string_field(&mut text, "name", name.as_str());
+    string_field(&mut text, "platform", "pytorch_libtorch");
+    string_field(&mut text, "backend", "pytorch");
+    string_field(&mut text, "default_model_filename", MODULE_FILE);
+    let outputs: Vec<TensorSpec> = module.outputs.iter().enumerate().map(numbered).collect();
+    tensors_and_batching(&mut text, &module.inputs, &outputs, max_batch_size(profiles))?;
+    Ok(text)
+}
+
+/// The output with its number in its name.
+fn numbered((index, output): (usize, &TensorSpec)) -> TensorSpec {
+    let suffix = format!("__{index}");
+    // The backend looks for the first `__`.
+    let name = match output.name.split_once("__") {
+        Some((_, number)) if number == index.to_string() => output.name.clone(),
+        Some((name, _)) => format!("{name}{suffix}"),
+        None => format!("{}{suffix}", output.name),
+    };
+    TensorSpec { name, ..output.clone() }
 }
 
 /// Configuration of an engine for the `tensorrt_rtx` backend.
@@ -178,6 +211,17 @@ output [
 dynamic_batching { }
 "#;
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn module_text_numbers_the_outputs() {
+        let text = module_config(&name(), &model_record(), &profiles()).unwrap();
+        let head = "platform: \"pytorch_libtorch\"\nbackend: \"pytorch\"\ndefault_model_filename: \"model.pt\"\n";
+        assert!(text.contains(head), "{text}");
+        let names: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("name: ")).collect();
+        assert_eq!(names, ["\"tiny\"", "\"ids\"", "\"mask\"", "\"sums__0\"", "\"tokens__1\""]);
+        let named = |name: &str, index| numbered((index, &TensorSpec::new(name, DataType::Fp32, Vec::new()))).name;
+        assert_eq!([named("OUTPUT__0", 0), named("OUTPUT__0", 1)], ["OUTPUT__0", "OUTPUT__1"]);
     }
 
     #[test]

@@ -219,6 +219,10 @@ fn hosted_variant(pipeline: &Pipeline, variants: &[Variant]) -> Result<Option<Va
     })?;
     match found.platform {
         Platform::Onnx => Ok(Some(found)),
+        Platform::Pytorch => Err(BadUsage(format!(
+            "key `host.variant`: the local endpoint runs ONNX on the CPU; `{wanted}` is TorchScript"
+        ))
+        .into()),
         Platform::Tensorrt => Err(BadUsage(format!(
             "key `host.variant`: the local endpoint runs ONNX on the CPU; `{wanted}` needs a GPU"
         ))

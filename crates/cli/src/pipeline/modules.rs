@@ -5,7 +5,7 @@ use crate::pipeline::check::{Gate, HALF_GATE, compare, digests, inputs, per_samp
 use crate::pipeline::steps::Run;
 use anyhow::Result;
 use planforge_bench::CheckFacts;
-use planforge_core::{CacheKey, CacheKind, Model, ModelFormat, Outcome, Precision, Snapshot, Step, Stored};
+use planforge_core::{CacheKey, CacheKind, Model, ModelFormat, Outcome, Precision, Snapshot, Step, Stored, Variant};
 use planforge_engine::ExportOptions;
 use std::time::Instant;
 
@@ -15,21 +15,25 @@ const FP32_GATE: Gate = Gate::LargestError(1e-5);
 const FORMAT: u32 = 1;
 
 impl Run {
-    /// Snapshot to one TorchScript module for each ONNX model, where the pipeline asks for them.
+    /// Snapshot to the TorchScript modules that the pipeline asks for: of each ONNX model, or of those that are
+    /// packaged for PyTorch.
     pub(super) fn export_modules(
         &mut self,
         snapshot: &Snapshot,
         models: &[Stored<Model>],
     ) -> Result<Vec<Stored<Model>>> {
         let mut modules = Vec::new();
-        if !self.pipeline.export.formats.contains(&ModelFormat::TorchScript) {
-            return Ok(modules);
-        }
+        let all = self.pipeline.export.formats.contains(&ModelFormat::TorchScript);
         for Model { precision, wide_values, .. } in models.iter().map(|model| &model.record) {
+            let variant = Variant::pytorch(*precision);
+            if !all && !self.variants.contains(&variant) {
+                continue;
+            }
             if !wide_values.is_empty() && models.len() > 1 {
                 let note = format!("TorchScript is not made in {precision}: it cannot keep single values in fp32.");
                 self.progress().note(Step::Export, "skipped", note.clone());
                 self.report.notes.push(note);
+                self.variants.retain(|other| *other != variant);
                 continue;
             }
             let options =

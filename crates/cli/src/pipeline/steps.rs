@@ -34,7 +34,7 @@ pub(crate) struct Overrides {
 pub(crate) struct Made {
     pub(crate) snapshot: Snapshot,
     pub(crate) models: Vec<Stored<Model>>,
-    /// TorchScript, which nothing is made from.
+    /// TorchScript.
     pub(crate) modules: Vec<Stored<Model>>,
     pub(crate) published: Vec<Published>,
 }
@@ -77,7 +77,8 @@ impl Run {
         if let Some(path) = &pipeline.compile.catalogue {
             catalogue = catalogue.extended_by(path)?;
         }
-        let (variants, skipped) = pipeline.variants(&catalogue)?;
+        let (variants, mut skipped) = pipeline.variants(&catalogue)?;
+        let variants = crate::libtorch::available(variants, &mut skipped)?;
         if pipeline.export.formats.contains(&ModelFormat::TorchScript) {
             crate::libtorch::required()?;
         }
@@ -109,7 +110,8 @@ impl Run {
             self.check(&made.snapshot, (&made.models, &made.modules))?;
         }
         let engines = if until >= Step::Compile { self.compile(&made.models)? } else { Vec::new() };
-        let archives = if until >= Step::Package { self.package(&made.models, &engines)? } else { Vec::new() };
+        let archives =
+            if until >= Step::Package { self.package((&made.models, &made.modules), &engines)? } else { Vec::new() };
         if until >= Step::Publish {
             made.published = self.publish(&archives)?;
         }
@@ -329,15 +331,16 @@ impl Run {
         })
     }
 
-    /// Models and engines to archives, one for each variant.
+    /// Models, modules and engines to archives, one for each variant.
     pub(crate) fn package(
         &mut self,
-        models: &[Stored<Model>],
+        (models, modules): (&[Stored<Model>], &[Stored<Model>]),
         engines: &[(Variant, Stored<Engine>)],
     ) -> Result<Vec<Stored<Archive>>> {
         let mut archives = Vec::new();
         for variant in self.variants.clone() {
-            let model = model_of(models, variant.precision)?;
+            let is_module = variant.platform.model_format() == ModelFormat::TorchScript;
+            let model = model_of(if is_module { modules } else { models }, variant.precision)?;
             let engine = engines.iter().find(|(of, _)| *of == variant).map(|(_, engine)| engine);
             let (name, profiles) = (&self.pipeline.name, &self.pipeline.profiles);
             let archive =

@@ -118,6 +118,10 @@ impl Pipeline {
         for platform in &self.package.platforms {
             match platform {
                 Platform::Onnx => variants.extend(precisions.iter().map(|&precision| Variant::onnx(precision))),
+                Platform::Pytorch => {
+                    let precisions = self.package.pytorch_precisions.as_ref().unwrap_or(precisions);
+                    variants.extend(precisions.iter().map(|&precision| Variant::pytorch(precision)));
+                }
                 Platform::Tensorrt => {
                     for name in &self.compile.gpus {
                         let gpu = catalogue.find(name)?;
@@ -162,15 +166,7 @@ impl Pipeline {
         }
         self.check_dimensions()?;
         self.check_graph()?;
-        if self.package.platforms.is_empty() {
-            return Err(("package.platforms", "give at least one of \"onnx\" and \"tensorrt\"".to_owned()));
-        }
-        if self.package.platforms.contains(&Platform::Tensorrt) && self.compile.gpus.is_empty() {
-            return Err((
-                "compile.gpus",
-                "platform `tensorrt` needs at least one GPU; `planforge gpus` lists them".to_owned(),
-            ));
-        }
+        self.check_platforms()?;
         if self.compile.outputs.as_ref().is_some_and(Vec::is_empty) {
             return Err(("compile.outputs", "name at least one output, or leave the key out".to_owned()));
         }
@@ -182,6 +178,33 @@ impl Pipeline {
             return Err(("load.stages", "give stages with at least one user and one second each".to_owned()));
         }
         Ok(())
+    }
+
+    /// Each platform needs something of its own.
+    fn check_platforms(&self) -> std::result::Result<(), (&'static str, String)> {
+        let PackageSpec { platforms, pytorch_precisions, .. } = &self.package;
+        if platforms.is_empty() {
+            let known = "give at least one of \"onnx\", \"pytorch\" and \"tensorrt\"";
+            return Err(("package.platforms", known.to_owned()));
+        }
+        if platforms.contains(&Platform::Tensorrt) && self.compile.gpus.is_empty() {
+            let message = "platform `tensorrt` needs at least one GPU; `planforge gpus` lists them";
+            return Err(("compile.gpus", message.to_owned()));
+        }
+        let has_pytorch = platforms.contains(&Platform::Pytorch);
+        if has_pytorch && self.source.graph.is_some() {
+            return Err(("package.platforms", "a graph that is taken as it is stays ONNX".to_owned()));
+        }
+        match pytorch_precisions {
+            Some(_) if !has_pytorch => {
+                Err(("package.pytorch_precisions", "`package.platforms` does not name \"pytorch\"".to_owned()))
+            }
+            Some(precisions) if precisions.is_empty() => Err((
+                "package.pytorch_precisions",
+                "give at least one of \"fp32\" and \"fp16\", or leave the key out".to_owned(),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Sequences are for texts, sizes for pictures.

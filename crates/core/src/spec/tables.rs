@@ -95,13 +95,15 @@ impl Default for CompileSpec {
 pub struct PackageSpec {
     /// Platforms to package for.
     pub platforms: Vec<Platform>,
+    /// Precisions of platform `pytorch`; those of `export.precisions` when left out.
+    pub pytorch_precisions: Option<Vec<Precision>>,
     /// Number of copies to publish.
     pub copies: Copies,
 }
 
 impl Default for PackageSpec {
     fn default() -> Self {
-        Self { platforms: vec![Platform::Onnx], copies: Copies(8) }
+        Self { platforms: vec![Platform::Onnx], pytorch_precisions: None, copies: Copies(8) }
     }
 }
 

@@ -151,6 +151,10 @@ impl Models {
                 let text = "its engine needs a GPU, the local endpoint runs ONNX models on the CPU";
                 Err(Refusal::load_failed(target_model, text))
             }
+            Backend::Pytorch => {
+                let text = "it is a TorchScript module, the local endpoint runs ONNX models";
+                Err(Refusal::load_failed(target_model, text))
+            }
         }
     }
 

@@ -42,6 +42,11 @@ fn contradictions_name_the_key() {
     assert!(both.contains("key `source`"), "{both}");
     let gpus = message(&format!("{SMALL}[package]\nplatforms = [\"tensorrt\"]\n"));
     assert!(gpus.contains("compile.gpus"), "{gpus}");
+    let unused = message(&format!("{SMALL}[package]\npytorch_precisions = [\"fp32\"]\n"));
+    assert!(unused.contains("package.pytorch_precisions") && unused.contains("does not name \"pytorch\""), "{unused}");
+    let own = SMALL.replace("repo = ", "graph = \"model.onnx\"\nrepo = ");
+    let graph = message(&format!("{own}[package]\nplatforms = [\"onnx\", \"pytorch\"]\n"));
+    assert!(graph.contains("package.platforms") && graph.contains("stays ONNX"), "{graph}");
 }
 
 #[test]
@@ -51,6 +56,18 @@ fn requests_of_measurements_stay_within_the_profiles() {
     assert_eq!(pipeline.load_request(), (1, Some(64)));
     let batch = message(&format!("{SMALL}[load]\nbatch = 5\n"));
     assert!(batch.contains("`load.batch`") && batch.contains("1 to 4"), "{batch}");
+}
+
+#[test]
+fn the_precisions_of_pytorch_are_the_exports_or_its_own() {
+    let text = format!("{SMALL}[export]\nprecisions = [\"fp16\"]\n[package]\nplatforms = [\"pytorch\", \"onnx\"]\n");
+    let ids = |text: &str| {
+        let (variants, skipped) = read(text).unwrap().variants(&GpuCatalogue::built_in()).unwrap();
+        assert!(skipped.is_empty(), "{skipped:?}");
+        variants.iter().map(Variant::id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&text), ["pytorch-fp16", "onnx-fp16"]);
+    assert_eq!(ids(&format!("{text}pytorch_precisions = [\"fp32\"]\n")), ["pytorch-fp32", "onnx-fp16"]);
 }
 
 #[test]
