@@ -47,13 +47,7 @@ fn outputs_of_engines_are_chosen_by_name() {
     let known = "it has last_hidden_state, pooler_output, sentence_embedding";
     workspace.planforge(&["compile", "tiny.toml"]).fails(2, &["no output `embedding`", known]);
     workspace.edit("tiny.toml", ", \"embedding\"", ", \"sentence_embedding\"");
-    let packaged = workspace.planforge(&["package", "tiny.toml"]);
-    packaged.succeeds();
-    assert!(
-        packaged.stderr.contains("several outputs or convolutions may differ in some bytes"),
-        "{}",
-        packaged.stderr
-    );
+    workspace.planforge(&["package", "tiny.toml"]).succeeds();
     let engine = fs_err::read(workspace.path("planforge-out/tiny/engines/tensorrt-fp16-l4/model.plan")).unwrap();
     let has = |name: &str| engine.windows(name.len()).any(|window| window == name.as_bytes());
     assert!(has("pooler_output") && has("sentence_embedding") && !has("last_hidden_state"));

@@ -173,10 +173,7 @@ fn answers_lie_in_the_context_and_masks_are_filled() {
         .planforge(&["infer", "tiny.toml", "--text", "why"])
         .fails(2, &["needs --text with a question and --context"]);
     workspace.planforge(&["check", "tiny.toml"]).succeeds();
-    // Both outputs, so the bytes of its engines may differ.
-    let compiled = workspace.planforge(&["compile", "tiny.toml", "--gpu", "l4"]);
-    compiled.succeeds();
-    assert!(compiled.stderr.contains("Engines with several outputs or convolutions may differ"), "{}", compiled.stderr);
+    workspace.planforge(&["compile", "tiny.toml", "--gpu", "l4"]).succeeds();
 
     workspace.edit("tiny.toml", "question-answering", "fill-mask");
     let found = workspace.json(&["infer", "tiny.toml", "--text", "the [MASK] sat", "--text", "a [MASK] ran on and on"]);

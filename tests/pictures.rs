@@ -76,7 +76,6 @@ fn a_classifier_of_pictures_runs_from_checkpoint_to_report() {
     assert!(report["checks"].as_array().unwrap().iter().all(|check| check["passed"] == true));
     let notes = report["notes"].to_string();
     assert!(notes.contains("Load requests carry a batch of 2 pictures of 32x32."), "{notes}");
-    // A Vision Transformer has one convolution, which leaves its engines the same in every build.
     assert!(!notes.contains("may differ"), "{notes}");
     let engines = report["engines"].as_array().unwrap();
     assert_eq!(engines.len(), 3);

@@ -24,7 +24,7 @@ mod worker;
 
 pub use arch::supported_model_types;
 pub use checkpoint::Checkpoint;
-pub use compile::{CompileOptions, Worker, bytes_may_differ, check_profiles, compile};
+pub use compile::{CompileOptions, Worker, check_profiles, compile};
 pub use cost::{Cost, estimate};
 pub use error::{Error, Result};
 pub use export::{ExportOptions, RANGE_PREFIX, export, export_ranges};

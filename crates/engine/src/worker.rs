@@ -8,7 +8,7 @@ use planforge_core::write_atomically;
 use planforge_tensorrt::{BuildRequest, InputShapes, Libraries, Severity, build_engine};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf, absolute};
 use std::sync::Mutex;
 
 /// What to build, and where to put it.
@@ -46,6 +46,8 @@ pub struct WorkerResponse {
     pub outputs: Vec<WorkerTensor>,
     /// Layers of the parsed network.
     pub layer_count: u32,
+    /// Whether another build of the same request gives the same bytes.
+    pub is_repeatable: bool,
     /// Peak resident memory of the process in bytes.
     pub peak_byte_count: u64,
 }
@@ -72,14 +74,15 @@ pub fn run_worker(request: &WorkerRequest) -> std::result::Result<WorkerResponse
 }
 
 fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
+    let (plan, libraries) = (absolute(&request.plan)?, absolute(&request.libraries)?);
     let log = Mutex::new(fs_err::File::create(&request.log)?);
     let build_request = BuildRequest {
-        graph: request.graph.clone(),
+        graph: enter_folder_of(&request.graph)?,
         compute_capabilities: request.compute_capabilities.clone(),
         profiles: request.profiles.iter().map(|profile| profile.iter().map(input_shapes).collect()).collect(),
         workspace_byte_count: None,
     };
-    let built = build_engine(&Libraries::in_folder(&request.libraries), &build_request, move |severity, line| {
+    let built = build_engine(&Libraries::in_folder(&libraries), &build_request, move |severity, line| {
         if severity < Severity::Verbose
             && let Ok(mut log) = log.lock()
         {
@@ -88,7 +91,7 @@ fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
         }
     })
     .map_err(|error| native_error(&error))?;
-    write_atomically(&request.plan, &built.bytes)?;
+    write_atomically(&plan, &built.bytes)?;
     let tensor = |tensor: &planforge_tensorrt::EngineTensor| {
         (tensor.name.clone(), tensor.data_type.clone(), tensor.dims.clone())
     };
@@ -98,8 +101,17 @@ fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
         inputs: built.inputs.iter().map(tensor).collect(),
         outputs: built.outputs.iter().map(tensor).collect(),
         layer_count: built.layer_count,
+        is_repeatable: built.is_repeatable,
         peak_byte_count: peak_resident_byte_count(),
     })
+}
+
+/// Makes the folder of `graph` the current one, so that the path the library sees is the same wherever the build runs.
+fn enter_folder_of(graph: &Path) -> Result<PathBuf> {
+    if let Some(folder) = graph.parent() {
+        std::env::set_current_dir(folder)?;
+    }
+    Ok(graph.file_name().map_or_else(|| graph.to_owned(), PathBuf::from))
 }
 
 fn input_shapes((name, [min, opt, max]): &(String, [Vec<i64>; 3])) -> InputShapes {

@@ -1,5 +1,6 @@
 //! ONNX graph to serialized engine.
 
+use crate::heap::{outside_repeatable_heap, with_repeatable_heap};
 use crate::{Error, Header, Libraries, Result, read_header};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -49,6 +50,8 @@ pub struct BuiltEngine {
     pub outputs: Vec<EngineTensor>,
     /// Number of layers of the parsed network.
     pub layer_count: u32,
+    /// Whether another build of the same request gives the same bytes.
+    pub is_repeatable: bool,
 }
 
 /// An input or output of an engine.
@@ -75,8 +78,8 @@ pub enum Severity {
     Verbose,
 }
 
-/// Builds an engine. Equal requests give equal bytes when the graph has one output; with several, the
-/// library numbers their dimensions in an order that differs between builds.
+/// Builds an engine. Equal requests give equal bytes, if this is the first build of the process and the path of the graph
+/// is the same, as a path relative to the current folder can be.
 ///
 /// # Errors
 /// A library that cannot be opened, a graph the parser refuses, profiles that do not fit the graph,
@@ -87,6 +90,14 @@ pub fn build_engine(
     log: impl Fn(Severity, &str) + Send + Sync + 'static,
 ) -> Result<BuiltEngine> {
     libraries.open()?;
+    let (built, is_repeatable) = with_repeatable_heap(|| build_on_this_heap(request, log));
+    built.map(|built| BuiltEngine { is_repeatable, ..built })
+}
+
+fn build_on_this_heap(
+    request: &BuildRequest,
+    log: impl Fn(Severity, &str) + Send + Sync + 'static,
+) -> Result<BuiltEngine> {
     let errors = Arc::new(Mutex::new(Vec::new()));
     let logger = Logger::new(Log { errors: Arc::clone(&errors), sink: log })?;
     let mut builder = Builder::new(&logger)?;
@@ -112,7 +123,7 @@ pub fn build_engine(
         .map_err(|_| Error::Build { path: request.graph.clone(), log: last_errors() })?
         .to_vec();
     let header = read_header(&bytes)?;
-    Ok(BuiltEngine { bytes, header, inputs, outputs, layer_count })
+    Ok(BuiltEngine { bytes, header, inputs, outputs, layer_count, is_repeatable: false })
 }
 
 fn set_targets(config: &mut BuilderConfig<'_>, targets: &[(u8, u8)]) -> Result<()> {
@@ -243,7 +254,8 @@ impl<F: Fn(Severity, &str) + Send + Sync> LogHandler for Log<F> {
         {
             errors.push(message.to_owned());
         }
-        (self.sink)(severity, message);
+        // Lines hold times and sizes of memory, which vary.
+        outside_repeatable_heap(|| (self.sink)(severity, message));
     }
 }
 

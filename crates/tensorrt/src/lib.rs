@@ -5,6 +5,7 @@
 
 mod build;
 mod error;
+mod heap;
 mod header;
 mod library;
 

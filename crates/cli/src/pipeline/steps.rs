@@ -13,7 +13,7 @@ use planforge_core::{
     write_atomically,
 };
 use planforge_engine::{
-    CompileOptions, ExportOptions, Worker, bytes_may_differ, check_profiles, compile, export, pass_through,
+    CompileOptions, ExportOptions, Worker, check_profiles, compile, export, pass_through,
 };
 use planforge_hub::{FetchOptions, fetch, local_snapshot};
 use planforge_package::Store;
@@ -265,7 +265,6 @@ impl Run {
         for sentence in &self.report.skipped {
             self.progress().note(Step::Compile, "skipped", sentence.clone());
         }
-        self.warn_of_bytes(models)?;
         let library_version = self.tensorrt_version()?;
         let mut engines = Vec::new();
         for variant in targets {
@@ -292,19 +291,6 @@ impl Run {
             engines.push((variant, engine));
         }
         Ok(engines)
-    }
-
-    /// Says so when builds of the same engine may differ.
-    fn warn_of_bytes(&mut self, models: &[Stored<Model>]) -> Result<()> {
-        for model in models {
-            if bytes_may_differ(model, &self.pipeline.engine_outputs(&model.record))? {
-                let note = "Engines with several outputs or convolutions may differ in some bytes from build to build.";
-                self.progress().note(Step::Compile, self.pipeline.name.as_str(), note);
-                self.report.notes.push(note.to_owned());
-                return Ok(());
-            }
-        }
-        Ok(())
     }
 
     fn tensorrt_version(&mut self) -> Result<String> {

@@ -75,9 +75,7 @@ pub struct CompileSpec {
     pub gpus: Vec<String>,
     /// A file with further GPU types, relative to the pipeline file.
     pub catalogue: Option<PathBuf>,
-    /// Outputs of the engines; the one that the task is about when left out. TensorRT-RTX 1.7 numbers
-    /// the dimensions of several outputs in an order that differs between builds, so engines with more
-    /// than one may differ in some bytes.
+    /// Outputs of the engines; the one that the task is about when left out.
     pub outputs: Option<Vec<String>>,
     /// Most seconds one engine may take.
     pub timeout_seconds: u64,

@@ -12,6 +12,5 @@ mod types;
 pub(crate) use graph::{EncodedModel, OPSET, OnnxGraph, WeightPlan, WeightUse, covers};
 pub(crate) use interface::GraphFacts;
 pub(crate) use prune::keep_outputs;
-pub(crate) use text::convolution_count;
 pub use text::graph_text;
 pub(crate) use types::graph_needs;

@@ -40,15 +40,6 @@ pub fn graph_text(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// How many convolutions the graph in an ONNX file has.
-///
-/// # Errors
-/// As [`graph_text`].
-pub(crate) fn convolution_count(path: &Path) -> Result<usize> {
-    let nodes = read(path)?.1.node;
-    Ok(nodes.iter().filter(|node| node.op_type == "Conv").count())
-}
-
 /// The file without its graph, and the graph.
 fn read(path: &Path) -> Result<(ModelProto, GraphProto)> {
     let bytes = fs_err::read(path)?;
