@@ -14,6 +14,7 @@ mod pictures;
 mod pytorch;
 mod ranges;
 mod real_model;
+mod repeatable;
 mod support;
 #[cfg(feature = "torch")]
 mod torchscript;

@@ -2,6 +2,7 @@
 
 use crate::{Builder, ComputeCapability, Digest, Platform, Precision, Profile, Task, TensorSpec};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -217,6 +218,9 @@ pub struct Engine {
     pub inputs: Vec<TensorSpec>,
     /// Outputs, in order.
     pub outputs: Vec<TensorSpec>,
+    /// How many layers of the network give values of each element type, by KServe name.
+    #[serde(default)]
+    pub layer_counts: BTreeMap<String, u32>,
     /// Peak resident memory of the build process in bytes.
     pub build_peak_byte_count: u64,
     /// Time the build took.

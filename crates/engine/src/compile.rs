@@ -3,6 +3,7 @@
 //! Each build runs in a child process, so that a crash in native code is an error message and the
 //! memory goes back after every engine.
 
+use crate::built::check_precision;
 use crate::limits::check_graph;
 use crate::onnx::keep_outputs;
 use crate::worker::WorkerTensor;
@@ -169,9 +170,14 @@ fn build(
     let response = run_child(&options.worker, &request, (subject, options.timeout), progress)?;
     let build_duration = start.elapsed();
     if !response.is_repeatable {
-        progress.note(Step::Compile, subject, "Another build of this engine may differ in some bytes: the heap was not under control.");
+        progress.note(
+            Step::Compile,
+            subject,
+            "Another build of this engine may differ in some bytes: the heap was not under control.",
+        );
     }
     check_engine((&model.record.inputs, &outputs), target, &response)
+        .and_then(|()| check_precision(&model.record, &response.products))
         .map_err(|message| Error::EngineMismatch { subject: subject.to_owned(), message })?;
     let capability = |&(major, minor): &(u8, u8)| ComputeCapability { major, minor };
     Ok(Engine {
@@ -188,6 +194,7 @@ fn build(
         },
         inputs: model.record.inputs.clone(),
         outputs,
+        layer_counts: response.layer_counts,
         build_peak_byte_count: response.peak_byte_count,
         build_duration,
     })

@@ -6,6 +6,7 @@
 //! TorchScript.
 
 mod arch;
+mod built;
 mod checkpoint;
 mod compile;
 mod convert;
@@ -37,4 +38,4 @@ pub use sample::{
 };
 #[cfg(feature = "torch")]
 pub use torch::{LIBTORCH_VERSION, export_torchscript};
-pub use worker::{WorkerFailure, WorkerRequest, WorkerResponse, WorkerTensor, run_worker};
+pub use worker::{WorkerFailure, WorkerProduct, WorkerRequest, WorkerResponse, WorkerTensor, run_worker};

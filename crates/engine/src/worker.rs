@@ -5,8 +5,9 @@
 
 use crate::{Error, Result};
 use planforge_core::write_atomically;
-use planforge_tensorrt::{BuildRequest, InputShapes, Libraries, Severity, build_engine};
+use planforge_tensorrt::{BuildRequest, InputShapes, Libraries, Product, Severity, build_engine};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Mutex;
@@ -32,6 +33,18 @@ pub struct WorkerRequest {
 /// Name, KServe type and dimensions (-1 where dynamic) of an engine's input or output.
 pub type WorkerTensor = (String, String, Vec<i64>);
 
+/// A layer that multiplies.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerProduct {
+    /// Name of its output in the graph.
+    pub output: String,
+    /// Names of its inputs.
+    pub inputs: Vec<String>,
+    /// KServe name of the type it multiplies in.
+    pub data_type: String,
+}
+
 /// What was built.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +59,10 @@ pub struct WorkerResponse {
     pub outputs: Vec<WorkerTensor>,
     /// Layers of the parsed network.
     pub layer_count: u32,
+    /// How many layers of the network give values of each element type, by KServe name.
+    pub layer_counts: BTreeMap<String, u32>,
+    /// The network's convolutions and products of matrices.
+    pub products: Vec<WorkerProduct>,
     /// Whether another build of the same request gives the same bytes.
     pub is_repeatable: bool,
     /// Peak resident memory of the process in bytes.
@@ -101,9 +118,15 @@ fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
         inputs: built.inputs.iter().map(tensor).collect(),
         outputs: built.outputs.iter().map(tensor).collect(),
         layer_count: built.layer_count,
+        layer_counts: built.types.layer_counts,
+        products: built.types.products.into_iter().map(worker_product).collect(),
         is_repeatable: built.is_repeatable,
         peak_byte_count: peak_resident_byte_count(),
     })
+}
+
+fn worker_product(Product { output, inputs, data_type }: Product) -> WorkerProduct {
+    WorkerProduct { output, inputs, data_type }
 }
 
 /// Makes the folder of `graph` the current one, so that the path the library sees is the same wherever the build runs.

@@ -1,11 +1,12 @@
 //! ONNX graph to serialized engine.
 
 use crate::heap::{outside_repeatable_heap, with_repeatable_heap};
+use crate::types::{NetworkTypes, data_type_name, network_types};
 use crate::{Error, Header, Libraries, Result, read_header};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use trtx::builder::{MemoryPoolType, network_flags};
-use trtx::trtx_sys::{ComputeCapability, DataType, Dims64};
+use trtx::trtx_sys::{ComputeCapability, Dims64};
 use trtx::{Builder, BuilderConfig, LogHandler, Logger, NetworkDefinition, OnnxParser, OptProfileSelector};
 
 /// What to build.
@@ -50,6 +51,8 @@ pub struct BuiltEngine {
     pub outputs: Vec<EngineTensor>,
     /// Number of layers of the parsed network.
     pub layer_count: u32,
+    /// Element types of the parsed network, which the builder keeps.
+    pub types: NetworkTypes,
     /// Whether another build of the same request gives the same bytes.
     pub is_repeatable: bool,
 }
@@ -115,6 +118,7 @@ fn build_on_this_heap(
     let inputs = tensors(parser.network(), true)?;
     let outputs = tensors(parser.network(), false)?;
     let layer_count = u32::try_from(parser.network().nb_layers()).unwrap_or(0);
+    let types = network_types(parser.network())?;
     for (index, profile) in request.profiles.iter().enumerate() {
         add_profile(&mut builder, &mut config, (index, profile), &inputs)?;
     }
@@ -123,7 +127,7 @@ fn build_on_this_heap(
         .map_err(|_| Error::Build { path: request.graph.clone(), log: last_errors() })?
         .to_vec();
     let header = read_header(&bytes)?;
-    Ok(BuiltEngine { bytes, header, inputs, outputs, layer_count, is_repeatable: false })
+    Ok(BuiltEngine { bytes, header, inputs, outputs, layer_count, types, is_repeatable: false })
 }
 
 fn set_targets(config: &mut BuilderConfig<'_>, targets: &[(u8, u8)]) -> Result<()> {
@@ -209,20 +213,6 @@ fn tensors(network: &NetworkDefinition<'_>, inputs: bool) -> Result<Vec<EngineTe
             })
         })
         .collect()
-}
-
-fn data_type_name(data_type: DataType) -> &'static str {
-    match data_type {
-        DataType::kFLOAT => "FP32",
-        DataType::kHALF => "FP16",
-        DataType::kINT8 => "INT8",
-        DataType::kINT32 => "INT32",
-        DataType::kINT64 => "INT64",
-        DataType::kBOOL => "BOOL",
-        DataType::kUINT8 => "UINT8",
-        DataType::kBF16 => "BF16",
-        _ => "OTHER",
-    }
 }
 
 fn parse_error(path: &Path, log: String) -> Error {

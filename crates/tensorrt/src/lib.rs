@@ -5,11 +5,13 @@
 
 mod build;
 mod error;
-mod heap;
 mod header;
+mod heap;
 mod library;
+mod types;
 
 pub use build::{BuildRequest, BuiltEngine, EngineTensor, InputShapes, ProfileShapes, Severity, build_engine};
 pub use error::{Error, Result};
 pub use header::{Header, read_header};
 pub use library::{Libraries, library_version, parser_version};
+pub use types::{NetworkTypes, Product};

@@ -12,9 +12,7 @@ use planforge_core::{
     Pipeline, Platform, Precision, Progress, Published, Snapshot, Step, Stored, Variant, link_or_copy,
     write_atomically,
 };
-use planforge_engine::{
-    CompileOptions, ExportOptions, Worker, check_profiles, compile, export, pass_through,
-};
+use planforge_engine::{CompileOptions, ExportOptions, Worker, check_profiles, compile, export, pass_through};
 use planforge_hub::{FetchOptions, fetch, local_snapshot};
 use planforge_package::Store;
 use std::path::Path;

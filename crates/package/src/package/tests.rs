@@ -64,6 +64,7 @@ pub(crate) fn engine_record() -> Engine {
         header: EngineHeader { version: "1.7.1.116".to_owned(), compute_capabilities: vec!["8.9".parse().unwrap()] },
         inputs: inputs(),
         outputs: outputs(),
+        layer_counts: std::collections::BTreeMap::new(),
         build_peak_byte_count: 1,
         build_duration: Duration::ZERO,
     }

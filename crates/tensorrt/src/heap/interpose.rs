@@ -219,11 +219,7 @@ pub(super) unsafe extern "C" fn aligned_alloc(alignment: usize, byte_count: usiz
 /// # Safety
 /// As in POSIX.
 #[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn posix_memalign(
-    result: *mut *mut c_void,
-    alignment: usize,
-    byte_count: usize,
-) -> c_int {
+pub(super) unsafe extern "C" fn posix_memalign(result: *mut *mut c_void, alignment: usize, byte_count: usize) -> c_int {
     if !alignment.is_power_of_two() || !alignment.is_multiple_of(size_of::<usize>()) {
         return libc::EINVAL;
     }
@@ -278,5 +274,55 @@ fn real_pthread_create() -> PthreadCreate {
         let found = libc::dlsym(libc::RTLD_NEXT, c"pthread_create".as_ptr());
         assert!(!found.is_null(), "the C library has pthread_create");
         std::mem::transmute::<*mut c_void, PthreadCreate>(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address<T: ?Sized>(value: &T) -> usize {
+        std::ptr::from_ref(value).addr()
+    }
+
+    #[test]
+    fn a_thread_and_those_it_starts_have_arenas_and_what_they_made_outlives_them() {
+        let outside = vec![1_u8; 100];
+        let ((inside, from_thread), _) = with_repeatable_heap(|| {
+            let started = std::thread::spawn(|| vec![3_u8; 100]);
+            let mut inside = vec![2_u8; 100];
+            assert!(arena::contains(address(inside.as_slice())));
+            assert!(!arena::contains(outside_repeatable_heap(|| address(vec![0_u8; 100].as_slice()))));
+            inside.resize(5000, 4);
+            (inside, started.join().unwrap())
+        });
+        assert!(arena::contains(address(inside.as_slice())) && arena::contains(address(from_thread.as_slice())));
+        assert!(!arena::contains(address(outside.as_slice())));
+        assert!(!arena::contains(address(vec![0_u8; 100].as_slice())));
+        assert_eq!((inside[99], inside[4999], from_thread.as_slice()), (2, 4, [3; 100].as_slice()));
+        drop((outside, inside, from_thread));
+    }
+
+    #[test]
+    fn blocks_are_zeroed_aligned_and_kept_when_they_grow() {
+        with_repeatable_heap(|| {
+            drop(vec![7_u8; 300]);
+            // SAFETY: the functions are used as C says.
+            unsafe {
+                let zeros = calloc(30, 10).cast::<u8>();
+                assert!(arena::contains(zeros.addr()));
+                assert!((0..300).all(|index| zeros.add(index).read() == 0));
+                assert!(std::hint::black_box(calloc(usize::MAX, 2)).is_null());
+                zeros.write(9);
+                let grown = realloc(zeros.cast(), 1 << 20).cast::<u8>();
+                assert_eq!((grown.read(), grown.add(299).read()), (9, 0));
+                assert!(realloc(grown.cast(), 0).is_null());
+                let mut aligned = null_mut();
+                assert_eq!(posix_memalign(&raw mut aligned, 4096, 10), 0);
+                assert_eq!(aligned.addr() % 4096, 0);
+                assert_eq!(posix_memalign(&raw mut aligned, 24, 10), libc::EINVAL);
+                free(aligned);
+            }
+        });
     }
 }

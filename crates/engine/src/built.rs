@@ -1,0 +1,53 @@
+//! What was built, against what was asked for: the precision of every layer that multiplies.
+
+use crate::onnx::covers;
+use crate::worker::WorkerProduct;
+use planforge_core::{Model, Precision};
+
+/// Whether the network multiplies in the model's precision, except for values that the export keeps in binary32 and what
+/// is computed from them. A graph that is taken as it is chooses its own types.
+pub(crate) fn check_precision(model: &Model, products: &[WorkerProduct]) -> Result<(), String> {
+    if model.taken_as_is { Ok(()) } else { check_products((model.precision, &model.wide_values), products) }
+}
+
+fn check_products((asked, wide): (Precision, &[String]), products: &[WorkerProduct]) -> Result<(), String> {
+    // A value that was only turned or cut is called after what it was made from: `value/transposed`.
+    let is_wide = |name: &String| wide.iter().any(|wide| covers(wide, name));
+    let expected = |product: &WorkerProduct| {
+        let is_wide = is_wide(&product.output) || product.inputs.iter().any(is_wide);
+        let precision = if is_wide { Precision::Fp32 } else { asked };
+        precision.data_type().kserve_name()
+    };
+    match products.iter().find(|product| product.data_type != expected(product)) {
+        Some(product) => Err(format!(
+            "it computes `{}` in {}, asked for was {}",
+            product.output,
+            product.data_type,
+            expected(product)
+        )),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn product(output: &str, input: &str, data_type: &str) -> WorkerProduct {
+        WorkerProduct { output: output.to_owned(), inputs: vec![input.to_owned()], data_type: data_type.to_owned() }
+    }
+
+    #[test]
+    fn every_product_has_the_precision_asked_for_or_is_kept_in_fp32() {
+        let products = [product("a", "x", "FP16"), product("b", "a.sum", "FP32"), product("c", "b/turned", "FP32")];
+        let check = |asked, wide: &[&str]| {
+            let wide: Vec<String> = wide.iter().map(|&name| name.to_owned()).collect();
+            check_products((asked, &wide), &products)
+        };
+        assert_eq!(check(Precision::Fp16, &["b"]), Ok(()));
+        assert_eq!(check(Precision::Fp16, &["a.sum", "c"]), Ok(()));
+        assert_eq!(check(Precision::Fp16, &["a.sum"]).unwrap_err(), "it computes `c` in FP32, asked for was FP16");
+        assert_eq!(check(Precision::Fp16, &["a", "b"]).unwrap_err(), "it computes `a` in FP16, asked for was FP32");
+        assert_eq!(check(Precision::Fp32, &[]).unwrap_err(), "it computes `a` in FP16, asked for was FP32");
+    }
+}
