@@ -24,7 +24,10 @@ mod worker;
 
 pub use arch::supported_model_types;
 pub use checkpoint::Checkpoint;
-pub use compile::{CompileOptions, Worker, bytes_may_differ, check_profiles, compile};
+pub use compile::{
+    BuildLimits, CompileJob, CompileOptions, Worker, builder_figures, bytes_may_differ, check_profiles, compile_all,
+    find_engine,
+};
 pub use cost::{Cost, estimate};
 pub use error::{Error, Result};
 pub use export::{ExportOptions, RANGE_PREFIX, export, export_ranges};
