@@ -53,7 +53,7 @@ fn every_pipeline_file_of_the_source_tree_is_valid() {
     for file in files {
         let pipeline = planforge_core::Pipeline::read(&file).unwrap();
         assert_eq!(file.file_stem().unwrap().to_str(), Some(pipeline.name.as_str()));
-        pipeline.variants(&planforge_core::GpuCatalogue::built_in()).unwrap();
+        pipeline.engine_targets(&planforge_core::GpuCatalogue::built_in()).unwrap();
     }
 }
 

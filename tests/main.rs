@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bad_input;
+mod cache;
+mod engines;
 mod fetch;
 mod full_size;
 mod help;
@@ -11,6 +13,7 @@ mod job;
 mod parity;
 mod pass_through;
 mod pictures;
+mod plan;
 mod pytorch;
 mod ranges;
 mod real_model;

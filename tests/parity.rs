@@ -2,10 +2,10 @@
 
 use crate::support::Workspace;
 use planforge_core::{
-    Builder, Cache, DataType, Engine, GpuCatalogue, ImageSize, KnownDigests, Model, NoProgress, Precision, Profile,
-    ProfileRange, Stored, Task, TensorSpec,
+    Builder, BuilderOptions, Cache, DataType, Engine, EngineTarget, GpuCatalogue, ImageSize, KnownDigests, Model,
+    NoProgress, Precision, Profile, ProfileRange, Stored, Task, TensorSpec,
 };
-use planforge_engine::{CompileOptions, ExportOptions, Worker, compile, export};
+use planforge_engine::{BuildLimits, CompileJob, CompileOptions, ExportOptions, Worker, compile_all, export};
 use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues, load_library};
 use planforge_testkit::{native, repository};
 use serde::Deserialize;
@@ -288,8 +288,10 @@ pub(crate) fn engine_for(workspace: &Workspace, model: &Stored<Model>, gpu: &str
     let task = model.record.task;
     let sequence = (!task.is_over_images()).then(|| range(1, max_sequence / 2, max_sequence));
     let options = CompileOptions {
-        gpu: GpuCatalogue::built_in().find(gpu).unwrap().clone(),
+        subject: gpu.to_owned(),
+        target: EngineTarget::single(model.record.precision, GpuCatalogue::built_in().find(gpu).unwrap()),
         builder: Builder::Rtx,
+        builder_options: BuilderOptions::default(),
         profiles: vec![Profile { batch: range(1, 2, 4), sequence }],
         outputs: task.main_outputs().iter().map(|&name| name.to_owned()).collect(),
         libraries: native().join("tensorrt-rtx"),
@@ -300,7 +302,9 @@ pub(crate) fn engine_for(workspace: &Workspace, model: &Stored<Model>, gpu: &str
         },
         timeout: Duration::from_secs(120),
     };
-    compile(model, &options, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap()
+    let limits = BuildLimits { memory_byte_count: 2 << 30, processes: 1 };
+    let jobs = [CompileJob { model, options }];
+    compile_all(&jobs, limits, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap().remove(0)
 }
 
 fn engines_are_built(cases: &[Checkpoint]) {

@@ -18,6 +18,6 @@ pub use error::{Error, Result};
 pub use load::{MAX_SECONDS, MAX_USERS, load};
 pub use probe::probe;
 pub use report::{
-    ArchiveFacts, ArtifactRow, CheckFacts, EngineFacts, Environment, Library, ModelFacts, Report, Served, SourceFacts,
-    grouped, write_report,
+    ArchiveFacts, ArtifactRow, CheckFacts, EngineFacts, Environment, Library, ModelFacts, PlanRow, PlanSource, Report,
+    Served, SourceFacts, grouped, write_report,
 };

@@ -1,8 +1,10 @@
 //! Arguments of the command line.
 
 use clap::{Args, Parser, Subcommand};
-use planforge_core::Precision;
+use planforge_core::{MemorySize, Precision};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed; 2 bad usage or pipeline file; 3 the environment lacks something \
@@ -64,16 +66,23 @@ Examples:
   planforge infer pipelines/all-MiniLM-L6-v2.toml --text 'A man plays a guitar.' --text 'Somebody makes music.'
   planforge infer pipelines/resnet50.toml --image cat.jpg")]
     Infer(InferArguments),
-    /// Show a model's inputs, outputs, parameters, and what a run of each profile costs.
+    /// Show a model's inputs, outputs, parameters, and what a run of each profile costs; or what is known of an engine.
     #[command(after_help = "\
 Examples:
   planforge inspect pipelines/all-MiniLM-L6-v2.toml
   planforge inspect pipelines/all-MiniLM-L6-v2.toml --graph
-  planforge inspect model.onnx")]
+  planforge inspect model.onnx
+  planforge inspect planforge-out/resnet50/engines/tensorrt-fp16-l4/model.plan")]
     Inspect(InspectArguments),
     /// Compile engines for the pipeline's GPU types; no GPU is needed.
-    #[command(after_help = "Example: planforge compile pipelines/all-MiniLM-L6-v2.toml --gpu l40s")]
+    #[command(after_help = "\
+Examples:
+  planforge compile pipelines/all-MiniLM-L6-v2.toml --gpu l40s
+  planforge compile 'pipelines/*.toml' --gpu a10g,l4,rtx-pro-6000 --fat --memory '8 GiB'")]
     Compile(Pipelines),
+    /// Predict the memory of a loaded copy and how many fit, for several maximum batches.
+    #[command(after_help = "Example: planforge plan pipelines/resnet50.toml --gpu l4,a10g --build")]
+    Plan(PlanArguments),
     /// Package models and engines for Triton as archives.
     #[command(after_help = "Example: planforge package pipelines/all-MiniLM-L6-v2.toml")]
     Package(Pipelines),
@@ -100,6 +109,15 @@ Then, from another terminal:
     /// List the GPU types that engines can be compiled for.
     #[command(after_help = "Example: planforge gpus --json")]
     Gpus,
+    /// See what the artifact cache holds, whether it is whole, and take away what is not needed.
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  planforge cache list
+  planforge cache prune --unused-for 30d --max-size '50 GiB'"
+    )]
+    Cache(CacheCommand),
     /// Show which native parts were found, and how to get what is missing.
     #[command(after_help = "Example: planforge doctor")]
     Doctor,
@@ -111,15 +129,69 @@ Then, from another terminal:
 /// Pipeline files and what to change in them.
 #[derive(Debug, Args)]
 pub(crate) struct Pipelines {
-    /// Pipeline files.
+    /// Pipeline files; patterns in quotation marks, such as 'pipelines/*.toml', are expanded.
     #[arg(required = true, value_name = "PIPELINE")]
     pub(crate) pipelines: Vec<PathBuf>,
-    /// GPU types instead of the pipeline's key `compile.gpus`.
+    /// GPU types instead of the pipeline's key `compile.gpus`; `all` for every type that the builder knows, `auto` for
+    /// those in this machine.
     #[arg(long = "gpu", value_name = "NAME", value_delimiter = ',')]
     pub(crate) gpus: Vec<String>,
+    /// Precisions instead of the pipeline's key `export.precisions`.
+    #[arg(long = "precision", value_name = "PRECISION", value_delimiter = ',', value_parser = parse_precision)]
+    pub(crate) precisions: Vec<Precision>,
+    /// Build one engine for all GPU types rather than one for each.
+    #[arg(long)]
+    pub(crate) fat: bool,
+    /// Most memory that engine builds may take together, such as "8 GiB" [default: 80 % of what is available].
+    #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
+    pub(crate) memory: Option<MemorySize>,
+    /// Most engines built at once [default: the number of processors].
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// Number of copies instead of the pipeline's key `package.copies`.
     #[arg(long, value_name = "N")]
     pub(crate) copies: Option<u32>,
+}
+
+/// `cache`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// List the entries: kind, name, size, time since each was last used.
+    #[command(after_help = "Example: planforge cache list --json")]
+    List,
+    /// Print how much each kind takes.
+    #[command(after_help = "Example: planforge cache size")]
+    Size,
+    /// Digest every file again and name what is damaged; exit code 4 when something is.
+    #[command(after_help = "Example: planforge cache check")]
+    Check,
+    /// Take entries away, waiting until no other planforge uses the cache. What a run left half-made always goes.
+    #[command(after_help = "Example: planforge cache prune --unused-for 30d --damaged")]
+    Prune(PruneArguments),
+}
+
+/// `cache prune`.
+#[derive(Debug, Args)]
+pub(crate) struct PruneArguments {
+    /// What was not used for so long, such as 12h or 30d.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) unused_for: Option<Duration>,
+    /// The least recently used, until the cache is no larger than this.
+    #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
+    pub(crate) max_size: Option<MemorySize>,
+    /// What is damaged.
+    #[arg(long)]
+    pub(crate) damaged: bool,
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    #[command(flatten)]
+    pub(crate) pipelines: Pipelines,
+    /// Build the engine of every maximum batch, rather than count over the model where there is none.
+    #[arg(long)]
+    pub(crate) build: bool,
 }
 
 /// `host`.
@@ -167,12 +239,31 @@ pub(crate) struct InferArguments {
 /// `inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArguments {
-    /// A pipeline file, or an ONNX file.
+    /// A pipeline file, an ONNX file, or an engine (.plan).
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Also the graph: every weight and every node. Always shown of an ONNX file.
     #[arg(long)]
     pub(crate) graph: bool,
+}
+
+/// `90s`, `30m`, `12h`, `30d`.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no length of time: use one such as 90s, 30m, 12h or 30d");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    let count: u64 = number.parse().map_err(|_| wrong())?;
+    count.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+fn parse_memory(text: &str) -> Result<MemorySize, String> {
+    MemorySize::try_from(text.to_owned())
 }
 
 fn parse_precision(text: &str) -> Result<Precision, String> {

@@ -13,6 +13,11 @@ pub(crate) struct CheckFailed(pub(crate) String);
 #[error("{0}")]
 pub(crate) struct BadUsage(pub(crate) String);
 
+/// A damaged entry of the cache that was found before it went into a package.
+#[derive(Debug, thiserror::Error)]
+#[error("the artifact cache is damaged")]
+pub(crate) struct Damaged;
+
 /// A native part that is not there.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -52,7 +57,9 @@ impl Failure {
         if let Some(error) = cause.downcast_ref::<planforge_engine::Error>() {
             return match error {
                 planforge_engine::Error::Core(core) => Self::of_core(core),
-                planforge_engine::Error::NativeLibrary { .. } => Some(Self::Environment),
+                planforge_engine::Error::NativeLibrary { .. } | planforge_engine::Error::StripWeights => {
+                    Some(Self::Environment)
+                }
                 planforge_engine::Error::ProfileLimit { .. }
                 | planforge_engine::Error::ProfileDimension { .. }
                 | planforge_engine::Error::UnknownOutput { .. }
@@ -91,7 +98,8 @@ impl Failure {
             CoreError::Parse { .. }
             | CoreError::Value { .. }
             | CoreError::UnknownGpu { .. }
-            | CoreError::UnsupportedGpu { .. } => Some(Self::Usage),
+            | CoreError::UnsupportedGpu { .. }
+            | CoreError::NoTarget { .. } => Some(Self::Usage),
             CoreError::Io(_) | CoreError::CacheRecord { .. } => None,
         }
     }
@@ -111,6 +119,9 @@ impl Failure {
     pub(crate) fn hint(self, error: &anyhow::Error) -> Option<&'static str> {
         if self == Self::Environment {
             return Some("`planforge doctor` shows what is missing; `scripts/setup` brings it");
+        }
+        if error.is::<Damaged>() {
+            return Some("the damaged entry was taken out of the cache; run again, and it is made anew");
         }
         error.chain().find_map(Self::hint_of_cause)
     }

@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod failure;
 mod libtorch;
+mod memory;
 mod pipeline;
 mod printer;
 mod progress;

@@ -2,9 +2,11 @@
 
 use crate::args::Global;
 use anyhow::{Context, Result};
-use planforge_core::OutputLayout;
+use planforge_core::{MemorySize, OutputLayout};
+use planforge_engine::BuildLimits;
 use planforge_hub::Token;
 use std::env;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 /// What a run needs to know about its surroundings.
@@ -98,4 +100,13 @@ fn nearest_native(here: &Path) -> PathBuf {
     let program = env::current_exe().unwrap_or_default();
     let folders = here.ancestors().chain(program.ancestors());
     folders.map(|folder| folder.join(".native")).find(|folder| folder.is_dir()).unwrap_or_else(|| here.join(".native"))
+}
+
+/// What engine builds may take together: as told, else most of the memory that is free and a process for each processor.
+pub(crate) fn build_limits(memory: Option<MemorySize>, jobs: Option<NonZeroUsize>) -> BuildLimits {
+    let processors = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    BuildLimits {
+        memory_byte_count: memory.map_or_else(|| crate::memory::available_byte_count() / 5 * 4, MemorySize::byte_count),
+        processes: jobs.map_or_else(processors, NonZeroUsize::get),
+    }
 }

@@ -1,6 +1,6 @@
 //! What the steps hand to each other: plain records that live in files.
 
-use crate::{Builder, ComputeCapability, Digest, Platform, Precision, Profile, Task, TensorSpec};
+use crate::{Builder, BuilderOptions, ComputeCapability, Digest, Platform, Precision, Profile, Task, TensorSpec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -161,7 +161,8 @@ pub struct Variant {
     pub platform: Platform,
     /// Arithmetic.
     pub precision: Precision,
-    /// Catalogue name of the GPU type of an engine.
+    /// What an engine is for: the catalogue name of a GPU type, or, for one engine for several, their compute
+    /// capabilities (`sm86-sm89`).
     pub gpu: Option<String>,
 }
 
@@ -178,7 +179,7 @@ impl Variant {
         Self { platform: Platform::Pytorch, precision, gpu: None }
     }
 
-    /// The engine of a precision for a GPU type.
+    /// The engine of a precision for `gpu`: a GPU type, or the compute capabilities of several.
     #[must_use]
     pub fn tensorrt(precision: Precision, gpu: &str) -> Self {
         Self { platform: Platform::Tensorrt, precision, gpu: Some(gpu.to_owned()) }
@@ -198,20 +199,26 @@ impl Variant {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Engine {
-    /// Catalogue name of the GPU type.
+    /// What it is for, as in [`Variant::gpu`].
     pub gpu: String,
-    /// Compute capability it was built for.
-    pub compute_capability: ComputeCapability,
+    /// Catalogue names of all GPU types it was asked for.
+    pub gpus: Vec<String>,
+    /// Compute capabilities it was built for, ascending.
+    pub compute_capabilities: Vec<ComputeCapability>,
     /// Arithmetic.
     pub precision: Precision,
     /// What built it.
     pub builder: Builder,
+    /// What the builder was told beyond the profiles.
+    pub builder_options: BuilderOptions,
     /// Optimization profiles it was built with.
     pub profiles: Vec<Profile>,
     /// The engine file.
     pub plan: String,
     /// The builder's log.
     pub log: String,
+    /// Digest of the exported graph it was made from.
+    pub graph: Option<Digest>,
     /// What the engine's own header says.
     pub header: EngineHeader,
     /// Inputs, in order.
@@ -221,10 +228,32 @@ pub struct Engine {
     /// How many layers of the network give values of each element type, by KServe name.
     #[serde(default)]
     pub layer_counts: BTreeMap<String, u32>,
+    /// Layers of the network that the builder was given.
+    pub layer_count: u32,
+    /// What the builder said of the engine.
+    pub figures: BuilderFigures,
     /// Peak resident memory of the build process in bytes.
     pub build_peak_byte_count: u64,
-    /// Time the build took.
+    /// Time the build took, from the start of its process to the end.
     pub build_duration: Duration,
+    /// Of that, the time spent in the builder's own library.
+    pub builder_duration: Duration,
+}
+
+/// What a builder's log says of an engine, as far as it does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BuilderFigures {
+    /// Bytes of the weights on the GPU.
+    pub weight_byte_count: Option<u64>,
+    /// Bytes of intermediate values and scratch memory that one execution takes on the GPU, at the largest shapes.
+    pub activation_byte_count: Option<u64>,
+    /// Of those, the scratch memory of the layer that needs most.
+    pub scratch_byte_count: Option<u64>,
+    /// Bytes that stay on the GPU between executions, beside the weights.
+    pub persistent_byte_count: Option<u64>,
+    /// Time the builder says it took.
+    pub generation_duration: Option<Duration>,
 }
 
 /// The readable part of a serialized TensorRT-RTX engine.

@@ -44,6 +44,14 @@ pub enum Error {
         /// Why, and the nearest thing that works.
         reason: String,
     },
+    /// No GPU type is left that the builder can make an engine for.
+    #[error(
+        "none of the GPU types takes a precision of the pipeline with builder `{builder}`; see `export.precisions`"
+    )]
+    NoTarget {
+        /// The builder.
+        builder: String,
+    },
     /// A cache record cannot be read back.
     #[error("cache record `{}` is damaged", path.display())]
     CacheRecord {

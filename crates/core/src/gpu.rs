@@ -49,6 +49,18 @@ impl fmt::Display for Builder {
     }
 }
 
+/// What a builder is told beyond target and profiles.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BuilderOptions {
+    /// How long it searches, 0 to 5; its own default when `None`.
+    pub optimization_level: Option<u8>,
+    /// Most scratch memory on the GPU that a layer may use, in bytes; its own limit when `None`.
+    pub workspace_byte_count: Option<u64>,
+    /// Whether weights are left out of the engine.
+    pub strip_weights: bool,
+}
+
 /// A CUDA compute capability, written `8.6`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -86,6 +98,20 @@ impl GpuCatalogue {
         Ok(self)
     }
 
+    /// The GPU type that a device is: of those with its compute capability, the one whose product name it carries, else
+    /// the one nearest in memory.
+    #[must_use]
+    pub fn matching(&self, product: &str, capability: ComputeCapability, memory_byte_count: u64) -> Option<&Gpu> {
+        let words = |gpu: &Gpu| gpu.product.trim_start_matches("NVIDIA ").to_owned();
+        let distance = |gpu: &Gpu| (u64::from(gpu.memory_gib) << 30).abs_diff(memory_byte_count);
+        let rank = |gpu: &&Gpu| {
+            let named = product.contains(&words(gpu));
+            // Of two names that fit, `L40` and `L40S`, the longer one says more.
+            (!named, if named { usize::MAX - words(gpu).len() } else { 0 }, distance(gpu))
+        };
+        self.gpus.iter().filter(|gpu| gpu.compute_capability == capability).min_by_key(rank)
+    }
+
     /// The GPU type of this name.
     ///
     /// # Errors
@@ -99,6 +125,13 @@ impl GpuCatalogue {
 }
 
 impl Gpu {
+    /// Whether `builder` can make any engine for this GPU.
+    #[must_use]
+    pub fn is_supported(&self, builder: Builder) -> bool {
+        let Builder::Rtx = builder;
+        !self.rtx_precisions.is_empty()
+    }
+
     /// Whether `builder` can make an engine of `precision` for this GPU.
     ///
     /// # Errors
@@ -172,6 +205,21 @@ mod tests {
         assert!(t4.check(Builder::Rtx, Precision::Fp16).is_ok());
         let error = t4.check(Builder::Rtx, Precision::Fp32).unwrap_err().to_string();
         assert!(error.contains("fp32") && error.contains("use fp16"), "{error}");
+    }
+
+    #[test]
+    fn devices_are_known_by_capability_name_and_memory() {
+        let catalogue = GpuCatalogue::built_in();
+        let name = |product: &str, capability: &str, gib: u64| {
+            let found = catalogue.matching(product, capability.parse().unwrap(), gib << 30);
+            found.map(|gpu| gpu.name.clone())
+        };
+        assert_eq!(name("NVIDIA L40S", "8.9", 44).as_deref(), Some("l40s"));
+        assert_eq!(name("NVIDIA L4", "8.9", 22).as_deref(), Some("l4"));
+        assert_eq!(name("Tesla T4", "7.5", 15).as_deref(), Some("t4"));
+        assert_eq!(name("NVIDIA RTX PRO 6000 Blackwell Server Edition", "12.0", 95).as_deref(), Some("rtx-pro-6000"));
+        assert_eq!(name("NVIDIA H200", "9.0", 140).as_deref(), Some("h200"));
+        assert_eq!(name("NVIDIA GeForce GTX 1080", "6.1", 8), None);
     }
 
     #[test]

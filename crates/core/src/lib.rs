@@ -5,6 +5,7 @@
 
 mod artifact;
 mod cache;
+mod density;
 mod digest;
 mod error;
 mod files;
@@ -18,14 +19,15 @@ mod spec;
 mod tensor;
 
 pub use artifact::{
-    Archive, ArtifactFile, Capacity, CapacityLimit, Engine, EngineHeader, LatencySummary, LoadPoint, LoadResult, Model,
-    ModelFormat, ProbeStep, Published, Snapshot, Stored, Variant,
+    Archive, ArtifactFile, BuilderFigures, Capacity, CapacityLimit, Engine, EngineHeader, LatencySummary, LoadPoint,
+    LoadResult, Model, ModelFormat, ProbeStep, Published, Snapshot, Stored, Variant,
 };
-pub use cache::{Cache, CacheKey, CacheKind};
+pub use cache::{Cache, CacheEntry, CacheKey, CacheKind, CacheUse, Damage, PruneRule};
+pub use density::{BATCHES, CONTEXT_BYTE_COUNT, CopyMemory, dense_batch};
 pub use digest::{Digest, DigestWriter, digest_bytes, digest_file};
 pub use error::{Error, Result};
 pub use files::{link_or_copy, replace_file, write_atomically};
-pub use gpu::{Builder, ComputeCapability, Gpu, GpuCatalogue};
+pub use gpu::{Builder, BuilderOptions, ComputeCapability, Gpu, GpuCatalogue};
 pub use known_digests::KnownDigests;
 pub use kserve::{InferRequest, InferResponse, InferTensor, RequestBody, RequestedOutput, TensorData};
 pub use layout::{OutputLayout, copy_name};
@@ -35,7 +37,8 @@ pub use sagemaker::{
     invocations_path,
 };
 pub use spec::{
-    CompileSpec, Copies, ExportSpec, HostSpec, ImageSize, LoadSpec, LoadStage, MemorySize, ModelName, PackageSpec,
-    Pipeline, ProbeSpec, Profile, ProfileRange, SourceSpec, StoreSpec, Task, Threshold,
+    CompileSpec, Copies, EngineTarget, ExportSpec, HostSpec, ImageSize, LoadSpec, LoadStage, MaxBatch, MemorySize,
+    ModelName, OptimizationLevel, PackageSpec, Pipeline, ProbeSpec, Profile, ProfileRange, SourceSpec, StoreSpec, Task,
+    Threshold,
 };
 pub use tensor::{DataType, Dim, Platform, Precision, TensorSpec};

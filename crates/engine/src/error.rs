@@ -205,6 +205,21 @@ pub enum Error {
         /// Last words of the builder.
         message: String,
     },
+    /// A build that takes more memory than builds may take.
+    #[error(
+        "engine `{subject}` was not built: it takes more than the {allowed} that builds may take; raise `--memory`"
+    )]
+    BuildMemory {
+        /// Precision and GPU.
+        subject: String,
+        /// Most that builds may take.
+        allowed: bytesize::ByteSize,
+    },
+    /// An engine without weights, on a machine that cannot make one.
+    #[error(
+        "key `compile.strip_weights`: TensorRT-RTX leaves weights out only where there is a CUDA driver, and none was found"
+    )]
+    StripWeights,
     /// A native library is missing or unusable.
     #[error("{message}")]
     NativeLibrary {

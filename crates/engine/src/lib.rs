@@ -6,7 +6,6 @@
 //! TorchScript.
 
 mod arch;
-mod built;
 mod checkpoint;
 mod compile;
 mod convert;
@@ -25,7 +24,9 @@ mod worker;
 
 pub use arch::supported_model_types;
 pub use checkpoint::Checkpoint;
-pub use compile::{CompileOptions, Worker, check_profiles, compile};
+pub use compile::{
+    BuildLimits, CompileJob, CompileOptions, Worker, builder_figures, check_profiles, compile_all, find_engine,
+};
 pub use cost::{Cost, estimate};
 pub use error::{Error, Result};
 pub use export::{ExportOptions, RANGE_PREFIX, export, export_ranges};

@@ -4,13 +4,14 @@
 //! builder's log goes to a file.
 
 use crate::{Error, Result};
-use planforge_core::write_atomically;
+use planforge_core::{BuilderOptions, write_atomically};
 use planforge_tensorrt::{BuildRequest, InputShapes, Libraries, Product, Severity, build_engine};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 /// What to build, and where to put it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,6 +25,8 @@ pub struct WorkerRequest {
     pub compute_capabilities: Vec<(u8, u8)>,
     /// For each profile, for each input: name, and smallest, most frequent and largest shape.
     pub profiles: Vec<Vec<(String, [Vec<i64>; 3])>>,
+    /// What the builder is told beyond that.
+    pub options: BuilderOptions,
     /// Where the engine goes.
     pub plan: PathBuf,
     /// Where the log goes.
@@ -67,6 +70,8 @@ pub struct WorkerResponse {
     pub is_repeatable: bool,
     /// Peak resident memory of the process in bytes.
     pub peak_byte_count: u64,
+    /// Time spent in the library.
+    pub builder_duration: Duration,
 }
 
 /// Why nothing was built.
@@ -97,8 +102,11 @@ fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
         graph: enter_folder_of(&request.graph)?,
         compute_capabilities: request.compute_capabilities.clone(),
         profiles: request.profiles.iter().map(|profile| profile.iter().map(input_shapes).collect()).collect(),
-        workspace_byte_count: None,
+        optimization_level: request.options.optimization_level,
+        workspace_byte_count: request.options.workspace_byte_count.map(usize::try_from).transpose().unwrap_or(None),
+        strip_weights: request.options.strip_weights,
     };
+    let start = Instant::now();
     let built = build_engine(&Libraries::in_folder(&libraries), &build_request, move |severity, line| {
         if severity < Severity::Verbose
             && let Ok(mut log) = log.lock()
@@ -108,6 +116,7 @@ fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
         }
     })
     .map_err(|error| native_error(&error))?;
+    let builder_duration = start.elapsed();
     write_atomically(&plan, &built.bytes)?;
     let tensor = |tensor: &planforge_tensorrt::EngineTensor| {
         (tensor.name.clone(), tensor.data_type.clone(), tensor.dims.clone())
@@ -122,6 +131,7 @@ fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
         products: built.types.products.into_iter().map(worker_product).collect(),
         is_repeatable: built.is_repeatable,
         peak_byte_count: peak_resident_byte_count(),
+        builder_duration,
     })
 }
 
@@ -163,7 +173,12 @@ fn error_chain(error: &dyn std::error::Error) -> String {
 /// `VmHWM` of this process; 0 where `/proc` does not say.
 fn peak_resident_byte_count() -> u64 {
     let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    status_byte_count(&status, "VmHWM:")
+}
+
+/// The line of `/proc/<process>/status` that starts with `key`, in bytes; 0 where there is none.
+pub(crate) fn status_byte_count(status: &str, key: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
     let kibibytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kibibytes.unwrap_or(0) * 1024
 }

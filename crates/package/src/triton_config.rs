@@ -80,7 +80,8 @@ pub fn engine_config(name: &ModelName, engine: &Engine) -> Result<String> {
     tensors_and_batching(&mut text, &engine.inputs, &engine.outputs, max_batch_size(&engine.profiles))?;
     text.push_str("instance_group [\n  {\n    count: 1\n    kind: KIND_GPU\n  }\n]\n");
     parameter(&mut text, "planforge.gpu", &engine.gpu);
-    parameter(&mut text, "planforge.compute_capability", &engine.compute_capability.to_string());
+    let capabilities: Vec<_> = engine.compute_capabilities.iter().map(ToString::to_string).collect();
+    parameter(&mut text, "planforge.compute_capability", &capabilities.join(","));
     Ok(text)
 }
 

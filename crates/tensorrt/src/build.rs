@@ -5,7 +5,7 @@ use crate::types::{NetworkTypes, data_type_name, network_types};
 use crate::{Error, Header, Libraries, Result, read_header};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use trtx::builder::{MemoryPoolType, network_flags};
+use trtx::builder::{BuilderFlag, MemoryPoolType, network_flags};
 use trtx::trtx_sys::{ComputeCapability, Dims64};
 use trtx::{Builder, BuilderConfig, LogHandler, Logger, NetworkDefinition, OnnxParser, OptProfileSelector};
 
@@ -18,8 +18,12 @@ pub struct BuildRequest {
     pub compute_capabilities: Vec<(u8, u8)>,
     /// Optimization profiles, at least one when the graph has dynamic dimensions.
     pub profiles: Vec<ProfileShapes>,
+    /// How long the builder searches, 0 to 5; the library's default when `None`.
+    pub optimization_level: Option<u8>,
     /// Most bytes of scratch memory that a layer may use on the GPU; the library's default when `None`.
     pub workspace_byte_count: Option<usize>,
+    /// Whether weights are left out of the engine, to be put in by a refitter. Takes a CUDA driver.
+    pub strip_weights: bool,
 }
 
 /// Shapes of every input in one optimization profile.
@@ -106,9 +110,7 @@ fn build_on_this_heap(
     let mut builder = Builder::new(&logger)?;
     let mut config = builder.create_config()?;
     set_targets(&mut config, &request.compute_capabilities)?;
-    if let Some(limit) = request.workspace_byte_count {
-        config.set_memory_pool_limit(MemoryPoolType::kWORKSPACE, limit);
-    }
+    set_options(&mut config, request);
     let network = builder.create_network(network_flags::EXPLICIT_BATCH)?;
     let mut parser = OnnxParser::new(network, &logger)?;
     let path = request.graph.to_str().ok_or_else(|| parse_error(&request.graph, "the path is not UTF-8".to_owned()))?;
@@ -128,6 +130,19 @@ fn build_on_this_heap(
         .to_vec();
     let header = read_header(&bytes)?;
     Ok(BuiltEngine { bytes, header, inputs, outputs, layer_count, types, is_repeatable: false })
+}
+
+fn set_options(config: &mut BuilderConfig<'_>, request: &BuildRequest) {
+    if let Some(level) = request.optimization_level {
+        config.set_builder_optimization_level(i32::from(level));
+    }
+    if let Some(limit) = request.workspace_byte_count {
+        config.set_memory_pool_limit(MemoryPoolType::kWORKSPACE, limit);
+    }
+    if request.strip_weights {
+        config.set_flag(BuilderFlag::kSTRIP_PLAN);
+        config.set_flag(BuilderFlag::kREFIT);
+    }
 }
 
 fn set_targets(config: &mut BuilderConfig<'_>, targets: &[(u8, u8)]) -> Result<()> {

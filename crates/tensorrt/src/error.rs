@@ -49,6 +49,12 @@ pub enum Error {
     /// Bytes that are not a TensorRT-RTX engine.
     #[error("not a TensorRT-RTX engine: {0}")]
     Header(&'static str),
+    /// The CUDA driver failed.
+    #[error("the CUDA driver failed: {message}")]
+    Cuda {
+        /// Its error.
+        message: String,
+    },
     /// A call of the library failed.
     #[error("TensorRT call failed")]
     Call(#[from] trtx::Error),

@@ -1,10 +1,12 @@
-//! The one place that touches TensorRT: building engines from ONNX and reading their headers.
+//! The one place that touches TensorRT and CUDA: building engines from ONNX, reading their headers, and finding the GPUs
+//! of this machine.
 //!
 //! The libraries are opened at run time. Building needs no GPU and no CUDA driver. Native code can
 //! crash, so callers run [`build_engine`] in a process of its own.
 
 mod build;
 mod error;
+mod gpu;
 mod header;
 mod heap;
 mod library;
@@ -12,6 +14,7 @@ mod types;
 
 pub use build::{BuildRequest, BuiltEngine, EngineTensor, InputShapes, ProfileShapes, Severity, build_engine};
 pub use error::{Error, Result};
+pub use gpu::{LocalGpu, has_cuda_driver, local_gpus};
 pub use header::{Header, read_header};
 pub use library::{Libraries, library_version, parser_version};
 pub use types::{NetworkTypes, Product};

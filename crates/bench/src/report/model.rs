@@ -2,8 +2,8 @@
 //! run alone, can be reported too.
 
 use planforge_core::{
-    Archive, Capacity, ComputeCapability, Digest, Engine, LoadResult, Model, ModelFormat, Outcome, Precision, Snapshot,
-    Step, Task, Variant,
+    Archive, BuilderFigures, Capacity, ComputeCapability, CopyMemory, Digest, Engine, LoadResult, Model, ModelFormat,
+    Outcome, Precision, Snapshot, Step, Task, Variant,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -28,6 +28,9 @@ pub struct Report {
     /// Engines, one for each precision and GPU type.
     #[serde(default)]
     pub engines: Vec<EngineFacts>,
+    /// Copies predicted to fit, for each engine and GPU type.
+    #[serde(default)]
+    pub plan: Vec<PlanRow>,
     /// Packages.
     #[serde(default)]
     pub archives: Vec<ArchiveFacts>,
@@ -114,10 +117,12 @@ pub struct CheckFacts {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EngineFacts {
-    /// Catalogue name of the GPU type.
+    /// What it is for, as in the variant's name: a GPU type, or the compute capabilities of several.
     pub gpu: String,
-    /// Compute capability asked for.
-    pub compute_capability: ComputeCapability,
+    /// Catalogue names of all GPU types it was asked for.
+    pub gpus: Vec<String>,
+    /// Compute capabilities asked for.
+    pub compute_capabilities: Vec<ComputeCapability>,
     /// Arithmetic.
     pub precision: Precision,
     /// Library version in the engine's header.
@@ -126,14 +131,54 @@ pub struct EngineFacts {
     pub header_compute_capabilities: Vec<ComputeCapability>,
     /// Size of the engine in bytes.
     pub byte_count: u64,
-    /// Time the build took.
+    /// Layers of the network that the builder was given.
+    pub layer_count: u32,
+    /// What the builder said of the engine.
+    pub figures: BuilderFigures,
+    /// Time the build took, its process included.
     pub build_duration: Duration,
+    /// Of that, the time spent in the builder's own library.
+    pub builder_duration: Duration,
     /// Peak resident memory of the build in bytes.
     pub build_peak_byte_count: u64,
     /// Digest of the engine.
     pub sha256: Digest,
     /// Whether it was made in this run.
     pub outcome: Outcome,
+}
+
+/// What one copy of an engine takes on a GPU, and how many are predicted to fit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanRow {
+    /// The engine's package, such as `tensorrt-fp16-l4`.
+    pub variant: String,
+    /// Catalogue name of the GPU type.
+    pub gpu: String,
+    /// Memory of one such GPU in bytes.
+    pub gpu_byte_count: u64,
+    /// Largest batch that the engine takes.
+    pub max_batch: u64,
+    /// Memory of one loaded copy.
+    pub memory: CopyMemory,
+    /// Share of the GPU's memory that copies and their CUDA context may fill.
+    pub threshold: f64,
+    /// Copies that fit.
+    pub copies: u64,
+    /// Where the memory is known from.
+    pub source: PlanSource,
+}
+
+/// Where the memory of a copy is known from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlanSource {
+    /// The builder said it of the engine.
+    Builder,
+    /// Counted over the model, with activations scaled by what the builder said of another batch.
+    Scaled,
+    /// Counted over the model, as if no operations were fused.
+    Count,
 }
 
 /// A package.
@@ -226,6 +271,7 @@ impl Report {
             models: Vec::new(),
             checks: Vec::new(),
             engines: Vec::new(),
+            plan: Vec::new(),
             archives: Vec::new(),
             skipped: Vec::new(),
             served: None,
@@ -269,12 +315,16 @@ impl EngineFacts {
     pub fn new(engine: &Engine, byte_count: u64, sha256: &Digest, outcome: Outcome) -> Self {
         Self {
             gpu: engine.gpu.clone(),
-            compute_capability: engine.compute_capability,
+            gpus: engine.gpus.clone(),
+            compute_capabilities: engine.compute_capabilities.clone(),
             precision: engine.precision,
             header_version: engine.header.version.clone(),
             header_compute_capabilities: engine.header.compute_capabilities.clone(),
             byte_count,
+            layer_count: engine.layer_count,
+            figures: engine.figures,
             build_duration: engine.build_duration,
+            builder_duration: engine.builder_duration,
             build_peak_byte_count: engine.build_peak_byte_count,
             sha256: sha256.clone(),
             outcome,

@@ -90,7 +90,7 @@ mod tests {
         report.source.as_mut().unwrap().repo = hostile.to_owned();
         report.models[0].architecture = hostile.to_owned();
         report.checks[0].subject = hostile.to_owned();
-        report.engines[0].gpu = hostile.to_owned();
+        report.engines[0].gpus = vec![hostile.to_owned()];
         report.artifacts[0].path = hostile.to_owned();
         report.environment.cpu_model = Some(hostile.to_owned());
         report.capacity.as_mut().unwrap().steps[0].target_model = hostile.to_owned();

@@ -1,11 +1,12 @@
 //! A report with something in every part, for tests.
 
 use super::{
-    ArchiveFacts, ArtifactRow, CheckFacts, EngineFacts, Environment, Library, ModelFacts, Report, Served, SourceFacts,
+    ArchiveFacts, ArtifactRow, CheckFacts, EngineFacts, Environment, Library, ModelFacts, PlanRow, PlanSource, Report,
+    Served, SourceFacts,
 };
 use planforge_core::{
-    Capacity, CapacityLimit, ComputeCapability, LatencySummary, LoadPoint, LoadResult, ModelFormat, Outcome, Precision,
-    ProbeStep, Step, Task, Variant, digest_bytes,
+    BuilderFigures, Capacity, CapacityLimit, ComputeCapability, CopyMemory, LatencySummary, LoadPoint, LoadResult,
+    ModelFormat, Outcome, Precision, ProbeStep, Step, Task, Variant, digest_bytes,
 };
 use std::time::Duration;
 
@@ -39,15 +40,29 @@ pub(super) fn full() -> Report {
         }],
         engines: vec![EngineFacts {
             gpu: "t4".to_owned(),
-            compute_capability: t4,
+            gpus: vec!["t4".to_owned()],
+            compute_capabilities: vec![t4],
             precision: Precision::Fp16,
             header_version: "1.7.1.116".to_owned(),
             header_compute_capabilities: vec![t4],
             byte_count: 46_000_000,
+            layer_count: 312,
+            figures: BuilderFigures { activation_byte_count: Some(9_000_000), ..BuilderFigures::default() },
             build_duration: Duration::from_millis(2340),
+            builder_duration: Duration::from_millis(2290),
             build_peak_byte_count: 900_000_000,
             sha256: digest.clone(),
             outcome: Outcome::Built,
+        }],
+        plan: vec![PlanRow {
+            variant: "tensorrt-fp16-t4".to_owned(),
+            gpu: "t4".to_owned(),
+            gpu_byte_count: 16 << 30,
+            max_batch: 32,
+            memory: CopyMemory { weight_byte_count: 45_000_000, activation_byte_count: 9_000_000 },
+            threshold: 0.9,
+            copies: 276,
+            source: PlanSource::Builder,
         }],
         archives: vec![ArchiveFacts {
             variant: Variant::onnx(Precision::Fp16),

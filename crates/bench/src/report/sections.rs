@@ -3,9 +3,11 @@
 
 use super::charts::{latency_chart, memory_chart, throughput_chart};
 use super::html::{Cell, details, list, paragraph, section, table};
-use super::model::{ModelFacts, Report};
+use super::model::{ModelFacts, PlanRow, Report};
 use super::units;
-use planforge_core::{Capacity, Digest, LoadPoint, LoadResult, ModelFormat, Outcome, Variant};
+use planforge_core::{
+    CONTEXT_BYTE_COUNT, Capacity, ComputeCapability, Digest, LoadPoint, LoadResult, ModelFormat, Outcome, Variant,
+};
 
 /// All sections in order.
 pub(super) fn sections(report: &Report) -> String {
@@ -14,6 +16,7 @@ pub(super) fn sections(report: &Report) -> String {
         load(report.load.as_ref()),
         models(report),
         engines(report),
+        plan(report),
         archives(report),
         sentences("Skipped", &report.skipped),
         artifacts(report),
@@ -187,16 +190,18 @@ fn engines(report: &Report) -> String {
         .engines
         .iter()
         .map(|engine| {
-            let runs_on: Vec<_> = engine.header_compute_capabilities.iter().map(ToString::to_string).collect();
             vec![
-                Cell::Text(engine.gpu.clone()),
-                Cell::Text(engine.compute_capability.to_string()),
+                Cell::Text(engine.gpus.join(", ")),
+                Cell::Text(joined(&engine.compute_capabilities)),
                 Cell::Text(engine.precision.to_string()),
                 Cell::Number(units::bytes(engine.byte_count)),
+                number(engine.layer_count),
+                Cell::Number(figure(engine.figures.weight_byte_count)),
+                Cell::Number(figure(engine.figures.activation_byte_count)),
                 Cell::Number(units::duration(engine.build_duration)),
                 Cell::Number(units::bytes(engine.build_peak_byte_count)),
                 Cell::Text(engine.header_version.clone()),
-                Cell::Text(runs_on.join(", ")),
+                Cell::Text(joined(&engine.header_compute_capabilities)),
                 digest(&engine.sha256),
                 outcome(engine.outcome),
             ]
@@ -207,14 +212,53 @@ fn engines(report: &Report) -> String {
         "Built for",
         "Precision",
         "Size",
+        "Layers",
+        "Weights on the GPU",
+        "Activations on the GPU",
         "Build time",
-        "Peak memory",
+        "Peak memory of the build",
         "TensorRT",
         "Header says",
         "SHA-256",
         "Origin",
     ];
     section("TensorRT engines", &table(&head, &rows))
+}
+
+fn plan(report: &Report) -> String {
+    if report.plan.is_empty() {
+        return String::new();
+    }
+    let row = |row: &PlanRow| {
+        vec![
+            Cell::Code(row.variant.clone()),
+            Cell::Text(row.gpu.clone()),
+            Cell::Number(units::bytes(row.gpu_byte_count)),
+            Cell::Number(units::count(row.max_batch)),
+            Cell::Number(units::bytes(row.memory.weight_byte_count)),
+            Cell::Number(units::bytes(row.memory.activation_byte_count)),
+            Cell::Number(units::bytes(row.memory.byte_count())),
+            Cell::Number(units::count(row.copies)),
+        ]
+    };
+    let head = ["Engine", "GPU", "Memory", "Max batch", "Weights", "Activations", "One copy", "Copies predicted"];
+    let words = format!(
+        "From the builder's figures; nothing was loaded on a GPU. Copies share {} for the CUDA context, an allowance, and \
+         fill at most {} of the memory together with it.",
+        units::bytes(CONTEXT_BYTE_COUNT),
+        units::percent(report.plan[0].threshold)
+    );
+    let rows: Vec<_> = report.plan.iter().map(row).collect();
+    section("Copies predicted to fit", &(paragraph("", &words) + &table(&head, &rows)))
+}
+
+/// An amount that the builder's log may not have.
+fn figure(byte_count: Option<u64>) -> String {
+    byte_count.map_or_else(|| "–".to_owned(), units::bytes)
+}
+
+fn joined(capabilities: &[ComputeCapability]) -> String {
+    capabilities.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn archives(report: &Report) -> String {

@@ -1,7 +1,7 @@
 //! From arguments to the command, and from its result to the exit code.
 
 use crate::args::{Cli, Command};
-use crate::commands::{doctor, endpoint, gpus, infer, inspect, internal, report, run};
+use crate::commands::{cache, doctor, endpoint, gpus, infer, inspect, internal, plan, report, run};
 use crate::failure::Failure;
 use crate::printer;
 use crate::progress::Terminal;
@@ -21,6 +21,16 @@ pub(super) struct Surroundings {
     pub(super) settings: Settings,
     pub(super) terminal: Arc<Terminal>,
     pub(super) runtime: Runtime,
+}
+
+impl Surroundings {
+    /// Prints a result: as JSON where that is asked for, else `text`.
+    pub(super) fn show(&self, value: &impl serde::Serialize, text: &str) -> Result<()> {
+        self.terminal.clear();
+        let text = if self.settings.json { serde_json::to_string(value)? + "\n" } else { text.to_owned() };
+        printer::stdout(&text);
+        Ok(())
+    }
 }
 
 /// Parses the arguments, runs the command and reports its error.
@@ -62,12 +72,14 @@ fn run_visible(surroundings: &Surroundings, command: &Command) -> Result<()> {
         Command::Infer(arguments) => infer::infer(surroundings, arguments),
         Command::Inspect(arguments) => inspect::inspect(surroundings, arguments),
         Command::Compile(pipelines) => run::make(surroundings, pipelines, Step::Compile),
+        Command::Plan(arguments) => plan::plan(surroundings, arguments),
         Command::Package(pipelines) => run::make(surroundings, pipelines, Step::Package),
         Command::Publish(pipelines) => run::make(surroundings, pipelines, Step::Publish),
         Command::Host(arguments) => endpoint::host(surroundings, arguments),
         Command::Probe(arguments) => endpoint::probe(surroundings, arguments),
         Command::Load(arguments) => endpoint::load(surroundings, arguments),
         Command::Report(arguments) => report::report(surroundings, arguments),
+        Command::Cache(command) => cache::cache(surroundings, command),
         Command::Gpus => gpus::gpus(&surroundings.settings),
         Command::Doctor => doctor::doctor(&surroundings.settings),
         Command::Internal(_) => Ok(()),

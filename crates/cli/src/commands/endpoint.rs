@@ -5,6 +5,7 @@ use crate::commands::dispatch::Surroundings;
 use crate::failure::BadUsage;
 use crate::pipeline::{Overrides, Run, Target, capacity_line, load_table};
 use crate::printer;
+use crate::settings::build_limits;
 use anyhow::Result;
 use planforge_core::{Progress, Step, endpoint_name, invocations_path};
 use std::path::Path;
@@ -38,7 +39,7 @@ pub(super) fn probe(surroundings: &Surroundings, arguments: &EndpointArguments) 
     let capacity =
         with_endpoint(&mut run, &target, arguments, |run, url| run.probe(&surroundings.runtime, url, &target))?;
     let text = capacity_line(&capacity, &target.published.variant.id());
-    show(surroundings, &capacity, &text)
+    surroundings.show(&capacity, &text)
 }
 
 /// Puts load on all published copies.
@@ -47,13 +48,13 @@ pub(super) fn load(surroundings: &Surroundings, arguments: &EndpointArguments) -
     let result = with_endpoint(&mut run, &target, arguments, |run, url| {
         run.load(&surroundings.runtime, url, &target, usize::MAX)
     })?;
-    show(surroundings, &result, &load_table(&result))
+    surroundings.show(&result, &load_table(&result))
 }
 
 /// A pipeline whose copies are published.
 fn open(surroundings: &Surroundings, path: &Path) -> Result<(Run, Target)> {
     let mut run = Run::open(&surroundings.settings, &surroundings.terminal, path, &Overrides::default())?;
-    let made = run.make(&surroundings.runtime, Step::Publish)?;
+    let made = run.make(&surroundings.runtime, Step::Publish, build_limits(None, None))?;
     let target = run.target(&made.snapshot, &made.models, &made.published)?;
     let nothing = || BadUsage(format!("`{}` makes no ONNX package, which the local endpoint needs", path.display()));
     Ok((run, target.ok_or_else(nothing)?))
@@ -70,11 +71,4 @@ fn with_endpoint<T>(
         Some(url) => work(run, url),
         None => run.with_endpoint(target, work),
     }
-}
-
-fn show(surroundings: &Surroundings, value: &impl serde::Serialize, text: &str) -> Result<()> {
-    surroundings.terminal.clear();
-    let text = if surroundings.settings.json { serde_json::to_string(value)? + "\n" } else { text.to_owned() };
-    printer::stdout(&text);
-    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::args::InspectArguments;
 use crate::commands::dispatch::Surroundings;
-use crate::pipeline::{Inspection, Overrides, Run};
+use crate::pipeline::{EngineInspection, Inspection, Overrides, Run};
 use crate::printer::{self, format_bytes, table};
 use anyhow::Result;
 use planforge_bench::grouped;
@@ -10,12 +10,16 @@ use planforge_core::{Dim, TensorSpec};
 use planforge_engine::graph_text;
 use std::fmt::Write;
 
-/// Prints the model of a pipeline, or the graph of an ONNX file.
+/// Prints the model of a pipeline, the graph of an ONNX file, or what is known of an engine.
 pub(super) fn inspect(surroundings: &Surroundings, arguments: &InspectArguments) -> Result<()> {
     let (settings, terminal) = (&surroundings.settings, &surroundings.terminal);
     if arguments.file.extension().is_some_and(|extension| extension == "onnx") {
         printer::stdout(&graph_text(&arguments.file)?);
         return Ok(());
+    }
+    if arguments.file.extension().is_some_and(|extension| extension == "plan") {
+        let engine = EngineInspection::read(&arguments.file)?;
+        return surroundings.show(&engine, &engine_text(&engine));
     }
     let mut run = Run::open(settings, terminal, &arguments.file, &Overrides::default())?;
     let inspection = run.inspect(&surroundings.runtime)?;
@@ -63,6 +67,28 @@ fn text(inspection: &Inspection) -> String {
         })
         .collect();
     text + &table(&headings, &rows)
+}
+
+fn engine_text(engine: &EngineInspection) -> String {
+    let mut text = format!("TensorRT-RTX {} engine, {}\n", engine.version, format_bytes(engine.byte_count));
+    let _ = writeln!(text, "runs on compute capabilities {}", engine.compute_capabilities.join(", "));
+    let Some(figures) = &engine.figures else {
+        return text + "no build log beside it\n";
+    };
+    for (what, byte_count) in [
+        ("weights on the GPU", figures.weight_byte_count),
+        ("activations on the GPU", figures.activation_byte_count),
+        ("  of these, scratch memory", figures.scratch_byte_count),
+        ("kept between executions", figures.persistent_byte_count),
+    ] {
+        if let Some(byte_count) = byte_count {
+            let _ = writeln!(text, "{what}: {}", format_bytes(byte_count));
+        }
+    }
+    if let Some(duration) = figures.generation_duration {
+        let _ = writeln!(text, "built in {}", printer::duration(duration));
+    }
+    text
 }
 
 fn tensor(spec: &TensorSpec) -> String {

@@ -1,5 +1,6 @@
 //! One file for each group of commands.
 
+mod cache;
 mod dispatch;
 mod doctor;
 mod endpoint;
@@ -7,6 +8,7 @@ mod gpus;
 mod infer;
 mod inspect;
 mod internal;
+mod plan;
 mod report;
 mod run;
 

@@ -2,24 +2,26 @@
 
 use crate::args::Pipelines;
 use crate::commands::dispatch::Surroundings;
-use crate::pipeline::{Made, Overrides, Run, summary};
+use crate::failure::BadUsage;
+use crate::pipeline::{Made, Overrides, Run, compile_together, summary};
 use crate::printer;
-use anyhow::Result;
+use crate::settings::build_limits;
+use anyhow::{Context, Result};
 use planforge_bench::Report;
 use planforge_core::Step;
+use std::path::PathBuf;
 
 /// The whole way for each pipeline, to the report.
 pub(super) fn run(surroundings: &Surroundings, pipelines: &Pipelines) -> Result<()> {
-    for_each(surroundings, pipelines, |run| {
-        let made = run.make(&surroundings.runtime, Step::Publish)?;
-        measure(surroundings, run, &made)?;
+    for_each(surroundings, pipelines, Step::Publish, |run, made| {
+        measure(surroundings, run, made)?;
         run.write_report().map(drop)
     })
 }
 
 /// The steps of each pipeline up to `until`.
 pub(super) fn make(surroundings: &Surroundings, pipelines: &Pipelines, until: Step) -> Result<()> {
-    for_each(surroundings, pipelines, |run| run.make(&surroundings.runtime, until).map(drop))
+    for_each(surroundings, pipelines, until, |_, _| Ok(()))
 }
 
 /// Endpoint, probe, load.
@@ -35,17 +37,72 @@ fn measure(surroundings: &Surroundings, run: &mut Run, made: &Made) -> Result<()
     })
 }
 
-fn for_each(surroundings: &Surroundings, pipelines: &Pipelines, work: impl Fn(&mut Run) -> Result<()>) -> Result<()> {
-    let overrides = Overrides { gpus: pipelines.gpus.clone(), copies: pipelines.copies };
-    for path in &pipelines.pipelines {
-        let (settings, terminal) = (&surroundings.settings, &surroundings.terminal);
-        let mut run = Run::open(settings, terminal, path, &overrides)?;
-        terminal.say(&format!("{}", run.pipeline.name));
-        work(&mut run)?;
-        terminal.say(&format!("  done in {}", printer::duration(run.elapsed())));
-        show(surroundings, &run.report, &run)?;
+/// Runs the steps up to `until` for each pipeline, then `work`. Engines of all pipelines are compiled together.
+fn for_each(
+    surroundings: &Surroundings,
+    pipelines: &Pipelines,
+    until: Step,
+    work: impl Fn(&mut Run, &Made) -> Result<()>,
+) -> Result<()> {
+    let limits = build_limits(pipelines.memory, pipelines.jobs);
+    let mut runs = open(surroundings, pipelines)?;
+    let size = if until >= Step::Compile { runs.len() } else { 1 };
+    for group in runs.chunks_mut(size.max(1)) {
+        let mut made = Vec::new();
+        for run in group.iter_mut() {
+            surroundings.terminal.say(run.pipeline.name.as_str());
+            made.push(run.prepare(&surroundings.runtime, until)?);
+        }
+        if until >= Step::Compile {
+            compile_together(&mut group.iter_mut().zip(&mut made).collect::<Vec<_>>(), limits)?;
+        }
+        for (run, made) in group.iter_mut().zip(&mut made) {
+            run.finish(made, until)?;
+            work(run, made)?;
+            surroundings.terminal.say(&format!("  {} done in {}", run.pipeline.name, printer::duration(run.elapsed())));
+            show(surroundings, &run.report, run)?;
+        }
     }
     Ok(())
+}
+
+/// All pipelines, read before anything is made of any.
+pub(super) fn open(surroundings: &Surroundings, pipelines: &Pipelines) -> Result<Vec<Run>> {
+    let overrides = Overrides {
+        gpus: pipelines.gpus.clone(),
+        precisions: pipelines.precisions.clone(),
+        fat: pipelines.fat,
+        copies: pipelines.copies,
+    };
+    let mut runs: Vec<Run> = Vec::new();
+    for path in expand(&pipelines.pipelines)? {
+        let run = Run::open(&surroundings.settings, &surroundings.terminal, &path, &overrides)?;
+        if let Some(other) = runs.iter().find(|other| other.pipeline.name == run.pipeline.name) {
+            let name = &other.pipeline.name;
+            return Err(BadUsage(format!("two pipelines are called `{name}`; their results would mix")).into());
+        }
+        runs.push(run);
+    }
+    Ok(runs)
+}
+
+/// Files as they are named, and those that a pattern in quotation marks matches, sorted.
+fn expand(patterns: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for pattern in patterns {
+        let text = pattern.to_string_lossy();
+        if pattern.exists() || !text.contains(['*', '?', '[']) {
+            paths.push(pattern.clone());
+            continue;
+        }
+        let matches = glob::glob(&text).map_err(|error| BadUsage(format!("pattern `{text}`: {error}")))?;
+        let found = matches.collect::<Result<Vec<_>, _>>().with_context(|| format!("pattern `{text}`"))?;
+        if found.is_empty() {
+            return Err(BadUsage(format!("no file matches `{text}`")).into());
+        }
+        paths.extend(found);
+    }
+    Ok(paths)
 }
 
 fn show(surroundings: &Surroundings, report: &Report, run: &Run) -> Result<()> {

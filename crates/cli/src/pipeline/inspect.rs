@@ -1,11 +1,12 @@
-//! A pipeline's model with what runs of its profiles cost.
+//! A pipeline's model with what runs of its profiles cost, and an engine with what its header and log say.
 
+use crate::failure::BadUsage;
 use crate::pipeline::steps::Run;
 use anyhow::Result;
-use planforge_core::{Precision, Task, TensorSpec};
-use planforge_engine::{Checkpoint, Cost, ExportOptions, estimate};
+use planforge_core::{BuilderFigures, Precision, Task, TensorSpec};
+use planforge_engine::{Checkpoint, Cost, ExportOptions, builder_figures, estimate};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What is known of a model without running it.
 #[derive(Debug, Serialize)]
@@ -80,6 +81,36 @@ impl Run {
             max_sequence: model.record.max_sequence,
             labels: model.record.labels,
             costs,
+        })
+    }
+}
+
+/// What an engine says of itself, and its builder's log beside it.
+#[derive(Debug, Serialize)]
+pub(crate) struct EngineInspection {
+    /// Size of the file.
+    pub(crate) byte_count: u64,
+    /// Version of the library that built it.
+    pub(crate) version: String,
+    /// Compute capabilities it runs on.
+    pub(crate) compute_capabilities: Vec<String>,
+    /// From the log; none without it.
+    pub(crate) figures: Option<BuilderFigures>,
+}
+
+impl EngineInspection {
+    /// Reads the engine's header, and `build.log` beside it.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let engine = fs_err::read(path)?;
+        let header = planforge_tensorrt::read_header(&engine)
+            .map_err(|error| BadUsage(format!("`{}`: {error}", path.display())))?;
+        let log = fs_err::read_to_string(path.with_file_name("build.log")).ok();
+        let capability = |&(major, minor): &(u8, u8)| format!("{major}.{minor}");
+        Ok(Self {
+            byte_count: engine.len() as u64,
+            version: header.version.map(|number| number.to_string()).join("."),
+            compute_capabilities: header.compute_capabilities.iter().map(capability).collect(),
+            figures: log.map(|log| builder_figures(&log)),
         })
     }
 }

@@ -1,11 +1,15 @@
 //! The order of the steps: the one place that knows it.
 
 mod check;
+mod compile;
 mod endpoint;
 mod infer;
 mod inspect;
 mod measure;
 mod modules;
+mod overrides;
+mod packages;
+mod plan;
 mod ranges;
 mod rows;
 mod samples;
@@ -13,10 +17,13 @@ mod steps;
 mod summary;
 
 pub(crate) use check::cosine;
+pub(crate) use compile::compile_together;
 pub(crate) use endpoint::{HostAnswer, HostRequest};
 pub(crate) use infer::Inference;
-pub(crate) use inspect::Inspection;
+pub(crate) use inspect::{EngineInspection, Inspection};
 pub(crate) use measure::Target;
+pub(crate) use overrides::Overrides;
+pub(crate) use plan::Plan;
 pub(crate) use samples::Samples;
-pub(crate) use steps::{Made, Overrides, Run};
+pub(crate) use steps::{Made, Run};
 pub(crate) use summary::{capacity_line, load_table, summary};

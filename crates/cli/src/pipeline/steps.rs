@@ -2,31 +2,21 @@
 
 use crate::failure::{BadUsage, CheckFailed, Missing};
 use crate::pipeline::check::check_model;
-use crate::pipeline::rows::{materialise, outcome};
+use crate::pipeline::compile::compile_together;
+use crate::pipeline::overrides::{Overrides, with_catalogue};
 use crate::progress::Terminal;
 use crate::settings::Settings;
 use anyhow::{Context, Result};
-use planforge_bench::{ArchiveFacts, EngineFacts, Library, Report, SourceFacts};
+use planforge_bench::{Library, Report, SourceFacts};
 use planforge_core::{
-    Archive, ArtifactFile, Cache, Engine, Gpu, GpuCatalogue, KnownDigests, Model, ModelFormat, Outcome, OutputLayout,
-    Pipeline, Platform, Precision, Progress, Published, Snapshot, Step, Stored, Variant, link_or_copy,
-    write_atomically,
+    Cache, CacheUse, Engine, EngineTarget, KnownDigests, Model, ModelFormat, Outcome, OutputLayout, Pipeline,
+    Precision, Progress, Published, Snapshot, Step, Stored, Variant, write_atomically,
 };
-use planforge_engine::{CompileOptions, ExportOptions, Worker, check_profiles, compile, export, pass_through};
+use planforge_engine::{BuildLimits, ExportOptions, check_profiles, export, pass_through};
 use planforge_hub::{FetchOptions, fetch, local_snapshot};
-use planforge_package::Store;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// What the command line changes in a pipeline.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Overrides {
-    /// GPU types, when any are named.
-    pub(crate) gpus: Vec<String>,
-    /// Number of copies.
-    pub(crate) copies: Option<u32>,
-}
 
 /// What the steps made, as far as they went.
 pub(crate) struct Made {
@@ -34,6 +24,8 @@ pub(crate) struct Made {
     pub(crate) models: Vec<Stored<Model>>,
     /// TorchScript.
     pub(crate) modules: Vec<Stored<Model>>,
+    /// In the order of the run's targets.
+    pub(crate) engines: Vec<Stored<Engine>>,
     pub(crate) published: Vec<Published>,
 }
 
@@ -42,11 +34,17 @@ pub(crate) struct Run {
     pub(crate) settings: Settings,
     pub(crate) terminal: Arc<Terminal>,
     pub(crate) pipeline: Pipeline,
+    /// The pipeline file.
+    pub(super) file: PathBuf,
     pub(crate) layout: OutputLayout,
     pub(crate) report: Report,
+    /// Engines to make.
+    pub(crate) targets: Vec<EngineTarget>,
+    /// Packages to make.
     pub(crate) variants: Vec<Variant>,
-    catalogue: GpuCatalogue,
     cache: Cache,
+    /// Held from the first step on, so that nobody prunes what this run relies on.
+    cache_use: Option<CacheUse>,
     started: Instant,
 }
 
@@ -61,22 +59,10 @@ impl Run {
         if !path.is_file() {
             return Err(BadUsage(format!("pipeline file `{}` does not exist", path.display())).into());
         }
-        let mut pipeline = Pipeline::read(path)?;
-        if !overrides.gpus.is_empty() {
-            pipeline.compile.gpus.clone_from(&overrides.gpus);
-            if !pipeline.package.platforms.contains(&Platform::Tensorrt) {
-                pipeline.package.platforms.push(Platform::Tensorrt);
-            }
-        }
-        if let Some(copies) = overrides.copies {
-            pipeline.package.copies = copies.try_into().map_err(BadUsage)?;
-        }
-        let mut catalogue = GpuCatalogue::built_in();
-        if let Some(path) = &pipeline.compile.catalogue {
-            catalogue = catalogue.extended_by(path)?;
-        }
-        let (variants, mut skipped) = pipeline.variants(&catalogue)?;
-        let variants = crate::libtorch::available(variants, &mut skipped)?;
+        let pipeline = overrides.apply(Pipeline::read(path)?)?;
+        let (pipeline, catalogue) = with_catalogue(pipeline)?;
+        let (targets, mut skipped) = pipeline.engine_targets(&catalogue)?;
+        let variants = crate::libtorch::available(pipeline.variants(&targets), &mut skipped)?;
         if pipeline.export.formats.contains(&ModelFormat::TorchScript) {
             crate::libtorch::required()?;
         }
@@ -88,32 +74,51 @@ impl Run {
             terminal: Arc::clone(terminal),
             layout: OutputLayout::new(&settings.output, &pipeline.name),
             cache: Cache::new(&settings.cache),
+            cache_use: None,
+            file: path.to_owned(),
+            variants,
             pipeline,
             report,
-            variants,
-            catalogue,
+            targets,
             started: Instant::now(),
         })
     }
 
-    /// Runs the steps in order, `until` the last one wanted, and returns what they made.
-    pub(crate) fn make(&mut self, runtime: &tokio::runtime::Runtime, until: Step) -> Result<Made> {
+    /// Runs all steps in order, `until` the last one wanted, and returns what they made.
+    pub(crate) fn make(&mut self, runtime: &tokio::runtime::Runtime, until: Step, limits: BuildLimits) -> Result<Made> {
+        let mut made = self.prepare(runtime, until)?;
+        if until >= Step::Compile {
+            compile_together(&mut [(self, &mut made)], limits)?;
+        }
+        self.finish(&mut made, until)?;
+        Ok(made)
+    }
+
+    /// The steps before engines are compiled.
+    pub(crate) fn prepare(&mut self, runtime: &tokio::runtime::Runtime, until: Step) -> Result<Made> {
         let snapshot = self.fetch(runtime)?;
-        let mut made = Made { snapshot, models: Vec::new(), modules: Vec::new(), published: Vec::new() };
         if until >= Step::Export {
-            made.models = self.export(&made.snapshot)?;
-            made.modules = self.export_modules(&made.snapshot, &made.models)?;
+            self.choose_max_batch(&snapshot)?;
         }
+        let models = if until >= Step::Export { self.export(&snapshot)? } else { Vec::new() };
+        let modules = self.export_modules(&snapshot, &models)?;
         if until >= Step::Check {
-            self.check(&made.snapshot, (&made.models, &made.modules))?;
+            self.check(&snapshot, (&models, &modules))?;
         }
-        let engines = if until >= Step::Compile { self.compile(&made.models)? } else { Vec::new() };
-        let archives =
-            if until >= Step::Package { self.package((&made.models, &made.modules), &engines)? } else { Vec::new() };
+        Ok(Made { snapshot, models, modules, engines: Vec::new(), published: Vec::new() })
+    }
+
+    /// The steps after engines were compiled.
+    pub(crate) fn finish(&mut self, made: &mut Made, until: Step) -> Result<()> {
+        let archives = if until >= Step::Package {
+            self.package((&made.models, &made.modules), &made.engines)?
+        } else {
+            Vec::new()
+        };
         if until >= Step::Publish {
             made.published = self.publish(&archives)?;
         }
-        Ok(made)
+        Ok(())
     }
 
     /// Time since the run began.
@@ -132,6 +137,7 @@ impl Run {
     /// Hub or folder to snapshot.
     pub(crate) fn fetch(&mut self, runtime: &tokio::runtime::Runtime) -> Result<Snapshot> {
         let start = Instant::now();
+        self.cache_use = Some(self.cache.use_shared(self.progress())?);
         let source = &self.pipeline.source;
         let digests = KnownDigests::in_folder(self.settings.cache.join("digests"));
         let snapshot = match (&source.path, &source.repo) {
@@ -247,133 +253,15 @@ impl Run {
         Ok(version)
     }
 
-    fn note_library(&mut self, name: &str, version: &str) {
+    pub(super) fn note_library(&mut self, name: &str, version: &str) {
         let libraries = &mut self.report.environment.libraries;
         if libraries.iter().all(|library| library.name != name) {
             libraries.push(Library { name: name.to_owned(), version: version.to_owned() });
         }
     }
-
-    /// Models to engines, one for each variant with a GPU.
-    pub(crate) fn compile(&mut self, models: &[Stored<Model>]) -> Result<Vec<(Variant, Stored<Engine>)>> {
-        let targets: Vec<Variant> = self.variants.iter().filter(|variant| variant.gpu.is_some()).cloned().collect();
-        if targets.is_empty() {
-            return Ok(Vec::new());
-        }
-        for sentence in &self.report.skipped {
-            self.progress().note(Step::Compile, "skipped", sentence.clone());
-        }
-        let library_version = self.tensorrt_version()?;
-        let mut engines = Vec::new();
-        for variant in targets {
-            let gpu = self.catalogue.find(variant.gpu.as_deref().unwrap_or_default())?.clone();
-            let model = model_of(models, variant.precision)?;
-            let engine = compile(
-                model,
-                &self.compile_options(gpu, &library_version, &model.record)?,
-                &self.cache,
-                self.progress(),
-            )?;
-            let folder = self.layout.engine(&variant);
-            materialise(&engine, &folder)?;
-            let plan = engine.record.plan.clone();
-            if let Some(file) = engine.file(&plan) {
-                self.report.engines.push(EngineFacts::new(
-                    &engine.record,
-                    file.byte_count,
-                    &file.sha256,
-                    outcome(&engine),
-                ));
-            }
-            self.add_main_file(Step::Compile, &variant.id(), (&engine, &plan), &folder.join(&plan));
-            engines.push((variant, engine));
-        }
-        Ok(engines)
-    }
-
-    fn tensorrt_version(&mut self) -> Result<String> {
-        let libraries = planforge_tensorrt::Libraries::in_folder(&self.settings.tensorrt_folder());
-        if !libraries.builder.exists() {
-            return Err(Missing(format!("TensorRT-RTX was not found at `{}`", libraries.builder.display())).into());
-        }
-        let version = planforge_tensorrt::library_version(&libraries.builder)?;
-        self.note_library("TensorRT-RTX", &version);
-        Ok(version)
-    }
-
-    fn compile_options(&self, gpu: Gpu, library_version: &str, model: &Model) -> Result<CompileOptions> {
-        let program = std::env::current_exe().context("the path of this program is unknown")?;
-        Ok(CompileOptions {
-            gpu,
-            builder: self.pipeline.compile.builder,
-            profiles: self.pipeline.profiles.clone(),
-            outputs: self.pipeline.engine_outputs(model),
-            libraries: self.settings.tensorrt_folder(),
-            library_version: library_version.to_owned(),
-            worker: Worker { program, arguments: vec!["internal".to_owned(), "build-engine".to_owned()] },
-            timeout: Duration::from_secs(self.pipeline.compile.timeout_seconds),
-        })
-    }
-
-    /// Models, modules and engines to archives, one for each variant.
-    pub(crate) fn package(
-        &mut self,
-        (models, modules): (&[Stored<Model>], &[Stored<Model>]),
-        engines: &[(Variant, Stored<Engine>)],
-    ) -> Result<Vec<Stored<Archive>>> {
-        let mut archives = Vec::new();
-        for variant in self.variants.clone() {
-            let is_module = variant.platform.model_format() == ModelFormat::TorchScript;
-            let model = model_of(if is_module { modules } else { models }, variant.precision)?;
-            let engine = engines.iter().find(|(of, _)| *of == variant).map(|(_, engine)| engine);
-            let (name, profiles) = (&self.pipeline.name, &self.pipeline.profiles);
-            let archive =
-                planforge_package::package(name, &variant, model, engine, profiles, &self.cache, self.progress())?;
-            let path = self.layout.archive(&variant);
-            link_or_copy(&archive.path(&archive.record.file), &path)?;
-            self.report.archives.push(ArchiveFacts::new(&archive.record, None));
-            let file = archive.record.file.clone();
-            self.add_main_file(Step::Package, &variant.id(), (&archive, &file), &path);
-            archives.push(archive);
-        }
-        Ok(archives)
-    }
-
-    /// The store of this pipeline.
-    pub(crate) fn store(&self) -> Result<Store> {
-        let url = match &self.pipeline.store.url {
-            Some(url) => url.clone(),
-            None => Store::Directory(self.layout.store()).url(""),
-        };
-        Ok(Store::parse(&url)?)
-    }
-
-    /// Archives to N copies each.
-    pub(crate) fn publish(&mut self, archives: &[Stored<Archive>]) -> Result<Vec<Published>> {
-        let store = self.store()?;
-        let copies = u32::from(self.pipeline.package.copies);
-        let mut published = Vec::new();
-        for (index, archive) in archives.iter().enumerate() {
-            let start = Instant::now();
-            let name = &self.pipeline.name;
-            let done = planforge_package::publish(archive, name, &store, name.as_str(), copies, self.progress())?;
-            self.report.archives[index].copies = Some(copies);
-            let outcome = if done.kept == copies { Outcome::Cached } else { Outcome::Built };
-            let path = store.folder(name.as_str()).join(done.variant.id());
-            let file = ArtifactFile {
-                path: String::new(),
-                byte_count: archive.record.byte_count,
-                sha256: archive.record.sha256.clone(),
-            };
-            let subject = format!("{} x {copies}", done.variant.id());
-            self.add_row((Step::Publish, &subject), &path, &file, (start.elapsed(), outcome));
-            published.push(done);
-        }
-        Ok(published)
-    }
 }
 
-fn model_of(models: &[Stored<Model>], precision: Precision) -> Result<&Stored<Model>> {
+pub(super) fn model_of(models: &[Stored<Model>], precision: Precision) -> Result<&Stored<Model>> {
     models
         .iter()
         .find(|model| model.record.precision == precision)

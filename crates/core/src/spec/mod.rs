@@ -4,10 +4,14 @@
 
 mod pipeline;
 mod tables;
+mod targets;
 mod values;
 
 pub use pipeline::Pipeline;
 pub use tables::{
     CompileSpec, ExportSpec, HostSpec, LoadSpec, LoadStage, PackageSpec, ProbeSpec, SourceSpec, StoreSpec,
 };
-pub use values::{Copies, ImageSize, MemorySize, ModelName, Profile, ProfileRange, Task, Threshold};
+pub use targets::EngineTarget;
+pub use values::{
+    Copies, ImageSize, MaxBatch, MemorySize, ModelName, OptimizationLevel, Profile, ProfileRange, Task, Threshold,
+};

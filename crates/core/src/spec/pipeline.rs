@@ -3,8 +3,8 @@
 use super::tables::{
     CompileSpec, ExportSpec, HostSpec, LoadSpec, PackageSpec, ProbeSpec, SENTENCES, SourceSpec, StoreSpec,
 };
-use super::values::{ModelName, Profile, Task};
-use crate::{Error, GpuCatalogue, Model, ModelFormat, Platform, Result, Variant};
+use super::values::{MemorySize, ModelName, Profile, Task};
+use crate::{BuilderOptions, Error, Model, ModelFormat, Platform, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -71,6 +71,35 @@ impl Pipeline {
         self.profiles.iter().map(|profile| profile.batch.max).max().unwrap_or(1)
     }
 
+    /// The pipeline with the largest batch of every profile lowered to `batch`, where that is possible: a profile keeps
+    /// its smallest.
+    ///
+    /// # Errors
+    /// [`Error::Value`] when a measurement's request is then too large; `path` is the pipeline file.
+    pub fn with_max_batch(mut self, batch: u64, path: &Path) -> Result<Self> {
+        self.profiles = self.profiles_up_to(batch);
+        let requests = self
+            .check_request("probe", self.probe_request())
+            .and_then(|()| self.check_request("load", self.load_request()));
+        requests.map_err(|(key, message)| Error::Value {
+            path: path.to_owned(),
+            key: key.to_owned(),
+            message: format!("{message}, as `compile.max_batch` has chosen"),
+        })?;
+        Ok(self)
+    }
+
+    /// The profiles with `batch` as the largest of all; one whose smallest lies above keeps that.
+    #[must_use]
+    pub fn profiles_up_to(&self, batch: u64) -> Vec<Profile> {
+        let largest = self.max_batch_size();
+        let up_to = |profile: &Profile| {
+            let max = if profile.batch.max == largest { batch } else { batch.min(profile.batch.max) };
+            Profile { batch: profile.batch.with_max(max), ..profile.clone() }
+        };
+        self.profiles.iter().map(up_to).collect()
+    }
+
     /// The largest sequence of any profile, for models over text.
     #[must_use]
     pub fn max_sequence(&self) -> Option<u64> {
@@ -81,6 +110,16 @@ impl Pipeline {
     #[must_use]
     pub fn engine_outputs(&self, model: &Model) -> Vec<String> {
         self.compile.outputs.clone().unwrap_or_else(|| model.main_outputs())
+    }
+
+    /// What the builder is told beyond target and profiles.
+    #[must_use]
+    pub fn builder_options(&self) -> BuilderOptions {
+        BuilderOptions {
+            optimization_level: self.compile.optimization_level.map(u8::from),
+            workspace_byte_count: self.compile.workspace.map(MemorySize::byte_count),
+            strip_weights: self.compile.strip_weights,
+        }
     }
 
     /// Batch and tokens of the probe's request.
@@ -105,42 +144,6 @@ impl Pipeline {
 
     fn opt_sequence(&self) -> Option<u64> {
         self.profiles.first().and_then(|profile| profile.sequence).map(|range| range.opt)
-    }
-
-    /// The variants to make, and a sentence for each combination that no builder can make while
-    /// another precision for the same GPU can.
-    ///
-    /// # Errors
-    /// An unknown GPU, or one that takes none of the precisions asked for.
-    pub fn variants(&self, catalogue: &GpuCatalogue) -> Result<(Vec<Variant>, Vec<String>)> {
-        let (mut variants, mut skipped) = (Vec::new(), Vec::new());
-        let precisions = &self.export.precisions;
-        for platform in &self.package.platforms {
-            match platform {
-                Platform::Onnx => variants.extend(precisions.iter().map(|&precision| Variant::onnx(precision))),
-                Platform::Pytorch => {
-                    let precisions = self.package.pytorch_precisions.as_ref().unwrap_or(precisions);
-                    variants.extend(precisions.iter().map(|&precision| Variant::pytorch(precision)));
-                }
-                Platform::Tensorrt => {
-                    for name in &self.compile.gpus {
-                        let gpu = catalogue.find(name)?;
-                        let checks =
-                            precisions.iter().map(|&precision| (precision, gpu.check(self.compile.builder, precision)));
-                        let (fits, refused): (Vec<_>, Vec<_>) = checks.partition(|(_, check)| check.is_ok());
-                        for (_, check) in refused {
-                            match (check, fits.is_empty()) {
-                                (Err(error), true) => return Err(error),
-                                (Err(error), false) => skipped.push(error.to_string()),
-                                (Ok(()), _) => {}
-                            }
-                        }
-                        variants.extend(fits.iter().map(|(precision, _)| Variant::tensorrt(*precision, name)));
-                    }
-                }
-            }
-        }
-        Ok((variants, skipped))
     }
 
     fn check(&self) -> std::result::Result<(), (&'static str, String)> {

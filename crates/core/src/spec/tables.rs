@@ -1,6 +1,6 @@
 //! The tables of a pipeline file and their defaults.
 
-use super::values::{Copies, ImageSize, MemorySize, Threshold};
+use super::values::{Copies, ImageSize, MaxBatch, MemorySize, OptimizationLevel, Threshold};
 use crate::{Builder, ModelFormat, Platform, Precision};
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
@@ -71,8 +71,18 @@ pub(super) const SENTENCES: [&str; 2] = [
 pub struct CompileSpec {
     /// What builds the engines.
     pub builder: Builder,
-    /// GPU types by catalogue name.
+    /// GPU types by catalogue name; `all` stands for every one that the builder knows.
     pub gpus: Vec<String>,
+    /// Whether one engine for all GPU types is built rather than one for each.
+    pub fat: bool,
+    /// Whether the profiles' largest batch is taken as it is, or lowered so that more copies fit.
+    pub max_batch: MaxBatch,
+    /// How long the builder searches; its own default (3) when left out.
+    pub optimization_level: Option<OptimizationLevel>,
+    /// Most scratch memory on the GPU that a layer may use; the builder's own limit when left out.
+    pub workspace: Option<MemorySize>,
+    /// Whether weights are left out of the engine, to be put in when it is loaded. Takes a CUDA driver.
+    pub strip_weights: bool,
     /// A file with further GPU types, relative to the pipeline file.
     pub catalogue: Option<PathBuf>,
     /// Outputs of the engines; the one that the task is about when left out.
@@ -83,7 +93,18 @@ pub struct CompileSpec {
 
 impl Default for CompileSpec {
     fn default() -> Self {
-        Self { builder: Builder::Rtx, gpus: Vec::new(), catalogue: None, outputs: None, timeout_seconds: 1800 }
+        Self {
+            builder: Builder::Rtx,
+            gpus: Vec::new(),
+            fat: false,
+            max_batch: MaxBatch::Profile,
+            optimization_level: None,
+            workspace: None,
+            strip_weights: false,
+            catalogue: None,
+            outputs: None,
+            timeout_seconds: 1800,
+        }
     }
 }
 

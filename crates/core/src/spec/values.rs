@@ -132,6 +132,15 @@ pub struct ProfileRange {
     pub max: u64,
 }
 
+impl ProfileRange {
+    /// The range with `max` as its largest value, or with its smallest as that where `max` lies below it.
+    #[must_use]
+    pub fn with_max(self, max: u64) -> Self {
+        let max = max.max(self.min);
+        Self { min: self.min, opt: self.opt.min(max), max }
+    }
+}
+
 impl TryFrom<[u64; 3]> for ProfileRange {
     type Error = String;
 
@@ -257,4 +266,35 @@ impl From<MemorySize> for String {
     fn from(size: MemorySize) -> Self {
         format!("{} B", size.byte_count())
     }
+}
+
+/// How long a builder searches for fast kernels, 0 to 5; each level takes more time than the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct OptimizationLevel(u8);
+
+impl TryFrom<u8> for OptimizationLevel {
+    type Error = String;
+
+    fn try_from(level: u8) -> std::result::Result<Self, String> {
+        if level <= 5 { Ok(Self(level)) } else { Err(format!("optimization level {level}: use 0 to 5")) }
+    }
+}
+
+impl From<OptimizationLevel> for u8 {
+    fn from(level: OptimizationLevel) -> Self {
+        level.0
+    }
+}
+
+/// Where the largest batch of the profiles comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MaxBatch {
+    /// From the profiles themselves.
+    #[default]
+    Profile,
+    /// The largest power of two, up to the profiles' own, that costs at most a fifth of the copies that would fit with a
+    /// largest batch of 1; activation memory is counted as if no operations were fused.
+    Auto,
 }

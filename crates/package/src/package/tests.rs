@@ -3,8 +3,8 @@
 use super::*;
 use crate::{UnpackLimits, unpack};
 use planforge_core::{
-    ArtifactFile, Builder, DataType, Dim, EngineHeader, ModelFormat, NoProgress, Precision, ProfileRange, Task,
-    TensorSpec, digest_bytes,
+    ArtifactFile, Builder, BuilderFigures, BuilderOptions, DataType, Dim, EngineHeader, ModelFormat, NoProgress,
+    Precision, ProfileRange, Task, TensorSpec, digest_bytes,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -55,18 +55,24 @@ pub(crate) fn model_record() -> Model {
 pub(crate) fn engine_record() -> Engine {
     Engine {
         gpu: "l4".to_owned(),
-        compute_capability: "8.9".parse().unwrap(),
+        gpus: vec!["l4".to_owned()],
+        compute_capabilities: vec!["8.9".parse().unwrap()],
         precision: Precision::Fp16,
         builder: Builder::Rtx,
+        builder_options: BuilderOptions::default(),
         profiles: profiles(),
         plan: "engine.plan".to_owned(),
         log: "build.log".to_owned(),
+        graph: None,
         header: EngineHeader { version: "1.7.1.116".to_owned(), compute_capabilities: vec!["8.9".parse().unwrap()] },
         inputs: inputs(),
         outputs: outputs(),
         layer_counts: std::collections::BTreeMap::new(),
+        layer_count: 1,
+        figures: BuilderFigures::default(),
         build_peak_byte_count: 1,
         build_duration: Duration::ZERO,
+        builder_duration: Duration::ZERO,
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::{GpuCatalogue, Variant};
 
 const SMALL: &str =
     "name = \"m\"\ntask = \"sentence-embedding\"\n[source]\nrepo = \"o/n\"\n[[profiles]]\nbatch = [1, 2, 4]\n";
@@ -61,11 +62,7 @@ fn requests_of_measurements_stay_within_the_profiles() {
 #[test]
 fn the_precisions_of_pytorch_are_the_exports_or_its_own() {
     let text = format!("{SMALL}[export]\nprecisions = [\"fp16\"]\n[package]\nplatforms = [\"pytorch\", \"onnx\"]\n");
-    let ids = |text: &str| {
-        let (variants, skipped) = read(text).unwrap().variants(&GpuCatalogue::built_in()).unwrap();
-        assert!(skipped.is_empty(), "{skipped:?}");
-        variants.iter().map(Variant::id).collect::<Vec<_>>()
-    };
+    let ids = |text: &str| read(text).unwrap().variants(&[]).iter().map(Variant::id).collect::<Vec<_>>();
     assert_eq!(ids(&text), ["pytorch-fp16", "onnx-fp16"]);
     assert_eq!(ids(&format!("{text}pytorch_precisions = [\"fp32\"]\n")), ["pytorch-fp32", "onnx-fp16"]);
 }
@@ -75,10 +72,11 @@ fn t4_keeps_fp16_and_says_why_not_fp32() {
     let text = format!(
         "{SMALL}[export]\nprecisions = [\"fp32\", \"fp16\"]\n[compile]\ngpus = [\"t4\", \"l4\"]\n[package]\nplatforms = [\"onnx\", \"tensorrt\"]\n"
     );
-    let (variants, skipped) = read(&text).unwrap().variants(&GpuCatalogue::built_in()).unwrap();
-    let ids: Vec<_> = variants.iter().map(Variant::id).collect();
+    let pipeline = read(&text).unwrap();
+    let (targets, skipped) = pipeline.engine_targets(&GpuCatalogue::built_in()).unwrap();
+    let ids: Vec<_> = pipeline.variants(&targets).iter().map(Variant::id).collect();
     assert_eq!(ids, ["onnx-fp32", "onnx-fp16", "tensorrt-fp16-t4", "tensorrt-fp32-l4", "tensorrt-fp16-l4"]);
     assert_eq!(skipped.len(), 1);
     let only_fp32 = text.replace("[\"fp32\", \"fp16\"]", "[\"fp32\"]");
-    assert!(read(&only_fp32).unwrap().variants(&GpuCatalogue::built_in()).is_err());
+    assert!(read(&only_fp32).unwrap().engine_targets(&GpuCatalogue::built_in()).is_err());
 }

@@ -6,7 +6,7 @@ use planforge_core::{Model, Precision};
 
 /// Whether the network multiplies in the model's precision, except for values that the export keeps in binary32 and what
 /// is computed from them. A graph that is taken as it is chooses its own types.
-pub(crate) fn check_precision(model: &Model, products: &[WorkerProduct]) -> Result<(), String> {
+pub(super) fn check_precision(model: &Model, products: &[WorkerProduct]) -> Result<(), String> {
     if model.taken_as_is { Ok(()) } else { check_products((model.precision, &model.wide_values), products) }
 }
 

@@ -1,78 +1,23 @@
-//! Content-addressed cache of step results: one folder per key, written beside and renamed.
+//! Finding and making entries.
 //!
 //! A hit is accepted when every recorded file is there with its recorded size and modification time.
 //! Two processes that want the same key take turns through a lock file, so it is built once.
 
-use crate::{ArtifactFile, Digest, Error, Progress, Result, Stored, digest_bytes, digest_file};
+use super::lock::lock;
+use super::{BUILDING, Cache, CacheKey, CacheKind, Entry, RECORD, modified_nanoseconds};
+use crate::{ArtifactFile, Digest, Error, Progress, Result, Stored, digest_file};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs::TryLockError;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, UNIX_EPOCH};
-
-const RECORD: &str = "record.json";
-
-/// A cache folder.
-#[derive(Debug, Clone)]
-pub struct Cache {
-    root: PathBuf,
-}
-
-/// What kind of result, one sub-folder each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CacheKind {
-    /// Exported models.
-    Model,
-    /// Engines.
-    Engine,
-    /// Archives.
-    Archive,
-    /// Results of running an exported model on the samples.
-    Check,
-}
-
-impl CacheKind {
-    const fn folder(self) -> &'static str {
-        match self {
-            Self::Model => "models",
-            Self::Engine => "engines",
-            Self::Archive => "archives",
-            Self::Check => "checks",
-        }
-    }
-}
-
-/// Digest of everything a result depends on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CacheKey(String);
-
-impl CacheKey {
-    /// Key of `inputs`: any serialisable value that holds input digests, options and tool versions.
-    ///
-    /// # Panics
-    /// Never for values made of strings, numbers, lists and structs.
-    pub fn of(inputs: &impl Serialize) -> Self {
-        let bytes = serde_json::to_vec(inputs).expect("key inputs are plain data");
-        Self(digest_bytes(&bytes).as_str()[..32].to_owned())
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry<T> {
-    record: T,
-    files: Vec<ArtifactFile>,
-    /// Modification times in nanoseconds since 1970, in the order of `files`.
-    modified: Vec<u64>,
-}
+use std::time::Instant;
 
 impl Cache {
-    /// A cache in the folder `root`, which is made on first use.
+    /// The result of `key`, if it is there and complete.
     #[must_use]
-    pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+    pub fn get<T: DeserializeOwned>(&self, kind: CacheKind, key: &CacheKey) -> Option<Stored<T>> {
+        find(&self.folder_of(kind, &key.0), Instant::now())
     }
 
     /// The result of `key`, found or made. `build` gets an empty folder to write into and returns the
@@ -122,7 +67,7 @@ impl Cache {
         if let Some(stored) = find(&target, start) {
             return Ok(stored);
         }
-        let temporary = tempfile::Builder::new().prefix(".building-").tempdir_in(&folder).map_err(Error::from)?;
+        let temporary = tempfile::Builder::new().prefix(BUILDING).tempdir_in(&folder).map_err(Error::from)?;
         let record = build(temporary.path())?;
         let entry = seal(temporary.path(), record, sources, progress)?;
         if target.exists() {
@@ -147,13 +92,23 @@ fn find<T: DeserializeOwned>(target: &Path, start: Instant) -> Option<Stored<T>>
         fs_err::metadata(target.join(&file.path))
             .is_ok_and(|found| found.len() == file.byte_count && modified_nanoseconds(&found) == *modified)
     });
-    intact.then(|| Stored {
+    if !intact {
+        return None;
+    }
+    mark_used(target);
+    Some(Stored {
         directory: target.to_owned(),
         record: entry.record,
         files: entry.files,
         reused: true,
         elapsed: start.elapsed(),
     })
+}
+
+/// The record's own modification time says when an entry was last used. A cache that cannot be written serves as well.
+fn mark_used(target: &Path) {
+    let record = std::fs::File::options().append(true).open(target.join(RECORD));
+    drop(record.and_then(|file| file.set_modified(std::time::SystemTime::now())));
 }
 
 fn seal<T: Serialize>(
@@ -206,28 +161,10 @@ fn list(folder: &Path, prefix: &str, files: &mut Vec<(String, std::fs::Metadata)
     Ok(())
 }
 
-fn modified_nanoseconds(metadata: &std::fs::Metadata) -> u64 {
-    let since = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
-}
-
-/// An exclusive lock that is released when the handle is dropped or its process ends.
-fn lock(path: &Path, progress: &dyn Progress) -> Result<std::fs::File> {
-    let file = fs_err::OpenOptions::new().create(true).truncate(false).write(true).open(path)?.into_parts().0;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if progress.is_cancelled() => return Err(Error::Cancelled),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(50)),
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::NoProgress;
+    use crate::{NoProgress, digest_bytes};
 
     fn build(cache: &Cache, text: &str) -> Result<Stored<String>> {
         cache.get_or_build(CacheKind::Model, &CacheKey::of(&"key"), &NoProgress, |folder| {

@@ -1,0 +1,117 @@
+//! `cache`: what it holds, whether it is whole, and less of it.
+
+use crate::args::{CacheCommand, PruneArguments};
+use crate::commands::dispatch::Surroundings;
+use crate::failure::CheckFailed;
+use crate::printer::{duration, format_bytes, table};
+use anyhow::Result;
+use planforge_core::{Cache, CacheEntry, CacheKind, MemorySize, PruneRule};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+/// Runs one of the sub-commands.
+pub(super) fn cache(surroundings: &Surroundings, command: &CacheCommand) -> Result<()> {
+    let cache = Cache::new(&surroundings.settings.cache);
+    match command {
+        CacheCommand::List => {
+            let entries = cache.entries()?;
+            surroundings.show(&entries, &list(&entries))
+        }
+        CacheCommand::Size => {
+            let sizes = sizes(&cache.entries()?);
+            surroundings.show(&sizes, &size_table(&sizes))
+        }
+        CacheCommand::Check => check(surroundings, &cache),
+        CacheCommand::Prune(arguments) => prune(surroundings, &cache, arguments),
+    }
+}
+
+/// What entries of one kind take together.
+#[derive(Debug, Default, Serialize)]
+struct Size {
+    entries: usize,
+    byte_count: u64,
+}
+
+fn sizes(entries: &[CacheEntry]) -> BTreeMap<CacheKind, Size> {
+    let mut sizes: BTreeMap<CacheKind, Size> = BTreeMap::new();
+    for entry in entries {
+        let size = sizes.entry(entry.kind).or_default();
+        size.entries += 1;
+        size.byte_count += entry.byte_count;
+    }
+    sizes
+}
+
+fn size_table(sizes: &BTreeMap<CacheKind, Size>) -> String {
+    let row = |name: &str, entries: usize, byte_count: u64| {
+        vec![name.to_owned(), entries.to_string(), format_bytes(byte_count)]
+    };
+    let mut rows: Vec<_> = sizes.iter().map(|(kind, size)| row(kind.name(), size.entries, size.byte_count)).collect();
+    let sum = |pick: fn(&Size) -> u64| sizes.values().map(pick).sum::<u64>();
+    let entries: usize = sizes.values().map(|size| size.entries).sum();
+    rows.push(row("all", entries, sum(|size| size.byte_count)));
+    table(&["kind", ">entries", ">size"], &rows)
+}
+
+fn list(entries: &[CacheEntry]) -> String {
+    let now = SystemTime::now();
+    let row = |entry: &CacheEntry| {
+        vec![
+            entry.kind.name().to_owned(),
+            entry.name.clone(),
+            format_bytes(entry.byte_count),
+            age(now.duration_since(entry.used).unwrap_or_default()),
+            entry.key.clone(),
+        ]
+    };
+    table(&["kind", "name", ">size", ">used", "key"], &entries.iter().map(row).collect::<Vec<_>>())
+}
+
+/// `3 d ago`.
+fn age(idle: Duration) -> String {
+    let hours = idle.as_secs() / 3600;
+    match (hours / 24, hours) {
+        (0, 0) => format!("{} ago", duration(Duration::from_secs(idle.as_secs().max(1)))),
+        (0, hours) => format!("{hours} h ago"),
+        (days, _) => format!("{days} d ago"),
+    }
+}
+
+fn check(surroundings: &Surroundings, cache: &Cache) -> Result<()> {
+    let damage = cache.check(&*surroundings.terminal)?;
+    let row =
+        |it: &planforge_core::Damage| vec![it.kind.name().to_owned(), it.path.display().to_string(), it.reason.clone()];
+    let text = if damage.is_empty() {
+        format!("{} entries, all whole\n", cache.entries()?.len())
+    } else {
+        table(&["kind", "file", "damage"], &damage.iter().map(row).collect::<Vec<_>>())
+    };
+    surroundings.show(&damage, &text)?;
+    match damage.first() {
+        None => Ok(()),
+        Some(first) => Err(CheckFailed(format!(
+            "{} of the cache's files are damaged, first `{}`: {}; `planforge cache prune --damaged` takes them away",
+            damage.len(),
+            first.path.display(),
+            first.reason
+        ))
+        .into()),
+    }
+}
+
+fn prune(surroundings: &Surroundings, cache: &Cache, arguments: &PruneArguments) -> Result<()> {
+    let rule = PruneRule {
+        unused_for: arguments.unused_for,
+        max_byte_count: arguments.max_size.map(MemorySize::byte_count),
+        damaged: arguments.damaged,
+    };
+    let terminal = &surroundings.terminal;
+    let waiting = || terminal.say("waiting for another planforge that uses the cache");
+    let gone = cache.prune(rule, SystemTime::now(), &**terminal, waiting)?;
+    let text = if gone.is_empty() { "nothing to take away\n".to_owned() } else { list(&gone) };
+    let freed: u64 = gone.iter().map(|entry| entry.byte_count).sum();
+    terminal.say(&format!("{} entries taken away, {}", gone.len(), format_bytes(freed)));
+    surroundings.show(&gone, &text)
+}

@@ -1,0 +1,109 @@
+//! Models to engines: those of all pipelines at once.
+
+use crate::failure::Missing;
+use crate::pipeline::plan::memory_of;
+use crate::pipeline::rows::{materialise, outcome};
+use crate::pipeline::steps::{Made, Run, model_of};
+use anyhow::{Context, Result};
+use planforge_bench::{EngineFacts, PlanSource};
+use planforge_core::{Engine, EngineTarget, Model, Step, Stored};
+use planforge_engine::{BuildLimits, CompileJob, CompileOptions, Worker, compile_all};
+use std::time::Duration;
+
+/// Compiles the engines of all `runs` within one limit, and puts each into its run.
+pub(crate) fn compile_together(runs: &mut [(&mut Run, &mut Made)], limits: BuildLimits) -> Result<()> {
+    let several = runs.len() > 1;
+    let mut options = Vec::new();
+    for (run, made) in &mut *runs {
+        options.push(run.compile_options(&made.models, several)?);
+    }
+    let mut jobs = Vec::new();
+    for ((_, made), options) in runs.iter().zip(options) {
+        for options in options {
+            jobs.push(CompileJob { model: model_of(&made.models, options.target.variant.precision)?, options });
+        }
+    }
+    let Some((first, _)) = runs.first() else { return Ok(()) };
+    let mut engines = compile_all(&jobs, limits, first.cache(), first.progress())?.into_iter();
+    for (run, made) in runs {
+        let own: Vec<_> = engines.by_ref().take(run.targets.len()).collect();
+        run.add_engines(&own)?;
+        made.engines = own;
+    }
+    Ok(())
+}
+
+impl Run {
+    /// How each target of this run is compiled; `several` pipelines are told apart by their names.
+    fn compile_options(&mut self, models: &[Stored<Model>], several: bool) -> Result<Vec<CompileOptions>> {
+        if self.targets.is_empty() {
+            return Ok(Vec::new());
+        }
+        for sentence in &self.report.skipped {
+            self.progress().note(Step::Compile, "skipped", sentence.clone());
+        }
+        let library_version = self.tensorrt_version()?;
+        let options = |target: &EngineTarget| {
+            let model = &model_of(models, target.variant.precision)?.record;
+            let name = if several { format!("{} ", self.pipeline.name) } else { String::new() };
+            self.options_for(target, model, (format!("{name}{}", target.variant.id()), &library_version))
+        };
+        self.targets.iter().map(options).collect()
+    }
+
+    pub(super) fn options_for(
+        &self,
+        target: &EngineTarget,
+        model: &Model,
+        (subject, library_version): (String, &str),
+    ) -> Result<CompileOptions> {
+        let program = std::env::current_exe().context("the path of this program is unknown")?;
+        Ok(CompileOptions {
+            subject,
+            target: target.clone(),
+            builder: self.pipeline.compile.builder,
+            builder_options: self.pipeline.builder_options(),
+            profiles: self.pipeline.profiles.clone(),
+            outputs: self.pipeline.engine_outputs(model),
+            libraries: self.settings.tensorrt_folder(),
+            library_version: library_version.to_owned(),
+            worker: Worker { program, arguments: vec!["internal".to_owned(), "build-engine".to_owned()] },
+            timeout: Duration::from_secs(self.pipeline.compile.timeout_seconds),
+        })
+    }
+
+    /// Puts engines into the output folder and the report, in the order of the targets.
+    fn add_engines(&mut self, engines: &[Stored<Engine>]) -> Result<()> {
+        for (target, engine) in self.targets.clone().iter().zip(engines) {
+            let folder = self.layout.engine(&target.variant);
+            materialise(engine, &folder)?;
+            let plan = engine.record.plan.clone();
+            if let Some(file) = engine.file(&plan) {
+                let facts = EngineFacts::new(&engine.record, file.byte_count, &file.sha256, outcome(engine));
+                self.report.engines.push(facts);
+                self.add_plan(target, &engine.record);
+            }
+            self.add_main_file(Step::Compile, &target.variant.id(), (engine, &plan), &folder.join(&plan));
+        }
+        Ok(())
+    }
+
+    /// Notes how many copies of an engine are predicted to fit.
+    fn add_plan(&mut self, target: &EngineTarget, engine: &Engine) {
+        let Some(memory) = memory_of(&engine.figures) else { return };
+        let batch = engine.profiles.iter().map(|profile| profile.batch.max).max().unwrap_or(1);
+        let row = |gpu| self.plan_row(target, gpu, (batch, memory, PlanSource::Builder));
+        let rows: Vec<_> = target.gpus.iter().map(row).collect();
+        self.report.plan.extend(rows);
+    }
+
+    pub(super) fn tensorrt_version(&mut self) -> Result<String> {
+        let libraries = planforge_tensorrt::Libraries::in_folder(&self.settings.tensorrt_folder());
+        if !libraries.builder.exists() {
+            return Err(Missing(format!("TensorRT-RTX was not found at `{}`", libraries.builder.display())).into());
+        }
+        let version = planforge_tensorrt::library_version(&libraries.builder)?;
+        self.note_library("TensorRT-RTX", &version);
+        Ok(version)
+    }
+}

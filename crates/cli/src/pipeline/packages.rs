@@ -1,0 +1,83 @@
+//! Archives and their copies.
+
+use crate::failure::Damaged;
+use crate::pipeline::steps::{Run, model_of};
+use anyhow::Result;
+use planforge_bench::ArchiveFacts;
+use planforge_core::{
+    Archive, ArtifactFile, Engine, Model, ModelFormat, Outcome, Published, Step, Stored, link_or_copy,
+};
+use planforge_package::Store;
+use std::time::Instant;
+
+impl Run {
+    /// Models, modules and engines to archives, one for each variant.
+    pub(crate) fn package(
+        &mut self,
+        (models, modules): (&[Stored<Model>], &[Stored<Model>]),
+        engines: &[Stored<Engine>],
+    ) -> Result<Vec<Stored<Archive>>> {
+        let mut archives = Vec::new();
+        for variant in self.variants.clone() {
+            let is_module = variant.platform.model_format() == ModelFormat::TorchScript;
+            let model = model_of(if is_module { modules } else { models }, variant.precision)?;
+            let mut pairs = self.targets.iter().zip(engines);
+            let engine = pairs.find(|(target, _)| target.variant == variant).map(|(_, engine)| engine);
+            let (name, profiles) = (&self.pipeline.name, &self.pipeline.profiles);
+            let archive =
+                planforge_package::package(name, &variant, model, engine, profiles, self.cache(), self.progress());
+            let archive = archive.map_err(|error| self.without_damage(error))?;
+            let path = self.layout.archive(&variant);
+            link_or_copy(&archive.path(&archive.record.file), &path)?;
+            self.report.archives.push(ArchiveFacts::new(&archive.record, None));
+            let file = archive.record.file.clone();
+            self.add_main_file(Step::Package, &variant.id(), (&archive, &file), &path);
+            archives.push(archive);
+        }
+        Ok(archives)
+    }
+
+    /// The store of this pipeline.
+    pub(crate) fn store(&self) -> Result<Store> {
+        let url = match &self.pipeline.store.url {
+            Some(url) => url.clone(),
+            None => Store::Directory(self.layout.store()).url(""),
+        };
+        Ok(Store::parse(&url)?)
+    }
+
+    /// Archives to N copies each.
+    pub(crate) fn publish(&mut self, archives: &[Stored<Archive>]) -> Result<Vec<Published>> {
+        let store = self.store()?;
+        let copies = u32::from(self.pipeline.package.copies);
+        let mut published = Vec::new();
+        for (index, archive) in archives.iter().enumerate() {
+            let start = Instant::now();
+            let name = &self.pipeline.name;
+            let done = planforge_package::publish(archive, name, &store, name.as_str(), copies, self.progress())
+                .map_err(|error| self.without_damage(error))?;
+            self.report.archives[index].copies = Some(copies);
+            let outcome = if done.kept == copies { Outcome::Cached } else { Outcome::Built };
+            let path = store.folder(name.as_str()).join(done.variant.id());
+            let file = ArtifactFile {
+                path: String::new(),
+                byte_count: archive.record.byte_count,
+                sha256: archive.record.sha256.clone(),
+            };
+            let subject = format!("{} x {copies}", done.variant.id());
+            self.add_row((Step::Publish, &subject), &path, &file, (start.elapsed(), outcome));
+            published.push(done);
+        }
+        Ok(published)
+    }
+
+    /// The error; the entry of the cache that it found damaged is taken out, so that the next run makes it anew.
+    fn without_damage(&self, error: planforge_package::Error) -> anyhow::Error {
+        match &error {
+            planforge_package::Error::Changed { path, .. } if self.cache().discard(path).unwrap_or(false) => {
+                anyhow::Error::new(error).context(Damaged)
+            }
+            _ => error.into(),
+        }
+    }
+}

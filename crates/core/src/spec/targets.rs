@@ -1,0 +1,159 @@
+//! From the GPU types that a pipeline names to the engines that are built for them.
+
+use super::pipeline::Pipeline;
+use crate::{ComputeCapability, Error, Gpu, GpuCatalogue, Platform, Precision, Result, Variant};
+
+/// Stands for every GPU type that the builder knows.
+const ALL: &str = "all";
+
+/// One engine to build: the GPU types it is for, all of which take its precision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineTarget {
+    /// Which package it goes into.
+    pub variant: Variant,
+    /// The GPU types; more than one where one engine serves several.
+    pub gpus: Vec<Gpu>,
+}
+
+impl EngineTarget {
+    /// The engine of `precision` for one GPU type.
+    #[must_use]
+    pub fn single(precision: Precision, gpu: &Gpu) -> Self {
+        Self { variant: Variant::tensorrt(precision, &gpu.name), gpus: vec![gpu.clone()] }
+    }
+
+    /// One engine of `precision` for several GPU types. It is called by their compute capabilities
+    /// (`tensorrt-fp16-sm86-sm89`): the same set is the same engine, whatever the types are called and in whichever
+    /// order they are named, and another set never takes its place.
+    #[must_use]
+    pub fn fat(precision: Precision, gpus: Vec<Gpu>) -> Self {
+        let name = capabilities(&gpus).iter().map(|it| format!("sm{}{}", it.major, it.minor)).collect::<Vec<_>>();
+        Self { variant: Variant::tensorrt(precision, &name.join("-")), gpus }
+    }
+
+    /// Compute capabilities of the GPU types, ascending, each once.
+    #[must_use]
+    pub fn compute_capabilities(&self) -> Vec<ComputeCapability> {
+        capabilities(&self.gpus)
+    }
+}
+
+fn capabilities(gpus: &[Gpu]) -> Vec<ComputeCapability> {
+    let mut found: Vec<_> = gpus.iter().map(|gpu| gpu.compute_capability).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+impl Pipeline {
+    /// The engines to build, and a sentence for each combination that no builder can make while
+    /// another precision for the same GPU can.
+    ///
+    /// # Errors
+    /// An unknown GPU, or one that takes none of the precisions asked for. With `all`, such types are left out.
+    pub fn engine_targets(&self, catalogue: &GpuCatalogue) -> Result<(Vec<EngineTarget>, Vec<String>)> {
+        if !self.package.platforms.contains(&Platform::Tensorrt) {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let (mut pairs, mut skipped) = (Vec::new(), Vec::new());
+        for (gpu, named) in self.gpus(catalogue)? {
+            let precisions = &self.export.precisions;
+            let check = |&precision: &Precision| (precision, gpu.check(self.compile.builder, precision));
+            let (fits, refused): (Vec<_>, Vec<_>) = precisions.iter().map(check).partition(|(_, check)| check.is_ok());
+            for error in refused.into_iter().filter_map(|(_, check)| check.err()) {
+                if fits.is_empty() && named {
+                    return Err(error);
+                }
+                skipped.push(error.to_string());
+            }
+            pairs.extend(fits.into_iter().map(|(precision, _)| (precision, gpu)));
+        }
+        if pairs.is_empty() {
+            return Err(Error::NoTarget { builder: self.compile.builder.to_string() });
+        }
+        if !self.compile.fat {
+            let single = |(precision, gpu): &(Precision, &Gpu)| EngineTarget::single(*precision, gpu);
+            return Ok((pairs.iter().map(single).collect(), skipped));
+        }
+        let of = |wanted: Precision| pairs.iter().filter(move |pair| pair.0 == wanted).map(|pair| pair.1.clone());
+        let fat = |&precision: &Precision| EngineTarget::fat(precision, of(precision).collect());
+        let targets = self.export.precisions.iter().map(fat).filter(|target| !target.gpus.is_empty());
+        Ok((targets.collect(), skipped))
+    }
+
+    /// The packages to make of the exported precisions and the engines of `targets`.
+    #[must_use]
+    pub fn variants(&self, targets: &[EngineTarget]) -> Vec<Variant> {
+        let of = |platform: &Platform| match platform {
+            Platform::Onnx => self.export.precisions.iter().map(|&precision| Variant::onnx(precision)).collect(),
+            Platform::Pytorch => {
+                let precisions = self.package.pytorch_precisions.as_ref().unwrap_or(&self.export.precisions);
+                precisions.iter().map(|&precision| Variant::pytorch(precision)).collect()
+            }
+            Platform::Tensorrt => targets.iter().map(|target| target.variant.clone()).collect::<Vec<_>>(),
+        };
+        self.package.platforms.iter().flat_map(of).collect()
+    }
+
+    /// The GPU types of `compile.gpus`, each once, and whether it was named rather than meant by `all`.
+    fn gpus<'a>(&self, catalogue: &'a GpuCatalogue) -> Result<Vec<(&'a Gpu, bool)>> {
+        let mut found: Vec<(&Gpu, bool)> = Vec::new();
+        for name in &self.compile.gpus {
+            let gpus = if name == ALL {
+                catalogue.gpus.iter().filter(|gpu| gpu.is_supported(self.compile.builder)).collect()
+            } else {
+                vec![catalogue.find(name)?]
+            };
+            for gpu in gpus {
+                if !found.iter().any(|(known, _)| known.name == gpu.name) {
+                    found.push((gpu, self.compile.gpus.contains(&gpu.name)));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pipeline(compile: &str, precisions: &str) -> Pipeline {
+        let text = format!(
+            "name = \"m\"\ntask = \"image-classification\"\n[source]\npath = \".\"\n[[profiles]]\nbatch = [1, 2, 4]\n\
+             [export]\nprecisions = {precisions}\n[compile]\n{compile}\n[package]\nplatforms = [\"onnx\", \"tensorrt\"]\n"
+        );
+        toml::from_str(&text).unwrap()
+    }
+
+    fn ids(compile: &str, precisions: &str) -> Result<(Vec<String>, Vec<String>)> {
+        let (targets, skipped) = pipeline(compile, precisions).engine_targets(&GpuCatalogue::built_in())?;
+        Ok((targets.iter().map(|target| target.variant.id()).collect(), skipped))
+    }
+
+    #[test]
+    fn each_gpu_gets_the_precisions_it_takes() {
+        let (found, skipped) = ids("gpus = [\"t4\", \"l4\", \"t4\"]", "[\"fp32\", \"fp16\"]").unwrap();
+        assert_eq!(found, ["tensorrt-fp16-t4", "tensorrt-fp32-l4", "tensorrt-fp16-l4"]);
+        assert!(skipped.len() == 1 && skipped[0].contains("t4") && skipped[0].contains("use fp16"), "{skipped:?}");
+    }
+
+    #[test]
+    fn a_fat_engine_is_called_by_its_compute_capabilities() {
+        let (found, _) =
+            ids("gpus = [\"l40s\", \"t4\", \"a10g\", \"l4\"]\nfat = true", "[\"fp32\", \"fp16\"]").unwrap();
+        assert_eq!(found, ["tensorrt-fp32-sm86-sm89", "tensorrt-fp16-sm75-sm86-sm89"]);
+        let same = ids("gpus = [\"a10g\", \"l4\"]\nfat = true", "[\"fp16\"]").unwrap().0;
+        assert_eq!(same, ids("gpus = [\"l40s\", \"a10g\"]\nfat = true", "[\"fp16\"]").unwrap().0);
+    }
+
+    #[test]
+    fn all_leaves_out_what_cannot_be_built_and_a_name_does_not() {
+        let (found, skipped) = ids("gpus = [\"all\"]", "[\"fp32\"]").unwrap();
+        assert!(found.contains(&"tensorrt-fp32-l40s".to_owned()) && !found.iter().any(|id| id.ends_with("-t4")));
+        assert!(!found.iter().any(|id| id.ends_with("h100")), "{found:?}");
+        assert!(skipped.iter().any(|sentence| sentence.contains("`t4`")), "{skipped:?}");
+        let error = ids("gpus = [\"all\", \"t4\"]", "[\"fp32\"]").unwrap_err().to_string();
+        assert!(error.contains("`t4`") && error.contains("use fp16"), "{error}");
+    }
+}

@@ -1,0 +1,89 @@
+//! Several engines at once.
+
+use super::engine::{CompileOptions, compile};
+use super::peak::EarlierPeaks;
+use super::pool::{BuildLimits, Pool};
+use crate::{Error, Result};
+use planforge_core::{Cache, Engine, Event, Model, Progress, Stored};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// One engine to make.
+#[derive(Debug, Clone)]
+pub struct CompileJob<'a> {
+    /// What it is made from.
+    pub model: &'a Stored<Model>,
+    /// What for, and how.
+    pub options: CompileOptions,
+}
+
+/// What all jobs of one call share.
+#[derive(Debug)]
+pub(super) struct Builds<'a> {
+    pub(super) pool: Pool,
+    pub(super) cache: &'a Cache,
+    earlier: OnceLock<EarlierPeaks>,
+}
+
+impl Builds<'_> {
+    /// Memory that building `model` is expected to take.
+    pub(super) fn expected_peak(&self, model: &Stored<Model>) -> u64 {
+        self.earlier.get_or_init(|| EarlierPeaks::of(self.cache)).expected(model)
+    }
+}
+
+/// Finds or builds every engine and returns them in the order of `jobs`. Builds run at once within `limits`: the memory
+/// of a build is estimated before it starts and watched while it runs. One that would pass the limit together with
+/// others is ended, and started again when it can have all of it.
+///
+/// # Errors
+/// The first in the order of `jobs`: a GPU the builder cannot target, profiles beyond the model, a failed, crashed or
+/// timed-out build with the log's last words, one that needs more memory than all of it, an engine that is not what was
+/// asked for, and the wish to stop. The other builds are then ended too.
+pub fn compile_all(
+    jobs: &[CompileJob<'_>],
+    limits: BuildLimits,
+    cache: &Cache,
+    progress: &dyn Progress,
+) -> Result<Vec<Stored<Engine>>> {
+    let builds = Builds { pool: Pool::new(limits), cache, earlier: OnceLock::new() };
+    let progress = Stoppable { inner: progress, failed: AtomicBool::new(false) };
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let start = |(order, job)| {
+            let (builds, progress) = (&builds, &progress);
+            scope.spawn(move || compile(job, order, builds, progress).inspect_err(|_| progress.fail()))
+        };
+        let threads: Vec<_> = jobs.iter().enumerate().map(start).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    let is_stop = |error: &Error| matches!(error, Error::Core(planforge_core::Error::Cancelled));
+    match results.iter().position(|result| result.as_ref().is_err_and(|error| !is_stop(error))) {
+        Some(failed) => results.into_iter().nth(failed).into_iter().collect(),
+        None => results.into_iter().collect(),
+    }
+}
+
+/// Passes everything on, and stops the other builds when one has failed.
+struct Stoppable<'a> {
+    inner: &'a dyn Progress,
+    failed: AtomicBool,
+}
+
+impl Stoppable<'_> {
+    fn fail(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Progress for Stoppable<'_> {
+    fn send(&self, event: Event) {
+        self.inner.send(event);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.failed.load(Ordering::Relaxed) || self.inner.is_cancelled()
+    }
+}

@@ -1,0 +1,143 @@
+//! The process that builds: started, watched, ended.
+
+use super::pool::Share;
+use crate::{Error, Result, WorkerFailure, WorkerRequest, WorkerResponse};
+use bytesize::ByteSize;
+use planforge_core::Progress;
+use std::io::{Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// The child is looked at this often.
+const INTERVAL: Duration = Duration::from_millis(10);
+/// Memory that a build may take between two looks at it, in bytes.
+const HEADROOM: u64 = 64 << 20;
+
+/// A command that reads a [`WorkerRequest`] as one line, answers with a [`WorkerResponse`], and ends at
+/// once when its standard input does: then the parent is gone.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+}
+
+/// How a child ended.
+enum End {
+    Exited(ExitStatus),
+    TooSlow,
+    /// It needs so many bytes.
+    TooLarge(u64),
+}
+
+/// Runs a build in a child process and waits for it, for the time-out, or for the wish to stop. `None` when it needed more
+/// memory than the others leave, and was ended.
+pub(super) fn run_child(
+    worker: &Worker,
+    request: &WorkerRequest,
+    (subject, timeout): (&str, Duration),
+    share: &mut Share<'_>,
+    progress: &dyn Progress,
+) -> Result<Option<WorkerResponse>> {
+    let fail = |message: String| Error::Build { subject: subject.to_owned(), message };
+    let stderr = request.log.with_extension("stderr");
+    let mut child = Command::new(&worker.program)
+        .args(&worker.arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(fs_err::File::create(&stderr)?.into_parts().0)
+        // The terminal's Ctrl-C is for the parent, which ends the build in its own way.
+        .process_group(0)
+        .spawn()
+        .map_err(|error| fail(format!("`{}` does not start: {error}", worker.program.display())))?;
+    let end = feed_and_wait(&mut child, request, timeout, share, progress).inspect_err(|_| end_child(&mut child))?;
+    let words = || last_words(&[&request.log, &stderr]);
+    let status = match end {
+        End::Exited(status) => status,
+        End::TooSlow => return Err(fail(format!("it took longer than {} s; {}", timeout.as_secs(), words()))),
+        End::TooLarge(needed) if needed > share.most() => {
+            return Err(Error::BuildMemory { subject: subject.to_owned(), allowed: ByteSize(share.most()) });
+        }
+        End::TooLarge(_) => return Ok(None),
+    };
+    let mut answer = String::new();
+    if let Some(mut stdout) = child.stdout.take() {
+        stdout.read_to_string(&mut answer)?;
+    }
+    let lost = format!("the build process {}; {}", how_it_ended(status), words());
+    fs_err::remove_file(&stderr).ok();
+    match serde_json::from_str::<std::result::Result<WorkerResponse, WorkerFailure>>(&answer) {
+        Ok(Ok(response)) if status.success() => Ok(Some(response)),
+        Ok(Err(failure)) if failure.library_missing => Err(Error::NativeLibrary { message: failure.message }),
+        Ok(Err(failure)) => Err(fail(failure.message)),
+        _ => Err(fail(lost)),
+    }
+}
+
+/// Sends the request and looks at the child until it ends, or has to be ended.
+fn feed_and_wait(
+    child: &mut Child,
+    request: &WorkerRequest,
+    timeout: Duration,
+    share: &mut Share<'_>,
+    progress: &dyn Progress,
+) -> Result<End> {
+    let mut request = serde_json::to_vec(request).expect("a request is plain data");
+    request.push(b'\n');
+    if let Some(stdin) = child.stdin.as_mut() {
+        // A child that ends without reading shows in its exit status.
+        let _ = stdin.write_all(&request);
+    }
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(End::Exited(status));
+        }
+        if progress.is_cancelled() {
+            return Err(planforge_core::Error::Cancelled.into());
+        }
+        if start.elapsed() > timeout {
+            end_child(child);
+            return Ok(End::TooSlow);
+        }
+        let needed = resident_byte_count(child.id()) + HEADROOM;
+        if !share.holds(needed) {
+            end_child(child);
+            return Ok(End::TooLarge(needed));
+        }
+        std::thread::sleep(INTERVAL);
+    }
+}
+
+/// The child is ours; a kill that comes too late has nothing left to do.
+fn end_child(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Memory that a process has now; 0 when it has ended.
+fn resident_byte_count(process: u32) -> u64 {
+    let status = fs_err::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    crate::worker::status_byte_count(&status, "VmRSS:")
+}
+
+fn how_it_ended(status: ExitStatus) -> String {
+    match status.signal() {
+        Some(9) => "was killed (signal 9), as the kernel does when memory runs out: `--memory` limits what builds take"
+            .to_owned(),
+        Some(signal) => format!("crashed (signal {signal})"),
+        None => format!("ended with {status} and no answer"),
+    }
+}
+
+fn last_words(files: &[&Path]) -> String {
+    let lines: Vec<String> = files
+        .iter()
+        .filter_map(|file| fs_err::read_to_string(file).ok())
+        .flat_map(|text| text.lines().rev().take(3).map(str::to_owned).collect::<Vec<_>>().into_iter().rev())
+        .collect();
+    if lines.is_empty() { "its log is empty".to_owned() } else { format!("its last words: {}", lines.join(" | ")) }
+}

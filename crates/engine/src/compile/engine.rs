@@ -1,0 +1,223 @@
+//! One engine: found, or built.
+
+use super::all::{Builds, CompileJob};
+use super::child::{Worker, run_child};
+use super::log::builder_figures;
+use super::precision::check_precision;
+use super::profiles::{Shapes, profile_shapes};
+use super::verify::check_engine;
+use crate::limits::check_graph;
+use crate::onnx::keep_outputs;
+use crate::{Error, Result, WorkerRequest, WorkerResponse};
+use planforge_core::{
+    Builder, BuilderOptions, Cache, CacheKey, CacheKind, ComputeCapability, Digest, Engine, EngineHeader, EngineTarget,
+    Model, Outcome, Profile, Progress, Step, Stored, TensorSpec,
+};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Bumped whenever the same request gives other bytes.
+const FORMAT: u32 = 4;
+const PLAN: &str = "model.plan";
+const LOG: &str = "build.log";
+
+/// What builds, for which GPU, and within which limits.
+#[derive(Debug, Clone)]
+pub struct CompileOptions {
+    /// What the engine is called in progress and errors.
+    pub subject: String,
+    /// The target.
+    pub target: EngineTarget,
+    /// The builder.
+    pub builder: Builder,
+    /// What it is told beyond the profiles.
+    pub builder_options: BuilderOptions,
+    /// Optimization profiles.
+    pub profiles: Vec<Profile>,
+    /// Outputs of the engine, at least one.
+    pub outputs: Vec<String>,
+    /// Folder of the TensorRT-RTX libraries.
+    pub libraries: PathBuf,
+    /// Their version, part of the cache key.
+    pub library_version: String,
+    /// The program that runs a build.
+    pub worker: Worker,
+    /// Most time one engine may take.
+    pub timeout: Duration,
+}
+
+/// Compiles a model, or finds an earlier engine of the same model, target, profiles and library. `order` is its place
+/// among the builds that wait.
+pub(super) fn compile(
+    CompileJob { model, options }: &CompileJob<'_>,
+    order: usize,
+    builds: &Builds<'_>,
+    progress: &dyn Progress,
+) -> Result<Stored<Engine>> {
+    let subject = &options.subject;
+    for gpu in &options.target.gpus {
+        gpu.check(options.builder, model.record.precision)?;
+        check_graph(model, gpu)?;
+    }
+    if options.builder_options.strip_weights && !planforge_tensorrt::has_cuda_driver() {
+        return Err(Error::StripWeights);
+    }
+    let shapes = profile_shapes(&model.record, &options.profiles)?;
+    let outputs = selected_outputs(&model.record, &options.outputs)?;
+    progress.started(Step::Compile, subject, None, "");
+    let key = engine_key(model, options);
+    let mut stored = builds.cache.get_or_build(CacheKind::Engine, &key, progress, |folder| {
+        let request = Asked { model, options, shapes, outputs };
+        build(&request, folder, order, builds, progress)
+    })?;
+    // GPU types of one compute capability share an engine; the record says which ones were asked for.
+    let (gpu, gpus) = names(&options.target);
+    (stored.record.gpu, stored.record.gpus) = (gpu, gpus);
+    let outcome = if stored.reused { Outcome::Cached } else { Outcome::Built };
+    progress.finished(Step::Compile, subject, outcome, stored.elapsed);
+    Ok(stored)
+}
+
+/// The engine of an earlier run, if the cache has it.
+#[must_use]
+pub fn find_engine(CompileJob { model, options }: &CompileJob<'_>, cache: &Cache) -> Option<Stored<Engine>> {
+    cache.get(CacheKind::Engine, &engine_key(model, options))
+}
+
+/// Name of the target, and of the GPU types in it.
+fn names(target: &EngineTarget) -> (String, Vec<String>) {
+    let gpus = target.gpus.iter().map(|gpu| gpu.name.clone()).collect();
+    (target.variant.gpu.clone().unwrap_or_default(), gpus)
+}
+
+fn engine_key(model: &Stored<Model>, options: &CompileOptions) -> CacheKey {
+    let files: Vec<(&str, &Digest)> = model.files.iter().map(|file| (file.path.as_str(), &file.sha256)).collect();
+    CacheKey::of(&(
+        FORMAT,
+        files,
+        options.target.compute_capabilities(),
+        (options.builder, options.builder_options),
+        &options.library_version,
+        &options.profiles,
+        &options.outputs,
+    ))
+}
+
+/// The model's outputs that were asked for, in the model's order.
+fn selected_outputs(model: &Model, wanted: &[String]) -> Result<Vec<TensorSpec>> {
+    let names = || model.outputs.iter().map(|spec| spec.name.as_str());
+    match wanted.iter().find(|name| names().all(|known| known != *name)) {
+        Some(unknown) => {
+            let known = names().collect::<Vec<_>>().join(", ");
+            Err(Error::UnknownOutput { name: unknown.clone(), known })
+        }
+        None if model.taken_as_is && wanted.len() < model.outputs.len() => {
+            Err(Error::FixedOutputs { known: names().collect::<Vec<_>>().join(", ") })
+        }
+        None => Ok(model.outputs.iter().filter(|spec| wanted.contains(&spec.name)).cloned().collect()),
+    }
+}
+
+/// A job that was found to make sense.
+struct Asked<'a> {
+    model: &'a Stored<Model>,
+    options: &'a CompileOptions,
+    shapes: Shapes,
+    outputs: Vec<TensorSpec>,
+}
+
+fn build(
+    asked: &Asked<'_>,
+    folder: &Path,
+    order: usize,
+    builds: &Builds<'_>,
+    progress: &dyn Progress,
+) -> Result<Engine> {
+    let Asked { model, options, outputs, .. } = asked;
+    let targets = options.target.compute_capabilities();
+    let graph = engine_graph(model, outputs, folder)?;
+    let request = WorkerRequest {
+        libraries: options.libraries.clone(),
+        graph: graph.path().join(&model.record.graph),
+        compute_capabilities: targets.iter().map(|target| (target.major, target.minor)).collect(),
+        profiles: asked.shapes.clone(),
+        options: options.builder_options,
+        plan: folder.join(PLAN),
+        log: folder.join(LOG),
+    };
+    let (response, build_duration) = run_within_limits(&request, asked, order, builds, progress)?;
+    if !response.is_repeatable {
+        let note = "Another build of this engine may differ in some bytes: the heap was not under control.";
+        progress.note(Step::Compile, &options.subject, note);
+    }
+    check_engine((&model.record.inputs, outputs), &targets, &response)
+        .and_then(|()| check_precision(&model.record, &response.products))
+        .map_err(|message| Error::EngineMismatch { subject: options.subject.clone(), message })?;
+    let capability = |&(major, minor): &(u8, u8)| ComputeCapability { major, minor };
+    let (gpu, gpus) = names(&options.target);
+    Ok(Engine {
+        gpu,
+        gpus,
+        compute_capabilities: targets,
+        precision: model.record.precision,
+        builder: options.builder,
+        builder_options: options.builder_options,
+        profiles: options.profiles.clone(),
+        plan: PLAN.to_owned(),
+        log: LOG.to_owned(),
+        graph: model.file(&model.record.graph).map(|graph| graph.sha256.clone()),
+        header: EngineHeader {
+            version: response.version,
+            compute_capabilities: response.compute_capabilities.iter().map(capability).collect(),
+        },
+        inputs: model.record.inputs.clone(),
+        outputs: outputs.clone(),
+        layer_counts: response.layer_counts,
+        layer_count: response.layer_count,
+        figures: builder_figures(&fs_err::read_to_string(folder.join(LOG))?),
+        build_peak_byte_count: response.peak_byte_count,
+        build_duration,
+        builder_duration: response.builder_duration,
+    })
+}
+
+/// The child's answer, and the time it took. A build that outgrows its share is started again with all of the memory.
+fn run_within_limits(
+    request: &WorkerRequest,
+    Asked { model, options, .. }: &Asked<'_>,
+    order: usize,
+    builds: &Builds<'_>,
+    progress: &dyn Progress,
+) -> Result<(WorkerResponse, Duration)> {
+    let subject = options.subject.as_str();
+    let mut wanted = builds.expected_peak(model);
+    loop {
+        let mut share = builds.pool.enter(order, wanted, progress)?;
+        let start = Instant::now();
+        let response = run_child(&options.worker, request, (subject, options.timeout), &mut share, progress)?;
+        if let Some(response) = response {
+            return Ok((response, start.elapsed()));
+        }
+        progress.note(Step::Compile, subject, "needs more memory than is left; waiting to be built alone");
+        wanted = share.most();
+    }
+}
+
+/// A folder with the graph, cut down to `outputs` if it has more, and links to its weights, for as long as it is kept.
+fn engine_graph(model: &Stored<Model>, outputs: &[TensorSpec], folder: &Path) -> Result<tempfile::TempDir> {
+    let graph = model.path(&model.record.graph);
+    let temporary = tempfile::Builder::new().prefix(".graph-").tempdir_in(folder)?;
+    let place = temporary.path().join(&model.record.graph);
+    if outputs.len() == model.record.outputs.len() {
+        fs_err::os::unix::fs::symlink(&graph, place)?;
+    } else {
+        let names: Vec<String> = outputs.iter().map(|spec| spec.name.clone()).collect();
+        let bytes = keep_outputs(&fs_err::read(&graph)?, &names)
+            .map_err(|error| Error::Graph { path: graph, message: error.to_string() })?;
+        fs_err::write(place, bytes)?;
+    }
+    for weights in &model.record.weights {
+        fs_err::os::unix::fs::symlink(model.path(weights), temporary.path().join(weights))?;
+    }
+    Ok(temporary)
+}

@@ -1,0 +1,30 @@
+//! Model to engine: the parent's side of a build.
+//!
+//! Each build runs in a child process, so that a crash in native code is an error message and the memory goes back after
+//! every engine.
+//!
+//! - `engine`: one engine, found or built
+//! - `all`: several at once
+//! - `pool`: how many at once, by memory and processes
+//! - `peak`: the memory a build is expected to take
+//! - `child`: the process that builds
+//! - `log`: figures from the builder's log
+//! - `profiles`: shapes of every input
+//! - `verify`, `precision`: what was built against what was asked for
+
+mod all;
+mod child;
+mod engine;
+mod log;
+mod peak;
+mod pool;
+mod precision;
+mod profiles;
+mod verify;
+
+pub use all::{CompileJob, compile_all};
+pub use child::Worker;
+pub use engine::{CompileOptions, find_engine};
+pub use log::builder_figures;
+pub use pool::BuildLimits;
+pub use profiles::check_profiles;

@@ -1,0 +1,170 @@
+//! How many builds run at once: a number of processes, and an amount of memory that they share.
+
+use crate::Result;
+use planforge_core::{Error, Progress};
+use std::collections::BTreeSet;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Waiting builds look this often whether the user wants to stop.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// What builds may take together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BuildLimits {
+    /// Most resident memory of all build processes in bytes.
+    pub memory_byte_count: u64,
+    /// Most build processes at once, at least one.
+    pub processes: usize,
+}
+
+/// Hands out shares of the limits.
+#[derive(Debug)]
+pub(super) struct Pool {
+    limits: BuildLimits,
+    state: Mutex<State>,
+    freed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    taken_byte_count: u64,
+    running: usize,
+    waiting: BTreeSet<usize>,
+}
+
+/// A place among the builds that run, with an amount of memory; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Share<'a> {
+    pool: &'a Pool,
+    byte_count: u64,
+}
+
+impl Pool {
+    pub(super) fn new(limits: BuildLimits) -> Self {
+        Self { limits, state: Mutex::default(), freed: Condvar::new() }
+    }
+
+    /// Waits for a place with `byte_count` of memory, or with all of it where that is less. Of those who wait, the one
+    /// with the lowest `order` comes first, so that a large build is not kept waiting by small ones.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub(super) fn enter(&self, order: usize, byte_count: u64, progress: &dyn Progress) -> Result<Share<'_>> {
+        let byte_count = byte_count.min(self.limits.memory_byte_count);
+        let mut state = self.state();
+        state.waiting.insert(order);
+        loop {
+            let fits = state.taken_byte_count + byte_count <= self.limits.memory_byte_count;
+            let has_place = state.running < self.limits.processes.max(1);
+            let first = state.waiting.first() == Some(&order);
+            if progress.is_cancelled() || (first && fits && has_place) {
+                break;
+            }
+            state = self.freed.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.waiting.remove(&order);
+        self.freed.notify_all();
+        if progress.is_cancelled() {
+            return Err(Error::Cancelled.into());
+        }
+        state.taken_byte_count += byte_count;
+        state.running += 1;
+        Ok(Share { pool: self, byte_count })
+    }
+
+    /// A thread that panicked holds no half-made state.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Share<'_> {
+    /// Whether the share is at least `byte_count`, if need be after taking more of what nobody has.
+    pub(super) fn holds(&mut self, byte_count: u64) -> bool {
+        if byte_count <= self.byte_count {
+            return true;
+        }
+        let mut state = self.pool.state();
+        let more = byte_count - self.byte_count;
+        if state.taken_byte_count + more > self.pool.limits.memory_byte_count {
+            return false;
+        }
+        state.taken_byte_count += more;
+        self.byte_count = byte_count;
+        true
+    }
+
+    /// Most that it could be made.
+    pub(super) fn most(&self) -> u64 {
+        self.pool.limits.memory_byte_count
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        let mut state = self.pool.state();
+        state.taken_byte_count -= self.byte_count;
+        state.running -= 1;
+        self.pool.freed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use planforge_core::{Event, NoProgress};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    struct Stopped;
+
+    impl Progress for Stopped {
+        fn send(&self, _event: Event) {}
+
+        fn is_cancelled(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn shares_never_pass_the_limits() {
+        let pool = Pool::new(BuildLimits { memory_byte_count: 100, processes: 3 });
+        let (memory, processes) = (AtomicU64::new(0), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for order in 0..24 {
+                let (pool, memory, processes) = (&pool, &memory, &processes);
+                scope.spawn(move || {
+                    let byte_count = [10, 45, 70, 500][order % 4];
+                    let share = pool.enter(order, byte_count, &NoProgress).unwrap();
+                    let taken = byte_count.min(100);
+                    assert!(memory.fetch_add(taken, Ordering::SeqCst) + taken <= 100);
+                    assert!(processes.fetch_add(1, Ordering::SeqCst) < 3);
+                    std::thread::yield_now();
+                    processes.fetch_sub(1, Ordering::SeqCst);
+                    memory.fetch_sub(taken, Ordering::SeqCst);
+                    drop(share);
+                });
+            }
+        });
+        assert_eq!((pool.state().taken_byte_count, pool.state().running), (0, 0));
+    }
+
+    #[test]
+    fn a_share_grows_into_what_is_free() {
+        let pool = Pool::new(BuildLimits { memory_byte_count: 100, processes: 2 });
+        let mut first = pool.enter(0, 40, &NoProgress).unwrap();
+        let second = pool.enter(1, 40, &NoProgress).unwrap();
+        assert!(first.holds(60) && !first.holds(61));
+        drop(second);
+        assert!(first.holds(100) && !first.holds(101));
+        assert_eq!(first.most(), 100);
+    }
+
+    #[test]
+    fn who_waits_is_told_to_stop() {
+        let pool = Pool::new(BuildLimits { memory_byte_count: 100, processes: 1 });
+        let _share = pool.enter(0, 1, &NoProgress).unwrap();
+        assert!(matches!(pool.enter(1, 1, &Stopped), Err(crate::Error::Core(Error::Cancelled))));
+        assert!(pool.state().waiting.is_empty());
+    }
+}

@@ -1,0 +1,43 @@
+//! Shapes of every input in every optimization profile.
+
+use crate::{Error, Result};
+use planforge_core::{Dim, Model, Profile, ProfileRange, TensorSpec};
+
+/// For each profile, for each input: name, and smallest, most frequent and largest shape.
+pub(super) type Shapes = Vec<Vec<(String, [Vec<i64>; 3])>>;
+
+/// Checks that the model can serve every profile.
+///
+/// # Errors
+/// [`Error::ProfileLimit`] for a sequence beyond the checkpoint's position table,
+/// [`Error::ProfileDimension`] for a profile without a dimension that an input has.
+pub fn check_profiles(model: &Model, profiles: &[Profile]) -> Result<()> {
+    profile_shapes(model, profiles).map(drop)
+}
+
+/// Shapes of every input in every profile.
+pub(super) fn profile_shapes(model: &Model, profiles: &[Profile]) -> Result<Shapes> {
+    if let Some(allowed) = model.max_sequence {
+        let asked = profiles.iter().filter_map(|profile| profile.sequence).map(|range| range.max).max();
+        if let Some(asked) = asked.filter(|&asked| asked > allowed) {
+            return Err(Error::ProfileLimit { dimension: "sequence", asked, allowed });
+        }
+    }
+    let of_profile =
+        |profile: &Profile| model.inputs.iter().map(|input| input_shapes(input, profile)).collect::<Result<Vec<_>>>();
+    profiles.iter().map(of_profile).collect()
+}
+
+fn input_shapes(input: &TensorSpec, profile: &Profile) -> Result<(String, [Vec<i64>; 3])> {
+    let range = |dim: &Dim| match dim {
+        Dim::Fixed(size) => Ok(ProfileRange { min: *size, opt: *size, max: *size }),
+        Dim::Dynamic(name) => match (name.as_str(), profile.sequence) {
+            ("batch", _) => Ok(profile.batch),
+            ("sequence", Some(sequence)) => Ok(sequence),
+            _ => Err(Error::ProfileDimension { dimension: name.clone() }),
+        },
+    };
+    let ranges = input.dims.iter().map(range).collect::<Result<Vec<_>>>()?;
+    let pick = |value: fn(&ProfileRange) -> u64| ranges.iter().map(|range| value(range) as i64).collect();
+    Ok((input.name.clone(), [pick(|range| range.min), pick(|range| range.opt), pick(|range| range.max)]))
+}
