@@ -335,6 +335,26 @@ fn a_sequence_beyond_the_positions_of_roberta_and_mpnet_is_refused() {
     }
 }
 
+/// A configuration may name any length; nothing is made for it before a tensor of that length is found.
+#[test]
+fn an_absurd_length_is_found_out_by_the_position_table() {
+    let workspace = Workspace::empty();
+    let copy = workspace.path("mpnet");
+    fs_err::create_dir(&copy).unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        fs_err::copy(folder("mpnet").join(file), copy.join(file)).unwrap();
+    }
+    let keys = ["\"max_position_embeddings\": 26", "\"max_position_embeddings\": 2000000000000"];
+    workspace.edit("mpnet/config.json", keys[0], keys[1]);
+    let error = try_export(&workspace, (&copy, "mpnet"), Task::FeatureExtraction, Precision::Fp32).unwrap_err();
+    let words = "tensor `embeddings.position_embeddings.weight` has shape [26, 16], expected [2000000000000, 16]";
+    assert_eq!(error.to_string(), words);
+    workspace.edit("mpnet/config.json", keys[1], keys[0]);
+    workspace.edit("mpnet/config.json", "attention_num_buckets\": 32", "attention_num_buckets\": 31");
+    let error = try_export(&workspace, (&copy, "mpnet"), Task::FeatureExtraction, Precision::Fp32).unwrap_err();
+    assert!(error.to_string().contains("`relative_attention_num_buckets` is 31, expected at least 32"), "{error}");
+}
+
 #[test]
 fn a_task_without_its_head_names_the_missing_tensor() {
     let workspace = Workspace::empty();

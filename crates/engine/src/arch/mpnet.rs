@@ -52,9 +52,9 @@ struct Config {
 #[derive(Debug)]
 pub(crate) struct MpNet {
     config: Config,
+    /// Tokens of the longest text.
+    max_sequence: usize,
     encoder: Encoder,
-    /// Row of the table of distances for each distance, from the furthest key before a query on.
-    buckets: Vec<i64>,
     head: TextHead,
 }
 
@@ -77,24 +77,22 @@ impl MpNet {
             let found = config.relative_attention_num_buckets;
             return Err(fail(format!("`relative_attention_num_buckets` is {found}, expected at least {BUCKET_COUNT}")));
         }
-        let most = tokens_after_padding(config.max_position_embeddings, PADDING).map_err(fail)? as i64;
-        let buckets = (1 - most..most).map(bucket).collect();
+        let max_sequence = tokens_after_padding(config.max_position_embeddings, PADDING).map_err(fail)?;
         let head = TextHead::read(checkpoint, task, masked_language_model(config.vocab_size))?;
-        Ok(Self { config, encoder, buckets, head })
+        Ok(Self { config, max_sequence, encoder, head })
     }
 
-    /// Tokens of the longest text.
-    pub(super) fn max_sequence(&self) -> u64 {
-        self.relative_bias().max_sequence() as u64
+    pub(super) const fn max_sequence(&self) -> u64 {
+        self.max_sequence as u64
     }
 
     pub(super) fn forward<O: Ops>(&self, ops: &mut O) -> Result<()> {
         let input_ids = token_input(ops, "input_ids");
         let attention_mask = token_input(ops, "attention_mask");
         let mask = ops.attention_mask(&attention_mask);
-        let scope = Scope::root().child("encoder.relative_attention_bias");
-        let bias = ops.relative_bias(&scope, self.relative_bias(), &input_ids)?;
+        // First of all: the checkpoint's own table shows whether the length of the texts is true.
         let hidden = self.embeddings(ops, &input_ids)?;
+        let bias = self.relative_bias(ops, &input_ids)?;
         let hidden = self.encoder.forward(ops, hidden, &[&bias, &mask])?;
 
         if let TextHead::Classification(labels) = self.head {
@@ -103,9 +101,13 @@ impl MpNet {
         self.head.output(ops, &self.encoder, &hidden, &attention_mask)
     }
 
-    fn relative_bias(&self) -> RelativeBias<'_> {
+    /// What every layer adds to its scores.
+    fn relative_bias<O: Ops>(&self, ops: &mut O, ids: &O::Tensor) -> Result<O::Tensor> {
+        let most = self.max_sequence as i64;
+        let buckets: Vec<i64> = (1 - most..most).map(bucket).collect();
         let bucket_count = self.config.relative_attention_num_buckets;
-        RelativeBias { bucket_count, heads: self.encoder.heads, buckets: &self.buckets }
+        let bias = RelativeBias { bucket_count, heads: self.encoder.heads, buckets: &buckets };
+        ops.relative_bias(&Scope::root().child("encoder.relative_attention_bias"), bias, ids)
     }
 
     fn embeddings<O: Ops>(&self, ops: &mut O, ids: &O::Tensor) -> Result<O::Tensor> {

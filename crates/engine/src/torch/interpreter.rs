@@ -3,6 +3,7 @@
 use super::weights::{Weights, kind};
 use crate::{Error, Result};
 use planforge_core::{DataType, Dim, Precision, TensorSpec};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -17,6 +18,8 @@ const SEQUENCE: i64 = 3;
 /// tracing, numbers would become part of the graph.
 pub(super) struct Torch<'a> {
     pub(super) weights: Weights<'a>,
+    /// Tables of numbers by name, made in the first run: what libtorch makes while it traces becomes an operation.
+    tables: BTreeMap<String, Value>,
     precision: Precision,
     sequence: i64,
     inputs: Vec<(TensorSpec, Rc<Tensor>)>,
@@ -44,7 +47,8 @@ impl<'a> Torch<'a> {
         let most = max_sequence.and_then(|most| i64::try_from(most).ok()).unwrap_or(SEQUENCE);
         let (inputs, outputs) = (Vec::new(), Vec::new());
         let sequence = SEQUENCE.min(most).max(1);
-        Self { weights, precision, sequence, inputs, next_input: 0, outputs, failure: None }
+        let tables = BTreeMap::new();
+        Self { weights, tables, precision, sequence, inputs, next_input: 0, outputs, failure: None }
     }
 
     /// Inputs and outputs, in order.
@@ -111,6 +115,16 @@ impl<'a> Torch<'a> {
     /// The tensor of this full name, which is kept in binary32, and whether it is a parameter.
     pub(super) fn wide(&mut self, name: &str, shape: &[usize], trained: bool) -> Result<Value> {
         self.weights.take(name, shape, (DataType::Fp32, trained)).map(Value::from)
+    }
+
+    /// A list of numbers under a name of its own.
+    pub(super) fn table(&mut self, name: &str, numbers: &[i64]) -> Value {
+        if let Some(table) = self.tables.get(name) {
+            return table.clone();
+        }
+        let table = self.keep(name, Tensor::f_from_slice(numbers));
+        self.tables.insert(name.to_owned(), table.clone());
+        table
     }
 
     /// Runs `operation`, which errors call `name`, unless one of its inputs failed.

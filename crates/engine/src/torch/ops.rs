@@ -189,10 +189,10 @@ impl Ops for Torch<'_> {
     fn relative_bias(&mut self, scope: &Scope, bias: RelativeBias<'_>, ids: &Value) -> Result<Value> {
         let weight = self.weight(&scope.tensor("weight"), &bias.table())?;
         let last = bias.max_sequence() as i64 - 1;
-        let numbers = self.numbers(ids);
-        let buckets = self.run("take", [&numbers], |[numbers]| {
+        let (numbers, buckets) = (self.numbers(ids), self.table(&scope.tensor("buckets"), bias.buckets));
+        let buckets = self.run("take", [&numbers, &buckets], |[numbers, buckets]| {
             let distances = numbers.f_unsqueeze(0)?.f_sub(&numbers.f_unsqueeze(1)?)?;
-            Tensor::f_from_slice(bias.buckets)?.f_take(&distances.f_add_scalar(last)?)
+            buckets.f_take(&distances.f_add_scalar(last)?)
         });
         let pairs = self.rows(&weight, &buckets);
         let summand = self.run("permute", [&pairs], |[pairs]| pairs.f_permute([2, 0, 1])?.f_unsqueeze(0));
