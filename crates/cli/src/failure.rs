@@ -83,7 +83,9 @@ impl Failure {
         if let Some(planforge_runtime::Error::Library { .. }) = cause.downcast_ref() {
             return Some(Self::Environment);
         }
-        if let Some(planforge_tensorrt::Error::Library { .. }) = cause.downcast_ref() {
+        if let Some(planforge_tensorrt::Error::Library { .. } | planforge_tensorrt::Error::Version { .. }) =
+            cause.downcast_ref()
+        {
             return Some(Self::Environment);
         }
         let is = |found: bool, failure: Self| found.then_some(failure);

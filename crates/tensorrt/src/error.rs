@@ -14,6 +14,16 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A library of another version than planforge is made for.
+    #[error("`{}` is TensorRT-RTX {found}; planforge is made for {expected}", path.display())]
+    Version {
+        /// The library.
+        path: PathBuf,
+        /// Its version.
+        found: String,
+        /// Versions that work, such as `1.7.x`.
+        expected: &'static str,
+    },
     /// The ONNX parser refused the graph; the log has the node.
     #[error("TensorRT cannot parse `{}`: {log}", path.display())]
     Parse {

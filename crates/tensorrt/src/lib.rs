@@ -16,5 +16,5 @@ pub use build::{BuildRequest, BuiltEngine, EngineTensor, InputShapes, ProfileSha
 pub use error::{Error, Result};
 pub use gpu::{LocalGpu, has_cuda_driver, local_gpus};
 pub use header::{Header, read_header};
-pub use library::{Libraries, library_version, parser_version};
+pub use library::{Libraries, library_version, parser_version, supported_version};
 pub use types::{NetworkTypes, Product};

@@ -48,6 +48,19 @@ pub fn library_version(path: &Path) -> Result<String> {
     Ok(call(path, &names)?.iter().map(ToString::to_string).collect::<Vec<_>>().join("."))
 }
 
+/// Version of the builder library at `path`, which must be one that planforge is made for: the library's objects are used
+/// through their C++ interface, which changes with the minor version.
+///
+/// # Errors
+/// [`Error::Version`], and those of [`library_version`].
+pub fn supported_version(path: &Path) -> Result<String> {
+    let found = library_version(path)?;
+    if found.starts_with("1.7.") {
+        return Ok(found);
+    }
+    Err(Error::Version { path: path.to_owned(), found, expected: "1.7.x" })
+}
+
 /// Version of the ONNX parser library at `path`, such as `0.2.0`.
 ///
 /// # Errors

@@ -102,7 +102,7 @@ impl Run {
         if !libraries.builder.exists() {
             return Err(Missing(format!("TensorRT-RTX was not found at `{}`", libraries.builder.display())).into());
         }
-        let version = planforge_tensorrt::library_version(&libraries.builder)?;
+        let version = planforge_tensorrt::supported_version(&libraries.builder)?;
         self.note_library("TensorRT-RTX", &version);
         Ok(version)
     }

@@ -64,7 +64,6 @@ pub(super) fn compile(
     }
     let shapes = profile_shapes(&model.record, &options.profiles)?;
     let outputs = selected_outputs(&model.record, &options.outputs)?;
-    progress.started(Step::Compile, subject, None, "");
     let key = engine_key(model, options);
     let mut stored = builds.cache.get_or_build(CacheKind::Engine, &key, progress, |folder| {
         let request = Asked { model, options, shapes, outputs };
@@ -193,6 +192,7 @@ fn run_within_limits(
     let mut wanted = builds.expected_peak(model);
     loop {
         let mut share = builds.pool.enter(order, wanted, progress)?;
+        progress.started(Step::Compile, subject, None, "");
         let start = Instant::now();
         let response = run_child(&options.worker, request, (subject, options.timeout), &mut share, progress)?;
         if let Some(response) = response {

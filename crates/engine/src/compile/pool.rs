@@ -146,7 +146,8 @@ mod tests {
                 });
             }
         });
-        assert_eq!((pool.state().taken_byte_count, pool.state().running), (0, 0));
+        let state = pool.state();
+        assert_eq!((state.taken_byte_count, state.running), (0, 0));
     }
 
     #[test]
