@@ -41,7 +41,15 @@ fn gpus_lists_types_and_what_can_be_built_for_them() {
     );
     let gpus = workspace.json(&["gpus"]);
     let t4 = gpus.as_array().unwrap().iter().find(|gpu| gpu["name"] == "t4").unwrap();
-    assert_eq!(t4["rtx_precisions"], serde_json::json!(["fp16"]));
+    assert_eq!(t4["builders"][0]["builder"], "rtx");
+    assert_eq!(t4["builders"][0]["precisions"], serde_json::json!(["fp16"]));
+    assert_eq!(t4["instances"][0], serde_json::json!({ "name": "g4dn.xlarge", "gpu_count": 1, "multi_model": true }));
+    let own = "[[gpu]]\nname = \"a16\"\nproduct = \"NVIDIA A16\"\ncompute_capability = \"8.6\"\nmemory_gib = 16\n";
+    workspace.write("own.toml", own);
+    let gpus = workspace.json(&["gpus", "--catalogue", "own.toml"]);
+    assert_eq!(gpus.as_array().unwrap().last().unwrap()["builders"][0]["precisions"], serde_json::json!(["fp32", "fp16"]));
+    workspace.write("own.toml", &own.replace("memory_gib", "memory"));
+    workspace.planforge(&["gpus", "--catalogue", "own.toml"]).fails(2, &["GPU catalogue", "own.toml", "memory"]);
     assert_eq!(workspace.files("planforge-out"), [""; 0]);
 }
 

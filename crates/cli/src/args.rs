@@ -107,8 +107,17 @@ Then, from another terminal:
     #[command(after_help = "Example: planforge report planforge-out/all-MiniLM-L6-v2/report.json")]
     Report(ReportArguments),
     /// List the GPU types that engines can be compiled for.
-    #[command(after_help = "Example: planforge gpus --json")]
-    Gpus,
+    #[command(after_help = "\
+Examples:
+  planforge gpus
+  planforge gpus --catalogue own.toml --json
+A catalogue file adds or replaces types:
+  [[gpu]]
+  name = \"a16\"
+  product = \"NVIDIA A16\"
+  compute_capability = \"8.6\"
+  memory_gib = 16")]
+    Gpus(GpusArguments),
     /// See what the artifact cache holds, whether it is whole, and take away what is not needed.
     #[command(
         subcommand,
@@ -132,13 +141,16 @@ pub(crate) struct Pipelines {
     /// Pipeline files; patterns in quotation marks, such as 'pipelines/*.toml', are expanded.
     #[arg(required = true, value_name = "PIPELINE")]
     pub(crate) pipelines: Vec<PathBuf>,
-    /// GPU types instead of the pipeline's key `compile.gpus`; `all` for every type that the builder knows, `auto` for
-    /// those in this machine.
+    /// GPU types instead of the pipeline's key `compile.gpus`; `all` for every type in AWS's instances that the builder
+    /// knows, `auto` for those in this machine.
     #[arg(long = "gpu", value_name = "NAME", value_delimiter = ',')]
     pub(crate) gpus: Vec<String>,
     /// Precisions instead of the pipeline's key `export.precisions`.
     #[arg(long = "precision", value_name = "PRECISION", value_delimiter = ',', value_parser = parse_precision)]
     pub(crate) precisions: Vec<Precision>,
+    /// A file with further GPU types, beside the pipeline's key `compile.catalogue`; `planforge gpus` shows their shape.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) catalogue: Option<PathBuf>,
     /// Build one engine for all GPU types rather than one for each.
     #[arg(long)]
     pub(crate) fat: bool,
@@ -151,6 +163,14 @@ pub(crate) struct Pipelines {
     /// Number of copies instead of the pipeline's key `package.copies`.
     #[arg(long, value_name = "N")]
     pub(crate) copies: Option<u32>,
+}
+
+/// `gpus`.
+#[derive(Debug, Args)]
+pub(crate) struct GpusArguments {
+    /// A file with further GPU types.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) catalogue: Option<PathBuf>,
 }
 
 /// `cache`.

@@ -27,7 +27,7 @@ pub use density::{BATCHES, CONTEXT_BYTE_COUNT, CopyMemory, dense_batch};
 pub use digest::{Digest, DigestWriter, digest_bytes, digest_file};
 pub use error::{Error, Result};
 pub use files::{link_or_copy, replace_file, write_atomically};
-pub use gpu::{Builder, BuilderOptions, ComputeCapability, Gpu, GpuCatalogue};
+pub use gpu::{Builder, BuilderOptions, BuilderSupport, ComputeCapability, Gpu, GpuCatalogue, Instance};
 pub use known_digests::KnownDigests;
 pub use kserve::{InferRequest, InferResponse, InferTensor, RequestBody, RequestedOutput, TensorData};
 pub use layout::{OutputLayout, copy_name};

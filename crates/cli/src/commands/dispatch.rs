@@ -80,7 +80,7 @@ fn run_visible(surroundings: &Surroundings, command: &Command) -> Result<()> {
         Command::Load(arguments) => endpoint::load(surroundings, arguments),
         Command::Report(arguments) => report::report(surroundings, arguments),
         Command::Cache(command) => cache::cache(surroundings, command),
-        Command::Gpus => gpus::gpus(&surroundings.settings),
+        Command::Gpus(arguments) => gpus::gpus(arguments, &surroundings.settings),
         Command::Doctor => doctor::doctor(&surroundings.settings),
         Command::Internal(_) => Ok(()),
     }

@@ -1,31 +1,71 @@
 //! `gpus`: the catalogue.
 
+use crate::args::GpusArguments;
 use crate::printer::{self, table};
 use crate::settings::Settings;
 use anyhow::Result;
-use planforge_core::{Gpu, GpuCatalogue};
+use planforge_core::{Builder, BuilderSupport, Gpu, GpuCatalogue, Instance};
 
-/// Prints the GPU types.
-pub(super) fn gpus(settings: &Settings) -> Result<()> {
-    let catalogue = GpuCatalogue::built_in();
+const NOTES: &str = "\
+rtx needs no GPU to build; trtexec needs the GPU itself. x N: so many GPUs in one instance.
+*: SageMaker's documentation names the instance type for multi-model endpoints on GPUs; for the others ask AWS first.
+";
+
+/// Prints the catalogue.
+pub(super) fn gpus(arguments: &GpusArguments, settings: &Settings) -> Result<()> {
+    let mut catalogue = GpuCatalogue::built_in();
+    if let Some(path) = &arguments.catalogue {
+        catalogue = catalogue.extended_by(path)?;
+    }
     if settings.json {
         printer::stdout(&format!("{}\n", serde_json::to_string(&catalogue.gpus)?));
         return Ok(());
     }
     let rows: Vec<_> = catalogue.gpus.iter().map(row).collect();
-    let headings = ["name", "product", ">compute", ">GiB", "rtx engines", "AWS instances"];
-    printer::stdout(&table(&headings, &rows));
+    let headings = ["name", "product", ">compute", ">GiB", "rtx", "trtexec", "AWS instances"];
+    printer::stdout(&format!("{}\n{NOTES}", table(&headings, &rows)));
     Ok(())
 }
 
 fn row(gpu: &Gpu) -> Vec<String> {
-    let precisions: Vec<_> = gpu.rtx_precisions.iter().map(ToString::to_string).collect();
+    let support = |builder: Builder| {
+        gpu.builders.iter().find(|support| support.builder == builder).map_or_else(String::new, words)
+    };
     vec![
         gpu.name.clone(),
         gpu.product.clone(),
-        gpu.compute_capability.to_string(),
+        format!("{} {}", gpu.architecture, gpu.compute_capability),
         gpu.memory_gib.to_string(),
-        if precisions.is_empty() { "none".to_owned() } else { precisions.join(", ") },
-        gpu.instances.join(", "),
+        support(Builder::Rtx),
+        support(Builder::Trtexec),
+        instances(&gpu.instances),
     ]
+}
+
+/// `fp32, fp16`, `fp16 since 10.8`, or `-`.
+fn words(support: &BuilderSupport) -> String {
+    if support.precisions.is_empty() {
+        return "-".to_owned();
+    }
+    let mut text = support.precisions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    for (word, version) in [("since", &support.since), ("until", &support.until)] {
+        if let Some(version) = version {
+            text = format!("{text} {word} {version}");
+        }
+    }
+    text
+}
+
+/// Each family once: `g5.xlarge*, 2xlarge*, 12xlarge x 4`.
+fn instances(instances: &[Instance]) -> String {
+    let mut family = "";
+    let mut texts = Vec::new();
+    for Instance { name, gpu_count, multi_model } in instances {
+        let (own, size) = name.split_once('.').unwrap_or((name, ""));
+        let shown = if own == family { size } else { name };
+        family = own;
+        let count = if *gpu_count > 1 { format!(" x {gpu_count}") } else { String::new() };
+        texts.push(format!("{shown}{}{count}", if *multi_model { "*" } else { "" }));
+    }
+    texts.join(", ")
 }

@@ -72,6 +72,7 @@ pub(super) fn open(surroundings: &Surroundings, pipelines: &Pipelines) -> Result
         gpus: pipelines.gpus.clone(),
         precisions: pipelines.precisions.clone(),
         fat: pipelines.fat,
+        catalogue: pipelines.catalogue.clone(),
         copies: pipelines.copies,
     };
     let mut runs: Vec<Run> = Vec::new();

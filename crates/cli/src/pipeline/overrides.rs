@@ -2,6 +2,7 @@
 
 use crate::failure::{BadUsage, Missing};
 use anyhow::Result;
+use std::path::{Path, PathBuf};
 use planforge_core::{ComputeCapability, GpuCatalogue, Pipeline, Platform, Precision};
 
 /// Stands for the GPUs of this machine.
@@ -16,6 +17,8 @@ pub(crate) struct Overrides {
     pub(crate) precisions: Vec<Precision>,
     /// Whether one engine for all GPU types is wanted; the pipeline's own choice when not.
     pub(crate) fat: bool,
+    /// A file with further GPU types.
+    pub(crate) catalogue: Option<PathBuf>,
     /// Number of copies.
     pub(crate) copies: Option<u32>,
 }
@@ -41,9 +44,12 @@ impl Overrides {
 }
 
 /// The catalogue that the pipeline uses, and the pipeline with `auto` replaced by this machine's GPU types.
-pub(super) fn with_catalogue(mut pipeline: Pipeline) -> Result<(Pipeline, GpuCatalogue)> {
+pub(super) fn with_catalogue(
+    mut pipeline: Pipeline,
+    further: Option<&Path>,
+) -> Result<(Pipeline, GpuCatalogue)> {
     let mut catalogue = GpuCatalogue::built_in();
-    if let Some(path) = &pipeline.compile.catalogue {
+    for path in [pipeline.compile.catalogue.as_deref(), further].into_iter().flatten() {
         catalogue = catalogue.extended_by(path)?;
     }
     if let Some(place) = pipeline.compile.gpus.iter().position(|name| name == AUTO) {

@@ -60,7 +60,7 @@ impl Run {
             return Err(BadUsage(format!("pipeline file `{}` does not exist", path.display())).into());
         }
         let pipeline = overrides.apply(Pipeline::read(path)?)?;
-        let (pipeline, catalogue) = with_catalogue(pipeline)?;
+        let (pipeline, catalogue) = with_catalogue(pipeline, overrides.catalogue.as_deref())?;
         let (targets, mut skipped) = pipeline.engine_targets(&catalogue)?;
         let variants = crate::libtorch::available(pipeline.variants(&targets), &mut skipped)?;
         if pipeline.export.formats.contains(&ModelFormat::TorchScript) {

@@ -71,7 +71,7 @@ pub(super) const SENTENCES: [&str; 2] = [
 pub struct CompileSpec {
     /// What builds the engines.
     pub builder: Builder,
-    /// GPU types by catalogue name; `all` stands for every one that the builder knows.
+    /// GPU types by catalogue name; `all` stands for every one in AWS's instances that the builder knows.
     pub gpus: Vec<String>,
     /// Whether one engine for all GPU types is built rather than one for each.
     pub fat: bool,

@@ -3,7 +3,7 @@
 use super::pipeline::Pipeline;
 use crate::{ComputeCapability, Error, Gpu, GpuCatalogue, Platform, Precision, Result, Variant};
 
-/// Stands for every GPU type that the builder knows.
+/// Stands for every GPU type in AWS's instances that the builder knows.
 const ALL: &str = "all";
 
 /// One engine to build: the GPU types it is for, all of which take its precision.
@@ -100,7 +100,8 @@ impl Pipeline {
         let mut found: Vec<(&Gpu, bool)> = Vec::new();
         for name in &self.compile.gpus {
             let gpus = if name == ALL {
-                catalogue.gpus.iter().filter(|gpu| gpu.is_supported(self.compile.builder)).collect()
+                let is_meant = |gpu: &&Gpu| !gpu.instances.is_empty() && gpu.is_supported(self.compile.builder);
+                catalogue.gpus.iter().filter(is_meant).collect()
             } else {
                 vec![catalogue.find(name)?]
             };
