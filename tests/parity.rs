@@ -158,7 +158,7 @@ impl Case {
 /// Runs the exported graph.
 pub(crate) fn run_on(model: &Stored<Model>, inputs: &[Tensor]) -> Vec<Tensor> {
     load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
-    let options = SessionOptions { intra_op_threads: 2 };
+    let options = SessionOptions { intra_op_threads: 2, ..SessionOptions::default() };
     OnnxSession::load(&model.path(&model.record.graph), &options).unwrap().run(inputs, &[]).unwrap()
 }
 
@@ -246,7 +246,7 @@ fn self_contained_exports_are_the_same_models() {
         fs_err::copy(model.path("model.onnx"), &alone).unwrap();
         let inputs = case.inputs(&(0..case.batch()));
         load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
-        let session = OnnxSession::load(&alone, &SessionOptions { intra_op_threads: 2 });
+        let session = OnnxSession::load(&alone, &SessionOptions { intra_op_threads: 2, ..SessionOptions::default() });
         for (one, other) in session.unwrap().run(&inputs, &[]).unwrap().iter().zip(run_on(&case.model, &inputs)) {
             assert_eq!(floats(one), floats(&other), "{name}");
         }

@@ -49,7 +49,10 @@ mod built {
     /// Runs a module on `inputs`.
     pub(crate) fn run(module: &Stored<Model>, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         let Model { graph, inputs: takes, outputs, .. } = &module.record;
-        let options = SessionOptions { intra_op_threads: std::thread::available_parallelism().map_or(1, usize::from) };
+        let options = SessionOptions {
+            intra_op_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            ..SessionOptions::default()
+        };
         Ok(TorchSession::load(&module.path(graph), (takes, outputs), &options)?.run(inputs)?)
     }
 }

@@ -1,6 +1,6 @@
 //! Checks a request's tensors against a model's description before native code sees them.
 
-use crate::{Error, Result, Tensor};
+use crate::{Error, Result, TensorView};
 use planforge_core::{Dim, TensorSpec};
 use std::collections::HashMap;
 
@@ -8,20 +8,20 @@ use std::collections::HashMap;
 ///
 /// # Errors
 /// The first mistake, naming the input.
-pub(crate) fn check_inputs(specs: &[TensorSpec], inputs: &[Tensor]) -> Result<()> {
+pub(crate) fn check_inputs(specs: &[TensorSpec], inputs: &[TensorView<'_>]) -> Result<()> {
     let mut sizes = HashMap::new();
     for (index, input) in inputs.iter().enumerate() {
         let spec = specs
             .iter()
             .find(|spec| spec.name == input.name)
-            .ok_or_else(|| Error::UnknownInput { name: input.name.clone(), known: names(specs) })?;
+            .ok_or_else(|| Error::UnknownInput { name: input.name.to_owned(), known: names(specs) })?;
         if inputs[..index].iter().any(|earlier| earlier.name == input.name) {
-            return Err(Error::DuplicateInput { name: input.name.clone() });
+            return Err(Error::DuplicateInput { name: input.name.to_owned() });
         }
-        if input.data_type() != spec.data_type {
+        if input.data_type != spec.data_type {
             return Err(Error::DataType {
-                name: input.name.clone(),
-                found: input.data_type(),
+                name: input.name.to_owned(),
+                found: input.data_type,
                 expected: spec.data_type,
             });
         }
@@ -48,19 +48,19 @@ pub(crate) fn check_outputs(specs: &[TensorSpec], outputs: &[String]) -> Result<
 /// Sizes that earlier inputs gave to the dynamic dimensions, with the input that did.
 type Sizes<'a> = HashMap<&'a str, (&'a str, usize)>;
 
-fn check_shape<'a>(spec: &'a TensorSpec, input: &Tensor, sizes: &mut Sizes<'a>) -> Result<()> {
+fn check_shape<'a>(spec: &'a TensorSpec, input: &TensorView<'_>, sizes: &mut Sizes<'a>) -> Result<()> {
     let fits = |(dim, &size): (&Dim, &usize)| match dim {
         Dim::Fixed(expected) => *expected == size as u64,
         Dim::Dynamic(_) => size > 0,
     };
-    if spec.dims.len() != input.shape.len() || !spec.dims.iter().zip(&input.shape).all(fits) {
+    if spec.dims.len() != input.shape.len() || !spec.dims.iter().zip(input.shape).all(fits) {
         return Err(Error::Shape {
             name: spec.name.clone(),
-            found: input.shape.clone(),
+            found: input.shape.to_vec(),
             expected: shape_text(&spec.dims),
         });
     }
-    for (dim, &size) in spec.dims.iter().zip(&input.shape) {
+    for (dim, &size) in spec.dims.iter().zip(input.shape) {
         let Dim::Dynamic(dimension) = dim else { continue };
         let (other, other_size) = *sizes.entry(dimension).or_insert((&spec.name, size));
         if other_size != size {
@@ -95,7 +95,7 @@ fn names(specs: &[TensorSpec]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::TensorValues;
+    use crate::{Tensor, TensorValues};
     use planforge_core::DataType;
 
     fn specs() -> Vec<TensorSpec> {
@@ -115,14 +115,18 @@ mod tests {
         Tensor::new(name, shape, TensorValues::Fp32(vec![0.0; shape.iter().product()])).unwrap()
     }
 
+    fn check(inputs: &[Tensor]) -> Result<()> {
+        check_inputs(&specs(), &inputs.iter().map(Tensor::view).collect::<Vec<_>>())
+    }
+
     fn message(inputs: &[Tensor]) -> String {
-        check_inputs(&specs(), inputs).unwrap_err().to_string()
+        check(inputs).unwrap_err().to_string()
     }
 
     #[test]
     fn good_inputs_pass_in_any_order() {
         let inputs = [floats("scale", &[3, 2]), integers("mask", &[3, 5]), integers("ids", &[3, 5])];
-        check_inputs(&specs(), &inputs).unwrap();
+        check(&inputs).unwrap();
     }
 
     #[test]

@@ -13,8 +13,8 @@ mod tensor;
 mod torch;
 
 pub use error::{Error, Result};
-pub use library::load_library;
-pub use onnx::{OnnxSession, SessionOptions};
-pub use tensor::{Tensor, TensorValues};
+pub use library::{has_cuda_provider, load_library};
+pub use onnx::{Device, OnnxSession, SessionOptions};
+pub use tensor::{Tensor, TensorValues, TensorView};
 #[cfg(feature = "torch")]
 pub use torch::TorchSession;

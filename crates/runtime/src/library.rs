@@ -38,6 +38,13 @@ pub fn load_library(path: &Path) -> Result<String> {
     Ok(LIBRARY.get_or_init(|| Library { path, version, environment }).version.clone())
 }
 
+/// Whether the ONNX Runtime at `path` has its CUDA provider beside it.
+#[must_use]
+pub fn has_cuda_provider(path: &Path) -> bool {
+    let library = fs_err::canonicalize(path).unwrap_or_default();
+    library.with_file_name("libonnxruntime_providers_cuda.so").exists()
+}
+
 /// The environment that sessions are made in.
 pub(crate) fn environment() -> Result<&'static Environment> {
     LIBRARY.get().map(|library| &library.environment).ok_or(Error::LibraryNotLoaded)

@@ -2,27 +2,58 @@
 
 use crate::check::{check_inputs, check_outputs};
 use crate::library::environment;
-use crate::{Error, Result, Tensor, TensorValues};
-use half::f16;
-use ort::ep::CPU;
+use crate::{Error, Result, Tensor, TensorView};
+use ort::ep::{CPU, CUDA};
 use ort::session::builder::{AutoDevicePolicy, SessionBuilder};
 use ort::session::{OutputSelector, RunOptions, Session, SessionInputValue};
-use ort::value::{DynValue, Outlet, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType};
+use ort::value::{Outlet, TensorElementType, ValueType};
 use planforge_core::{DataType, Dim, TensorSpec};
 use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
-/// Options of a session.
-#[derive(Debug, Clone)]
+mod values;
+
+/// Options of a session. The defaults are for many models in one process, where memory has to come back when a model
+/// is dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionOptions {
-    /// Threads of one inference, at least 1. With 1 the caller's thread does all the work.
+    /// Threads of one operator, at least 1. With 1 the caller's thread does all the work.
     pub intra_op_threads: usize,
+    /// Threads for operators that do not depend on each other, at least 1.
+    pub inter_op_threads: usize,
+    /// Whether idle threads wait for work actively, which takes the processor from other models.
+    pub spinning: bool,
+    /// Whether working memory comes from ONNX Runtime's arena, which doubles its reservation as it grows and keeps
+    /// everything it ever took until the session ends, so that one long sequence is paid for by every later request.
+    /// Without it, tensors come from the system's allocator and go back after each run.
+    pub arena: bool,
+    /// Whether one block is planned for each set of input shapes, and the plans kept. With free batch and sequence
+    /// sizes there would be a plan for every pair.
+    pub memory_pattern: bool,
+    /// Where the model runs.
+    pub device: Device,
+}
+
+/// Where a model runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    /// The processor.
+    Cpu,
+    /// A GPU by its CUDA number; the library needs its CUDA provider beside it ([`crate::has_cuda_provider`]).
+    Cuda(i32),
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { intra_op_threads: 1 }
+        Self {
+            intra_op_threads: 1,
+            inter_op_threads: 1,
+            spinning: false,
+            arena: false,
+            memory_pattern: false,
+            device: Device::Cpu,
+        }
     }
 }
 
@@ -69,6 +100,21 @@ impl OnnxSession {
     /// # Errors
     /// A mistake in the inputs or output names, found before anything runs, or [`Error::Run`].
     pub fn run(&mut self, inputs: &[Tensor], outputs: &[String]) -> Result<Vec<Tensor>> {
+        let inputs: Vec<_> = inputs.iter().map(Tensor::view).collect();
+        self.run_lent(&inputs, outputs, |outputs| outputs.iter().map(TensorView::to_tensor).collect())
+    }
+
+    /// As [`Self::run`], without copies: inputs stay where they are, where their elements are aligned, and `take` is
+    /// shown the outputs where ONNX Runtime left them.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_lent<R>(
+        &mut self,
+        inputs: &[TensorView<'_>],
+        outputs: &[String],
+        take: impl FnOnce(&[TensorView<'_>]) -> R,
+    ) -> Result<R> {
         check_inputs(&self.inputs, inputs)?;
         check_outputs(&self.outputs, outputs)?;
         let wanted: Vec<&TensorSpec> = if outputs.is_empty() {
@@ -76,7 +122,7 @@ impl OnnxSession {
         } else {
             outputs.iter().filter_map(|name| self.outputs.iter().find(|spec| spec.name == *name)).collect()
         };
-        run(&mut self.session, inputs, &wanted).map_err(|source| Error::Run { source })
+        run(&mut self.session, inputs, &wanted, take).map_err(|source| Error::Run { source })
     }
 }
 
@@ -86,79 +132,49 @@ impl fmt::Debug for OnnxSession {
     }
 }
 
-/// Settings for many models in one process, where memory has to come back when a model is dropped:
-///
-/// - No arena: ONNX Runtime's arena doubles its reservation as it grows and keeps everything it ever
-///   took until the session ends, so one long sequence would be paid for by every later request.
-///   Without it, tensors come from the system allocator and go back after each run.
-/// - No memory pattern: it plans one block per set of input shapes and keeps the plans; with free
-///   batch and sequence sizes there would be a plan for every pair.
-/// - No spinning: idle threads of one model would take the processor from the others.
 fn configure(builder: SessionBuilder, options: &SessionOptions) -> ort::Result<SessionBuilder> {
+    let cpu = CPU::default().with_arena_allocator(options.arena).build();
+    let builder = match options.device {
+        Device::Cpu => builder.with_auto_device(AutoDevicePolicy::PreferCPU)?.with_execution_providers([cpu])?,
+        Device::Cuda(index) => {
+            let cuda = CUDA::default().with_device_id(index).build().error_on_failure();
+            builder.with_execution_providers([cuda, cpu])?
+        }
+    };
     Ok(builder
-        .with_auto_device(AutoDevicePolicy::PreferCPU)?
-        .with_execution_providers([CPU::default().with_arena_allocator(false).build()])?
-        .with_memory_pattern(false)?
+        .with_memory_pattern(options.memory_pattern)?
         .with_intra_threads(options.intra_op_threads.max(1))?
-        .with_inter_threads(1)?
-        .with_intra_op_spinning(false)?
-        .with_inter_op_spinning(false)?)
+        .with_inter_threads(options.inter_op_threads.max(1))?
+        .with_intra_op_spinning(options.spinning)?
+        .with_inter_op_spinning(options.spinning)?)
 }
 
-fn run(session: &mut Session, inputs: &[Tensor], wanted: &[&TensorSpec]) -> ort::Result<Vec<Tensor>> {
-    let values: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = inputs
-        .iter()
-        .map(|input| Ok((Cow::from(input.name.as_str()), input_value(input)?)))
-        .collect::<ort::Result<_>>()?;
+fn run<R>(
+    session: &mut Session,
+    inputs: &[TensorView<'_>],
+    wanted: &[&TensorSpec],
+    take: impl FnOnce(&[TensorView<'_>]) -> R,
+) -> ort::Result<R> {
+    let lent: Vec<(Cow<'_, str>, SessionInputValue<'_>)> =
+        inputs.iter().map(|input| Ok((Cow::from(input.name), values::lend(input)?))).collect::<ort::Result<_>>()?;
     let selector = wanted.iter().fold(OutputSelector::no_default(), |selector, spec| selector.with(&spec.name));
     let options = RunOptions::new()?.with_outputs(selector);
-    let results = session.run_with_options(values, &options)?;
-    wanted
+    let results = session.run_with_options(lent, &options)?;
+    let found = wanted
         .iter()
         .map(|spec| {
             let value = results
                 .get(&spec.name)
                 .ok_or_else(|| ort::Error::new(format!("output `{}` is missing from the result", spec.name)))?;
-            output_tensor(spec, value)
+            values::elements(spec.data_type, value)
         })
-        .collect()
-}
-
-fn input_value(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
-    match &tensor.values {
-        TensorValues::Fp32(values) => view(&tensor.shape, values),
-        TensorValues::Fp16(values) => view(&tensor.shape, values),
-        TensorValues::Int64(values) => view(&tensor.shape, values),
-        TensorValues::Int32(values) => view(&tensor.shape, values),
-        TensorValues::Bool(values) => view(&tensor.shape, values),
-    }
-}
-
-fn view<'a, T>(shape: &'a [usize], values: &'a [T]) -> ort::Result<SessionInputValue<'a>>
-where
-    T: PrimitiveTensorElementType + Clone + fmt::Debug + 'static,
-{
-    Ok(TensorRef::from_array_view((shape, values))?.into())
-}
-
-fn output_tensor(spec: &TensorSpec, value: &DynValue) -> ort::Result<Tensor> {
-    let (shape, values) = match spec.data_type {
-        DataType::Fp32 => extract(value, TensorValues::Fp32)?,
-        DataType::Fp16 => extract::<f16>(value, TensorValues::Fp16)?,
-        DataType::Int64 => extract(value, TensorValues::Int64)?,
-        DataType::Int32 => extract(value, TensorValues::Int32)?,
-        DataType::Bool => extract(value, TensorValues::Bool)?,
-    };
-    Ok(Tensor { name: spec.name.clone(), shape, values })
-}
-
-fn extract<T>(value: &DynValue, wrap: fn(Vec<T>) -> TensorValues) -> ort::Result<(Vec<usize>, TensorValues)>
-where
-    T: PrimitiveTensorElementType + Clone,
-{
-    let (shape, values) = value.try_extract_tensor::<T>()?;
-    let shape = shape.iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect();
-    Ok((shape, wrap(values.to_vec())))
+        .collect::<ort::Result<Vec<_>>>()?;
+    let views: Vec<_> = wanted
+        .iter()
+        .zip(&found)
+        .map(|(spec, (shape, bytes))| TensorView { name: &spec.name, data_type: spec.data_type, shape, bytes })
+        .collect();
+    Ok(take(&views))
 }
 
 fn tensor_spec(outlet: &Outlet) -> Result<TensorSpec> {

@@ -37,7 +37,7 @@ impl Tensor {
     /// [`Error::ElementCount`].
     pub fn new(name: &str, shape: &[usize], values: TensorValues) -> Result<Self> {
         let tensor = Self { name: name.to_owned(), shape: shape.to_vec(), values };
-        tensor.check_element_count()?;
+        tensor.view().check_element_count()?;
         Ok(tensor)
     }
 
@@ -47,15 +47,57 @@ impl Tensor {
         self.values.data_type()
     }
 
+    /// The same tensor, lent.
+    #[must_use]
+    pub fn view(&self) -> TensorView<'_> {
+        let bytes = match &self.values {
+            TensorValues::Fp32(values) => bytemuck::cast_slice(values),
+            TensorValues::Fp16(values) => bytemuck::cast_slice(values),
+            TensorValues::Int64(values) => bytemuck::cast_slice(values),
+            TensorValues::Int32(values) => bytemuck::cast_slice(values),
+            TensorValues::Bool(values) => bytemuck::cast_slice(values),
+        };
+        TensorView { name: &self.name, data_type: self.data_type(), shape: &self.shape, bytes }
+    }
+}
+
+/// A named tensor whose elements lie elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub struct TensorView<'a> {
+    /// Name of the model's input or output.
+    pub name: &'a str,
+    /// Element type.
+    pub data_type: DataType,
+    /// Dimensions, batch first; their product is the number of elements.
+    pub shape: &'a [usize],
+    /// Elements in row-major order, each as this machine holds it in memory. Booleans are one byte, 0 or 1.
+    pub bytes: &'a [u8],
+}
+
+impl TensorView<'_> {
+    /// A copy. Bytes of a boolean other than 0 count as true.
+    #[must_use]
+    pub fn to_tensor(&self) -> Tensor {
+        let values = match self.data_type {
+            DataType::Fp32 => TensorValues::Fp32(bytemuck::pod_collect_to_vec(self.bytes)),
+            DataType::Fp16 => TensorValues::Fp16(bytemuck::pod_collect_to_vec(self.bytes)),
+            DataType::Int64 => TensorValues::Int64(bytemuck::pod_collect_to_vec(self.bytes)),
+            DataType::Int32 => TensorValues::Int32(bytemuck::pod_collect_to_vec(self.bytes)),
+            DataType::Bool => TensorValues::Bool(self.bytes.iter().map(|&byte| byte != 0).collect()),
+        };
+        Tensor { name: self.name.to_owned(), shape: self.shape.to_vec(), values }
+    }
+
     pub(crate) fn check_element_count(&self) -> Result<()> {
         let product = self.shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
-        if product == Some(self.values.len()) {
+        let expected = product.and_then(|product| product.checked_mul(self.data_type.byte_count()));
+        if expected == Some(self.bytes.len()) {
             return Ok(());
         }
         Err(Error::ElementCount {
-            name: self.name.clone(),
-            shape: self.shape.clone(),
-            found: self.values.len(),
+            name: self.name.to_owned(),
+            shape: self.shape.to_vec(),
+            found: self.bytes.len() / self.data_type.byte_count(),
             expected: product.unwrap_or(usize::MAX),
         })
     }

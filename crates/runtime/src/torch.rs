@@ -39,7 +39,7 @@ impl TorchSession {
     /// # Errors
     /// A mistake in the inputs, found before anything runs, or [`Error::Torch`].
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        check_inputs(&self.inputs, inputs)?;
+        check_inputs(&self.inputs, &inputs.iter().map(Tensor::view).collect::<Vec<_>>())?;
         let given = self.inputs.iter().filter_map(|spec| inputs.iter().find(|input| input.name == spec.name));
         let run = || {
             let values = given.map(|input| Ok(IValue::Tensor(to_torch(input)?))).collect::<Computed<Vec<_>>>()?;

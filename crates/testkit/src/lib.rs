@@ -1,10 +1,14 @@
-//! What tests need and nothing else: where the parts lie that `scripts/setup` brings, and checkpoints small
-//! enough to be made on the spot.
+//! What tests need and nothing else: where the parts lie that `scripts/setup` brings, a Hub and a Triton server, and
+//! checkpoints small enough to be made on the spot.
 
 mod hub;
+mod isolated;
 mod parts;
 mod tiny_bert;
+mod triton;
 
 pub use hub::TestHub;
+pub use isolated::isolated;
 pub use parts::{native, repository, sample_hub};
 pub use tiny_bert::TinyBert;
+pub use triton::{Answer, TritonOptions, TritonServer};

@@ -80,7 +80,10 @@ pub(super) fn preparation_digests(snapshot: &Snapshot) -> Vec<&Digest> {
 }
 
 pub(super) fn run(model: &Stored<Model>, sample: &Sample) -> Result<Vec<Tensor>> {
-    let options = SessionOptions { intra_op_threads: std::thread::available_parallelism().map_or(1, usize::from) };
+    let options = SessionOptions {
+        intra_op_threads: std::thread::available_parallelism().map_or(1, usize::from),
+        ..SessionOptions::default()
+    };
     let mut session = OnnxSession::load(&model.path(&model.record.graph), &options)?;
     let inputs = inputs(session.inputs(), sample)?;
     Ok(session.run(&inputs, &[])?)

@@ -166,7 +166,7 @@ impl Models {
         folder: ModelFolder,
         before: u64,
     ) -> Result<Model, Refusal> {
-        let options = SessionOptions { intra_op_threads: self.options.intra_op_threads };
+        let options = SessionOptions { intra_op_threads: self.options.intra_op_threads, ..SessionOptions::default() };
         let memory = Arc::clone(&self.memory);
         let work = move || {
             let session = OnnxSession::load(&unpacked.model_file, &options)?;

@@ -1,0 +1,249 @@
+//! A real `tritonserver` in SageMaker's multi-model mode, driven by the calls that SageMaker makes.
+
+use crate::parts::native;
+use serde_json::json;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Where SageMaker unpacks archives; the server derives the model's repository from it.
+const MODELS: &str = "/opt/ml/models";
+/// The longest that any single answer may take; loading the largest model here takes seconds.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How a server is started.
+#[derive(Debug, Clone, Default)]
+pub struct TritonOptions {
+    /// Folder of backends; that of the server itself when left out.
+    pub backends: Option<PathBuf>,
+    /// Further arguments.
+    pub arguments: Vec<String>,
+    /// Further variables.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A running server. Requests use a connection of their own each, as idle ones would hold up loads and unloads.
+#[derive(Debug)]
+pub struct TritonServer {
+    child: Child,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+/// An answer of the server.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// `Content-Type`, empty without one.
+    pub content_type: String,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+impl TritonServer {
+    /// Starts the server that `scripts/setup` brings, as SageMaker's container does but with strict configuration, and
+    /// waits until it is live. It listens on all addresses, so this is called within [`crate::isolated`].
+    ///
+    /// # Panics
+    /// When it does not become live.
+    #[must_use]
+    pub fn start(options: &TritonOptions) -> Self {
+        let home = native().join("triton");
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let port = free_port().expect("a port is free");
+        let backends = options.backends.clone().unwrap_or_else(|| home.join("backends"));
+        let repository = folder.path().join("repository");
+        std::fs::create_dir(&repository).expect("a folder can be made");
+        let log = std::fs::File::create(folder.path().join("log")).expect("a file can be made");
+        let mut command = Command::new(home.join("bin/tritonserver"));
+        command
+            .args(["--allow-sagemaker=true", "--allow-http=false", "--allow-grpc=false", "--allow-metrics=false"])
+            .args(["--model-control-mode=explicit", "--model-namespacing=true", "--disable-auto-complete-config"])
+            .arg(format!("--sagemaker-port={port}"))
+            .arg(format!("--model-repository={}", repository.display()))
+            .arg(format!("--backend-directory={}", backends.display()))
+            .arg(format!("--cache-directory={}", home.join("caches").display()))
+            .args(&options.arguments)
+            .envs([("SAGEMAKER_MULTI_MODEL", "true"), ("SAGEMAKER_TRITON_PING_MODE", "live")])
+            .envs(options.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file can be shared"))
+            .stderr(log);
+        let child = command.spawn().expect("scripts/setup brings tritonserver");
+        let mut server = Self { child, port, folder };
+        server.wait_until_live();
+        server
+    }
+
+    fn wait_until_live(&mut self) {
+        let start = Instant::now();
+        while !self.send("GET", "/ping", None, ("", b"")).is_ok_and(|answer| answer.status == 200) {
+            let ended = self.child.try_wait().expect("the server is a child of ours");
+            assert!(ended.is_none() && start.elapsed() < PATIENCE, "the server is not live:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Unpacks an archive where SageMaker does and asks the server to load it as `target_model`.
+    ///
+    /// # Panics
+    /// When the archive cannot be unpacked, or the server does not answer.
+    #[must_use]
+    pub fn load(&self, archive: &Path, target_model: &str) -> Answer {
+        let folder = Self::model_folder(target_model);
+        std::fs::create_dir_all(&folder).expect("/opt is an empty folder");
+        let status = Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(&folder).status();
+        assert!(status.expect("tar can be run").success(), "`{}` cannot be unpacked", archive.display());
+        self.load_unpacked(target_model)
+    }
+
+    /// Asks the server to load what lies in [`Self::model_folder`].
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    #[must_use]
+    pub fn load_unpacked(&self, target_model: &str) -> Answer {
+        let url = Self::model_folder(target_model);
+        let body = json!({ "model_name": hash(target_model), "url": url }).to_string();
+        self.request("POST", "/models", target_model, ("application/json", body.as_bytes()))
+    }
+
+    /// Asks the server to unload a model, which nobody may be invoking: the server would never answer. Its folder stays.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    #[must_use]
+    pub fn unload(&self, target_model: &str) -> Answer {
+        self.request("DELETE", &format!("/models/{}", hash(target_model)), target_model, ("", b""))
+    }
+
+    /// Invokes a model.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    #[must_use]
+    pub fn invoke(&self, target_model: &str, content_type: &str, body: &[u8]) -> Answer {
+        let path = format!("/models/{}/invoke", hash(target_model));
+        self.request("POST", &path, target_model, (content_type, body))
+    }
+
+    /// Where the archive of a model is unpacked.
+    #[must_use]
+    pub fn model_folder(target_model: &str) -> PathBuf {
+        Path::new(MODELS).join(hash(target_model)).join("model")
+    }
+
+    /// Everything the server has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let bytes = std::fs::read(self.folder.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Resident memory of the server in bytes.
+    ///
+    /// # Panics
+    /// When the server has ended.
+    #[must_use]
+    pub fn resident_byte_count(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the server runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the server runs");
+        line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).expect("a number of KiB") * 1024
+    }
+
+    /// Files that the server has mapped, each once.
+    ///
+    /// # Panics
+    /// When the server has ended.
+    #[must_use]
+    pub fn mapped_files(&self) -> Vec<PathBuf> {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", self.child.id())).expect("the server runs");
+        let mut files: Vec<_> =
+            maps.lines().filter_map(|line| line.find('/').map(|start| PathBuf::from(&line[start..]))).collect();
+        files.sort();
+        files.dedup();
+        files
+    }
+
+    /// Asks the server to end and waits until it has.
+    ///
+    /// # Panics
+    /// When it ends badly.
+    pub fn stop(mut self) {
+        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(asked.expect("kill can be run").success(), "the server has ended by itself:\n{}", self.log());
+        let status = self.child.wait().expect("the server is a child of ours");
+        assert!(status.success(), "the server ended with {status}:\n{}", self.log());
+    }
+
+    fn request(&self, method: &str, path: &str, target_model: &str, content: (&str, &[u8])) -> Answer {
+        let answer = self.send(method, path, Some(target_model), content);
+        answer.unwrap_or_else(|error| panic!("no answer to {method} {path}: {error}\n{}", self.log()))
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        target_model: Option<&str>,
+        (content_type, body): (&str, &[u8]),
+    ) -> io::Result<Answer> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n");
+        if let Some(target_model) = target_model {
+            head.push_str(&format!("X-Amzn-SageMaker-Target-Model: {target_model}\r\n"));
+        }
+        if !content_type.is_empty() {
+            head.push_str(&format!("Content-Type: {content_type}\r\n"));
+        }
+        head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+        stream.write_all(&[head.as_bytes(), body].concat())?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes)?;
+        answer(&bytes).ok_or_else(|| io::Error::other(format!("{} bytes that are no answer", bytes.len())))
+    }
+}
+
+impl Drop for TritonServer {
+    fn drop(&mut self) {
+        // Fails where it has ended, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Status, content type and body of an answer after which the connection was closed.
+fn answer(bytes: &[u8]) -> Option<Answer> {
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&bytes[..end]).ok()?;
+    let header = |name: &str| {
+        let lines = head.lines().filter_map(|line| line.split_once(':'));
+        lines.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned()).next()
+    };
+    let body = bytes[end + 4..].to_vec();
+    let is_whole = header("Content-Length").is_none_or(|length| length.parse() == Ok(body.len()));
+    let status = head.split_whitespace().nth(1)?.parse().ok()?;
+    is_whole.then(|| Answer { status, content_type: header("Content-Type").unwrap_or_default(), body })
+}
+
+/// The name that SageMaker gives to a target model: 32 hexadecimal digits, always the same.
+fn hash(target_model: &str) -> String {
+    planforge_core::digest_bytes(target_model.as_bytes()).to_string()[..32].to_owned()
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

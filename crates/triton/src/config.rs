@@ -1,0 +1,204 @@
+//! A model's configuration as the server tells it, and whether it fits the model.
+
+use crate::settings::Parameters;
+use crate::{Error, Result};
+use planforge_core::{DataType, Dim, TensorSpec};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// The part of Triton's `ModelConfig` (JSON) that matters here.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ModelConfig {
+    /// 0 where the first dimension is not a batch.
+    #[serde(default)]
+    pub(crate) max_batch_size: u64,
+    #[serde(default)]
+    input: Vec<ConfigTensor>,
+    #[serde(default)]
+    output: Vec<ConfigTensor>,
+    /// Name of the model file; empty for the usual one.
+    #[serde(default)]
+    pub(crate) default_model_filename: String,
+    #[serde(default)]
+    parameters: BTreeMap<String, Parameter>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ConfigTensor {
+    name: String,
+    data_type: String,
+    #[serde(default)]
+    dims: Vec<i64>,
+    reshape: Option<Reshape>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Reshape {
+    #[serde(default)]
+    shape: Vec<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Parameter {
+    #[serde(default)]
+    string_value: String,
+}
+
+impl ModelConfig {
+    /// Reads the server's account.
+    pub(crate) fn parse(json: &str) -> Result<Self> {
+        serde_json::from_str(json).map_err(|source| Error::Described { what: "the model's configuration", source })
+    }
+
+    /// Its parameters.
+    pub(crate) fn parameters(&self) -> Parameters {
+        let values = self.parameters.iter().map(|(name, value)| (name.clone(), value.string_value.clone()));
+        values.collect::<BTreeMap<_, _>>().into()
+    }
+
+    /// Whether the server may put requests together.
+    pub(crate) const fn is_batched(&self) -> bool {
+        self.max_batch_size > 0
+    }
+
+    /// Every input of the model is configured and every configured tensor is one of the model's, with its type and
+    /// shape.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the first difference.
+    pub(crate) fn check(&self, inputs: &[TensorSpec], outputs: &[TensorSpec]) -> Result<()> {
+        for tensor in &self.input {
+            self.check_tensor(("input", tensor), inputs)?;
+        }
+        for tensor in &self.output {
+            self.check_tensor(("output", tensor), outputs)?;
+        }
+        match inputs.iter().find(|spec| self.input.iter().all(|tensor| tensor.name != spec.name)) {
+            Some(missing) => Err(Error::Config(format!("input `{}` of the model is not configured", missing.name))),
+            None if self.output.is_empty() => Err(Error::Config("no output is configured".to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    fn check_tensor(&self, (kind, tensor): (&str, &ConfigTensor), specs: &[TensorSpec]) -> Result<()> {
+        let name = &tensor.name;
+        let fault = |text: String| Err(Error::Config(format!("{kind} `{name}` {text}")));
+        let Some(spec) = specs.iter().find(|spec| spec.name == *name) else {
+            let known: Vec<_> = specs.iter().map(|spec| format!("`{}`", spec.name)).collect();
+            return fault(format!("is not one of the model's {kind}s: {}", known.join(", ")));
+        };
+        let Some(data_type) = tensor.data_type.strip_prefix("TYPE_").and_then(DataType::from_kserve_name) else {
+            return fault(format!("has data type {}, which this backend does not handle", tensor.data_type));
+        };
+        if data_type != spec.data_type {
+            let expected = spec.data_type.kserve_name();
+            return fault(format!("has data type {}, the model's is TYPE_{expected}", tensor.data_type));
+        }
+        let dims = self.full_dims(tensor);
+        if dims.len() == spec.dims.len() && dims.iter().zip(&spec.dims).all(|(&dim, spec)| fits(dim, spec)) {
+            return Ok(());
+        }
+        let batch = if self.is_batched() { ", the batch before its `dims`" } else { "" };
+        let found = list(dims.iter().map(ToString::to_string));
+        fault(format!("has shape {found}{batch}; the model's is {}", list(spec.dims.iter().map(dim_text))))
+    }
+
+    /// Dimensions as the model sees them.
+    fn full_dims(&self, tensor: &ConfigTensor) -> Vec<i64> {
+        let own = tensor.reshape.as_ref().map_or(&tensor.dims, |reshape| &reshape.shape);
+        self.is_batched().then_some(-1).into_iter().chain(own.iter().copied()).collect()
+    }
+}
+
+/// A size that the model leaves open takes any; one that it fixes must be configured as it is.
+fn fits(dim: i64, spec: &Dim) -> bool {
+    match spec {
+        Dim::Dynamic(_) => true,
+        Dim::Fixed(size) => u64::try_from(dim).is_ok_and(|dim| dim == *size),
+    }
+}
+
+fn dim_text(dim: &Dim) -> String {
+    match dim {
+        Dim::Fixed(size) => size.to_string(),
+        Dim::Dynamic(name) => name.clone(),
+    }
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"{"name":"m","max_batch_size":8,
+        "input":[{"name":"ids","data_type":"TYPE_INT64","format":"FORMAT_NONE","dims":[-1]}],
+        "output":[{"name":"sums","data_type":"TYPE_FP32","dims":[4]},
+                  {"name":"tokens","data_type":"TYPE_INT64","dims":[1],"reshape":{"shape":[]}}],
+        "default_model_filename":"model.onnx",
+        "parameters":{"intra_op_thread_count":{"string_value":"1"}}}"#;
+
+    fn inputs() -> Vec<TensorSpec> {
+        vec![TensorSpec::new("ids", DataType::Int64, vec![Dim::dynamic("batch"), Dim::dynamic("sequence")])]
+    }
+
+    fn outputs() -> Vec<TensorSpec> {
+        vec![
+            TensorSpec::new("sums", DataType::Fp32, vec![Dim::dynamic("batch"), Dim::Fixed(4)]),
+            TensorSpec::new("tokens", DataType::Int64, vec![Dim::dynamic("batch")]),
+        ]
+    }
+
+    fn fault(from: &str, to: &str) -> String {
+        assert!(TEXT.contains(from));
+        let config = ModelConfig::parse(&TEXT.replace(from, to)).unwrap();
+        config.check(&inputs(), &outputs()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_fitting_configuration_passes() {
+        let config = ModelConfig::parse(TEXT).unwrap();
+        config.check(&inputs(), &outputs()).unwrap();
+        assert!(config.is_batched());
+        assert_eq!(config.parameters().session_options().unwrap().intra_op_threads, 1);
+    }
+
+    #[test]
+    fn differences_are_named() {
+        let start = "`config.pbtxt` does not fit the model: ";
+        assert_eq!(fault("\"ids\"", "\"id\""), format!("{start}input `id` is not one of the model's inputs: `ids`"));
+        assert_eq!(
+            fault("TYPE_FP32", "TYPE_FP16"),
+            format!("{start}output `sums` has data type TYPE_FP16, the model's is TYPE_FP32")
+        );
+        assert_eq!(
+            fault("TYPE_INT64\",\"format", "TYPE_STRING\",\"format"),
+            format!("{start}input `ids` has data type TYPE_STRING, which this backend does not handle")
+        );
+        assert_eq!(
+            fault("[4]", "[5]"),
+            format!("{start}output `sums` has shape [-1, 5], the batch before its `dims`; the model's is [batch, 4]")
+        );
+        assert_eq!(
+            fault("\"max_batch_size\":8", "\"max_batch_size\":0"),
+            format!("{start}input `ids` has shape [-1]; the model's is [batch, sequence]")
+        );
+    }
+
+    #[test]
+    fn what_is_not_configured_is_named() {
+        let config = ModelConfig::parse(r#"{"max_batch_size":8}"#).unwrap();
+        let error = config.check(&inputs(), &outputs()).unwrap_err().to_string();
+        assert!(error.ends_with("input `ids` of the model is not configured"), "{error}");
+        assert!(config.check(&[], &outputs()).unwrap_err().to_string().ends_with("no output is configured"));
+    }
+
+    #[test]
+    fn a_fixed_batch_is_no_batch() {
+        let fixed = [TensorSpec::new("ids", DataType::Int64, vec![Dim::Fixed(1), Dim::dynamic("sequence")])];
+        let error = ModelConfig::parse(TEXT).unwrap().check(&fixed, &outputs()).unwrap_err().to_string();
+        assert!(error.contains("input `ids` has shape [-1, -1]") && error.contains("[1, sequence]"), "{error}");
+    }
+}

@@ -1,0 +1,67 @@
+//! What can go wrong, in words that reach whoever loads or invokes a model.
+
+use std::path::PathBuf;
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The server speaks another version of the backend interface.
+    #[error("the server's backend interface is {found}, this backend needs {needed}")]
+    Interface { found: String, needed: String },
+    /// A call of the server failed.
+    #[error("{0}")]
+    Server(String),
+    /// What the server tells of a model or of its own settings is not what its interface promises.
+    #[error("{what} cannot be read")]
+    Described {
+        what: &'static str,
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A parameter of `config.pbtxt` with a value that is none.
+    #[error("parameter `{name}` is `{value}`, expected {expected}")]
+    Parameter { name: &'static str, value: String, expected: &'static str },
+    /// `config.pbtxt` and the model disagree.
+    #[error("`config.pbtxt` does not fit the model: {0}")]
+    Config(String),
+    /// There is no ONNX Runtime to load.
+    #[error(
+        "ONNX Runtime was not found; searched {searched}. Put `libonnxruntime.so` (1.22 or later) beside the backend, \
+         or start the server with `--backend-config=planforge,onnxruntime-library=PATH`"
+    )]
+    NoRuntime { searched: String },
+    /// A model file that this backend cannot run here.
+    #[error("`{}` is a TensorRT-RTX engine {target}: {reason}", path.display())]
+    Engine { path: PathBuf, target: String, reason: String },
+    /// A model file of another kind.
+    #[error("`{}` is no ONNX graph: this backend runs `.onnx` files", path.display())]
+    FileKind { path: PathBuf },
+    /// A file is missing or cannot be read; the text names it.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// The model cannot be loaded, or a request cannot be answered.
+    #[error(transparent)]
+    Runtime(#[from] planforge_runtime::Error),
+    /// An input that this backend cannot read.
+    #[error("input `{name}` {reason}")]
+    Input { name: String, reason: String },
+    /// An output that cannot be shared among the requests of one batch.
+    #[error("output `{name}` has shape {shape:?}, expected {batch} in its first dimension")]
+    NotBatched { name: String, shape: Vec<usize>, batch: usize },
+    /// A defect of this backend.
+    #[error("the backend failed: {0}")]
+    Panicked(String),
+}
+
+/// Result with this crate's error.
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// The error and everything that caused it, in one line.
+    pub(crate) fn chain(&self) -> String {
+        let causes = std::iter::successors(Some(self as &dyn std::error::Error), |error| error.source());
+        let mut lines: Vec<String> = causes.map(ToString::to_string).collect();
+        lines.dedup();
+        lines.join(": ")
+    }
+}

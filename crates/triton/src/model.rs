@@ -1,0 +1,104 @@
+//! One model of the server: its configuration and its file.
+
+use crate::config::ModelConfig;
+use crate::native::RuntimePlaces;
+use crate::{Error, Result};
+use planforge_runtime::SessionOptions;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// File name of a graph, where the configuration names none.
+const ONNX_FILE: &str = "model.onnx";
+/// What the name of an engine's file ends in.
+const ENGINE_EXTENSION: &str = "plan";
+/// Bytes that tell an engine's target.
+const ENGINE_HEADER: u64 = 64;
+
+/// A model that can be instantiated.
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) config: ModelConfig,
+    pub(crate) graph: PathBuf,
+    pub(crate) options: SessionOptions,
+    /// The ONNX Runtime library and its version.
+    pub(crate) runtime: (PathBuf, String),
+}
+
+impl Model {
+    /// Finds the model's file in its version folder, and loads ONNX Runtime if nobody has.
+    ///
+    /// # Errors
+    /// A file that is missing or cannot be run here, a bad parameter, no ONNX Runtime.
+    pub(crate) fn open(config: ModelConfig, version_folder: &Path, places: &RuntimePlaces) -> Result<Self> {
+        let graph = model_file(&config, version_folder)?;
+        let parameters = config.parameters();
+        let options = parameters.session_options()?;
+        let library = places.find(&parameters)?;
+        let version = planforge_runtime::load_library(&library)?;
+        Ok(Self { config, graph, options, runtime: (library, version) })
+    }
+}
+
+fn model_file(config: &ModelConfig, version_folder: &Path) -> Result<PathBuf> {
+    let name = Some(config.default_model_filename.as_str()).filter(|name| !name.is_empty()).unwrap_or(ONNX_FILE);
+    let path = version_folder.join(name);
+    let mut start = Vec::new();
+    fs_err::File::open(&path)?.take(ENGINE_HEADER).read_to_end(&mut start)?;
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("onnx") => Ok(path),
+        Some(ENGINE_EXTENSION) => Err(engine(path, &start)),
+        _ => Err(Error::FileKind { path }),
+    }
+}
+
+/// Why an engine cannot be run.
+fn engine(path: PathBuf, start: &[u8]) -> Error {
+    let target = match planforge_tensorrt::read_header(start) {
+        Ok(header) => {
+            let list = header.compute_capabilities.iter().map(|(major, minor)| format!("{major}.{minor}"));
+            let version = header.version.map(|part| part.to_string()).join(".");
+            format!("{version} for compute capability {}", list.collect::<Vec<_>>().join(", "))
+        }
+        Err(_) => "of an unknown version".to_owned(),
+    };
+    let gpu = if Path::new("/proc/driver/nvidia/version").exists() {
+        "this version of the backend runs ONNX graphs only"
+    } else {
+        "it needs an NVIDIA GPU and its driver, and there is none here; besides, this version of the backend runs ONNX \
+         graphs only"
+    };
+    Error::Engine { path, target, reason: format!("{gpu}; package the model for platform `onnx`") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(file: &str, bytes: &[u8], config: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::write(folder.path().join(file), bytes).unwrap();
+        model_file(&ModelConfig::parse(config).unwrap(), folder.path()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_file_is_the_one_that_the_configuration_names() {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::write(folder.path().join("a.onnx"), "").unwrap();
+        let config = ModelConfig::parse(r#"{"default_model_filename":"a.onnx"}"#).unwrap();
+        assert_eq!(model_file(&config, folder.path()).unwrap(), folder.path().join("a.onnx"));
+        let missing = model_file(&ModelConfig::parse("{}").unwrap(), folder.path()).unwrap_err().to_string();
+        assert!(missing.contains("1/model.onnx") || missing.contains("/model.onnx"), "{missing}");
+    }
+
+    #[test]
+    fn engines_and_strange_files_say_why_they_cannot_run() {
+        let mut header = [0; 64];
+        header[24..28].copy_from_slice(&[1, 7, 1, 116]);
+        header[32] = 8;
+        let message = fault("model.plan", &header, r#"{"default_model_filename":"model.plan"}"#);
+        assert!(message.contains("engine 1.7.1.116 for compute capability 8.9: "), "{message}");
+        assert!(message.ends_with("package the model for platform `onnx`"), "{message}");
+        let message = fault("model.pt", b"PK", r#"{"default_model_filename":"model.pt"}"#);
+        assert!(message.ends_with("model.pt` is no ONNX graph: this backend runs `.onnx` files"), "{message}");
+    }
+}

@@ -1,0 +1,132 @@
+//! What the server's command line and a model's parameters choose.
+
+use crate::{Error, Result};
+use planforge_runtime::SessionOptions;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+/// Setting of `--backend-config=planforge,…` that names the ONNX Runtime library.
+const LIBRARY_SETTING: &str = "onnxruntime-library";
+/// Parameter of `config.pbtxt` that does.
+const LIBRARY_PARAMETER: &str = "onnxruntime_library";
+
+/// The part of the server's settings for this backend that matters here.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct BackendSettings {
+    #[serde(default)]
+    cmdline: BTreeMap<String, String>,
+}
+
+impl BackendSettings {
+    /// Reads the server's account.
+    pub(crate) fn parse(json: &str) -> Result<Self> {
+        serde_json::from_str(json).map_err(|source| Error::Described { what: "the server's backend settings", source })
+    }
+
+    /// The ONNX Runtime library that the command line names.
+    pub(crate) fn library(&self) -> Option<PathBuf> {
+        self.cmdline.get(LIBRARY_SETTING).filter(|path| !path.is_empty()).map(PathBuf::from)
+    }
+
+    /// The folder that all backends lie in.
+    pub(crate) fn backends_folder(&self) -> Option<PathBuf> {
+        self.cmdline.get("backend-directory").map(PathBuf::from)
+    }
+}
+
+/// String parameters of a `config.pbtxt`, named as Triton's ONNX Runtime backend names its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Parameters(BTreeMap<String, String>);
+
+impl From<BTreeMap<String, String>> for Parameters {
+    fn from(values: BTreeMap<String, String>) -> Self {
+        Self(values)
+    }
+}
+
+impl Parameters {
+    /// Session options: those of the parameters, else all processors, no arena and no spinning.
+    pub(crate) fn session_options(&self) -> Result<SessionOptions> {
+        let defaults = SessionOptions::default();
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(SessionOptions {
+            intra_op_threads: self.count("intra_op_thread_count")?.map_or(processors, usize::from),
+            inter_op_threads: self.count("inter_op_thread_count")?.map_or(1, usize::from),
+            spinning: self.flag("allow_spinning")?.unwrap_or(defaults.spinning),
+            arena: self.flag("enable_mem_arena")?.unwrap_or(defaults.arena),
+            memory_pattern: self.flag("enable_mem_pattern")?.unwrap_or(defaults.memory_pattern),
+            ..defaults
+        })
+    }
+
+    /// The ONNX Runtime library that the model names.
+    pub(crate) fn library(&self) -> Option<PathBuf> {
+        self.0.get(LIBRARY_PARAMETER).filter(|path| !path.is_empty()).map(PathBuf::from)
+    }
+
+    /// A number of threads; 0 leaves the choice to the backend.
+    fn count(&self, name: &'static str) -> Result<Option<NonZeroUsize>> {
+        let Some(value) = self.0.get(name) else { return Ok(None) };
+        let count: usize = value.trim().parse().map_err(|_| Error::Parameter {
+            name,
+            value: value.clone(),
+            expected: "a number of threads, or 0 for all processors",
+        })?;
+        Ok(NonZeroUsize::new(count))
+    }
+
+    fn flag(&self, name: &'static str) -> Result<Option<bool>> {
+        let Some(value) = self.0.get(name) else { return Ok(None) };
+        match value.trim().to_lowercase().as_str() {
+            "1" | "true" => Ok(Some(true)),
+            "0" | "false" => Ok(Some(false)),
+            _ => Err(Error::Parameter { name, value: value.clone(), expected: "`1` or `0`" }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn parameters(values: &[(&str, &str)]) -> Parameters {
+        let owned = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Parameters(owned.collect())
+    }
+
+    #[test]
+    fn the_command_line_is_read() {
+        let text = r#"{"cmdline":{"auto-complete-config":"false","backend-directory":"/opt/b","onnxruntime-library":"/a/b.so"}}"#;
+        let settings = BackendSettings::parse(text).unwrap();
+        assert_eq!(settings.library().as_deref(), Some(Path::new("/a/b.so")));
+        assert_eq!(settings.backends_folder().as_deref(), Some(Path::new("/opt/b")));
+        assert!(BackendSettings::parse("{}").unwrap().library().is_none());
+    }
+
+    #[test]
+    fn parameters_choose_session_options() {
+        let chosen = parameters(&[
+            ("intra_op_thread_count", "3"),
+            ("inter_op_thread_count", "0"),
+            ("enable_mem_arena", "1"),
+            ("allow_spinning", "True"),
+            ("planforge.gpu", "l4"),
+        ]);
+        let options = chosen.session_options().unwrap();
+        assert_eq!((options.intra_op_threads, options.inter_op_threads), (3, 1));
+        assert_eq!((options.arena, options.spinning, options.memory_pattern), (true, true, false));
+    }
+
+    #[test]
+    fn mistakes_name_the_parameter() {
+        let message = |name, value| parameters(&[(name, value)]).session_options().unwrap_err().to_string();
+        assert_eq!(
+            message("intra_op_thread_count", "two"),
+            "parameter `intra_op_thread_count` is `two`, expected a number of threads, or 0 for all processors"
+        );
+        assert_eq!(message("enable_mem_arena", "yes"), "parameter `enable_mem_arena` is `yes`, expected `1` or `0`");
+    }
+}
