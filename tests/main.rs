@@ -21,3 +21,4 @@ mod repeatable;
 mod support;
 #[cfg(feature = "torch")]
 mod torchscript;
+mod triton;

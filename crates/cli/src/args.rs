@@ -34,6 +34,9 @@ pub(crate) struct Global {
     /// Folder of native libraries that scripts/setup fills [default: the nearest .native].
     #[arg(long, global = true, value_name = "DIR", env = "PLANFORGE_NATIVE_DIR")]
     pub(crate) native: Option<PathBuf>,
+    /// planforge's Triton backend, for archives that carry it [default: libtriton_planforge.so beside the program].
+    #[arg(long, global = true, value_name = "FILE", env = "PLANFORGE_TRITON_BACKEND")]
+    pub(crate) triton_backend: Option<PathBuf>,
     /// Print results as JSON.
     #[arg(long, global = true)]
     pub(crate) json: bool,

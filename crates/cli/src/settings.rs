@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) cache: PathBuf,
     /// Folder of native libraries, found or expected.
     pub(crate) native: PathBuf,
+    /// planforge's Triton backend, found or expected.
+    pub(crate) triton_backend: PathBuf,
     /// The Hub.
     pub(crate) hub: HubSettings,
     /// Print JSON.
@@ -51,8 +53,13 @@ impl Settings {
             Some(folder) => here.join(folder),
             None => nearest_native(&here),
         };
+        let triton_backend = match &global.triton_backend {
+            Some(library) => here.join(library),
+            None => env::current_exe().unwrap_or_default().with_file_name("libtriton_planforge.so"),
+        };
         let hub = HubSettings::from_environment(&here);
-        Ok(Self { output, cache, native, hub, json: global.json, quiet: global.quiet, verbose: global.verbose })
+        let Global { json, quiet, verbose, .. } = *global;
+        Ok(Self { output, cache, native, triton_backend, hub, json, quiet, verbose })
     }
 
     /// Folder of the TensorRT-RTX libraries.

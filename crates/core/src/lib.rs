@@ -41,4 +41,4 @@ pub use spec::{
     ModelName, OptimizationLevel, PackageSpec, Pipeline, ProbeSpec, Profile, ProfileRange, SourceSpec, StoreSpec, Task,
     Threshold,
 };
-pub use tensor::{DataType, Dim, Platform, Precision, TensorSpec};
+pub use tensor::{DataType, Dim, OnnxBackend, Platform, Precision, TensorSpec};

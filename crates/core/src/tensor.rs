@@ -122,6 +122,16 @@ impl fmt::Display for Platform {
     }
 }
 
+/// Triton's backend for ONNX graphs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnnxBackend {
+    /// NVIDIA's, which its images have.
+    Onnxruntime,
+    /// planforge's, for servers without NVIDIA's.
+    Planforge,
+}
+
 /// One dimension of a tensor.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

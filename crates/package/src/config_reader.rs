@@ -45,7 +45,10 @@ impl ServingConfig {
         let (backend, default_file) = match (backend.as_str(), platform.as_str()) {
             ("onnxruntime", _) | ("", "onnxruntime_onnx") => (Backend::Onnxruntime, crate::triton_config::ONNX_FILE),
             ("pytorch", _) | ("", "pytorch_libtorch") => (Backend::Pytorch, crate::triton_config::MODULE_FILE),
-            (crate::triton_config::RTX_BACKEND, _) => (Backend::TensorrtRtx, crate::triton_config::PLAN_FILE),
+            (crate::triton_config::OWN_BACKEND, _) if file.ends_with(".plan") => {
+                (Backend::TensorrtRtx, crate::triton_config::PLAN_FILE)
+            }
+            (crate::triton_config::OWN_BACKEND, _) => (Backend::Onnxruntime, crate::triton_config::ONNX_FILE),
             ("", other) | (other, _) => return Err(ArchiveFault::Backend(other.to_owned())),
         };
         let model_file = if file.is_empty() { default_file.to_owned() } else { file };
@@ -257,7 +260,10 @@ default_model_filename: "a\056\x6fnnx""#;
     fn defaults_follow_the_platform() {
         let config = ServingConfig::parse("platform: \"onnxruntime_onnx\"").unwrap();
         assert_eq!((config.max_batch_size, config.model_file.as_str()), (0, "model.onnx"));
-        assert_eq!(ServingConfig::parse("backend: \"tensorrt_rtx\"").unwrap().model_file, "model.plan");
+        let own = ServingConfig::parse("backend: \"planforge\"").unwrap();
+        assert_eq!((own.backend, own.model_file.as_str()), (Backend::Onnxruntime, "model.onnx"));
+        let engine = ServingConfig::parse("backend: \"planforge\" default_model_filename: \"a.plan\"").unwrap();
+        assert_eq!((engine.backend, engine.model_file.as_str()), (Backend::TensorrtRtx, "a.plan"));
         assert_eq!(
             fault("platform: \"tensorrt_plan\""),
             "`config.pbtxt` names backend `tensorrt_plan`, which is not known"

@@ -48,6 +48,12 @@ pub enum Error {
         /// The format given.
         found: ModelFormat,
     },
+    /// The library of planforge's backend that an archive was to carry.
+    #[error("the Triton backend `{}` is missing; build it with `cargo build --release --workspace`", path.display())]
+    MissingBackend {
+        /// Where it was expected.
+        path: PathBuf,
+    },
     /// A model whose inputs and outputs do not share a dynamic first dimension cannot be batched.
     #[error("tensor `{tensor}` has no dynamic batch dimension in front, which a package needs")]
     BatchDimension {

@@ -8,6 +8,7 @@
 mod archive;
 mod config_reader;
 mod error;
+mod form;
 mod gzip;
 mod package;
 mod publish;
@@ -17,6 +18,7 @@ mod unpack;
 
 pub use config_reader::{Backend, ServingConfig};
 pub use error::{ArchiveFault, Error, Result};
+pub use form::Form;
 pub use package::package;
 pub use publish::publish;
 pub use store::Store;

@@ -1,18 +1,19 @@
 //! The package step: a model or an engine and its configuration in one archive.
 
 use crate::archive::{Content, Entries, write_archive};
+use crate::form::Form;
 use crate::triton_config::{
     MODULE_FILE, ONNX_FILE, PLAN_FILE, engine_config, max_batch_size, module_config, onnx_config,
 };
 use crate::{Error, Result, gzip};
 use planforge_core::{
-    Archive, Cache, CacheKey, CacheKind, Digest, Engine, Model, ModelName, Outcome, Platform, Profile, Progress, Step,
-    Stored, Variant,
+    Archive, Cache, CacheKey, CacheKind, Digest, Engine, Model, ModelName, OnnxBackend, Outcome, Platform, Profile,
+    Progress, Step, Stored, Variant,
 };
 use serde::Serialize;
 
 /// Raised when the archive's layout changes, so that older cache entries are not taken for new ones.
-const ARCHIVE_FORMAT: u32 = 1;
+const ARCHIVE_FORMAT: u32 = 2;
 
 /// Triton serves the only version there is.
 const VERSION: &str = "1";
@@ -28,14 +29,14 @@ struct Inputs<'a> {
 
 /// Packs one variant of a model as `<name>.tar.gz`:
 /// `<name>/config.pbtxt` and `<name>/1/` with `model.onnx` and the weight files that the graph refers to
-/// by relative name, with `model.pt`, or with `model.plan`. The model is the variant's: TorchScript for platform
+/// by relative name, with `model.pt`, or with `model.plan`; in the flat form without the top folder. The model is the variant's: TorchScript for platform
 /// `pytorch`, else ONNX. Inputs are digested again while they are packed.
 ///
 /// # Errors
 /// [`Error::Changed`] naming an input that is not the recorded one, [`Error::Engine`],
-/// [`Error::Format`], [`Error::BatchDimension`], I/O errors and cancellation.
+/// [`Error::Format`], [`Error::BatchDimension`], [`Error::MissingBackend`], I/O errors and cancellation.
 pub fn package(
-    name: &ModelName,
+    form: &Form<'_>,
     variant: &Variant,
     model: &Stored<Model>,
     engine: Option<&Stored<Engine>>,
@@ -48,15 +49,16 @@ pub fn package(
         return Err(Error::Format { variant: variant.id(), needed, found });
     }
     let (entries, max_batch_size) = match (variant.platform, engine) {
-        (Platform::Onnx, None) => (onnx_entries(name, model, profiles)?, max_batch_size(profiles)),
-        (Platform::Pytorch, None) => (module_entries(name, model, profiles)?, max_batch_size(profiles)),
+        (Platform::Onnx, None) => (onnx_entries(form, model, profiles)?, max_batch_size(profiles)),
+        (Platform::Pytorch, None) => (module_entries(form.name, model, profiles)?, max_batch_size(profiles)),
         (Platform::Tensorrt, Some(engine)) => {
-            (engine_entries(name, engine)?, self::max_batch_size(&engine.record.profiles))
+            (engine_entries(form.name, engine)?, self::max_batch_size(&engine.record.profiles))
         }
         (platform, _) => {
             return Err(Error::Engine { variant: variant.id(), needed: platform == Platform::Tensorrt });
         }
     };
+    let entries = form.apply(entries, served_by_planforge(variant, form.onnx_backend), progress)?;
     let subject = variant.id();
     let unpacked_byte_count = entries.values().map(Content::byte_count).sum();
     progress.started(Step::Package, &subject, Some(unpacked_byte_count), "bytes");
@@ -67,7 +69,7 @@ pub fn package(
         files: entries.iter().map(|(path, content)| (path.as_str(), content.sha256())).collect(),
     });
     let stored = cache.get_or_build(CacheKind::Archive, &key, progress, |folder| -> Result<Archive> {
-        let file = format!("{name}.tar.gz");
+        let file = format!("{}.tar.gz", form.name);
         let (sha256, byte_count) = write_archive(&folder.join(&file), &entries, &subject, progress)?;
         Ok(Archive { variant: variant.clone(), file, sha256, byte_count, unpacked_byte_count, max_batch_size })
     })?;
@@ -76,8 +78,18 @@ pub fn package(
     Ok(stored)
 }
 
-fn onnx_entries(name: &ModelName, model: &Stored<Model>, profiles: &[Profile]) -> Result<Entries> {
-    let config = onnx_config(name, &model.record, profiles)?;
+/// Engines are in any case: no other backend loads them.
+fn served_by_planforge(variant: &Variant, onnx_backend: OnnxBackend) -> bool {
+    match variant.platform {
+        Platform::Onnx => onnx_backend == OnnxBackend::Planforge,
+        Platform::Pytorch => false,
+        Platform::Tensorrt => true,
+    }
+}
+
+fn onnx_entries(form: &Form<'_>, model: &Stored<Model>, profiles: &[Profile]) -> Result<Entries> {
+    let name = form.name;
+    let config = onnx_config(name, &model.record, profiles, form.onnx_backend)?;
     let mut entries = Entries::from([
         (config_path(name), Content::Bytes(config.into_bytes())),
         (version_path(name, ONNX_FILE), Content::of(model, &model.record.graph)?),

@@ -2,7 +2,7 @@
 //! (triton-inference-server/common, `protobuf/model_config.proto`).
 
 use crate::{Error, Result};
-use planforge_core::{DataType, Dim, Engine, Model, ModelName, Profile, TensorSpec};
+use planforge_core::{DataType, Dim, Engine, Model, ModelName, OnnxBackend, Profile, TensorSpec};
 use std::fmt::Write;
 
 /// File name of an ONNX graph in a version folder.
@@ -13,26 +13,31 @@ pub(crate) const PLAN_FILE: &str = "model.plan";
 /// File name of a TorchScript module in a version folder.
 pub(crate) const MODULE_FILE: &str = "model.pt";
 
-/// The backend that serves TensorRT-RTX engines.
+/// planforge's own backend, for ONNX graphs and TensorRT-RTX engines.
 ///
-/// NVIDIA's `tensorrt` backend links classic TensorRT and refuses an RTX engine, so the configuration
+/// NVIDIA's `tensorrt` backend links classic TensorRT and refuses an RTX engine, so the configuration of one
 /// must not name it, nor `platform: "tensorrt_plan"`, which implies it.
-pub(crate) const RTX_BACKEND: &str = "tensorrt_rtx";
+pub(crate) const OWN_BACKEND: &str = "planforge";
 
 /// Text between the fields of an engine's configuration, for whoever opens it.
 const RTX_COMMENT: &str = "# A TensorRT-RTX engine. NVIDIA's own `tensorrt` backend cannot load it.\n";
 
-/// Configuration of an ONNX model for Triton's ONNX Runtime backend.
+/// Configuration of an ONNX model for Triton's ONNX Runtime backend or planforge's.
 ///
-/// The instance kind is left out, so that Triton takes a GPU where there is one.
+/// The instance kind is left out, so that Triton takes a GPU where there is one and the backend can use it.
 ///
 /// # Errors
 /// [`Error::BatchDimension`].
-pub fn onnx_config(name: &ModelName, model: &Model, profiles: &[Profile]) -> Result<String> {
+pub fn onnx_config(name: &ModelName, model: &Model, profiles: &[Profile], backend: OnnxBackend) -> Result<String> {
     let mut text = String::new();
     string_field(&mut text, "name", name.as_str());
-    string_field(&mut text, "platform", "onnxruntime_onnx");
-    string_field(&mut text, "backend", "onnxruntime");
+    match backend {
+        OnnxBackend::Onnxruntime => {
+            string_field(&mut text, "platform", "onnxruntime_onnx");
+            string_field(&mut text, "backend", "onnxruntime");
+        }
+        OnnxBackend::Planforge => string_field(&mut text, "backend", OWN_BACKEND),
+    }
     string_field(&mut text, "default_model_filename", ONNX_FILE);
     tensors_and_batching(&mut text, &model.inputs, &model.outputs, max_batch_size(profiles))?;
     Ok(text)
@@ -68,14 +73,14 @@ fn numbered((index, output): (usize, &TensorSpec)) -> TensorSpec {
     TensorSpec { name, ..output.clone() }
 }
 
-/// Configuration of an engine for the `tensorrt_rtx` backend.
+/// Configuration of an engine for planforge's backend.
 ///
 /// # Errors
 /// [`Error::BatchDimension`].
 pub fn engine_config(name: &ModelName, engine: &Engine) -> Result<String> {
     let mut text = RTX_COMMENT.to_owned();
     string_field(&mut text, "name", name.as_str());
-    string_field(&mut text, "backend", RTX_BACKEND);
+    string_field(&mut text, "backend", OWN_BACKEND);
     string_field(&mut text, "default_model_filename", PLAN_FILE);
     tensors_and_batching(&mut text, &engine.inputs, &engine.outputs, max_batch_size(&engine.profiles))?;
     text.push_str("instance_group [\n  {\n    count: 1\n    kind: KIND_GPU\n  }\n]\n");
@@ -178,7 +183,7 @@ mod tests {
 
     #[test]
     fn onnx_text() {
-        let text = onnx_config(&name(), &model_record(), &profiles()).unwrap();
+        let text = onnx_config(&name(), &model_record(), &profiles(), OnnxBackend::Onnxruntime).unwrap();
         let expected = r#"name: "tiny"
 platform: "onnxruntime_onnx"
 backend: "onnxruntime"
@@ -226,9 +231,17 @@ dynamic_batching { }
     }
 
     #[test]
+    fn for_our_backend_only_the_head_differs() {
+        let [theirs, ours] = [OnnxBackend::Onnxruntime, OnnxBackend::Planforge]
+            .map(|backend| onnx_config(&name(), &model_record(), &profiles(), backend).unwrap());
+        let head = "platform: \"onnxruntime_onnx\"\nbackend: \"onnxruntime\"\n";
+        assert_eq!(theirs.replace(head, "backend: \"planforge\"\n"), ours);
+    }
+
+    #[test]
     fn engine_text_names_our_backend_and_the_gpu() {
         let text = engine_config(&name(), &engine_record()).unwrap();
-        assert!(text.contains("backend: \"tensorrt_rtx\"\ndefault_model_filename: \"model.plan\"\n"), "{text}");
+        assert!(text.contains("backend: \"planforge\"\ndefault_model_filename: \"model.plan\"\n"), "{text}");
         assert!(!text.contains("platform"), "{text}");
         assert!(text.contains("kind: KIND_GPU"), "{text}");
         assert!(text.contains(r#"key: "planforge.compute_capability" value { string_value: "8.9" }"#), "{text}");
@@ -238,7 +251,7 @@ dynamic_batching { }
     fn a_model_without_batch_dimension_is_refused() {
         let mut model = model_record();
         model.outputs[0].dims[0] = Dim::Fixed(1);
-        let error = onnx_config(&name(), &model, &profiles()).unwrap_err();
+        let error = onnx_config(&name(), &model, &profiles(), OnnxBackend::Planforge).unwrap_err();
         assert!(matches!(error, Error::BatchDimension { tensor } if tensor == "sums"));
     }
 
@@ -246,7 +259,7 @@ dynamic_batching { }
     fn batch_of_one_is_not_batched_by_the_server() {
         let mut profiles = profiles();
         profiles[0].batch.max = 1;
-        let text = onnx_config(&name(), &model_record(), &profiles).unwrap();
+        let text = onnx_config(&name(), &model_record(), &profiles, OnnxBackend::Onnxruntime).unwrap();
         assert!(text.contains("max_batch_size: 1\n") && !text.contains("dynamic_batching"), "{text}");
     }
 

@@ -101,11 +101,20 @@ impl TritonServer {
     /// When the archive cannot be unpacked, or the server does not answer.
     #[must_use]
     pub fn load(&self, archive: &Path, target_model: &str) -> Answer {
+        Self::unpack(archive, target_model);
+        self.load_unpacked(target_model)
+    }
+
+    /// Unpacks an archive where SageMaker does, and returns the folder.
+    ///
+    /// # Panics
+    /// When it cannot be unpacked.
+    pub fn unpack(archive: &Path, target_model: &str) -> PathBuf {
         let folder = Self::model_folder(target_model);
         std::fs::create_dir_all(&folder).expect("/opt is an empty folder");
         let status = Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(&folder).status();
         assert!(status.expect("tar can be run").success(), "`{}` cannot be unpacked", archive.display());
-        self.load_unpacked(target_model)
+        folder
     }
 
     /// Asks the server to load what lies in [`Self::model_folder`].

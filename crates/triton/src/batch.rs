@@ -33,7 +33,10 @@ impl RequestTensors<'_> {
     /// Whether the items of both can stand in one tensor for each input.
     fn agrees_with(&self, other: &Self) -> bool {
         let agree = |(own, other): (&InputTensor<'_>, &InputTensor<'_>)| {
-            own.name == other.name && own.data_type == other.data_type && own.shape[1..] == other.shape[1..]
+            own.name == other.name
+                && own.data_type == other.data_type
+                && own.shape.len() == other.shape.len()
+                && own.shape.iter().skip(1).eq(other.shape.iter().skip(1))
         };
         self.inputs.len() == other.inputs.len() && self.inputs.iter().zip(&other.inputs).all(agree)
     }

@@ -7,7 +7,7 @@ use planforge_bench::ArchiveFacts;
 use planforge_core::{
     Archive, ArtifactFile, Engine, Model, ModelFormat, Outcome, Published, Step, Stored, link_or_copy,
 };
-use planforge_package::Store;
+use planforge_package::{Form, Store};
 use std::time::Instant;
 
 impl Run {
@@ -23,9 +23,9 @@ impl Run {
             let model = model_of(if is_module { modules } else { models }, variant.precision)?;
             let mut pairs = self.targets.iter().zip(engines);
             let engine = pairs.find(|(target, _)| target.variant == variant).map(|(_, engine)| engine);
-            let (name, profiles) = (&self.pipeline.name, &self.pipeline.profiles);
+            let (form, profiles) = (self.form(), &self.pipeline.profiles);
             let archive =
-                planforge_package::package(name, &variant, model, engine, profiles, self.cache(), self.progress());
+                planforge_package::package(&form, &variant, model, engine, profiles, self.cache(), self.progress());
             let archive = archive.map_err(|error| self.without_damage(error))?;
             let path = self.layout.archive(&variant);
             link_or_copy(&archive.path(&archive.record.file), &path)?;
@@ -35,6 +35,17 @@ impl Run {
             archives.push(archive);
         }
         Ok(archives)
+    }
+
+    /// How this pipeline's archives are laid out.
+    fn form(&self) -> Form<'_> {
+        let package = &self.pipeline.package;
+        Form {
+            name: &self.pipeline.name,
+            top_folder: package.top_folder,
+            onnx_backend: package.onnx_backend,
+            backend_library: package.include_backend.then_some(self.settings.triton_backend.as_path()),
+        }
     }
 
     /// The store of this pipeline.

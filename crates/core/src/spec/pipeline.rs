@@ -4,7 +4,7 @@ use super::tables::{
     CompileSpec, ExportSpec, HostSpec, LoadSpec, PackageSpec, ProbeSpec, SENTENCES, SourceSpec, StoreSpec,
 };
 use super::values::{MemorySize, ModelName, Profile, Task};
-use crate::{BuilderOptions, Error, Model, ModelFormat, Platform, Result};
+use crate::{BuilderOptions, Error, Model, ModelFormat, OnnxBackend, Platform, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -185,7 +185,7 @@ impl Pipeline {
 
     /// Each platform needs something of its own.
     fn check_platforms(&self) -> std::result::Result<(), (&'static str, String)> {
-        let PackageSpec { platforms, pytorch_precisions, .. } = &self.package;
+        let PackageSpec { platforms, pytorch_precisions, onnx_backend, include_backend, .. } = &self.package;
         if platforms.is_empty() {
             let known = "give at least one of \"onnx\", \"pytorch\" and \"tensorrt\"";
             return Err(("package.platforms", known.to_owned()));
@@ -197,6 +197,11 @@ impl Pipeline {
         let has_pytorch = platforms.contains(&Platform::Pytorch);
         if has_pytorch && self.source.graph.is_some() {
             return Err(("package.platforms", "a graph that is taken as it is stays ONNX".to_owned()));
+        }
+        let has_own_backend = *onnx_backend == OnnxBackend::Planforge || platforms.contains(&Platform::Tensorrt);
+        if *include_backend && !has_own_backend {
+            let message = "no archive is served by it: set `onnx_backend = \"planforge\"`, or leave the key out";
+            return Err(("package.include_backend", message.to_owned()));
         }
         match pytorch_precisions {
             Some(_) if !has_pytorch => {

@@ -1,7 +1,7 @@
 //! The tables of a pipeline file and their defaults.
 
 use super::values::{Copies, ImageSize, MaxBatch, MemorySize, OptimizationLevel, Threshold};
-use crate::{Builder, ModelFormat, Platform, Precision};
+use crate::{Builder, ModelFormat, OnnxBackend, Platform, Precision};
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -116,13 +116,27 @@ pub struct PackageSpec {
     pub platforms: Vec<Platform>,
     /// Precisions of platform `pytorch`; those of `export.precisions` when left out.
     pub pytorch_precisions: Option<Vec<Precision>>,
+    /// What serves ONNX exports in Triton.
+    pub onnx_backend: OnnxBackend,
+    /// Whether archives carry planforge's Triton backend along, for servers that do not have it installed. It is
+    /// loaded once for each archive then; ONNX Runtime is shared in any case.
+    pub include_backend: bool,
+    /// Whether an archive's files lie in a folder of the model's name.
+    pub top_folder: bool,
     /// Number of copies to publish.
     pub copies: Copies,
 }
 
 impl Default for PackageSpec {
     fn default() -> Self {
-        Self { platforms: vec![Platform::Onnx], pytorch_precisions: None, copies: Copies(8) }
+        Self {
+            platforms: vec![Platform::Onnx],
+            pytorch_precisions: None,
+            onnx_backend: OnnxBackend::Onnxruntime,
+            include_backend: false,
+            top_folder: true,
+            copies: Copies(8),
+        }
     }
 }
 

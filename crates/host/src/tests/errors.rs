@@ -177,7 +177,7 @@ async fn failed_loads_are_forgotten() {
     let text = container_error(&served, &embed_request()).await;
     assert!(text.starts_with("load failed for model 'm'"), "{text}");
     let plan = [("model.plan".to_owned(), vec![7; 99])];
-    write_archive(&folders.store().join("m"), b"backend: \"tensorrt_rtx\"", &plan);
+    write_archive(&folders.store().join("m"), b"backend: \"planforge\" default_model_filename: \"model.plan\"", &plan);
     let text = container_error(&served, &embed_request()).await;
     assert!(text.starts_with("load failed for model 'm'"), "{text}");
     assert!(folders.unpacked().is_empty());

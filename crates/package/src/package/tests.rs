@@ -95,7 +95,7 @@ fn model(folder: &Path) -> Stored<Model> {
 
 fn make(folder: &Path, cache: &str, model: &Stored<Model>) -> Result<Stored<Archive>> {
     let variant = Variant::onnx(Precision::Fp32);
-    package(&name(), &variant, model, None, &profiles(), &Cache::new(&folder.join(cache)), &NoProgress)
+    package(&Form::new(&name()), &variant, model, None, &profiles(), &Cache::new(&folder.join(cache)), &NoProgress)
 }
 
 #[test]
@@ -163,9 +163,39 @@ fn engines_are_packed_alone() {
         stored(&folder.path().join("engine"), engine_record(), &[("engine.plan", b"plan"), ("build.log", b"log")]);
     let cache = Cache::new(&folder.path().join("cache"));
     let variant = Variant::tensorrt(Precision::Fp16, "l4");
-    let archive = package(&name(), &variant, &model, Some(&engine), &profiles(), &cache, &NoProgress).unwrap();
+    let archive =
+        package(&Form::new(&name()), &variant, &model, Some(&engine), &profiles(), &cache, &NoProgress).unwrap();
     let unpacked = unpack(&archive.path("tiny.tar.gz"), &folder.path().join("out"), &UnpackLimits::default()).unwrap();
     assert_eq!(fs_err::read(unpacked.model_file).unwrap(), b"plan");
-    let without = package(&name(), &variant, &model, None, &profiles(), &cache, &NoProgress).unwrap_err();
+    let without = package(&Form::new(&name()), &variant, &model, None, &profiles(), &cache, &NoProgress).unwrap_err();
     assert_eq!(without.to_string(), "variant `tensorrt-fp16-l4` needs an engine");
+}
+
+#[test]
+fn the_backend_goes_along_where_it_serves_and_the_top_folder_may_be_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(&folder.path().join("model"));
+    let (name, library) = (name(), folder.path().join("backend.so"));
+    let form =
+        |onnx_backend| Form { top_folder: false, onnx_backend, backend_library: Some(&library), ..Form::new(&name) };
+    let make = |form: &Form<'_>| {
+        let cache = Cache::new(&folder.path().join("cache"));
+        package(form, &Variant::onnx(Precision::Fp32), &model, None, &profiles(), &cache, &NoProgress)
+    };
+    let missing = make(&form(OnnxBackend::Planforge)).unwrap_err().to_string();
+    assert!(missing.contains("backend.so` is missing; build it with"), "{missing}");
+    fs_err::write(&library, "library").unwrap();
+    let files = |archive: &Stored<Archive>| {
+        let target = folder.path().join(archive.record.sha256.to_string());
+        unpack(&archive.path("tiny.tar.gz"), &target, &UnpackLimits::default()).unwrap();
+        let mut names: Vec<_> = fs_err::read_dir(target).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let own = make(&form(OnnxBackend::Planforge)).unwrap();
+    assert_eq!(files(&own), ["1", "config.pbtxt", "libtriton_planforge.so"]);
+    let other = make(&form(OnnxBackend::Onnxruntime)).unwrap();
+    assert_eq!(files(&other), ["1", "config.pbtxt"]);
+    fs_err::write(&library, "another").unwrap();
+    assert_ne!(make(&form(OnnxBackend::Planforge)).unwrap().record.sha256, own.record.sha256);
 }

@@ -1,7 +1,8 @@
 //! Runs the models of `fixtures/tiny-onnx` on the real library.
 
 use super::*;
-use crate::load_library;
+use crate::{TensorValues, load_library};
+use half::f16;
 use std::path::PathBuf;
 
 fn repository() -> PathBuf {
@@ -103,4 +104,49 @@ fn bad_graphs_and_missing_weights_name_the_file() {
     assert!(matches!(&script, Error::Load { path, .. } if path.ends_with("make.py")), "{script}");
     let weightless = OnnxSession::load(&fixtures.join("wide/model.onnx"), &options).unwrap_err();
     assert!(matches!(weightless, Error::Load { .. }), "{weightless}");
+}
+
+#[test]
+fn lent_inputs_may_lie_anywhere() {
+    let mut session = load("embed");
+    let (ids, mask) = (integers("ids", &[1, 2], &[1, 2]), integers("mask", &[1, 2], &[1, 1]));
+    let expected = session.run(&[ids.clone(), mask.clone()], &[]).unwrap();
+    let shifted = [&[0], ids.view().bytes].concat();
+    for start in [0, 1] {
+        let moved = [&vec![0; start], ids.view().bytes].concat();
+        let inputs = [TensorView { bytes: &moved[start..], ..ids.view() }, mask.view()];
+        let sums = session.run_lent(&inputs, &[], |outputs| outputs[0].to_tensor()).unwrap();
+        assert_eq!(sums, expected[0]);
+    }
+    let long = TensorView { bytes: &shifted, ..ids.view() };
+    assert!(matches!(session.run_lent(&[long, mask.view()], &[], |_| ()), Err(Error::ElementCount { .. })));
+}
+
+#[test]
+fn bytes_that_are_no_booleans_are_refused() {
+    let mut session = load("identity");
+    let half = Tensor::new("half", &[2, 3], TensorValues::Fp16(vec![f16::ONE; 6])).unwrap();
+    let integer = Tensor::new("integer", &[1, 3], TensorValues::Int32(vec![1; 3])).unwrap();
+    let flag = TensorView { name: "flag", data_type: DataType::Bool, shape: &[2], bytes: &[1, 2] };
+    let error = session.run_lent(&[half.view(), integer.view(), flag], &[], |_| ()).unwrap_err();
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("neither 0 nor 1"), "{error}");
+}
+
+#[test]
+fn options_choose_threads_and_memory() {
+    load_library(&library()).unwrap();
+    let graph = repository().join("fixtures/tiny-onnx/embed/model.onnx");
+    let options = SessionOptions {
+        intra_op_threads: 2,
+        inter_op_threads: 2,
+        spinning: true,
+        arena: true,
+        memory_pattern: true,
+        device: Device::Cpu,
+    };
+    let mut session = OnnxSession::load(&graph, &options).unwrap();
+    let inputs = [integers("ids", &[1, 1], &[3]), integers("mask", &[1, 1], &[1])];
+    assert_eq!(session.run(&inputs, &[]).unwrap()[0].values, TensorValues::Fp32(vec![30.0, 31.0, 32.0, 33.0]));
+    let gpu = OnnxSession::load(&graph, &SessionOptions { device: Device::Cuda(0), ..options });
+    assert!(matches!(gpu, Err(Error::Load { .. })), "this library has no CUDA provider");
 }

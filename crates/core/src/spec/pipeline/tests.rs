@@ -48,6 +48,8 @@ fn contradictions_name_the_key() {
     let own = SMALL.replace("repo = ", "graph = \"model.onnx\"\nrepo = ");
     let graph = message(&format!("{own}[package]\nplatforms = [\"onnx\", \"pytorch\"]\n"));
     assert!(graph.contains("package.platforms") && graph.contains("stays ONNX"), "{graph}");
+    let unserved = message(&format!("{SMALL}[package]\ninclude_backend = true\n"));
+    assert!(unserved.contains("package.include_backend"), "{unserved}");
 }
 
 #[test]

@@ -1,0 +1,53 @@
+//! What serves a package and where its files lie.
+
+use crate::archive::{Content, Entries};
+use crate::{Error, Result};
+use planforge_core::{ModelName, OnnxBackend, Progress, digest_file};
+use std::path::Path;
+
+/// File name of planforge's own backend, as the server looks for it.
+const BACKEND_FILE: &str = "libtriton_planforge.so";
+
+/// How one model is packaged.
+#[derive(Debug)]
+pub struct Form<'a> {
+    /// Name of the model, of its folder and of the archive.
+    pub name: &'a ModelName,
+    /// Whether the files lie in a folder of the model's name. Triton's multi-model mode takes both forms.
+    pub top_folder: bool,
+    /// What serves ONNX exports.
+    pub onnx_backend: OnnxBackend,
+    /// planforge's backend, where the archive carries it along for servers that do not have it installed.
+    pub backend_library: Option<&'a Path>,
+}
+
+impl<'a> Form<'a> {
+    /// The usual form: a top folder, ONNX Runtime, nothing carried along.
+    #[must_use]
+    pub const fn new(name: &'a ModelName) -> Self {
+        Self { name, top_folder: true, onnx_backend: OnnxBackend::Onnxruntime, backend_library: None }
+    }
+
+    /// Adds the backend to `entries` where planforge's serves them, and takes the top folder away where there is none.
+    pub(crate) fn apply(
+        &self,
+        mut entries: Entries,
+        served_by_planforge: bool,
+        progress: &dyn Progress,
+    ) -> Result<Entries> {
+        if let Some(library) = self.backend_library.filter(|_| served_by_planforge) {
+            let missing = |_| Error::MissingBackend { path: library.to_owned() };
+            let byte_count = fs_err::metadata(library).map_err(missing)?.len();
+            let content =
+                Content::File { path: library.to_owned(), byte_count, sha256: digest_file(library, progress)? };
+            entries.insert(format!("{}/{BACKEND_FILE}", self.name), content);
+        }
+        if self.top_folder {
+            return Ok(entries);
+        }
+        let folder = format!("{}/", self.name);
+        let flat =
+            |(path, content): (String, Content)| (path.strip_prefix(&folder).unwrap_or(&path).to_owned(), content);
+        Ok(entries.into_iter().map(flat).collect())
+    }
+}

@@ -1,0 +1,105 @@
+//! What the server answers with planforge's backend is what ONNX Runtime computes.
+
+use super::{MAX_BATCH, Packaged, assert_close, binary_body, inputs, invoke, json_body, outputs, with_server};
+use crate::support::Workspace;
+use planforge_core::Task;
+use planforge_runtime::{OnnxSession, SessionOptions, load_library};
+use planforge_testkit::{TritonServer, native};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Texts and pictures, with heads and without.
+const ARCHITECTURES: [(&str, Task); 6] = [
+    ("bert", Task::FeatureExtraction),
+    ("roberta", Task::FeatureExtraction),
+    ("distilbert-classifier", Task::TextClassification),
+    ("resnet", Task::ImageClassification),
+    ("convnext", Task::ImageClassification),
+    ("vit", Task::ImageClassification),
+];
+
+/// Batches of 1, of 3 and the largest, as numbers and as bytes.
+fn answers_as_onnx_runtime(server: &TritonServer, packaged: &Packaged, target_model: &str) {
+    let mut session = packaged.session();
+    for (batch, sequence) in [(1, 5), (3, 16), (MAX_BATCH, 9)] {
+        let inputs = packaged.inputs(batch, sequence, batch);
+        let expected = session.run(&inputs, &[]).unwrap();
+        for body in [json_body(&inputs), binary_body(&inputs)] {
+            let answer = invoke(server, target_model, &body);
+            assert_close(&format!("{target_model}, batch {batch}"), &outputs(&answer), &expected);
+        }
+    }
+}
+
+#[test]
+fn every_architecture_answers_as_onnx_runtime_does() {
+    with_server(concat!(module_path!(), "::every_architecture_answers_as_onnx_runtime_does"), |server| {
+        for (name, task) in ARCHITECTURES {
+            let packaged = Packaged::fixture(name, task);
+            let target_model = format!("{name}-v0.tar.gz");
+            let loaded = server.load(&packaged.archive, &target_model);
+            assert_eq!(loaded.status, 200, "{name}: {}\n{}", loaded.text(), server.log());
+            answers_as_onnx_runtime(server, &packaged, &target_model);
+            assert_eq!(server.unload(&target_model).status, 200);
+        }
+    });
+}
+
+/// The real model, packaged by the program. Its folder, the archive and the export.
+fn minilm() -> (Workspace, PathBuf, PathBuf) {
+    let workspace = Workspace::empty();
+    workspace.write("minilm.toml", MINILM);
+    workspace.planforge(&["package", "minilm.toml"]).succeeds();
+    let made = workspace.path("planforge-out/all-MiniLM-L6-v2");
+    let archive = made.join("archives/onnx-fp32/all-MiniLM-L6-v2.tar.gz");
+    (workspace, archive, made.join("export/onnx-fp32/model.onnx"))
+}
+
+const MINILM: &str = r#"name = "all-MiniLM-L6-v2"
+task = "sentence-embedding"
+[source]
+repo = "sentence-transformers/all-MiniLM-L6-v2"
+[[profiles]]
+batch = [1, 4, 8]
+sequence = [1, 16, 128]
+[package]
+onnx_backend = "planforge"
+"#;
+
+/// 2,000 requests from 16 clients, each with texts of its own, of several lengths and batches.
+#[test]
+fn many_clients_get_their_own_answers_from_the_real_model() {
+    with_server(concat!(module_path!(), "::many_clients_get_their_own_answers_from_the_real_model"), |server| {
+        let (_workspace, archive, graph) = minilm();
+        load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
+        let mut session = OnnxSession::load(&graph, &SessionOptions::default()).unwrap();
+        let loaded = server.load(&archive, "minilm.tar.gz");
+        assert_eq!(loaded.status, 200, "{}", loaded.text());
+        let mut cases = Vec::new();
+        for (seed, (batch, sequence)) in
+            [(1, 6), (3, 6), (1, 9), (MAX_BATCH, 6), (2, 6), (1, 6)].into_iter().enumerate()
+        {
+            let inputs = inputs(session.inputs(), (batch, sequence), seed);
+            let expected = session.run(&inputs, &[]).unwrap();
+            cases.push((json_body(&inputs), expected.clone()));
+            cases.push((binary_body(&inputs), expected));
+        }
+        let next = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        if number >= 2000 {
+                            break;
+                        }
+                        let (body, expected) = &cases[number % cases.len()];
+                        let answer = invoke(server, "minilm.tar.gz", body);
+                        assert_close(&format!("request {number}"), &outputs(&answer), expected);
+                    }
+                });
+            }
+        });
+        assert_eq!(server.unload("minilm.tar.gz").status, 200);
+    });
+}

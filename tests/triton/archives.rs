@@ -1,0 +1,104 @@
+//! Archives as the program makes them, in every form.
+
+use super::{Packaged, REQUIRED, assert_close, backend, binary_body, inputs, invoke, json_body, outputs, with_server};
+use crate::support::Workspace;
+use planforge_core::{ModelName, OnnxBackend, Task};
+use planforge_package::{Form, module_config};
+use planforge_runtime::{OnnxSession, SessionOptions, load_library};
+use planforge_testkit::{TritonOptions, TritonServer, isolated, native};
+
+#[test]
+fn both_forms_load_under_any_name() {
+    with_server(concat!(module_path!(), "::both_forms_load_under_any_name"), |server| {
+        let packaged = Packaged::fixture("resnet", Task::ImageClassification);
+        let name = ModelName::try_from("resnet".to_owned()).unwrap();
+        let flat = Form { onnx_backend: OnnxBackend::Planforge, top_folder: false, ..Form::new(&name) };
+        let pictures = packaged.inputs(2, 1, 0);
+        let expected = packaged.session().run(&pictures, &[]).unwrap();
+        for archive in [packaged.archive.clone(), packaged.packed(&flat)] {
+            for target_model in ["resnet.tar.gz", "another-name-v12.tar.gz", "team/a/b.tar.gz"] {
+                let loaded = server.load(&archive, target_model);
+                assert_eq!(loaded.status, 200, "{}\n{}", loaded.text(), server.log());
+                let answer = invoke(server, target_model, &binary_body(&pictures));
+                assert_close(target_model, &outputs(&answer), &expected);
+                assert_eq!(server.unload(target_model).status, 200);
+                fs_err::remove_dir_all(TritonServer::model_folder(target_model)).unwrap();
+            }
+        }
+    });
+}
+
+/// A server with nothing of planforge's installed, and an archive that brings the backend.
+#[test]
+fn archives_carry_the_backend_to_servers_without_it() {
+    isolated(concat!(module_path!(), "::archives_carry_the_backend_to_servers_without_it"), REQUIRED, || {
+        let workspace = Workspace::tiny();
+        workspace.edit("tiny.toml", "platforms = [\"onnx\", \"tensorrt\"]", CARRIED);
+        let library = backend();
+        let library = library.to_str().unwrap();
+        workspace.planforge(&["package", "tiny.toml", "--triton-backend", library]).succeeds();
+        let runtime = native().join("onnxruntime/libonnxruntime.so");
+        let variable = ("PLANFORGE_ONNXRUNTIME_LIBRARY".to_owned(), runtime.to_str().unwrap().to_owned());
+        let server = TritonServer::start(&TritonOptions { environment: vec![variable], ..TritonOptions::default() });
+        let made = workspace.path("planforge-out/tiny");
+        let loaded = server.load(&made.join("archives/onnx-fp32/tiny.tar.gz"), "tiny-v0.tar.gz");
+        assert_eq!(loaded.status, 200, "{}\n{}", loaded.text(), server.log());
+        load_library(&runtime).unwrap();
+        let graph = made.join("export/onnx-fp32/model.onnx");
+        let mut session = OnnxSession::load(&graph, &SessionOptions::default()).unwrap();
+        let texts = inputs(session.inputs(), (3, 7), 0);
+        let expected = session.run(&texts, &[]).unwrap();
+        let answer = invoke(&server, "tiny-v0.tar.gz", &json_body(&texts));
+        assert_close("tiny", &outputs(&answer), &expected);
+        let half = server.load(&made.join("archives/onnx-fp16/tiny.tar.gz"), "half-v0.tar.gz");
+        assert_eq!(half.status, 200, "{}", half.text());
+        let answer = invoke(&server, "half-v0.tar.gz", &json_body(&texts));
+        assert_eq!(outputs(&answer).len(), expected.len());
+        server.stop();
+    });
+}
+
+const CARRIED: &str = r#"onnx_backend = "planforge"
+include_backend = true
+top_folder = false"#;
+
+/// For a backend that this server lacks, its parser takes the configuration and misses the library.
+#[test]
+fn configurations_for_other_backends_are_accepted() {
+    with_server(concat!(module_path!(), "::configurations_for_other_backends_are_accepted"), |server| {
+        let packaged = Packaged::fixture("bert", Task::FeatureExtraction);
+        let name = ModelName::try_from("bert".to_owned()).unwrap();
+        let loaded = server.load(&packaged.packed(&Form::new(&name)), "bert.tar.gz");
+        assert_eq!(loaded.status, 400);
+        let text = loaded.text();
+        assert!(text.contains("unable to find backend library for backend 'onnxruntime'"), "{text}");
+        let folder = TritonServer::unpack(&packaged.archive, "module.tar.gz").join("bert");
+        let config = module_config(&name, &packaged.model.record, &super::profiles(&packaged.model.record)).unwrap();
+        fs_err::write(folder.join("config.pbtxt"), config).unwrap();
+        let text = server.load_unpacked("module.tar.gz").text();
+        assert!(text.contains("unable to find backend library for backend 'pytorch'"), "{text}");
+    });
+}
+
+#[test]
+fn an_engine_says_what_it_needs() {
+    with_server(concat!(module_path!(), "::an_engine_says_what_it_needs"), |server| {
+        let workspace = Workspace::tiny();
+        workspace.planforge(&["package", "tiny.toml"]).succeeds();
+        let archives = workspace.path("planforge-out/tiny/archives");
+        let config = "dynamic_batching { }\ninstance_group [\n  {\n    count: 1\n    kind: KIND_GPU\n  }\n]\n";
+        let loaded = server.load(&archives.join("tensorrt-fp16-l4/tiny.tar.gz"), "engine.tar.gz");
+        let text = loaded.text();
+        assert_eq!(loaded.status, 400, "{text}");
+        assert!(text.contains("has kind KIND_GPU but no GPUs are available"), "{text}");
+        let file = TritonServer::model_folder("engine.tar.gz").join("tiny/config.pbtxt");
+        let own = fs_err::read_to_string(&file).unwrap();
+        assert!(own.contains(config), "{own}");
+        fs_err::write(&file, own.replace("KIND_GPU", "KIND_CPU")).unwrap();
+        let loaded = server.load_unpacked("engine.tar.gz");
+        let text = loaded.text();
+        assert_eq!(loaded.status, 400, "{text}");
+        assert!(text.contains("model.plan` is a TensorRT-RTX engine 1.7.1.116 for compute capability 8.9"), "{text}");
+        assert!(text.contains("it needs an NVIDIA GPU and its driver, and there is none here"), "{text}");
+    });
+}

@@ -1,0 +1,88 @@
+//! Loading, unloading, and what stays in the server's memory.
+
+use super::{Packaged, assert_close, invoke, json_body, outputs, with_server};
+use planforge_core::{ModelName, OnnxBackend, Task};
+use planforge_package::Form;
+use planforge_testkit::TritonServer;
+use std::path::Path;
+
+/// Loads, invokes and unloads eight copies at a time, `rounds` times.
+fn cycle(server: &TritonServer, packaged: &Packaged, rounds: usize) {
+    let inputs = packaged.inputs(2, 8, 1);
+    let expected = packaged.session().run(&inputs, &[]).unwrap();
+    let body = json_body(&inputs);
+    for _ in 0..rounds {
+        std::thread::scope(|scope| {
+            for copy in 0..8 {
+                let (body, expected) = (&body, &expected);
+                scope.spawn(move || {
+                    let target_model = format!("copy-v{copy}.tar.gz");
+                    let loaded = server.load(&packaged.archive, &target_model);
+                    assert_eq!(loaded.status, 200, "{}", loaded.text());
+                    let answer = invoke(server, &target_model, body);
+                    assert_close(&target_model, &outputs(&answer), expected);
+                    assert_eq!(server.unload(&target_model).status, 200);
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn two_hundred_loads_and_unloads_give_the_memory_back() {
+    with_server(concat!(module_path!(), "::two_hundred_loads_and_unloads_give_the_memory_back"), |server| {
+        let packaged = Packaged::fixture("bert", Task::FeatureExtraction);
+        // The server's own threads and pools grow at first.
+        cycle(server, &packaged, 4);
+        let before = server.resident_byte_count();
+        cycle(server, &packaged, 25);
+        let after = server.resident_byte_count();
+        assert!(after as f64 <= before as f64 * 1.05, "{before} bytes grew to {after}");
+    });
+}
+
+fn loaded_libraries(server: &TritonServer, part: &str) -> usize {
+    let files = server.mapped_files();
+    files.iter().filter(|file| file.to_string_lossy().contains(part)).count()
+}
+
+#[test]
+fn copies_share_onnx_runtime() {
+    with_server(concat!(module_path!(), "::copies_share_onnx_runtime"), |server| {
+        let packaged = Packaged::fixture("bert", Task::FeatureExtraction);
+        let name = ModelName::try_from("bert".to_owned()).unwrap();
+        let own = super::backend();
+        let form = Form { onnx_backend: OnnxBackend::Planforge, backend_library: Some(&own), ..Form::new(&name) };
+        let carrying = packaged.packed(&form);
+        let load = |archive: &Path, target_model: &str| {
+            let loaded = server.load(archive, target_model);
+            assert_eq!(loaded.status, 200, "{}\n{}", loaded.text(), server.log());
+        };
+        for copy in 0..3 {
+            load(&packaged.archive, &format!("installed-v{copy}.tar.gz"));
+        }
+        assert_eq!(
+            (loaded_libraries(server, "libtriton_planforge"), loaded_libraries(server, "libonnxruntime.so")),
+            (1, 1)
+        );
+        for copy in 0..2 {
+            load(&carrying, &format!("carrying-v{copy}.tar.gz"));
+        }
+        assert_eq!(
+            (loaded_libraries(server, "libtriton_planforge"), loaded_libraries(server, "libonnxruntime.so")),
+            (3, 1)
+        );
+        let inputs = packaged.inputs(1, 4, 0);
+        let expected = packaged.session().run(&inputs, &[]).unwrap();
+        for target_model in ["installed-v2.tar.gz", "carrying-v0.tar.gz", "carrying-v1.tar.gz"] {
+            let answer = invoke(server, target_model, &json_body(&inputs));
+            assert_close(target_model, &outputs(&answer), &expected);
+        }
+        for target_model in ["carrying-v0.tar.gz", "installed-v0.tar.gz", "installed-v1.tar.gz", "installed-v2.tar.gz"]
+        {
+            assert_eq!(server.unload(target_model).status, 200);
+        }
+        let answer = invoke(server, "carrying-v1.tar.gz", &json_body(&inputs));
+        assert_close("the last one left", &outputs(&answer), &expected);
+    });
+}
