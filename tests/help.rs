@@ -47,7 +47,10 @@ fn gpus_lists_types_and_what_can_be_built_for_them() {
     let own = "[[gpu]]\nname = \"a16\"\nproduct = \"NVIDIA A16\"\ncompute_capability = \"8.6\"\nmemory_gib = 16\n";
     workspace.write("own.toml", own);
     let gpus = workspace.json(&["gpus", "--catalogue", "own.toml"]);
-    assert_eq!(gpus.as_array().unwrap().last().unwrap()["builders"][0]["precisions"], serde_json::json!(["fp32", "fp16"]));
+    assert_eq!(
+        gpus.as_array().unwrap().last().unwrap()["builders"][0]["precisions"],
+        serde_json::json!(["fp32", "fp16"])
+    );
     workspace.write("own.toml", &own.replace("memory_gib", "memory"));
     workspace.planforge(&["gpus", "--catalogue", "own.toml"]).fails(2, &["GPU catalogue", "own.toml", "memory"]);
     assert_eq!(workspace.files("planforge-out"), [""; 0]);

@@ -22,3 +22,4 @@ mod support;
 #[cfg(feature = "torch")]
 mod torchscript;
 mod triton;
+mod trtexec;

@@ -295,6 +295,7 @@ pub(crate) fn engine_for(workspace: &Workspace, model: &Stored<Model>, gpu: &str
         profiles: vec![Profile { batch: range(1, 2, 4), sequence }],
         outputs: task.main_outputs().iter().map(|&name| name.to_owned()).collect(),
         libraries: native().join("tensorrt-rtx"),
+        trtexec: None,
         library_version: "test".to_owned(),
         worker: Worker {
             program: env!("CARGO_BIN_EXE_planforge").into(),

@@ -37,6 +37,10 @@ pub(crate) struct Global {
     /// planforge's Triton backend, for archives that carry it [default: libtriton_planforge.so beside the program].
     #[arg(long, global = true, value_name = "FILE", env = "PLANFORGE_TRITON_BACKEND")]
     pub(crate) triton_backend: Option<PathBuf>,
+    /// NVIDIA's trtexec, for pipelines with `builder = "trtexec"` [default: that on the PATH, or where NVIDIA's packages
+    /// and containers put it].
+    #[arg(long, global = true, value_name = "FILE", env = "PLANFORGE_TRTEXEC")]
+    pub(crate) trtexec: Option<PathBuf>,
     /// Print results as JSON.
     #[arg(long, global = true)]
     pub(crate) json: bool,

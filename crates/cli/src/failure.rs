@@ -83,8 +83,11 @@ impl Failure {
         if let Some(planforge_runtime::Error::Library { .. }) = cause.downcast_ref() {
             return Some(Self::Environment);
         }
-        if let Some(planforge_tensorrt::Error::Library { .. } | planforge_tensorrt::Error::Version { .. }) =
-            cause.downcast_ref()
+        if let Some(
+            planforge_tensorrt::Error::Library { .. }
+            | planforge_tensorrt::Error::Version { .. }
+            | planforge_tensorrt::Error::Trtexec { .. },
+        ) = cause.downcast_ref()
         {
             return Some(Self::Environment);
         }
@@ -101,7 +104,9 @@ impl Failure {
             | CoreError::Value { .. }
             | CoreError::UnknownGpu { .. }
             | CoreError::UnsupportedGpu { .. }
+            | CoreError::UnknownTriton { .. }
             | CoreError::NoTarget { .. } => Some(Self::Usage),
+            CoreError::TritonVersion { .. } => Some(Self::Environment),
             CoreError::Io(_) | CoreError::CacheRecord { .. } => None,
         }
     }

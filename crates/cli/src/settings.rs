@@ -1,6 +1,7 @@
 //! Flags, environment and defaults, resolved once.
 
 use crate::args::Global;
+use crate::failure::Missing;
 use anyhow::{Context, Result};
 use planforge_core::{MemorySize, OutputLayout};
 use planforge_engine::BuildLimits;
@@ -8,6 +9,10 @@ use planforge_hub::Token;
 use std::env;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+
+/// Where NVIDIA's archives, packages and containers put trtexec.
+const TRTEXEC_PLACES: [&str; 3] =
+    ["/usr/src/tensorrt/bin/trtexec", "/opt/tensorrt/bin/trtexec", "/usr/local/tensorrt/bin/trtexec"];
 
 /// What a run needs to know about its surroundings.
 #[derive(Debug, Clone)]
@@ -20,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) native: PathBuf,
     /// planforge's Triton backend, found or expected.
     pub(crate) triton_backend: PathBuf,
+    /// The tool `trtexec`, where one was named or found.
+    trtexec: Option<PathBuf>,
     /// The Hub.
     pub(crate) hub: HubSettings,
     /// Print JSON.
@@ -58,13 +65,29 @@ impl Settings {
             None => env::current_exe().unwrap_or_default().with_file_name("libtriton_planforge.so"),
         };
         let hub = HubSettings::from_environment(&here);
+        let trtexec = global.trtexec.as_ref().map(|tool| here.join(tool)).or_else(installed_trtexec);
         let Global { json, quiet, verbose, .. } = *global;
-        Ok(Self { output, cache, native, triton_backend, hub, json, quiet, verbose })
+        Ok(Self { output, cache, native, triton_backend, trtexec, hub, json, quiet, verbose })
     }
 
     /// Folder of the TensorRT-RTX libraries.
     pub(crate) fn tensorrt_folder(&self) -> PathBuf {
         self.native.join("tensorrt-rtx")
+    }
+
+    /// The tool `trtexec`.
+    ///
+    /// # Errors
+    /// [`Missing`] with the places that were looked at.
+    pub(crate) fn trtexec(&self) -> Result<PathBuf> {
+        let found = self.trtexec.clone().filter(|tool| tool.is_file());
+        Ok(found.ok_or_else(|| match &self.trtexec {
+            Some(tool) => Missing(format!("trtexec was not found at `{}`", tool.display())),
+            None => Missing(format!(
+                "trtexec was not found: it is not on the PATH, nor one of {}; name it with --trtexec",
+                TRTEXEC_PLACES.join(", ")
+            )),
+        })?)
     }
 
     /// The library of libtorch that a program with the Cargo feature `torch` is linked with.
@@ -76,6 +99,13 @@ impl Settings {
     pub(crate) fn onnx_runtime(&self) -> PathBuf {
         self.native.join("onnxruntime/libonnxruntime.so")
     }
+}
+
+/// `trtexec` on the PATH, or in one of the usual places.
+fn installed_trtexec() -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let on_path = env::split_paths(&path).map(|folder| folder.join("trtexec"));
+    on_path.chain(TRTEXEC_PLACES.map(PathBuf::from)).find(|tool| tool.is_file())
 }
 
 impl HubSettings {

@@ -52,6 +52,29 @@ pub enum Error {
         /// The builder.
         builder: String,
     },
+    /// A release of Triton that is not in the table.
+    #[error("unknown Triton release `{name}`; known: {known}")]
+    UnknownTriton {
+        /// The name asked for.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
+    /// A plan that the server would not load.
+    #[error(
+        "Triton {release} has TensorRT {needed}{doubt} and loads plans of no other version; `trtexec` is of {found}: use the \
+         one in the container, or set `compile.version_compatible` with an earlier one"
+    )]
+    TritonVersion {
+        /// The release.
+        release: String,
+        /// Its TensorRT.
+        needed: String,
+        /// The tool's.
+        found: String,
+        /// Words of doubt, where the table is not certain.
+        doubt: &'static str,
+    },
     /// A cache record cannot be read back.
     #[error("cache record `{}` is damaged", path.display())]
     CacheRecord {

@@ -5,6 +5,7 @@ mod support;
 
 pub use catalogue::GpuCatalogue;
 pub use support::BuilderSupport;
+pub(crate) use support::is_within;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -83,6 +84,26 @@ pub struct BuilderOptions {
     pub workspace_byte_count: Option<u64>,
     /// Whether weights are left out of the engine.
     pub strip_weights: bool,
+    /// Whether later versions of TensorRT load the plan too.
+    #[serde(default)]
+    pub version_compatible: bool,
+    /// Which other GPUs the plan runs on.
+    #[serde(default)]
+    pub hardware_compatibility: HardwareCompatibility,
+}
+
+/// GPUs that a TensorRT plan runs on besides the type it was built on. Kernels are then chosen among those that all of
+/// them have, which may cost speed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HardwareCompatibility {
+    /// None.
+    #[default]
+    None,
+    /// Those of compute capability 8.0 and later.
+    AmperePlus,
+    /// Those of its compute capability. TensorRT 10.9 and later.
+    SameComputeCapability,
 }
 
 /// A CUDA compute capability, written `8.6`.

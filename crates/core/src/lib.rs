@@ -17,6 +17,7 @@ mod progress;
 mod sagemaker;
 mod spec;
 mod tensor;
+mod triton;
 
 pub use artifact::{
     Archive, ArtifactFile, BuilderFigures, Capacity, CapacityLimit, Engine, EngineHeader, LatencySummary, LoadPoint,
@@ -27,7 +28,9 @@ pub use density::{BATCHES, CONTEXT_BYTE_COUNT, CopyMemory, dense_batch};
 pub use digest::{Digest, DigestWriter, digest_bytes, digest_file};
 pub use error::{Error, Result};
 pub use files::{link_or_copy, replace_file, write_atomically};
-pub use gpu::{Builder, BuilderOptions, BuilderSupport, ComputeCapability, Gpu, GpuCatalogue, Instance};
+pub use gpu::{
+    Builder, BuilderOptions, BuilderSupport, ComputeCapability, Gpu, GpuCatalogue, HardwareCompatibility, Instance,
+};
 pub use known_digests::KnownDigests;
 pub use kserve::{InferRequest, InferResponse, InferTensor, RequestBody, RequestedOutput, TensorData};
 pub use layout::{OutputLayout, copy_name};
@@ -42,3 +45,4 @@ pub use spec::{
     Threshold,
 };
 pub use tensor::{DataType, Dim, OnnxBackend, Platform, Precision, TensorSpec};
+pub use triton::TritonRelease;

@@ -39,4 +39,4 @@ pub use sample::{
 };
 #[cfg(feature = "torch")]
 pub use torch::{LIBTORCH_VERSION, export_torchscript};
-pub use worker::{WorkerFailure, WorkerProduct, WorkerRequest, WorkerResponse, WorkerTensor, run_worker};
+pub use worker::{WorkerFailure, WorkerProduct, WorkerRequest, WorkerResponse, WorkerTensor, WorkerTool, run_worker};

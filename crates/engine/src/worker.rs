@@ -3,6 +3,10 @@
 //! The request comes as one line of JSON on standard input, the answer leaves as JSON on standard output, and the
 //! builder's log goes to a file.
 
+mod tool;
+
+pub use tool::WorkerTool;
+
 use crate::{Error, Result};
 use planforge_core::{BuilderOptions, write_atomically};
 use planforge_tensorrt::{BuildRequest, InputShapes, Libraries, Product, Severity, build_engine};
@@ -27,6 +31,8 @@ pub struct WorkerRequest {
     pub profiles: Vec<Vec<(String, [Vec<i64>; 3])>>,
     /// What the builder is told beyond that.
     pub options: BuilderOptions,
+    /// The tool to build with; the libraries of TensorRT-RTX when `None`.
+    pub tool: Option<WorkerTool>,
     /// Where the engine goes.
     pub plan: PathBuf,
     /// Where the log goes.
@@ -89,7 +95,11 @@ pub struct WorkerFailure {
 /// # Errors
 /// [`WorkerFailure`], to be sent to the parent.
 pub fn run_worker(request: &WorkerRequest) -> std::result::Result<WorkerResponse, WorkerFailure> {
-    build(request).map_err(|error| WorkerFailure {
+    let built = match &request.tool {
+        Some(tool) => tool::build_with(tool, request),
+        None => build(request),
+    };
+    built.map_err(|error| WorkerFailure {
         library_missing: matches!(error, Error::NativeLibrary { .. }),
         message: error_chain(&error),
     })

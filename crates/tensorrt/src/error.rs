@@ -56,6 +56,22 @@ pub enum Error {
         /// Variant.
         minor: u8,
     },
+    /// The tool `trtexec` does not start, or failed.
+    #[error("`{}` failed: {message}", tool.display())]
+    Trtexec {
+        /// The tool.
+        tool: PathBuf,
+        /// Why, in its own last errors.
+        message: String,
+    },
+    /// Something that this version of `trtexec` cannot do.
+    #[error("trtexec of TensorRT {version} cannot build this: {message}")]
+    TrtexecOption {
+        /// The version.
+        version: String,
+        /// What it cannot do.
+        message: String,
+    },
     /// Bytes that are not a TensorRT-RTX engine.
     #[error("not a TensorRT-RTX engine: {0}")]
     Header(&'static str),

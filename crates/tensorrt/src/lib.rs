@@ -10,6 +10,7 @@ mod gpu;
 mod header;
 mod heap;
 mod library;
+mod trtexec;
 mod types;
 
 pub use build::{BuildRequest, BuiltEngine, EngineTensor, InputShapes, ProfileShapes, Severity, build_engine};
@@ -17,4 +18,8 @@ pub use error::{Error, Result};
 pub use gpu::{LocalGpu, has_cuda_driver, local_gpus};
 pub use header::{Header, read_header};
 pub use library::{Libraries, library_version, parser_version, supported_version};
+pub use trtexec::{
+    BuiltPlan, HardwareCompatibility, PlanRequest, PlanType, TrtexecVersion, build_plan, plan_arguments,
+    trtexec_version,
+};
 pub use types::{NetworkTypes, Product};

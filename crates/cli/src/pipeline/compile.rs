@@ -6,7 +6,7 @@ use crate::pipeline::rows::{materialise, outcome};
 use crate::pipeline::steps::{Made, Run, model_of};
 use anyhow::{Context, Result};
 use planforge_bench::{EngineFacts, PlanSource};
-use planforge_core::{Engine, EngineTarget, Model, Step, Stored};
+use planforge_core::{Builder, Engine, EngineTarget, Model, Step, Stored, TritonRelease};
 use planforge_engine::{BuildLimits, CompileJob, CompileOptions, Worker, compile_all};
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ impl Run {
         for sentence in &self.report.skipped {
             self.progress().note(Step::Compile, "skipped", sentence.clone());
         }
-        let library_version = self.tensorrt_version()?;
+        let library_version = self.builder_version()?;
         let options = |target: &EngineTarget| {
             let model = &model_of(models, target.variant.precision)?.record;
             let name = if several { format!("{} ", self.pipeline.name) } else { String::new() };
@@ -66,6 +66,10 @@ impl Run {
             profiles: self.pipeline.profiles.clone(),
             outputs: self.pipeline.engine_outputs(model),
             libraries: self.settings.tensorrt_folder(),
+            trtexec: match self.pipeline.compile.builder {
+                Builder::Rtx => None,
+                Builder::Trtexec => Some(self.settings.trtexec()?),
+            },
             library_version: library_version.to_owned(),
             worker: Worker { program, arguments: vec!["internal".to_owned(), "build-engine".to_owned()] },
             timeout: Duration::from_secs(self.pipeline.compile.timeout_seconds),
@@ -97,13 +101,30 @@ impl Run {
         self.report.plan.extend(rows);
     }
 
-    pub(super) fn tensorrt_version(&mut self) -> Result<String> {
+    /// Version of what the pipeline's builder builds with, which knows every GPU type of this run.
+    pub(super) fn builder_version(&mut self) -> Result<String> {
+        let builder = self.pipeline.compile.builder;
+        let version = match builder {
+            Builder::Rtx => self.tensorrt_version()?,
+            Builder::Trtexec => planforge_tensorrt::trtexec_version(&self.settings.trtexec()?)?.to_string(),
+        };
+        let release = self.pipeline.compile.triton.as_deref().map(TritonRelease::find).transpose()?;
+        for gpu in self.targets.iter().flat_map(|target| &target.gpus) {
+            gpu.check_version(builder, &version)?;
+            release.as_ref().map_or(Ok(()), |release| release.check_gpu(gpu))?;
+        }
+        if let Some(release) = &release {
+            release.check_version(&version, self.pipeline.compile.version_compatible)?;
+        }
+        self.note_library(builder.library(), &version);
+        Ok(version)
+    }
+
+    fn tensorrt_version(&self) -> Result<String> {
         let libraries = planforge_tensorrt::Libraries::in_folder(&self.settings.tensorrt_folder());
         if !libraries.builder.exists() {
             return Err(Missing(format!("TensorRT-RTX was not found at `{}`", libraries.builder.display())).into());
         }
-        let version = planforge_tensorrt::supported_version(&libraries.builder)?;
-        self.note_library("TensorRT-RTX", &version);
-        Ok(version)
+        Ok(planforge_tensorrt::supported_version(&libraries.builder)?)
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::failure::{BadUsage, Missing};
 use anyhow::Result;
-use std::path::{Path, PathBuf};
 use planforge_core::{ComputeCapability, GpuCatalogue, Pipeline, Platform, Precision};
+use std::path::{Path, PathBuf};
 
 /// Stands for the GPUs of this machine.
 const AUTO: &str = "auto";
@@ -44,10 +44,7 @@ impl Overrides {
 }
 
 /// The catalogue that the pipeline uses, and the pipeline with `auto` replaced by this machine's GPU types.
-pub(super) fn with_catalogue(
-    mut pipeline: Pipeline,
-    further: Option<&Path>,
-) -> Result<(Pipeline, GpuCatalogue)> {
+pub(super) fn with_catalogue(mut pipeline: Pipeline, further: Option<&Path>) -> Result<(Pipeline, GpuCatalogue)> {
     let mut catalogue = GpuCatalogue::built_in();
     for path in [pipeline.compile.catalogue.as_deref(), further].into_iter().flatten() {
         catalogue = catalogue.extended_by(path)?;

@@ -33,7 +33,7 @@ impl Run {
             return Err(BadUsage("the pipeline makes no engines; name GPU types with --gpu".to_owned()).into());
         }
         let made = self.prepare(runtime, Step::Export)?;
-        let library_version = self.tensorrt_version()?;
+        let library_version = self.builder_version()?;
         if let Some(limits) = limits {
             let mut jobs = Vec::new();
             for (target, batch) in self.pairs() {

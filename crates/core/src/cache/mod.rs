@@ -14,7 +14,7 @@ pub use entries::{CacheEntry, Damage};
 pub use lock::CacheUse;
 pub use prune::PruneRule;
 
-use crate::{ArtifactFile, digest_bytes};
+use crate::{ArtifactFile, Builder, digest_bytes};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -35,6 +35,12 @@ impl Cache {
     #[must_use]
     pub fn new(root: &Path) -> Self {
         Self { root: root.to_owned() }
+    }
+
+    /// Where a builder keeps what it measured on a GPU. Timings are no result: they make the next build quick and alike.
+    #[must_use]
+    pub fn timings(&self, builder: Builder, gpu: &str, version: &str) -> PathBuf {
+        self.root.join("timings").join(format!("{builder}-{gpu}-{version}.cache"))
     }
 }
 

@@ -110,7 +110,8 @@ impl GpuCatalogue {
     }
 
     fn of(data: Data) -> std::result::Result<Self, String> {
-        let mut gpus = data.gpus.iter().map(|entry| resolve(entry, &data)).collect::<std::result::Result<Vec<_>, _>>()?;
+        let mut gpus =
+            data.gpus.iter().map(|entry| resolve(entry, &data)).collect::<std::result::Result<Vec<_>, _>>()?;
         let all = gpus.clone();
         for gpu in &mut gpus {
             let (capability, memory) = (gpu.compute_capability, gpu.memory_gib);
@@ -219,7 +220,8 @@ mod tests {
         assert!(catalogue.find("a16").unwrap().check(Builder::Rtx, Precision::Fp16).is_ok());
         let new = catalogue.find("new").unwrap();
         assert_eq!((new.instances[0].gpu_count, new.is_supported(Builder::Rtx)), (2, false));
-        let support = "[[architecture]]\ncompute_capability = \"13.0\"\nname = \"Next\"\nrtx = { precisions = [\"fp16\"] }\n";
+        let support =
+            "[[architecture]]\ncompute_capability = \"13.0\"\nname = \"Next\"\nrtx = { precisions = [\"fp16\"] }\n";
         fs_err::write(&path, format!("{own}{support}")).unwrap();
         let catalogue = GpuCatalogue::built_in().extended_by(&path).unwrap();
         assert!(catalogue.find("new").unwrap().is_supported(Builder::Rtx));

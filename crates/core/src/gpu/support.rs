@@ -94,7 +94,7 @@ fn numbers(version: &str) -> Vec<u32> {
 }
 
 /// Whether `version` is of the release `of`, as 10.4.0.26 is of 10.4.
-fn is_within(version: &str, of: &str) -> bool {
+pub(crate) fn is_within(version: &str, of: &str) -> bool {
     numbers(version).starts_with(&numbers(of))
 }
 
@@ -129,7 +129,10 @@ mod tests {
              the nearest GPU types that builder `rtx` takes are l40s, l4, l40"
         );
         let error = gpu("v100").check(Builder::Rtx, Precision::Fp16).unwrap_err().to_string();
-        assert!(error.contains("builder `trtexec` takes it up to TensorRT 10.4") && error.contains("are t4"), "{error}");
+        assert!(
+            error.contains("builder `trtexec` takes it up to TensorRT 10.4") && error.contains("are t4"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -4,7 +4,10 @@ use super::tables::{
     CompileSpec, ExportSpec, HostSpec, LoadSpec, PackageSpec, ProbeSpec, SENTENCES, SourceSpec, StoreSpec,
 };
 use super::values::{MemorySize, ModelName, Profile, Task};
-use crate::{BuilderOptions, Error, Model, ModelFormat, OnnxBackend, Platform, Result};
+use crate::{
+    Builder, BuilderOptions, Error, HardwareCompatibility, Model, ModelFormat, OnnxBackend, Platform, Result,
+    TritonRelease,
+};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -119,6 +122,8 @@ impl Pipeline {
             optimization_level: self.compile.optimization_level.map(u8::from),
             workspace_byte_count: self.compile.workspace.map(MemorySize::byte_count),
             strip_weights: self.compile.strip_weights,
+            version_compatible: self.compile.version_compatible,
+            hardware_compatibility: self.compile.hardware_compatibility,
         }
     }
 
@@ -170,6 +175,7 @@ impl Pipeline {
         self.check_dimensions()?;
         self.check_graph()?;
         self.check_platforms()?;
+        check_builder(&self.compile)?;
         if self.compile.outputs.as_ref().is_some_and(Vec::is_empty) {
             return Err(("compile.outputs", "name at least one output, or leave the key out".to_owned()));
         }
@@ -283,6 +289,30 @@ impl Pipeline {
                 *sample = folder.join(&*sample).to_string_lossy().into_owned();
             }
         }
+    }
+}
+
+/// Keys of one builder do not fit another.
+fn check_builder(compile: &CompileSpec) -> std::result::Result<(), (&'static str, String)> {
+    if let Some(release) = &compile.triton {
+        TritonRelease::find(release).map_err(|error| ("compile.triton", error.to_string()))?;
+    }
+    let is_changed = compile.hardware_compatibility != HardwareCompatibility::None;
+    let keys = [
+        ("compile.triton", compile.triton.is_some()),
+        ("compile.version_compatible", compile.version_compatible),
+        ("compile.hardware_compatibility", is_changed),
+    ];
+    match (compile.builder, keys.iter().find(|(_, is_set)| *is_set)) {
+        (Builder::Rtx, Some((key, _))) => {
+            Err((key, "builder `rtx` has no such option, builder `trtexec` has".to_owned()))
+        }
+        (Builder::Trtexec, _) if compile.fat => Err((
+            "compile.fat",
+            "builder `trtexec` builds for the GPU that it runs on; key `compile.hardware_compatibility` widens that"
+                .to_owned(),
+        )),
+        _ => Ok(()),
     }
 }
 

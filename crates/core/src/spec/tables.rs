@@ -1,7 +1,7 @@
 //! The tables of a pipeline file and their defaults.
 
 use super::values::{Copies, ImageSize, MaxBatch, MemorySize, OptimizationLevel, Threshold};
-use crate::{Builder, ModelFormat, OnnxBackend, Platform, Precision};
+use crate::{Builder, HardwareCompatibility, ModelFormat, OnnxBackend, Platform, Precision};
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -83,6 +83,12 @@ pub struct CompileSpec {
     pub workspace: Option<MemorySize>,
     /// Whether weights are left out of the engine, to be put in when it is loaded. Takes a CUDA driver.
     pub strip_weights: bool,
+    /// Whether later versions of TensorRT load the plan too; builder `trtexec` only.
+    pub version_compatible: bool,
+    /// Which other GPUs the plan runs on; builder `trtexec` only.
+    pub hardware_compatibility: HardwareCompatibility,
+    /// The release of Triton, such as "25.09", that is to load the plans; builder `trtexec` only.
+    pub triton: Option<String>,
     /// A file with further GPU types, relative to the pipeline file.
     pub catalogue: Option<PathBuf>,
     /// Outputs of the engines; the one that the task is about when left out.
@@ -101,6 +107,9 @@ impl Default for CompileSpec {
             optimization_level: None,
             workspace: None,
             strip_weights: false,
+            version_compatible: false,
+            hardware_compatibility: HardwareCompatibility::None,
+            triton: None,
             catalogue: None,
             outputs: None,
             timeout_seconds: 1800,

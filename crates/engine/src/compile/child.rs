@@ -1,6 +1,7 @@
 //! The process that builds: started, watched, ended.
 
 use super::pool::Share;
+use super::tail::LogTail;
 use crate::{Error, Result, WorkerFailure, WorkerRequest, WorkerResponse};
 use bytesize::ByteSize;
 use planforge_core::Progress;
@@ -53,7 +54,9 @@ pub(super) fn run_child(
         .process_group(0)
         .spawn()
         .map_err(|error| fail(format!("`{}` does not start: {error}", worker.program.display())))?;
-    let end = feed_and_wait(&mut child, request, timeout, share, progress).inspect_err(|_| end_child(&mut child))?;
+    let tail = request.tool.is_some().then(|| LogTail::new(&request.log, subject));
+    let end =
+        feed_and_wait(&mut child, request, (timeout, tail), share, progress).inspect_err(|_| end_child(&mut child))?;
     let words = || last_words(&[&request.log, &stderr]);
     let status = match end {
         End::Exited(status) => status,
@@ -81,7 +84,7 @@ pub(super) fn run_child(
 fn feed_and_wait(
     child: &mut Child,
     request: &WorkerRequest,
-    timeout: Duration,
+    (timeout, mut tail): (Duration, Option<LogTail<'_>>),
     share: &mut Share<'_>,
     progress: &dyn Progress,
 ) -> Result<End> {
@@ -93,7 +96,11 @@ fn feed_and_wait(
     }
     let start = Instant::now();
     loop {
-        if let Some(status) = child.try_wait()? {
+        let status = child.try_wait()?;
+        if let Some(tail) = &mut tail {
+            tail.pass_on(progress);
+        }
+        if let Some(status) = status {
             return Ok(End::Exited(status));
         }
         if progress.is_cancelled() {

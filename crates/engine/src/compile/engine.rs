@@ -5,10 +5,10 @@ use super::child::{Worker, run_child};
 use super::log::builder_figures;
 use super::precision::check_precision;
 use super::profiles::{Shapes, profile_shapes};
-use super::verify::check_engine;
+use super::verify::{check_engine, check_plan};
 use crate::limits::check_graph;
 use crate::onnx::keep_outputs;
-use crate::{Error, Result, WorkerRequest, WorkerResponse};
+use crate::{Error, Result, WorkerRequest, WorkerResponse, WorkerTool};
 use planforge_core::{
     Builder, BuilderOptions, Cache, CacheKey, CacheKind, ComputeCapability, Digest, Engine, EngineHeader, EngineTarget,
     Model, Outcome, Profile, Progress, Step, Stored, TensorSpec,
@@ -38,7 +38,9 @@ pub struct CompileOptions {
     pub outputs: Vec<String>,
     /// Folder of the TensorRT-RTX libraries.
     pub libraries: PathBuf,
-    /// Their version, part of the cache key.
+    /// `trtexec`, for the builder of that name.
+    pub trtexec: Option<PathBuf>,
+    /// Version of the builder's library, part of the cache key.
     pub library_version: String,
     /// The program that runs a build.
     pub worker: Worker,
@@ -57,9 +59,14 @@ pub(super) fn compile(
     let subject = &options.subject;
     for gpu in &options.target.gpus {
         gpu.check(options.builder, model.record.precision)?;
-        check_graph(model, gpu)?;
+        if options.builder == Builder::Rtx {
+            check_graph(model, gpu)?;
+        }
     }
-    if options.builder_options.strip_weights && !planforge_tensorrt::has_cuda_driver() {
+    if options.builder == Builder::Rtx
+        && options.builder_options.strip_weights
+        && !planforge_tensorrt::has_cuda_driver()
+    {
         return Err(Error::StripWeights);
     }
     let shapes = profile_shapes(&model.record, &options.profiles)?;
@@ -91,9 +98,12 @@ fn names(target: &EngineTarget) -> (String, Vec<String>) {
 
 fn engine_key(model: &Stored<Model>, options: &CompileOptions) -> CacheKey {
     let files: Vec<(&str, &Digest)> = model.files.iter().map(|file| (file.path.as_str(), &file.sha256)).collect();
+    // TensorRT-RTX builds for compute capabilities, trtexec chooses kernels by timing them on one GPU type.
+    let gpu = (options.builder == Builder::Trtexec).then(|| names(&options.target));
     CacheKey::of(&(
         FORMAT,
         files,
+        gpu,
         options.target.compute_capabilities(),
         (options.builder, options.builder_options),
         &options.library_version,
@@ -141,17 +151,25 @@ fn build(
         compute_capabilities: targets.iter().map(|target| (target.major, target.minor)).collect(),
         profiles: asked.shapes.clone(),
         options: options.builder_options,
+        tool: worker_tool(model, options, builds),
         plan: folder.join(PLAN),
         log: folder.join(LOG),
     };
     let (response, build_duration) = run_within_limits(&request, asked, order, builds, progress)?;
     if !response.is_repeatable {
-        let note = "Another build of this engine may differ in some bytes: the heap was not under control.";
+        let reason = match options.builder {
+            Builder::Rtx => "the heap was not under control",
+            Builder::Trtexec => "kernels are chosen by timing them, which the timing cache makes alike but not certain",
+        };
+        let note = format!("Another build of this engine may differ in some bytes: {reason}.");
         progress.note(Step::Compile, &options.subject, note);
     }
-    check_engine((&model.record.inputs, outputs), &targets, &response)
-        .and_then(|()| check_precision(&model.record, &response.products))
-        .map_err(|message| Error::EngineMismatch { subject: options.subject.clone(), message })?;
+    let checked = match options.builder {
+        Builder::Rtx => check_engine((&model.record.inputs, outputs), &targets, &response)
+            .and_then(|()| check_precision(&model.record, &response.products)),
+        Builder::Trtexec => check_plan(&targets, &response),
+    };
+    checked.map_err(|message| Error::EngineMismatch { subject: options.subject.clone(), message })?;
     let capability = |&(major, minor): &(u8, u8)| ComputeCapability { major, minor };
     let (gpu, gpus) = names(&options.target);
     Ok(Engine {
@@ -177,6 +195,18 @@ fn build(
         build_peak_byte_count: response.peak_byte_count,
         build_duration,
         builder_duration: response.builder_duration,
+    })
+}
+
+/// The tool to build with, if it is one that builds.
+fn worker_tool(model: &Stored<Model>, options: &CompileOptions, builds: &Builds<'_>) -> Option<WorkerTool> {
+    let program = options.trtexec.clone()?;
+    let (gpu, _) = names(&options.target);
+    Some(WorkerTool {
+        program,
+        precision: model.record.precision,
+        mixes_types: !model.record.wide_values.is_empty(),
+        timing_cache: builds.cache.timings(options.builder, &gpu, &options.library_version),
     })
 }
 

@@ -10,6 +10,7 @@
 //! - `child`: the process that builds
 //! - `log`: figures from the builder's log
 //! - `profiles`: shapes of every input
+//! - `tail`: what the builder says while it works
 //! - `verify`, `precision`: what was built against what was asked for
 
 mod all;
@@ -20,6 +21,7 @@ mod peak;
 mod pool;
 mod precision;
 mod profiles;
+mod tail;
 mod verify;
 
 pub use all::{CompileJob, compile_all};

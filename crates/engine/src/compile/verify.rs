@@ -4,6 +4,17 @@ use crate::WorkerResponse;
 use crate::worker::WorkerTensor;
 use planforge_core::{ComputeCapability, DataType, Dim, TensorSpec};
 
+/// Whether a plan was built on the GPU that it is for, as far as the tool said.
+pub(super) fn check_plan(targets: &[ComputeCapability], response: &WorkerResponse) -> std::result::Result<(), String> {
+    let is_target = |found: &(u8, u8)| targets.iter().any(|target| (target.major, target.minor) == *found);
+    match response.compute_capabilities.iter().find(|found| !is_target(found)) {
+        Some((major, minor)) => Err(format!(
+            "it was built on a GPU of compute capability {major}.{minor}: trtexec builds for the GPU of its machine"
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Whether the engine has the targets, the inputs and the outputs that were asked for.
 pub(super) fn check_engine(
     (inputs, outputs): (&[TensorSpec], &[TensorSpec]),
