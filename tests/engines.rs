@@ -42,6 +42,11 @@ fn options_reach_the_builder_and_are_part_of_what_is_cached() {
         let second = workspace.json(&["compile", "changed.toml"]);
         assert!(engine_outcomes(&second).iter().all(|(_, outcome)| outcome == "cached"), "{options}");
     }
+    // The network's activations are its workspace.
+    let text = fs_err::read_to_string(workspace.path("tiny.toml")).unwrap();
+    workspace.write("small.toml", &text.replace("[compile]", "[compile]\nworkspace = \"1 KiB\""));
+    let words = ["take more than `compile.workspace`, 1.0 KiB; raise it, or lower the largest batch"];
+    workspace.planforge(&["compile", "small.toml"]).fails(2, &words);
     for (line, words) in [
         ("optimization_level = 6", ["line 16", "optimization level 6: use 0 to 5"]),
         ("workspace = \"0 B\"", ["line 16", "`0 B` is not an amount of memory"]),

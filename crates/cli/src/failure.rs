@@ -62,6 +62,7 @@ impl Failure {
                 }
                 planforge_engine::Error::ProfileLimit { .. }
                 | planforge_engine::Error::ProfileDimension { .. }
+                | planforge_engine::Error::Workspace { .. }
                 | planforge_engine::Error::UnknownOutput { .. }
                 | planforge_engine::Error::Fp8 { .. }
                 | planforge_engine::Error::Fp32Products { .. }

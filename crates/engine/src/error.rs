@@ -205,6 +205,19 @@ pub enum Error {
         /// Last words of the builder.
         message: String,
     },
+    /// A network that needs more memory on the GPU than it was given.
+    #[error(
+        "engine `{subject}` was not built: its activations at the largest shapes take more than `compile.workspace`, \
+         {allowed}; raise it, or lower the largest batch: {message}"
+    )]
+    Workspace {
+        /// Precision and GPU.
+        subject: String,
+        /// The limit.
+        allowed: bytesize::ByteSize,
+        /// The builder's words.
+        message: String,
+    },
     /// A build that takes more memory than builds may take.
     #[error(
         "engine `{subject}` was not built: it takes more than the {allowed} that builds may take; raise `--memory`"

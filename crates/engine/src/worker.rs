@@ -101,7 +101,11 @@ pub fn run_worker(request: &WorkerRequest) -> std::result::Result<WorkerResponse
     };
     built.map_err(|error| WorkerFailure {
         library_missing: matches!(error, Error::NativeLibrary { .. }),
-        message: error_chain(&error),
+        message: match &error {
+            // The parent knows what the engine is called.
+            Error::Build { message, .. } => message.clone(),
+            other => error_chain(other),
+        },
     })
 }
 

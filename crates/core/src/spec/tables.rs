@@ -79,7 +79,8 @@ pub struct CompileSpec {
     pub max_batch: MaxBatch,
     /// How long the builder searches; its own default (3) when left out.
     pub optimization_level: Option<OptimizationLevel>,
-    /// Most scratch memory on the GPU that a layer may use; the builder's own limit when left out.
+    /// Most scratch memory on the GPU that a layer may use; the builder's own limit when left out. TensorRT-RTX 1.7 takes
+    /// a whole network as one layer, so that all activations at the largest shapes must fit.
     pub workspace: Option<MemorySize>,
     /// Whether weights are left out of the engine, to be put in when it is loaded. Takes a CUDA driver.
     pub strip_weights: bool,

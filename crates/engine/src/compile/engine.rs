@@ -9,6 +9,7 @@ use super::verify::{check_engine, check_plan};
 use crate::limits::check_graph;
 use crate::onnx::keep_outputs;
 use crate::{Error, Result, WorkerRequest, WorkerResponse, WorkerTool};
+use bytesize::ByteSize;
 use planforge_core::{
     Builder, BuilderOptions, Cache, CacheKey, CacheKind, ComputeCapability, Digest, Engine, EngineHeader, EngineTarget,
     Model, Outcome, Profile, Progress, Step, Stored, TensorSpec,
@@ -224,12 +225,25 @@ fn run_within_limits(
         let mut share = builds.pool.enter(order, wanted, progress)?;
         progress.started(Step::Compile, subject, None, "");
         let start = Instant::now();
-        let response = run_child(&options.worker, request, (subject, options.timeout), &mut share, progress)?;
+        let response = run_child(&options.worker, request, (subject, options.timeout), &mut share, progress)
+            .map_err(|error| named_workspace(error, options.builder_options))?;
         if let Some(response) = response {
             return Ok((response, start.elapsed()));
         }
         progress.note(Step::Compile, subject, "needs more memory than is left; waiting to be built alone");
         wanted = share.most();
+    }
+}
+
+/// TensorRT-RTX 1.7 takes a whole network as one layer, whose scratch memory are all its activations.
+fn named_workspace(error: Error, options: BuilderOptions) -> Error {
+    match (error, options.workspace_byte_count) {
+        (Error::Build { subject, message }, Some(allowed))
+            if message.contains("OutOfMemory") || message.contains("workspace limit") =>
+        {
+            Error::Workspace { subject, allowed: ByteSize(allowed), message }
+        }
+        (error, _) => error,
     }
 }
 
