@@ -2,7 +2,7 @@
 
 use super::{MAX_BATCH, Packaged, assert_close, binary_body, inputs, invoke, json_body, outputs, with_server};
 use crate::support::Workspace;
-use planforge_core::Task;
+use planforge_core::{RequestBody, Task};
 use planforge_runtime::{OnnxSession, SessionOptions, load_library};
 use planforge_testkit::{TritonServer, native};
 use std::path::PathBuf;
@@ -45,8 +45,33 @@ fn every_architecture_answers_as_onnx_runtime_does() {
     });
 }
 
+/// 320 requests of 16 clients at once, and two that fail in the model.
+#[test]
+fn requests_are_batched_and_counted() {
+    with_server(concat!(module_path!(), "::requests_are_batched_and_counted"), |server| {
+        let packaged = Packaged::fixture("bert", Task::FeatureExtraction);
+        assert_eq!(server.load(&packaged.archive, "bert.tar.gz").status, 200);
+        let body = json_body(&packaged.inputs(1, 16, 0));
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| (0..20).for_each(|_| assert_eq!(invoke(server, "bert.tar.gz", &body).status, 200)));
+            }
+        });
+        let mut bad = super::request(&packaged.inputs(1, 16, 0));
+        bad.inputs[0].data.0[0] = 1_000_000.into();
+        let bad = RequestBody::json(&bad).unwrap();
+        (0..2).for_each(|_| assert_eq!(invoke(server, "bert.tar.gz", &bad).status, 400));
+        let counter = |name: &str| server.counter(name, "bert.tar.gz");
+        assert_eq!((counter("nv_inference_request_success"), counter("nv_inference_count")), (320.0, 320.0));
+        let executions = counter("nv_inference_exec_count");
+        assert!((40.0..320.0).contains(&executions), "{executions} executions of 320 requests");
+        assert!(counter("nv_inference_compute_infer_duration_us") > 0.0);
+        assert_eq!(counter("nv_inference_request_failure"), 2.0);
+    });
+}
+
 /// The real model, packaged by the program. Its folder, the archive and the export.
-fn minilm() -> (Workspace, PathBuf, PathBuf) {
+pub(super) fn minilm() -> (Workspace, PathBuf, PathBuf) {
     let workspace = Workspace::empty();
     workspace.write("minilm.toml", MINILM);
     workspace.planforge(&["package", "minilm.toml"]).succeeds();

@@ -98,7 +98,7 @@ fn an_engine_says_what_it_needs() {
         let loaded = server.load_unpacked("engine.tar.gz");
         let text = loaded.text();
         assert_eq!(loaded.status, 400, "{text}");
-        assert!(text.contains("model.plan` is a TensorRT-RTX engine 1.7.1.116 for compute capability 8.9"), "{text}");
+        assert!(text.contains("model.plan` is a TensorRT-RTX engine for compute capability 8.9"), "{text}");
         assert!(text.contains("it needs an NVIDIA GPU and its driver, and there is none here"), "{text}");
     });
 }

@@ -1,5 +1,7 @@
 //! Tests that need a network and an `/opt` of their own.
 
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+
 use std::path::Path;
 use std::process::Command;
 

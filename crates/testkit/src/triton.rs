@@ -2,7 +2,7 @@
 
 use crate::parts::native;
 use serde_json::json;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct TritonOptions {
     /// Folder of backends; that of the server itself when left out.
     pub backends: Option<PathBuf>,
+    /// Whether configurations may leave out what backends can complete, as in SageMaker's container.
+    pub auto_complete: bool,
     /// Further arguments.
     pub arguments: Vec<String>,
     /// Further variables.
@@ -29,6 +31,7 @@ pub struct TritonOptions {
 pub struct TritonServer {
     child: Child,
     port: u16,
+    metrics_port: u16,
     folder: tempfile::TempDir,
 }
 
@@ -52,7 +55,7 @@ impl Answer {
 }
 
 impl TritonServer {
-    /// Starts the server that `scripts/setup` brings, as SageMaker's container does but with strict configuration, and
+    /// Starts the server that `scripts/setup` brings, as SageMaker's container does, and
     /// waits until it is live. It listens on all addresses, so this is called within [`crate::isolated`].
     ///
     /// # Panics
@@ -61,19 +64,21 @@ impl TritonServer {
     pub fn start(options: &TritonOptions) -> Self {
         let home = native().join("triton");
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let port = free_port().expect("a port is free");
+        let [port, metrics_port] = [(); 2].map(|()| free_port().expect("a port is free"));
         let backends = options.backends.clone().unwrap_or_else(|| home.join("backends"));
         let repository = folder.path().join("repository");
         std::fs::create_dir(&repository).expect("a folder can be made");
         let log = std::fs::File::create(folder.path().join("log")).expect("a file can be made");
         let mut command = Command::new(home.join("bin/tritonserver"));
         command
-            .args(["--allow-sagemaker=true", "--allow-http=false", "--allow-grpc=false", "--allow-metrics=false"])
-            .args(["--model-control-mode=explicit", "--model-namespacing=true", "--disable-auto-complete-config"])
+            .args(["--allow-sagemaker=true", "--allow-http=false", "--allow-grpc=false", "--metrics-address=127.0.0.1"])
+            .args(["--model-control-mode=explicit", "--model-namespacing=true"])
             .arg(format!("--sagemaker-port={port}"))
+            .arg(format!("--metrics-port={metrics_port}"))
             .arg(format!("--model-repository={}", repository.display()))
             .arg(format!("--backend-directory={}", backends.display()))
             .arg(format!("--cache-directory={}", home.join("caches").display()))
+            .args((!options.auto_complete).then_some("--disable-auto-complete-config"))
             .args(&options.arguments)
             .envs([("SAGEMAKER_MULTI_MODEL", "true"), ("SAGEMAKER_TRITON_PING_MODE", "live")])
             .envs(options.environment.iter().map(|(name, value)| (name, value)))
@@ -81,7 +86,7 @@ impl TritonServer {
             .stdout(log.try_clone().expect("a file can be shared"))
             .stderr(log);
         let child = command.spawn().expect("scripts/setup brings tritonserver");
-        let mut server = Self { child, port, folder };
+        let mut server = Self { child, port, metrics_port, folder };
         server.wait_until_live();
         server
     }
@@ -160,6 +165,20 @@ impl TritonServer {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// A counter of the server's for a loaded model, such as `nv_inference_count`.
+    ///
+    /// # Panics
+    /// When the server does not tell it.
+    #[must_use]
+    pub fn counter(&self, name: &str, target_model: &str) -> f64 {
+        let answer = self.send_to(self.metrics_port, ("GET", "/metrics"), None, ("", b""));
+        let text = answer.expect("the server tells its metrics").text();
+        let model = format!("model=\"{target_model}\"");
+        let line = text.lines().find(|line| line.starts_with(&format!("{name}{{")) && line.contains(&model));
+        let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
+        value.unwrap_or_else(|| panic!("no `{name}` of {target_model} in:\n{text}"))
+    }
+
     /// Resident memory of the server in bytes.
     ///
     /// # Panics
@@ -208,7 +227,17 @@ impl TritonServer {
         target_model: Option<&str>,
         (content_type, body): (&str, &[u8]),
     ) -> io::Result<Answer> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        self.send_to(self.port, (method, path), target_model, (content_type, body))
+    }
+
+    fn send_to(
+        &self,
+        port: u16,
+        (method, path): (&str, &str),
+        target_model: Option<&str>,
+        (content_type, body): (&str, &[u8]),
+    ) -> io::Result<Answer> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n");
@@ -220,9 +249,7 @@ impl TritonServer {
         }
         head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
         stream.write_all(&[head.as_bytes(), body].concat())?;
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes)?;
-        answer(&bytes).ok_or_else(|| io::Error::other(format!("{} bytes that are no answer", bytes.len())))
+        answer(BufReader::new(stream))
     }
 }
 
@@ -234,18 +261,25 @@ impl Drop for TritonServer {
     }
 }
 
-/// Status, content type and body of an answer after which the connection was closed.
-fn answer(bytes: &[u8]) -> Option<Answer> {
-    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&bytes[..end]).ok()?;
+/// Reads an answer by the length that it tells. The end of the connection would not do: processes that the server
+/// starts meanwhile for Python models keep it open.
+fn answer(mut reader: impl BufRead) -> io::Result<Answer> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
     let header = |name: &str| {
-        let lines = head.lines().filter_map(|line| line.split_once(':'));
-        lines.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned()).next()
+        let mut lines = head.lines().filter_map(|line| line.split_once(':'));
+        lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
     };
-    let body = bytes[end + 4..].to_vec();
-    let is_whole = header("Content-Length").is_none_or(|length| length.parse() == Ok(body.len()));
-    let status = head.split_whitespace().nth(1)?.parse().ok()?;
-    is_whole.then(|| Answer { status, content_type: header("Content-Type").unwrap_or_default(), body })
+    let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+    let length = header("Content-Length").map_or(Some(0), |length| length.parse().ok());
+    let (Some(status), Some(length)) = (status, length) else { return Err(io::Error::other(head)) };
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(Answer { status, content_type: header("Content-Type").unwrap_or_default(), body })
 }
 
 /// The name that SageMaker gives to a target model: 32 hexadecimal digits, always the same.

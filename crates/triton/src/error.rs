@@ -31,7 +31,7 @@ pub(crate) enum Error {
     )]
     NoRuntime { searched: String },
     /// A model file that this backend cannot run here.
-    #[error("`{}` is a TensorRT-RTX engine {target}: {reason}", path.display())]
+    #[error("`{}` is a TensorRT-RTX engine{target}: {reason}", path.display())]
     Engine { path: PathBuf, target: String, reason: String },
     /// A model file of another kind.
     #[error("`{}` is no ONNX graph: this backend runs `.onnx` files", path.display())]

@@ -4,15 +4,14 @@ use crate::config::ModelConfig;
 use crate::native::RuntimePlaces;
 use crate::{Error, Result};
 use planforge_runtime::SessionOptions;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// File name of a graph, where the configuration names none.
 const ONNX_FILE: &str = "model.onnx";
 /// What the name of an engine's file ends in.
 const ENGINE_EXTENSION: &str = "plan";
-/// Bytes that tell an engine's target.
-const ENGINE_HEADER: u64 = 64;
+/// Parameter in which planforge's packages tell what an engine was built for.
+const ENGINE_TARGET: &str = "planforge.compute_capability";
 
 /// A model that can be instantiated.
 #[derive(Debug)]
@@ -42,32 +41,24 @@ impl Model {
 fn model_file(config: &ModelConfig, version_folder: &Path) -> Result<PathBuf> {
     let name = Some(config.default_model_filename.as_str()).filter(|name| !name.is_empty()).unwrap_or(ONNX_FILE);
     let path = version_folder.join(name);
-    let mut start = Vec::new();
-    fs_err::File::open(&path)?.take(ENGINE_HEADER).read_to_end(&mut start)?;
+    fs_err::metadata(&path)?;
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("onnx") => Ok(path),
-        Some(ENGINE_EXTENSION) => Err(engine(path, &start)),
+        Some(ENGINE_EXTENSION) => Err(engine(path, config.parameters().get(ENGINE_TARGET))),
         _ => Err(Error::FileKind { path }),
     }
 }
 
 /// Why an engine cannot be run.
-fn engine(path: PathBuf, start: &[u8]) -> Error {
-    let target = match planforge_tensorrt::read_header(start) {
-        Ok(header) => {
-            let list = header.compute_capabilities.iter().map(|(major, minor)| format!("{major}.{minor}"));
-            let version = header.version.map(|part| part.to_string()).join(".");
-            format!("{version} for compute capability {}", list.collect::<Vec<_>>().join(", "))
-        }
-        Err(_) => "of an unknown version".to_owned(),
-    };
-    let gpu = if Path::new("/proc/driver/nvidia/version").exists() {
+fn engine(path: PathBuf, compute_capability: Option<&str>) -> Error {
+    let target = compute_capability.map_or_else(String::new, |target| format!(" for compute capability {target}"));
+    let reason = if Path::new("/proc/driver/nvidia/version").exists() {
         "this version of the backend runs ONNX graphs only"
     } else {
         "it needs an NVIDIA GPU and its driver, and there is none here; besides, this version of the backend runs ONNX \
          graphs only"
     };
-    Error::Engine { path, target, reason: format!("{gpu}; package the model for platform `onnx`") }
+    Error::Engine { path, target, reason: format!("{reason}; package the model for platform `onnx`") }
 }
 
 #[cfg(test)]
@@ -87,16 +78,15 @@ mod tests {
         let config = ModelConfig::parse(r#"{"default_model_filename":"a.onnx"}"#).unwrap();
         assert_eq!(model_file(&config, folder.path()).unwrap(), folder.path().join("a.onnx"));
         let missing = model_file(&ModelConfig::parse("{}").unwrap(), folder.path()).unwrap_err().to_string();
-        assert!(missing.contains("1/model.onnx") || missing.contains("/model.onnx"), "{missing}");
+        assert!(missing.contains("/model.onnx"), "{missing}");
     }
 
     #[test]
     fn engines_and_strange_files_say_why_they_cannot_run() {
-        let mut header = [0; 64];
-        header[24..28].copy_from_slice(&[1, 7, 1, 116]);
-        header[32] = 8;
-        let message = fault("model.plan", &header, r#"{"default_model_filename":"model.plan"}"#);
-        assert!(message.contains("engine 1.7.1.116 for compute capability 8.9: "), "{message}");
+        let config = r#"{"default_model_filename":"model.plan",
+            "parameters":{"planforge.compute_capability":{"string_value":"8.9"}}}"#;
+        let message = fault("model.plan", b"plan", config);
+        assert!(message.contains("model.plan` is a TensorRT-RTX engine for compute capability 8.9: "), "{message}");
         assert!(message.ends_with("package the model for platform `onnx`"), "{message}");
         let message = fault("model.pt", b"PK", r#"{"default_model_filename":"model.pt"}"#);
         assert!(message.ends_with("model.pt` is no ONNX graph: this backend runs `.onnx` files"), "{message}");

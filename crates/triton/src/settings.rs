@@ -66,6 +66,11 @@ impl Parameters {
         self.0.get(LIBRARY_PARAMETER).filter(|path| !path.is_empty()).map(PathBuf::from)
     }
 
+    /// The value of a parameter.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     /// A number of threads; 0 leaves the choice to the backend.
     fn count(&self, name: &'static str) -> Result<Option<NonZeroUsize>> {
         let Some(value) = self.0.get(name) else { return Ok(None) };
