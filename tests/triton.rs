@@ -3,7 +3,9 @@
 mod answers;
 mod archives;
 mod lifecycle;
+mod lints;
 mod refusals;
+mod speed;
 
 use crate::parity::{folder, try_export};
 use crate::support::Workspace;
@@ -26,6 +28,11 @@ const MAX_BATCH: usize = 8;
 
 /// Runs `body` against a server that has planforge's backend installed.
 fn with_server(test: &str, body: impl FnOnce(&TritonServer)) {
+    with_options(test, &TritonOptions::default(), body);
+}
+
+/// The same with further options.
+fn with_options(test: &str, options: &TritonOptions, body: impl FnOnce(&TritonServer)) {
     isolated(test, REQUIRED, || {
         let backends = tempfile::tempdir().unwrap();
         let installed = backends.path().join("planforge");
@@ -33,7 +40,7 @@ fn with_server(test: &str, body: impl FnOnce(&TritonServer)) {
         let link = |file: &Path, name: &str| std::os::unix::fs::symlink(file, installed.join(name)).unwrap();
         link(&backend(), "libtriton_planforge.so");
         link(&native().join("onnxruntime/libonnxruntime.so"), "libonnxruntime.so");
-        let options = TritonOptions { backends: Some(backends.path().to_owned()), ..TritonOptions::default() };
+        let options = TritonOptions { backends: Some(backends.path().to_owned()), ..options.clone() };
         let server = TritonServer::start(&options);
         body(&server);
         server.stop();

@@ -93,6 +93,9 @@ Examples:
     /// Package models and engines for Triton as archives.
     #[command(after_help = "Example: planforge package pipelines/all-MiniLM-L6-v2.toml")]
     Package(Pipelines),
+    /// Check archives of anyone's against what Triton's multi-model mode takes, and say what it would answer.
+    #[command(after_help = "Example: planforge lint planforge-out/all-MiniLM-L6-v2/archives/onnx-fp32/*.tar.gz")]
+    Lint(LintArguments),
     /// Publish N copies of every archive to the pipeline's store.
     #[command(after_help = "Example: planforge publish pipelines/all-MiniLM-L6-v2.toml")]
     Publish(Pipelines),
@@ -307,6 +310,14 @@ pub(crate) struct ReportArguments {
     /// report.json of an earlier run.
     #[arg(value_name = "REPORT")]
     pub(crate) report: PathBuf,
+}
+
+/// `lint`.
+#[derive(Debug, Args)]
+pub(crate) struct LintArguments {
+    /// Archives (.tar.gz).
+    #[arg(value_name = "ARCHIVE", required = true)]
+    pub(crate) archives: Vec<PathBuf>,
 }
 
 /// Processes of planforge's own.

@@ -32,7 +32,7 @@ impl ServingConfig {
     /// [`ArchiveFault::Config`] with the line, [`ArchiveFault::Backend`].
     pub fn parse(text: &str) -> Result<Self, ArchiveFault> {
         let (mut backend, mut platform, mut file, mut batch) = (String::new(), String::new(), String::new(), 0);
-        let mut reader = Reader { rest: text, line: 1 };
+        let mut reader = Reader::new(text);
         while let Some(field) = reader.field_name()? {
             match field.as_str() {
                 "backend" => backend = reader.string()?,
@@ -57,22 +57,27 @@ impl ServingConfig {
 }
 
 /// A position in the text.
-struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a str,
-    line: usize,
+    pub(crate) line: usize,
 }
 
 /// One word, number, bracket or other sign; strings are read apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token<'a> {
+pub(crate) enum Token<'a> {
     Word(&'a str),
     Sign(char),
     Quote(char),
 }
 
 impl<'a> Reader<'a> {
+    /// The beginning of `text`.
+    pub(crate) const fn new(text: &'a str) -> Self {
+        Self { rest: text, line: 1 }
+    }
+
     /// The next field's name, or `None` at the end of the text.
-    fn field_name(&mut self) -> Result<Option<String>, ArchiveFault> {
+    pub(crate) fn field_name(&mut self) -> Result<Option<String>, ArchiveFault> {
         while self.take_sign(',') || self.take_sign(';') {}
         let Some(token) = self.peek() else { return Ok(None) };
         let Token::Word(word) = token else { return Err(self.fault("expected the name of a field")) };
@@ -86,7 +91,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A string value; adjacent strings are one.
-    fn string(&mut self) -> Result<String, ArchiveFault> {
+    pub(crate) fn string(&mut self) -> Result<String, ArchiveFault> {
         let mut bytes = Vec::new();
         while let Some(Token::Quote(quote)) = self.peek() {
             self.advance(1);
@@ -195,7 +200,7 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    fn take_sign(&mut self, sign: char) -> bool {
+    pub(crate) fn take_sign(&mut self, sign: char) -> bool {
         let found = self.peek() == Some(Token::Sign(sign));
         if found {
             self.advance(1);
@@ -204,7 +209,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next token, after spaces and comments; it stays there.
-    fn peek(&mut self) -> Option<Token<'a>> {
+    pub(crate) fn peek(&mut self) -> Option<Token<'a>> {
         loop {
             let spaces = self.rest.len() - self.rest.trim_start().len();
             self.advance(spaces);
@@ -222,13 +227,13 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn advance(&mut self, byte_count: usize) {
+    pub(crate) fn advance(&mut self, byte_count: usize) {
         let (passed, rest) = self.rest.split_at(byte_count);
         self.line += passed.matches('\n').count();
         self.rest = rest;
     }
 
-    fn fault(&self, reason: &str) -> ArchiveFault {
+    pub(crate) fn fault(&self, reason: &str) -> ArchiveFault {
         ArchiveFault::Config { line: self.line, reason: reason.to_owned() }
     }
 }

@@ -8,6 +8,7 @@ mod gpus;
 mod infer;
 mod inspect;
 mod internal;
+mod lint;
 mod plan;
 mod report;
 mod run;

@@ -1,0 +1,51 @@
+//! `lint`: what a server would make of archives.
+
+use crate::args::LintArguments;
+use crate::commands::dispatch::Surroundings;
+use crate::failure::CheckFailed;
+use anyhow::Result;
+use planforge_package::{Finding, Severity};
+use serde::Serialize;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// What is wrong with one archive.
+#[derive(Debug, Serialize)]
+struct Linted {
+    archive: PathBuf,
+    findings: Vec<Finding>,
+}
+
+/// Prints the findings of each archive; one that does not load makes it fail.
+pub(super) fn lint(surroundings: &Surroundings, arguments: &LintArguments) -> Result<()> {
+    let mut linted = Vec::new();
+    for archive in &arguments.archives {
+        linted.push(Linted { archive: archive.clone(), findings: planforge_package::lint(archive)? });
+    }
+    surroundings.show(&linted, &linted.iter().map(text).collect::<String>())?;
+    let is_bad = |linted: &&Linted| linted.findings.iter().any(|finding| finding.severity == Severity::Error);
+    match linted.iter().filter(is_bad).count() {
+        0 => Ok(()),
+        bad => Err(CheckFailed(format!("{bad} of {} archives would not be served", linted.len())).into()),
+    }
+}
+
+fn text(linted: &Linted) -> String {
+    let mut text = format!("{}: {}\n", linted.archive.display(), count(linted.findings.len()));
+    for finding in &linted.findings {
+        let word = if finding.severity == Severity::Error { "error" } else { "warning" };
+        let _ = writeln!(text, "  {word}: {}: {}", finding.place, finding.message);
+        if let Some(answer) = &finding.answer {
+            let _ = writeln!(text, "    Triton says: {answer}");
+        }
+    }
+    text
+}
+
+fn count(findings: usize) -> String {
+    match findings {
+        0 => "nothing found".to_owned(),
+        1 => "1 finding".to_owned(),
+        several => format!("{several} findings"),
+    }
+}

@@ -1,0 +1,112 @@
+//! What Triton would make of an archive: everybody's, not only planforge's own.
+//!
+//! [`lint`] reads the archive without unpacking it, and checks its layout ([`layout`]), its `config.pbtxt` against the
+//! fields that Triton knows ([`schema`] over [`tree`]), and what the fields say ([`rules`]). Answers that are quoted are
+//! those of Triton 2.51 in SageMaker's multi-model mode; the tests compare them with a real server's.
+
+mod layout;
+mod rules;
+mod schema;
+mod tree;
+
+use crate::{ArchiveFault, Result};
+use layout::Listing;
+use serde::Serialize;
+use std::path::Path;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// It loads, and does not do what it says.
+    Warning,
+    /// It does not load, or takes the server down.
+    Error,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Where: a path in the archive, with the line for a configuration.
+    pub place: String,
+    /// What is wrong.
+    pub message: String,
+    /// What the server answers, or writes to its log; nothing where it takes the archive without a word.
+    pub answer: Option<String>,
+}
+
+impl Finding {
+    fn error(place: impl Into<String>, message: impl Into<String>, answer: impl Into<String>) -> Self {
+        let (place, message) = (place.into(), message.into());
+        Self { severity: Severity::Error, place, message, answer: Some(answer.into()) }
+    }
+
+    fn warning(place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, place: place.into(), message: message.into(), answer: None }
+    }
+}
+
+/// Texts in a target model's name that turn any error of its load into "out of memory", upon which SageMaker unloads
+/// other models.
+const OUT_OF_MEMORY: [&str; 8] = [
+    "OOM",
+    "Out of memory",
+    "Out Of Memory",
+    "out of memory",
+    "MemoryError",
+    "OutOfMemory",
+    "CUDA_OUT_OF_MEMORY",
+    "No space left on device",
+];
+
+/// Everything that is wrong with `archive`, the worst first.
+///
+/// # Errors
+/// I/O errors of opening it. What is wrong inside is a finding.
+pub fn lint(archive: &Path) -> Result<Vec<Finding>> {
+    let file = fs_err::File::open(archive)?;
+    let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut findings = Vec::new();
+    if let Some(word) = OUT_OF_MEMORY.into_iter().find(|word| name.contains(word)) {
+        let message = format!("the name has `{word}` in it, so any error of its load is taken for lack of memory");
+        findings.push(Finding { answer: Some("507".to_owned()), ..Finding::warning(name.clone(), message) });
+    }
+    match Listing::read(file) {
+        Ok(listing) => findings.extend(check(&listing)),
+        Err(fault) => findings.push(unreadable(&name, &fault)),
+    }
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    Ok(findings)
+}
+
+fn unreadable(name: &str, fault: &ArchiveFault) -> Finding {
+    Finding { severity: Severity::Error, place: name.to_owned(), message: fault.to_string(), answer: None }
+}
+
+fn check(listing: &Listing) -> Vec<Finding> {
+    let (model, mut findings) = match layout::find_model(listing) {
+        Ok(found) => found,
+        Err(finding) => return vec![*finding],
+    };
+    let place = model.path("config.pbtxt");
+    let Some(text) = listing.text(&place) else {
+        let message = "there is no configuration; SageMaker's container would make one up where the backend can";
+        findings.push(Finding::warning(place, message));
+        return findings;
+    };
+    match tree::parse(text) {
+        Err(fault) => findings.push(Finding::error(place, fault.to_string(), schema::UNREADABLE)),
+        Ok(fields) => match schema::check(&fields) {
+            Err((line, message)) => {
+                findings.push(Finding::error(format!("{place}:{line}"), message, schema::UNREADABLE));
+            }
+            Ok(()) => findings.extend(rules::check(&fields, &model, listing)),
+        },
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests;

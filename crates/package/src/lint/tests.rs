@@ -1,0 +1,62 @@
+//! Archives with one thing wrong.
+
+use super::*;
+use std::io::Write;
+
+const GOOD: &str = "backend: \"planforge\"\nmax_batch_size: 8\ninput { name: \"x\" data_type: TYPE_FP32 dims: 4 }\n\
+                    output { name: \"y\" data_type: TYPE_FP32 dims: 4 }\n";
+
+/// A tar.gz of files; paths that end in `/` are folders.
+fn archive(folder: &Path, name: &str, entries: &[(&str, &str)]) -> std::path::PathBuf {
+    let path = folder.join(name);
+    let gzip = flate2::write::GzEncoder::new(fs_err::File::create(&path).unwrap(), flate2::Compression::fast());
+    let mut tar = tar::Builder::new(gzip);
+    for (entry, text) in entries {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o755);
+        if entry.ends_with('/') {
+            header.set_entry_type(tar::EntryType::Directory);
+        }
+        tar.append_data(&mut header, entry, text.as_bytes()).unwrap();
+    }
+    tar.into_inner().unwrap().finish().unwrap().flush().unwrap();
+    path
+}
+
+fn found(entries: &[(&str, &str)]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let findings = lint(&archive(folder.path(), "m.tar.gz", entries)).unwrap();
+    findings.iter().map(|finding| format!("{}: {}", finding.place, finding.message)).collect()
+}
+
+#[test]
+fn good_archives_have_no_findings() {
+    assert!(found(&[("m/config.pbtxt", GOOD), ("m/1/model.onnx", "")]).is_empty());
+    assert!(found(&[("./config.pbtxt", GOOD), ("./1/model.onnx", ""), ("README", "")]).is_empty());
+}
+
+#[test]
+fn layouts_are_checked() {
+    let start = |entries: &[(&str, &str)]| found(entries).remove(0);
+    assert_eq!(start(&[]), ".: there is neither a folder nor a `config.pbtxt` at the top");
+    assert_eq!(start(&[("m/config.pbtxt", GOOD)]), "m: there is no version folder, such as `1`");
+    assert_eq!(start(&[("m/config.pbtxt", GOOD), ("m/v1/", "")]), "m: no folder is a version, such as `1`: v1");
+    let deep = [("r/m/config.pbtxt", GOOD), ("r/m/1/model.onnx", "")];
+    assert_eq!(start(&deep), "r: the model lies one folder too deep, in `m`");
+    assert!(start(&[("a/config.pbtxt", GOOD), ("b/1/", "")]).contains("several folders at the top"));
+    assert_eq!(start(&[("m/config.pbtxt", GOOD), ("m/1/", "")]), "m/1/model.onnx: the model's file is missing");
+}
+
+#[test]
+fn lines_and_answers_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = GOOD.replace("dims: 4 }\noutput", "dims: 0 }\noutput");
+    let entries = [("m/config.pbtxt", text.as_str()), ("m/1/model.onnx", "")];
+    let findings = lint(&archive(folder.path(), "MUSHROOM.tar.gz", &entries)).unwrap();
+    assert_eq!((findings[0].severity, findings[0].place.as_str()), (Severity::Error, "m/config.pbtxt:3"));
+    assert!(findings[0].answer.as_deref().unwrap().starts_with("model input 'x' dimension must be integer >= 1"));
+    assert!(findings[1].message.contains("`OOM`"), "{findings:?}");
+    fs_err::write(folder.path().join("no.tar.gz"), "no archive").unwrap();
+    assert_eq!(lint(&folder.path().join("no.tar.gz")).unwrap()[0].severity, Severity::Error);
+}
