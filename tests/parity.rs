@@ -303,7 +303,7 @@ pub(crate) fn engine_for(workspace: &Workspace, model: &Stored<Model>, gpu: &str
         },
         timeout: Duration::from_secs(120),
     };
-    let limits = BuildLimits { memory_byte_count: 2 << 30, processes: 1 };
+    let limits = BuildLimits { memory_byte_count: 16 << 30, processes: 1 };
     let jobs = [CompileJob { model, options }];
     compile_all(&jobs, limits, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap().remove(0)
 }
