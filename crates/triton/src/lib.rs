@@ -2,8 +2,8 @@
 //! `runtime` crate.
 //!
 //! The server opens the library and calls the functions of `ffi::entry`, in this order: once for the backend, once for
-//! each model ([`model`]), once for each instance of it ([`instance`]), and then [`execute`] with the requests that it
-//! has gathered, which [`batch`] puts together and takes apart again. Only `ffi` knows the server's C interface.
+//! each model (`model`), once for each instance of it (`instance`), and then `execute` with the requests that it
+//! has gathered, which `batch` puts together and takes apart again. Only `ffi` knows the server's C interface.
 
 mod batch;
 mod config;

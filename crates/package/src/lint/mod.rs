@@ -1,7 +1,7 @@
 //! What Triton would make of an archive: everybody's, not only planforge's own.
 //!
-//! [`lint`] reads the archive without unpacking it, and checks its layout ([`layout`]), its `config.pbtxt` against the
-//! fields that Triton knows ([`schema`] over [`tree`]), and what the fields say ([`rules`]). Answers that are quoted are
+//! [`lint`] reads the archive without unpacking it, and checks its layout (`layout`), its `config.pbtxt` against the
+//! fields that Triton knows (`schema` over `tree`), and what the fields say (`rules`). Answers that are quoted are
 //! those of Triton 2.51 in SageMaker's multi-model mode; the tests compare them with a real server's.
 
 mod layout;
