@@ -13,6 +13,10 @@ mod printer;
 mod progress;
 mod settings;
 
+/// Engines are the same bytes whatever planforge itself allocates.
+#[global_allocator]
+static HEAP: planforge_tensorrt::PlainHeap = planforge_tensorrt::PlainHeap;
+
 fn main() -> std::process::ExitCode {
     commands::dispatch()
 }

@@ -1,6 +1,6 @@
 //! ONNX graph to serialized engine.
 
-use crate::heap::{outside_repeatable_heap, with_repeatable_heap};
+use crate::heap::with_repeatable_heap;
 use crate::types::{NetworkTypes, data_type_name, network_types};
 use crate::{Error, Header, Libraries, Result, read_header};
 use std::path::{Path, PathBuf};
@@ -85,8 +85,8 @@ pub enum Severity {
     Verbose,
 }
 
-/// Builds an engine. Equal requests give equal bytes, if this is the first build of the process and the path of the graph
-/// is the same, as a path relative to the current folder can be.
+/// Builds an engine. Equal requests give equal bytes, if this is the first build of the process, its global allocator is
+/// [`PlainHeap`](crate::PlainHeap), and the path of the graph is the same, as a path relative to the current folder can be.
 ///
 /// # Errors
 /// A library that cannot be opened, a graph the parser refuses, profiles that do not fit the graph,
@@ -259,8 +259,7 @@ impl<F: Fn(Severity, &str) + Send + Sync> LogHandler for Log<F> {
         {
             errors.push(message.to_owned());
         }
-        // Lines hold times and sizes of memory, which vary.
-        outside_repeatable_heap(|| (self.sink)(severity, message));
+        (self.sink)(severity, message);
     }
 }
 

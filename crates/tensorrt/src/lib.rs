@@ -17,6 +17,7 @@ pub use build::{BuildRequest, BuiltEngine, EngineTensor, InputShapes, ProfileSha
 pub use error::{Error, Result};
 pub use gpu::{LocalGpu, has_cuda_driver, local_gpus};
 pub use header::{Header, read_header};
+pub use heap::PlainHeap;
 pub use library::{Libraries, library_version, parser_version, supported_version};
 pub use trtexec::{
     BuiltPlan, HardwareCompatibility, PlanRequest, PlanType, TrtexecVersion, build_plan, plan_arguments,

@@ -20,11 +20,11 @@ thread_local! {
 static IS_INCOMPLETE: AtomicBool = AtomicBool::new(false);
 
 unsafe extern "C" {
-    fn __libc_malloc(byte_count: usize) -> *mut c_void;
-    fn __libc_calloc(count: usize, byte_count: usize) -> *mut c_void;
-    fn __libc_realloc(block: *mut c_void, byte_count: usize) -> *mut c_void;
-    fn __libc_memalign(alignment: usize, byte_count: usize) -> *mut c_void;
-    fn __libc_free(block: *mut c_void);
+    pub(super) fn __libc_malloc(byte_count: usize) -> *mut c_void;
+    pub(super) fn __libc_calloc(count: usize, byte_count: usize) -> *mut c_void;
+    pub(super) fn __libc_realloc(block: *mut c_void, byte_count: usize) -> *mut c_void;
+    pub(super) fn __libc_memalign(alignment: usize, byte_count: usize) -> *mut c_void;
+    pub(super) fn __libc_free(block: *mut c_void);
 }
 
 type Start = extern "C" fn(*mut c_void) -> *mut c_void;
@@ -50,14 +50,6 @@ pub(crate) fn with_repeatable_heap<T>(work: impl FnOnce() -> T) -> (T, bool) {
     let result = work();
     drop(inside);
     (result, !IS_INCOMPLETE.load(Ordering::Relaxed))
-}
-
-/// Runs `work` on the C library's heap, for what differs between builds.
-pub(crate) fn outside_repeatable_heap<T>(work: impl FnOnce() -> T) -> T {
-    let arena = ARENA.replace(null_mut());
-    let result = work();
-    ARENA.set(arena);
-    result
 }
 
 fn note(is_complete: bool) {
@@ -92,9 +84,11 @@ impl Drop for Inside {
 
 /// Lets the arena work while this thread has none, so that its own tables lie on the C library's heap.
 fn with_arena<T>(work: impl FnOnce(&mut Arena) -> T) -> Option<T> {
-    let arena = ARENA.get();
+    let arena = ARENA.replace(null_mut());
     // SAFETY: only this thread knows the arena, and this is the only reference while the cell is null.
-    outside_repeatable_heap(|| unsafe { arena.as_mut() }.map(work))
+    let result = unsafe { arena.as_mut() }.map(work);
+    ARENA.set(arena);
+    result
 }
 
 /// A block from this thread's arena; `None` where it has none, and where it has no room.
@@ -292,7 +286,6 @@ mod tests {
             let started = std::thread::spawn(|| vec![3_u8; 100]);
             let mut inside = vec![2_u8; 100];
             assert!(arena::contains(address(inside.as_slice())));
-            assert!(!arena::contains(outside_repeatable_heap(|| address(vec![0_u8; 100].as_slice()))));
             inside.resize(5000, 4);
             (inside, started.join().unwrap())
         });

@@ -11,10 +11,13 @@
 //! - Sizes have regions of their own, and the lowest free place is taken first, so a passing allocation whose size
 //!   varies, such as a line of the log with a duration, leaves no trace behind.
 //!
-//! All other threads use the C library's heap as ever.
+//! All other threads use the C library's heap as ever, and so does all Rust code of a program whose global allocator is
+//! [`PlainHeap`]. The C library is glibc.
 
 mod arena;
 mod interpose;
+mod rust;
 mod sizes;
 
-pub(crate) use interpose::{outside_repeatable_heap, with_repeatable_heap};
+pub(crate) use interpose::with_repeatable_heap;
+pub use rust::PlainHeap;
