@@ -10,6 +10,7 @@ mod help;
 mod inspect;
 mod interrupts;
 mod job;
+mod lock;
 mod parity;
 mod pass_through;
 mod pictures;

@@ -56,7 +56,10 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a pipeline from the Hub to the report.
-    #[command(after_help = "Example: planforge run pipelines/all-MiniLM-L6-v2.toml")]
+    #[command(after_help = "\
+Examples:
+  planforge run pipelines/all-MiniLM-L6-v2.toml
+  planforge run pipelines/all-MiniLM-L6-v2.toml --locked")]
     Run(Pipelines),
     /// Fetch the snapshot of a pipeline's repository.
     #[command(after_help = "Example: HF_HUB_OFFLINE=1 planforge fetch pipelines/all-MiniLM-L6-v2.toml")]
@@ -99,6 +102,16 @@ Examples:
     /// Publish N copies of every archive to the pipeline's store.
     #[command(after_help = "Example: planforge publish pipelines/all-MiniLM-L6-v2.toml")]
     Publish(Pipelines),
+    /// Make the archives of a pipeline and write its lock: commit, digests and versions, beside the pipeline file.
+    #[command(after_help = "\
+Examples:
+  planforge lock 'pipelines/*.toml'
+  planforge lock --update pipelines/all-MiniLM-L6-v2.toml")]
+    Lock(LockArguments),
+    /// Build everything that a pipeline's lock names anew, in an empty folder, and compare digests; exit code 4 when
+    /// some differ.
+    #[command(after_help = "Example: planforge verify pipelines/all-MiniLM-L6-v2.toml")]
+    Verify(VerifyArguments),
     /// Serve the published copies as a local multi-model endpoint, until interrupted.
     #[command(after_help = "\
 Example: planforge host pipelines/all-MiniLM-L6-v2.toml --port 8080
@@ -173,6 +186,37 @@ pub(crate) struct Pipelines {
     /// Number of copies instead of the pipeline's key `package.copies`.
     #[arg(long, value_name = "N")]
     pub(crate) copies: Option<u32>,
+    /// Leave the lock beside the pipeline file as it is, and end with exit code 4 where it does not hold, before
+    /// anything is published.
+    #[arg(long)]
+    pub(crate) locked: bool,
+}
+
+/// `lock`.
+#[derive(Debug, Args)]
+pub(crate) struct LockArguments {
+    #[command(flatten)]
+    pub(crate) pipelines: Pipelines,
+    /// Move to the commit that the revision stands for now, rather than stay at the one in the lock.
+    #[arg(long, conflicts_with = "locked")]
+    pub(crate) update: bool,
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    /// Pipeline files; patterns in quotation marks, such as 'pipelines/*.toml', are expanded.
+    #[arg(required = true, value_name = "PIPELINE")]
+    pub(crate) pipelines: Vec<PathBuf>,
+    /// A file with further GPU types, beside the pipeline's key `compile.catalogue`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// Most memory that engine builds may take together [default: 80 % of what is available].
+    #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
+    pub(crate) memory: Option<MemorySize>,
+    /// Most engines built at once [default: the number of processors].
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
 }
 
 /// `gpus`.

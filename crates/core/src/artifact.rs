@@ -193,6 +193,25 @@ impl Variant {
             None => format!("{}-{}", self.platform, self.precision),
         }
     }
+
+    /// The variant of an [`Variant::id`]; none for other texts.
+    #[must_use]
+    pub fn from_id(id: &str) -> Option<Self> {
+        let platforms = [Platform::Onnx, Platform::Pytorch, Platform::Tensorrt];
+        let variants = platforms.into_iter().flat_map(|platform| {
+            [Precision::Fp32, Precision::Fp16].map(|precision| Self { platform, precision, gpu: None })
+        });
+        variants.into_iter().find_map(|variant| {
+            let rest = id.strip_prefix(&variant.id())?;
+            match (variant.platform, rest.strip_prefix('-')) {
+                (Platform::Tensorrt, Some(gpu)) if !gpu.is_empty() => {
+                    Some(Self { gpu: Some(gpu.to_owned()), ..variant })
+                }
+                (Platform::Onnx | Platform::Pytorch, _) if rest.is_empty() => Some(variant),
+                _ => None,
+            }
+        })
+    }
 }
 
 /// A TensorRT engine.
@@ -404,4 +423,24 @@ pub struct LatencySummary {
     pub p99: Duration,
     /// Slowest.
     pub max: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variant_is_found_again_by_its_id() {
+        for variant in [
+            Variant::onnx(Precision::Fp32),
+            Variant::pytorch(Precision::Fp16),
+            Variant::tensorrt(Precision::Fp16, "rtx-pro-6000"),
+            Variant::tensorrt(Precision::Fp32, "sm86-sm89"),
+        ] {
+            assert_eq!(Variant::from_id(&variant.id()), Some(variant));
+        }
+        for other in ["", "onnx", "onnx-fp8", "onnx-fp32-l4", "tensorrt-fp16", "tensorrt-fp16-", "tensorrt-fp16l4"] {
+            assert_eq!(Variant::from_id(other), None, "{other}");
+        }
+    }
 }

@@ -18,10 +18,10 @@ pub enum Error {
         /// The parser's account, with line, column and key.
         message: String,
     },
-    /// A value in the pipeline file parses but makes no sense.
+    /// A value in a pipeline file or lock parses but makes no sense.
     #[error("`{}`: key `{key}`: {message}", path.display())]
     Value {
-        /// The pipeline file.
+        /// The file.
         path: PathBuf,
         /// The key, dotted.
         key: String,

@@ -72,8 +72,28 @@ impl OutputLayout {
     }
 }
 
+/// The lock of a pipeline file, beside it: `name.lock` for `name.toml`.
+#[must_use]
+pub fn lock_file(pipeline: &Path) -> PathBuf {
+    let is_toml = pipeline.extension().is_some_and(|extension| extension == "toml");
+    // A file of another ending keeps it, so that no pipeline file is taken for a lock.
+    if is_toml { pipeline.with_extension("lock") } else { pipeline.with_added_extension("lock") }
+}
+
 /// Object name of copy `index`: `<name>-v<index>.tar.gz`.
 #[must_use]
 pub fn copy_name(name: &ModelName, index: u32) -> String {
     format!("{name}-v{index}.tar.gz")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_never_takes_the_place_of_its_pipeline() {
+        for (pipeline, lock) in [("p/a.toml", "p/a.lock"), ("a-v1.2.toml", "a-v1.2.lock"), ("a.lock", "a.lock.lock")] {
+            assert_eq!(lock_file(Path::new(pipeline)), Path::new(lock));
+        }
+    }
 }

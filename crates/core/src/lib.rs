@@ -13,6 +13,7 @@ mod gpu;
 mod known_digests;
 mod kserve;
 mod layout;
+mod lock;
 mod progress;
 mod sagemaker;
 mod spec;
@@ -33,7 +34,8 @@ pub use gpu::{
 };
 pub use known_digests::KnownDigests;
 pub use kserve::{InferRequest, InferResponse, InferTensor, RequestBody, RequestedOutput, TensorData};
-pub use layout::{OutputLayout, copy_name};
+pub use layout::{OutputLayout, copy_name, lock_file};
+pub use lock::{Difference, Fact, ItemKind, Lock, LockedEngine, LockedFile, LockedSource};
 pub use progress::{Event, EventKind, NoProgress, Outcome, Progress, Step};
 pub use sagemaker::{
     EndpointError, EndpointState, LoadedModel, MAX_BODY_BYTE_COUNT, TARGET_MODEL_HEADER, endpoint_name,

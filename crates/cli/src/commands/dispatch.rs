@@ -1,7 +1,7 @@
 //! From arguments to the command, and from its result to the exit code.
 
 use crate::args::{Cli, Command};
-use crate::commands::{cache, doctor, endpoint, gpus, infer, inspect, internal, lint, plan, report, run};
+use crate::commands::{cache, doctor, endpoint, gpus, infer, inspect, internal, lint, plan, report, run, verify};
 use crate::failure::Failure;
 use crate::printer;
 use crate::progress::Terminal;
@@ -75,6 +75,8 @@ fn run_visible(surroundings: &Surroundings, command: &Command) -> Result<()> {
         Command::Plan(arguments) => plan::plan(surroundings, arguments),
         Command::Package(pipelines) => run::make(surroundings, pipelines, Step::Package),
         Command::Publish(pipelines) => run::make(surroundings, pipelines, Step::Publish),
+        Command::Lock(arguments) => run::lock(surroundings, arguments),
+        Command::Verify(arguments) => verify::verify(surroundings, arguments),
         Command::Host(arguments) => endpoint::host(surroundings, arguments),
         Command::Probe(arguments) => endpoint::probe(surroundings, arguments),
         Command::Load(arguments) => endpoint::load(surroundings, arguments),

@@ -12,5 +12,6 @@ mod lint;
 mod plan;
 mod report;
 mod run;
+mod verify;
 
 pub(crate) use dispatch::dispatch;

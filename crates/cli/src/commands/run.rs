@@ -1,9 +1,9 @@
 //! `run` and the commands that run a part of it.
 
-use crate::args::Pipelines;
+use crate::args::{LockArguments, Pipelines};
 use crate::commands::dispatch::Surroundings;
 use crate::failure::BadUsage;
-use crate::pipeline::{Made, Overrides, Run, compile_together, summary};
+use crate::pipeline::{LockUse, Made, Overrides, Run, compile_together, summary};
 use crate::printer;
 use crate::settings::build_limits;
 use anyhow::{Context, Result};
@@ -37,15 +37,36 @@ fn measure(surroundings: &Surroundings, run: &mut Run, made: &Made) -> Result<()
     })
 }
 
-/// Runs the steps up to `until` for each pipeline, then `work`. Engines of all pipelines are compiled together.
+/// Makes the archives of each pipeline and writes its lock; with `--update`, of what its revision stands for now.
+pub(super) fn lock(surroundings: &Surroundings, arguments: &LockArguments) -> Result<()> {
+    let lock = if arguments.update { LockUse::Renew } else { lock_use(&arguments.pipelines) };
+    let runs = open_with(surroundings, &arguments.pipelines, lock)?;
+    each(surroundings, &arguments.pipelines, (runs, Step::Package), |_, _| Ok(()))
+}
+
+/// What the commands that make artifacts do with the lock.
+fn lock_use(pipelines: &Pipelines) -> LockUse {
+    if pipelines.locked { LockUse::Hold } else { LockUse::Write }
+}
+
+/// Runs the steps up to `until` for each pipeline, then `work`.
 fn for_each(
     surroundings: &Surroundings,
     pipelines: &Pipelines,
     until: Step,
     work: impl Fn(&mut Run, &Made) -> Result<()>,
 ) -> Result<()> {
+    each(surroundings, pipelines, (open(surroundings, pipelines)?, until), work)
+}
+
+/// As [`for_each`], of pipelines that were read. Engines of all of them are compiled together.
+fn each(
+    surroundings: &Surroundings,
+    pipelines: &Pipelines,
+    (mut runs, until): (Vec<Run>, Step),
+    work: impl Fn(&mut Run, &Made) -> Result<()>,
+) -> Result<()> {
     let limits = build_limits(pipelines.memory, pipelines.jobs);
-    let mut runs = open(surroundings, pipelines)?;
     let size = if until >= Step::Compile { runs.len() } else { 1 };
     for group in runs.chunks_mut(size.max(1)) {
         let mut made = Vec::new();
@@ -68,12 +89,17 @@ fn for_each(
 
 /// All pipelines, read before anything is made of any.
 pub(super) fn open(surroundings: &Surroundings, pipelines: &Pipelines) -> Result<Vec<Run>> {
+    open_with(surroundings, pipelines, lock_use(pipelines))
+}
+
+fn open_with(surroundings: &Surroundings, pipelines: &Pipelines, lock: LockUse) -> Result<Vec<Run>> {
     let overrides = Overrides {
         gpus: pipelines.gpus.clone(),
         precisions: pipelines.precisions.clone(),
         fat: pipelines.fat,
         catalogue: pipelines.catalogue.clone(),
         copies: pipelines.copies,
+        lock,
     };
     let mut runs: Vec<Run> = Vec::new();
     for path in expand(&pipelines.pipelines)? {
@@ -88,7 +114,7 @@ pub(super) fn open(surroundings: &Surroundings, pipelines: &Pipelines) -> Result
 }
 
 /// Files as they are named, and those that a pattern in quotation marks matches, sorted.
-fn expand(patterns: &[PathBuf]) -> Result<Vec<PathBuf>> {
+pub(super) fn expand(patterns: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for pattern in patterns {
         let text = pattern.to_string_lossy();

@@ -8,6 +8,22 @@ use std::path::{Path, PathBuf};
 /// Stands for the GPUs of this machine.
 const AUTO: &str = "auto";
 
+/// What a command does with the lock beside a pipeline file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum LockUse {
+    /// Takes the commit from it.
+    #[default]
+    Follow,
+    /// Takes the commit from it, and writes down what was made.
+    Write,
+    /// Asks what the revision stands for now, and writes down what was made.
+    Renew,
+    /// Ends where it does not hold.
+    Hold,
+    /// Makes everything that it names, and nothing else.
+    Rebuild,
+}
+
 /// What the command line changes in a pipeline.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Overrides {
@@ -21,6 +37,8 @@ pub(crate) struct Overrides {
     pub(crate) catalogue: Option<PathBuf>,
     /// Number of copies.
     pub(crate) copies: Option<u32>,
+    /// What is done with the lock.
+    pub(crate) lock: LockUse,
 }
 
 impl Overrides {

@@ -3,13 +3,14 @@
 use crate::failure::{BadUsage, CheckFailed, Missing};
 use crate::pipeline::check::check_model;
 use crate::pipeline::compile::compile_together;
-use crate::pipeline::overrides::{Overrides, with_catalogue};
+use crate::pipeline::lock::RunLock;
+use crate::pipeline::overrides::{LockUse, Overrides, with_catalogue};
 use crate::progress::Terminal;
 use crate::settings::Settings;
 use anyhow::{Context, Result};
 use planforge_bench::{Library, Report, SourceFacts};
 use planforge_core::{
-    Cache, CacheUse, Engine, EngineTarget, KnownDigests, Model, ModelFormat, Outcome, OutputLayout, Pipeline,
+    Archive, Cache, CacheUse, Engine, EngineTarget, KnownDigests, Model, ModelFormat, Outcome, OutputLayout, Pipeline,
     Precision, Progress, Published, Snapshot, Step, Stored, Variant, write_atomically,
 };
 use planforge_engine::{BuildLimits, ExportOptions, check_profiles, export, pass_through};
@@ -26,6 +27,8 @@ pub(crate) struct Made {
     pub(crate) modules: Vec<Stored<Model>>,
     /// In the order of the run's targets.
     pub(crate) engines: Vec<Stored<Engine>>,
+    /// In the order of the run's variants.
+    pub(crate) archives: Vec<Stored<Archive>>,
     pub(crate) published: Vec<Published>,
 }
 
@@ -42,6 +45,7 @@ pub(crate) struct Run {
     pub(crate) targets: Vec<EngineTarget>,
     /// Packages to make.
     pub(crate) variants: Vec<Variant>,
+    pub(super) lock: RunLock,
     cache: Cache,
     /// Held from the first step on, so that nobody prunes what this run relies on.
     cache_use: Option<CacheUse>,
@@ -61,8 +65,16 @@ impl Run {
         }
         let pipeline = overrides.apply(Pipeline::read(path)?)?;
         let (pipeline, catalogue) = with_catalogue(pipeline, overrides.catalogue.as_deref())?;
-        let (targets, mut skipped) = pipeline.engine_targets(&catalogue)?;
-        let variants = crate::libtorch::available(pipeline.variants(&targets), &mut skipped)?;
+        let lock = RunLock::open(path, &pipeline, overrides.lock)?;
+        let (targets, mut skipped) = match overrides.lock {
+            LockUse::Rebuild => (lock.targets(&catalogue)?, Vec::new()),
+            _ => pipeline.engine_targets(&catalogue)?,
+        };
+        let variants = match overrides.lock {
+            LockUse::Rebuild => lock.variants()?,
+            _ => pipeline.variants(&targets),
+        };
+        let variants = crate::libtorch::available(variants, &mut skipped)?;
         if pipeline.export.formats.contains(&ModelFormat::TorchScript) {
             crate::libtorch::required()?;
         }
@@ -76,6 +88,7 @@ impl Run {
             cache: Cache::new(&settings.cache),
             cache_use: None,
             file: path.to_owned(),
+            lock,
             variants,
             pipeline,
             report,
@@ -97,6 +110,7 @@ impl Run {
     /// The steps before engines are compiled.
     pub(crate) fn prepare(&mut self, runtime: &tokio::runtime::Runtime, until: Step) -> Result<Made> {
         let snapshot = self.fetch(runtime)?;
+        self.check_plan(until)?;
         if until >= Step::Export {
             self.choose_max_batch(&snapshot)?;
         }
@@ -105,18 +119,17 @@ impl Run {
         if until >= Step::Check {
             self.check(&snapshot, (&models, &modules))?;
         }
-        Ok(Made { snapshot, models, modules, engines: Vec::new(), published: Vec::new() })
+        Ok(Made { snapshot, models, modules, engines: Vec::new(), archives: Vec::new(), published: Vec::new() })
     }
 
     /// The steps after engines were compiled.
     pub(crate) fn finish(&mut self, made: &mut Made, until: Step) -> Result<()> {
-        let archives = if until >= Step::Package {
-            self.package((&made.models, &made.modules), &made.engines)?
-        } else {
-            Vec::new()
-        };
+        if until >= Step::Package {
+            made.archives = self.package((&made.models, &made.modules), &made.engines)?;
+        }
+        self.settle_lock(made)?;
         if until >= Step::Publish {
-            made.published = self.publish(&archives)?;
+            made.published = self.publish(&made.archives)?;
         }
         Ok(())
     }
@@ -140,13 +153,13 @@ impl Run {
         self.cache_use = Some(self.cache.use_shared(self.progress())?);
         let source = &self.pipeline.source;
         let digests = KnownDigests::in_folder(self.settings.cache.join("digests"));
-        let snapshot = match (&source.path, &source.repo) {
+        let mut snapshot = match (&source.path, &source.repo) {
             (Some(folder), _) => local_snapshot(folder, source.graph.as_deref(), &digests, self.progress())?,
             (None, Some(repo)) => {
                 let hub = &self.settings.hub;
                 let options = FetchOptions {
                     repo: repo.clone(),
-                    revision: source.revision.clone(),
+                    revision: self.lock.commit_of(source).unwrap_or(&source.revision).to_owned(),
                     cache: hub.cache.clone(),
                     endpoint: hub.endpoint.clone(),
                     token: hub.token.clone(),
@@ -158,6 +171,10 @@ impl Run {
             }
             (None, None) => return Err(BadUsage("the pipeline names no source".to_owned()).into()),
         };
+        if snapshot.commit != "local" {
+            snapshot.revision.clone_from(&source.revision);
+        }
+        self.check_snapshot(&snapshot)?;
         let record = serde_json::to_vec_pretty(&snapshot)?;
         write_atomically(&self.layout.snapshot(), &record)?;
         self.report.source = Some(SourceFacts::from(&snapshot));
@@ -203,6 +220,7 @@ impl Run {
     /// Precisions that some variant needs, each once.
     fn precisions(&self) -> Vec<Precision> {
         let mut precisions: Vec<_> = self.variants.iter().map(|variant| variant.precision).collect();
+        precisions.extend(self.lock.precisions());
         precisions.sort();
         precisions.dedup();
         precisions

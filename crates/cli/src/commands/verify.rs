@@ -1,0 +1,56 @@
+//! `verify`: artifacts made anew from the lock, and their digests compared with it.
+
+use crate::args::VerifyArguments;
+use crate::commands::dispatch::Surroundings;
+use crate::commands::run::expand;
+use crate::failure::CheckFailed;
+use crate::pipeline::{self, Verification};
+use crate::printer::{format_bytes, table};
+use crate::settings::build_limits;
+use anyhow::Result;
+use planforge_core::{Difference, Fact, ItemKind};
+use std::fmt::Write;
+
+/// Verifies each pipeline; those that differ are named at the end.
+pub(super) fn verify(surroundings: &Surroundings, arguments: &VerifyArguments) -> Result<()> {
+    let limits = build_limits(arguments.memory, arguments.jobs);
+    let mut failed = Vec::new();
+    for path in expand(&arguments.pipelines)? {
+        let file = (path.as_path(), arguments.catalogue.as_deref());
+        let (settings, terminal) = (&surroundings.settings, &surroundings.terminal);
+        let verification = pipeline::verify(settings, terminal, &surroundings.runtime, file, limits)?;
+        surroundings.show(&verification, &text(&verification))?;
+        failed.extend(verification.differing().map(|item| format!("\n  {}: {item}", verification.name)));
+    }
+    if failed.is_empty() { Ok(()) } else { Err(CheckFailed(format!("rebuilt otherwise:{}", failed.concat())).into()) }
+}
+
+fn text(verification: &Verification) -> String {
+    let shown = verification.items.iter().filter(|item| item.kind != ItemKind::Tool);
+    let rows: Vec<_> = shown.map(row).collect();
+    let mut text = table(&["what", "name", ">size", "locked", "rebuilt", "result"], &rows);
+    for tool in verification.items.iter().filter(|item| item.kind == ItemKind::Tool && item.is_drift()) {
+        let _ = writeln!(text, "{tool}");
+    }
+    let differing = verification.differing().count();
+    let lock = verification.lock.display();
+    let _ = match differing {
+        0 => writeln!(text, "\n{}: all {} are as in {lock}", verification.name, rows.len()),
+        _ => writeln!(text, "\n{}: {differing} of {} differ from {lock}", verification.name, rows.len()),
+    };
+    text
+}
+
+fn row(item: &Difference) -> Vec<String> {
+    let digest = |fact: &Option<Fact>| match fact {
+        Some(Fact::File(file)) => file.sha256.short().to_owned(),
+        Some(Fact::Text(text)) => text.clone(),
+        None => "absent".to_owned(),
+    };
+    let size = match item.found.as_ref().or(item.locked.as_ref()) {
+        Some(Fact::File(file)) => format_bytes(file.byte_count),
+        _ => String::new(),
+    };
+    let result = if item.is_same() { "same" } else { "DIFFERS" };
+    vec![item.kind.to_string(), item.name.clone(), size, digest(&item.locked), digest(&item.found), result.to_owned()]
+}

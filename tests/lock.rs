@@ -1,0 +1,295 @@
+//! The lock beside a pipeline file, and rebuilding what it names.
+
+use crate::parity::CASES;
+use crate::support::{Ended, Workspace, end};
+use planforge_core::{Lock, Task};
+use planforge_testkit::{repository, sample_hub};
+use serde_json::Value;
+use std::process::Command;
+
+/// A lock, which must be there.
+fn lock_of(workspace: &Workspace, file: &str) -> Lock {
+    Lock::read(&workspace.path(file)).unwrap().unwrap_or_else(|| panic!("there is no {file}"))
+}
+
+fn text_of(workspace: &Workspace, file: &str) -> String {
+    fs_err::read_to_string(workspace.path(file)).unwrap()
+}
+
+/// Archives are checked before they are published.
+#[track_caller]
+fn drifts(workspace: &Workspace, words: &[&str]) {
+    let before = text_of(workspace, "tiny.lock");
+    let ended = workspace.planforge(&["publish", "tiny.toml", "--locked", "--output", "elsewhere"]);
+    ended.fails(4, &[&["error: the lock `tiny.lock` does not hold:\n  "], words].concat());
+    assert_eq!(text_of(workspace, "tiny.lock"), before, "a lock that must hold is left as it is");
+    assert!(!workspace.files("elsewhere/tiny").iter().any(|file| file.starts_with("store")), "{}", ended.stderr);
+}
+
+#[test]
+fn a_run_writes_the_lock_and_a_locked_one_holds_to_it() {
+    let workspace = Workspace::tiny();
+    workspace
+        .planforge(&["package", "tiny.toml", "--locked"])
+        .fails(4, &["there is no lock `tiny.lock`; `planforge lock tiny.toml` writes it"]);
+    let first = workspace.planforge(&["run", "tiny.toml"]);
+    first.succeeds();
+    assert!(first.stderr.contains("lock     tiny.lock written"), "{}", first.stderr);
+    let lock = lock_of(&workspace, "tiny.lock");
+    assert_eq!(lock.source.commit, "local");
+    assert_eq!(lock.source.files.keys().collect::<Vec<_>>().len(), 4, "{:?}", lock.source.files);
+    assert_eq!(lock.exports.keys().collect::<Vec<_>>(), ["onnx-fp16", "onnx-fp32"]);
+    assert_eq!(lock.engines.keys().collect::<Vec<_>>(), ["tensorrt-fp16-l4", "tensorrt-fp16-t4", "tensorrt-fp32-l4"]);
+    assert_eq!(lock.archives.len(), 5);
+    assert_eq!(lock.tools.keys().collect::<Vec<_>>(), ["onnxruntime", "planforge", "tensorrt-rtx"]);
+    let text = text_of(&workspace, "tiny.lock");
+    for private in [workspace.path("").to_str().unwrap(), "planforge-out", "model\""] {
+        assert!(!text.contains(private), "`{private}` is in {text}");
+    }
+    let archive = workspace.path("planforge-out/tiny/archives/tensorrt-fp16-l4/tiny.tar.gz");
+    let sum = Command::new("sha256sum").arg(archive).output().unwrap().stdout;
+    let sum = String::from_utf8(sum).unwrap();
+    assert_eq!(sum.split_whitespace().next(), Some(lock.archives["tensorrt-fp16-l4"].sha256.as_str()));
+
+    let again = workspace.planforge(&["publish", "tiny.toml", "--locked", "--output", "elsewhere"]);
+    again.succeeds();
+    assert_eq!(text_of(&workspace, "tiny.lock"), text);
+
+    // Another GPU type is added, and the others stay.
+    let compiled = workspace.planforge(&["compile", "tiny.toml", "--gpu", "l40s"]);
+    compiled.succeeds();
+    assert!(compiled.stderr.contains("lock     engine `tensorrt-fp16-l40s` is "), "{}", compiled.stderr);
+    assert!(compiled.stderr.contains("bytes), the lock does not have it"), "{}", compiled.stderr);
+    let with_more = lock_of(&workspace, "tiny.lock");
+    assert_eq!(with_more.engines.len(), 5);
+    assert_eq!((&with_more.archives, &with_more.exports), (&lock.archives, &lock.exports));
+    workspace.planforge(&["package", "tiny.toml", "--locked"]).succeeds();
+    workspace.planforge(&["package", "tiny.toml", "--locked", "--gpu", "a100"]).fails(
+        4,
+        &["engine `tensorrt-fp16-a100` is to be made, the lock does not have it", "archive `tensorrt-fp32-a100`"],
+    );
+}
+
+#[test]
+fn drift_is_named() {
+    let workspace = Workspace::tiny();
+    workspace.planforge(&["lock", "tiny.toml"]).succeeds();
+    let pipeline = text_of(&workspace, "tiny.toml");
+    workspace.edit("tiny.toml", "batch = [1, 2, 4]", "batch = [1, 2, 8]");
+    workspace.edit("tiny.toml", "copies = 3", "copies = 2\ntop_folder = false");
+    drifts(
+        &workspace,
+        &["option `profiles.0.batch` is [1, 2, 8], the lock has [1, 2, 4]", "option `package.top_folder` is false"],
+    );
+    workspace.write("tiny.toml", &pipeline);
+    workspace.edit("tiny.toml", "gpus = [\"t4\", \"l4\"]", "gpus = [\"t4\", \"l4\", \"a10g\"]");
+    drifts(&workspace, &["engine `tensorrt-fp16-a10g` is to be made", "archive `tensorrt-fp32-a10g` is to be made"]);
+    workspace.write("tiny.toml", &pipeline);
+    workspace.edit("tiny.lock", "planforge = \"", "planforge = \"0.0.");
+    drifts(&workspace, &["tool `planforge` is ", "the lock has 0.0."]);
+    workspace.planforge(&["lock", "tiny.toml"]).succeeds();
+    let lock = lock_of(&workspace, "tiny.lock");
+    let digest = lock.archives["onnx-fp16"].sha256.to_string();
+    workspace.edit("tiny.lock", &digest, &digest.replace(|c: char| c.is_ascii_digit(), "a"));
+    drifts(&workspace, &[&format!("archive `onnx-fp16` is {}", &digest[..12])]);
+    // What differs though nothing it is made of does is said aloud.
+    let ended = workspace.planforge(&["package", "tiny.toml", "--json"]);
+    ended.succeeds();
+    assert!(ended.stderr.contains("Not reproduced: archive `onnx-fp16` is "), "{}", ended.stderr);
+    let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert!(report["notes"].to_string().contains("Not reproduced"), "{report}");
+    assert_eq!(lock_of(&workspace, "tiny.lock"), lock);
+
+    let config = text_of(&workspace, "model/config.json");
+    workspace.write("model/config.json", &format!("{config} "));
+    drifts(&workspace, &["file `config.json` is ", "the lock has "]);
+    let ended = workspace.planforge(&["export", "tiny.toml"]);
+    ended.succeeds();
+    assert!(ended.stderr.contains("lock     engine `tensorrt-fp16-t4` is absent, the lock has"), "{}", ended.stderr);
+    let lock = lock_of(&workspace, "tiny.lock");
+    assert!(lock.engines.is_empty() && lock.archives.is_empty(), "what was made of another checkpoint is gone");
+    assert_eq!(lock.exports.len(), 2);
+}
+
+#[test]
+fn a_lock_that_cannot_be_read_is_named_with_line_and_key() {
+    let workspace = Workspace::tiny();
+    workspace.planforge(&["export", "tiny.toml"]).succeeds();
+    let good = text_of(&workspace, "tiny.lock");
+    let line = good.lines().position(|line| line.starts_with("commit")).unwrap() + 1;
+    workspace.edit("tiny.lock", "commit = \"local\"", "commit = 5");
+    let place = format!("line {line}");
+    for command in ["export", "host", "verify"] {
+        workspace.planforge(&[command, "tiny.toml"]).fails(2, &["`tiny.lock` is not a valid lock", &place, "commit"]);
+    }
+    workspace.write("tiny.lock", &good.replace("format = 1", "format = 7"));
+    workspace
+        .planforge(&["export", "tiny.toml"])
+        .fails(2, &["`tiny.lock`: key `format`: a lock of format 7", "reads format 1: use a newer one"]);
+    assert!(text_of(&workspace, "tiny.lock").contains("format = 7"));
+}
+
+/// A Hub cache with two commits of a repository.
+struct TwoCommits {
+    workspace: Workspace,
+}
+
+const COMMITS: [&str; 2] = ["1111111111111111111111111111111111111111", "2222222222222222222222222222222222222222"];
+
+impl TwoCommits {
+    fn new() -> Self {
+        let workspace = Workspace::tiny();
+        for commit in COMMITS {
+            let snapshot = workspace.path("hub/models--someone--tiny/snapshots").join(commit);
+            fs_err::create_dir_all(&snapshot).unwrap();
+            for file in ["config.json", "model.safetensors", "modules.json", "tokenizer.json"] {
+                if workspace.path("model").join(file).exists() {
+                    fs_err::copy(workspace.path("model").join(file), snapshot.join(file)).unwrap();
+                }
+            }
+            for folder in ["1_Pooling", "2_Normalize"] {
+                let config = workspace.path("model").join(folder).join("config.json");
+                if config.exists() {
+                    fs_err::create_dir_all(snapshot.join(folder)).unwrap();
+                    fs_err::copy(config, snapshot.join(folder).join("config.json")).unwrap();
+                }
+            }
+            fs_err::write(snapshot.join("README.md"), commit).unwrap();
+        }
+        workspace.edit("tiny.toml", "path = \"model\"", "repo = \"someone/tiny\"");
+        let hub = Self { workspace };
+        hub.point_main_at(COMMITS[0]);
+        hub
+    }
+
+    fn point_main_at(&self, commit: &str) {
+        fs_err::create_dir_all(self.workspace.path("hub/models--someone--tiny/refs")).unwrap();
+        self.workspace.write("hub/models--someone--tiny/refs/main", commit);
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        let mut command = self.workspace.command(arguments);
+        command.env("HF_HUB_CACHE", self.workspace.path("hub"));
+        end(command)
+    }
+
+    fn commit(&self, arguments: &[&str]) -> String {
+        let ended = self.run(&[arguments, &["tiny.toml", "--json"]].concat());
+        ended.succeeds();
+        let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+        report["source"]["commit"].as_str().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn a_branch_that_moves_is_followed_only_when_asked() {
+    let hub = TwoCommits::new();
+    assert_eq!(hub.commit(&["export"]), COMMITS[0]);
+    hub.point_main_at(COMMITS[1]);
+    assert_eq!(hub.commit(&["export"]), COMMITS[0]);
+    assert_eq!(hub.commit(&["fetch", "--locked"]), COMMITS[0]);
+    let lock = lock_of(&hub.workspace, "tiny.lock");
+    assert_eq!((lock.source.commit.as_str(), lock.source.revision.as_deref()), (COMMITS[0], Some("main")));
+
+    let ended = hub.run(&["lock", "--update", "tiny.toml"]);
+    ended.succeeds();
+    assert!(ended.stderr.contains(&format!("source `commit` is {}, the lock has {}", COMMITS[1], COMMITS[0])));
+    assert_eq!(lock_of(&hub.workspace, "tiny.lock").source.commit, COMMITS[1]);
+    assert_eq!(hub.commit(&["fetch", "--locked"]), COMMITS[1]);
+    hub.run(&["lock", "--update", "--locked", "tiny.toml"]).fails(2, &["--update", "cannot be used with", "--locked"]);
+
+    // Another revision is another question.
+    hub.workspace.edit("tiny.toml", "someone/tiny\"", &format!("someone/tiny\"\nrevision = \"{}\"", COMMITS[0]));
+    hub.run(&["fetch", "tiny.toml", "--locked"]).fails(4, &["source `commit` is 1111", "source `revision` is 1111"]);
+    assert_eq!(hub.commit(&["fetch"]), COMMITS[0]);
+}
+
+#[test]
+fn files_of_a_locked_commit_never_change() {
+    let hub = TwoCommits::new();
+    hub.commit(&["fetch"]);
+    let config = format!("hub/models--someone--tiny/snapshots/{}/config.json", COMMITS[0]);
+    hub.workspace.write(&config, &format!("{}\n\n", text_of(&hub.workspace, &config)));
+    for command in ["fetch", "export", "verify"] {
+        hub.run(&[command, "tiny.toml"]).fails(4, &["the lock `tiny.lock` does not hold", "file `config.json` is "]);
+    }
+}
+
+#[test]
+fn what_the_lock_names_is_rebuilt_and_compared() {
+    let workspace = Workspace::tiny();
+    workspace.planforge(&["verify", "tiny.toml"]).fails(4, &["there is no lock `tiny.lock`"]);
+    workspace.planforge(&["lock", "tiny.toml"]).succeeds();
+    // One engine for two GPU types, without an archive.
+    workspace.planforge(&["compile", "tiny.toml", "--gpu", "l40s,a10g", "--fat", "--precision", "fp16"]).succeeds();
+    let verified = workspace.json(&["verify", "tiny.toml"]);
+    assert_eq!(verified["passed"], true, "{verified}");
+    let items = verified["items"].as_array().unwrap();
+    let count =
+        |kind: &str| items.iter().filter(|item| item["kind"] == kind && item["locked"] == item["found"]).count();
+    assert_eq!((count("file"), count("engine"), count("archive")), (4, 4, 5), "{verified}");
+    assert!(count("export") >= 4, "graphs and their weights: {verified}");
+    assert!(!workspace.files("planforge-out").iter().any(|file| file.starts_with(".verify")));
+
+    let lock = lock_of(&workspace, "tiny.lock");
+    let digest = lock.engines["tensorrt-fp16-sm86-sm89"].sha256.to_string();
+    workspace.edit("tiny.lock", &digest, &digest.replace(|c: char| c.is_ascii_digit(), "a"));
+    let ended = workspace.planforge(&["verify", "tiny.toml"]);
+    ended.fails(4, &["rebuilt otherwise:\n  tiny: engine `tensorrt-fp16-sm86-sm89` is "]);
+    let differing: Vec<_> = ended.stdout.lines().filter(|line| line.contains("DIFFERS")).collect();
+    assert!(differing.len() == 1 && differing[0].contains(&digest[..12]), "{}", ended.stdout);
+    assert!(ended.stdout.contains("1 of "), "{}", ended.stdout);
+}
+
+/// The pipelines of all small checkpoints, in one folder.
+fn fixtures() -> Workspace {
+    let workspace = Workspace::empty();
+    for (name, task, _) in CASES {
+        let sequence = if task == Task::ImageClassification { "" } else { "sequence = [8, 16, 24]" };
+        let model = repository().join("fixtures/models").join(name);
+        std::os::unix::fs::symlink(model, workspace.path(name)).unwrap();
+        let pipeline = format!(
+            "name = \"{name}\"\ntask = \"{task}\"\n[source]\npath = \"{name}\"\n[[profiles]]\nbatch = [1, 2, 4]\n{sequence}\n\
+             [export]\nprecisions = [\"fp32\", \"fp16\"]\n[compile]\ngpus = [\"t4\"]\n\
+             [package]\nplatforms = [\"onnx\", \"tensorrt\"]\n"
+        );
+        workspace.write(&format!("{name}.toml"), &pipeline);
+    }
+    workspace
+}
+
+#[test]
+fn two_builds_in_different_surroundings_give_the_same_locks() {
+    let (first, second) = (fixtures(), fixtures());
+    first.planforge(&["lock", "*.toml", "--jobs", "1"]).succeeds();
+    let program = second.command(&[]);
+    let mut command = Command::new("sh");
+    let script = "umask 077; exec \"$0\" lock '*.toml' --jobs 3 --output deeper/elsewhere --cache other";
+    command.args(["-c", script]).arg(program.get_program()).current_dir(second.path(""));
+    command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+        .env("TZ", "Pacific/Kiritimati")
+        .env("LC_ALL", "tr_TR.UTF-8")
+        .env("USER", "nobody")
+        .env("TMPDIR", second.path("."));
+    command.stdin(std::process::Stdio::null());
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    end(command).succeeds();
+    for (name, _, _) in CASES {
+        let file = format!("{name}.lock");
+        let lock = lock_of(&first, &file);
+        assert_eq!((lock.exports.len(), lock.engines.len(), lock.archives.len()), (2, 1, 3), "{name}");
+        assert_eq!(text_of(&first, &file), text_of(&second, &file), "{name}");
+    }
+}
+
+#[test]
+fn the_committed_lock_of_the_real_model_holds() {
+    let workspace = Workspace::empty();
+    for file in ["all-MiniLM-L6-v2.toml", "all-MiniLM-L6-v2.lock"] {
+        fs_err::copy(repository().join("pipelines").join(file), workspace.path(file)).unwrap();
+    }
+    let mut command = workspace.command(&["package", "all-MiniLM-L6-v2.toml", "--locked"]);
+    command.env("HF_HUB_CACHE", sample_hub());
+    end(command).succeeds();
+}
