@@ -7,6 +7,7 @@ mod artifact;
 mod cache;
 mod density;
 mod digest;
+mod engine;
 mod error;
 mod files;
 mod gpu;
@@ -21,12 +22,13 @@ mod tensor;
 mod triton;
 
 pub use artifact::{
-    Archive, ArtifactFile, BuilderFigures, Capacity, CapacityLimit, Engine, EngineHeader, LatencySummary, LoadPoint,
-    LoadResult, Model, ModelFormat, ProbeStep, Published, Snapshot, Stored, Variant,
+    Archive, ArtifactFile, Capacity, CapacityLimit, LatencySummary, LoadPoint, LoadResult, Model, ModelFormat,
+    ProbeStep, Published, Snapshot, Stored, Variant,
 };
 pub use cache::{Cache, CacheEntry, CacheKey, CacheKind, CacheUse, Damage, PruneRule};
 pub use density::{BATCHES, CONTEXT_BYTE_COUNT, CopyMemory, dense_batch};
 pub use digest::{Digest, DigestWriter, digest_bytes, digest_file};
+pub use engine::{BuilderFigures, Engine, EngineHeader};
 pub use error::{Error, Result};
 pub use files::{link_or_copy, replace_file, write_atomically};
 pub use gpu::{

@@ -1,6 +1,6 @@
 //! Archives and their copies.
 
-use crate::failure::Damaged;
+use crate::failure::{BadUsage, Damaged};
 use crate::pipeline::steps::{Run, model_of};
 use anyhow::Result;
 use planforge_bench::ArchiveFacts;
@@ -17,6 +17,11 @@ impl Run {
         (models, modules): (&[Stored<Model>], &[Stored<Model>]),
         engines: &[Stored<Engine>],
     ) -> Result<Vec<Stored<Archive>>> {
+        if self.pipeline.compile.strip_weights && !engines.is_empty() {
+            let why =
+                "key `compile.strip_weights`: an engine without weights cannot be packaged, as no server puts them in";
+            return Err(BadUsage(why.to_owned()).into());
+        }
         let mut archives = Vec::new();
         for variant in self.variants.clone() {
             let is_module = variant.platform.model_format() == ModelFormat::TorchScript;
