@@ -144,7 +144,7 @@ fn a_configuration_may_warm_the_model_up_and_set_its_threads() {
         let further = r#"dynamic_batching { preferred_batch_size: [ 4, 8 ] max_queue_delay_microseconds: 100 }
 instance_group [ { count: 2 kind: KIND_CPU } ]
 parameters { key: "intra_op_thread_count" value { string_value: "3" } }
-parameters { key: "enable_mem_arena" value { string_value: "1" } }
+parameters { key: "enable_mem_arena" value { string_value: "0" } }
 model_warmup [ { name: "largest" batch_size: 8 inputs { key: "INPUT__0" value { data_type: TYPE_FP32 dims: [ 3, 32, 32 ] random_data: true } } } ]
 "#;
         let file = TritonServer::unpack(&packaged.archive, "warm.tar.gz").join("resnet/config.pbtxt");
