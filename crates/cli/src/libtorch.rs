@@ -26,7 +26,7 @@ pub(crate) fn required() -> Result<()> {
 pub(crate) fn available(mut variants: Vec<Variant>, skipped: &mut Vec<String>) -> Result<Vec<Variant>> {
     if VERSION.is_none() {
         let absent: Vec<_> = variants.extract_if(.., |variant| variant.platform == Platform::Pytorch).collect();
-        if variants.is_empty() {
+        if variants.is_empty() && !absent.is_empty() {
             required()?;
         }
         skipped.extend(absent.iter().map(|variant| format!("variant `{}` cannot be made: {ABSENT}", variant.id())));

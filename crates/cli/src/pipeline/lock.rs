@@ -5,8 +5,8 @@ use crate::pipeline::overrides::LockUse;
 use crate::pipeline::steps::{Made, Run};
 use anyhow::{Context, Result};
 use planforge_core::{
-    ArtifactFile, Difference, EngineTarget, GpuCatalogue, ItemKind, Lock, LockedEngine, LockedFile, LockedSource,
-    Pipeline, Precision, Snapshot, SourceSpec, Step, Variant, lock_file,
+    ArtifactFile, Builder, Difference, EngineTarget, GpuCatalogue, ItemKind, Lock, LockedEngine, LockedFile,
+    LockedSource, Pipeline, Platform, Precision, Snapshot, SourceSpec, Step, Variant, lock_file,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,11 @@ impl RunLock {
         } else {
             lock.archives.keys().cloned().collect::<Vec<_>>()
         };
-        ids.iter().map(|id| self.variant(id)).collect()
+        let variants: Vec<_> = ids.iter().map(|id| self.variant(id)).collect::<Result<_>>()?;
+        if variants.iter().any(|variant| variant.platform == Platform::Pytorch) {
+            crate::libtorch::required()?;
+        }
+        Ok(variants)
     }
 
     /// Precisions of the exports in a lock that is rebuilt; some may have no archive.
