@@ -241,26 +241,76 @@ fn what_the_lock_names_is_rebuilt_and_compared() {
     assert!(ended.stdout.contains("1 of "), "{}", ended.stdout);
 }
 
-/// The pipelines of all small checkpoints, in one folder.
-fn fixtures() -> Workspace {
-    let workspace = Workspace::empty();
-    for (name, task, _) in CASES {
-        let sequence = if task == Task::ImageClassification { "" } else { "sequence = [8, 16, 24]" };
+#[test]
+fn archives_say_where_they_came_from() {
+    let (hub, other) = (TwoCommits::new(), TwoCommits::new());
+    let statement = |hub: &TwoCommits, arguments: &[&str], variant: &str| {
+        hub.run(&[&["package", "tiny.toml"], arguments].concat()).succeeds();
+        text_of(&hub.workspace, &format!("planforge-out/tiny/archives/{variant}/tiny.tar.gz.intoto.json"))
+    };
+    let first = statement(&hub, &[], "onnx-fp32");
+    assert_eq!(
+        first,
+        statement(&other, &["--gpu", "l4", "--precision", "fp32"], "onnx-fp32"),
+        "whatever is made beside it"
+    );
+    let archive = "planforge-out/tiny/archives/tensorrt-fp16-t4/tiny.tar.gz";
+    let sum = planforge_core::digest_bytes(&fs_err::read(hub.workspace.path(archive)).unwrap());
+    let engine: Value = serde_json::from_str(&text_of(&hub.workspace, &format!("{archive}.intoto.json"))).unwrap();
+    assert_eq!(engine["_type"], "https://in-toto.io/Statement/v1");
+    assert_eq!(engine["predicateType"], "https://slsa.dev/provenance/v1");
+    assert_eq!(engine["subject"], serde_json::json!([{ "name": "tiny.tar.gz", "digest": { "sha256": sum.as_str() } }]));
+    let definition = &engine["predicate"]["buildDefinition"];
+    let sources = definition["resolvedDependencies"].as_array().unwrap();
+    assert_eq!(sources[0]["uri"], "https://huggingface.co/someone/tiny");
+    assert_eq!(sources[0]["digest"], serde_json::json!({ "gitCommit": COMMITS[0] }));
+    let weights = sources.iter().find(|source| source["name"] == "model.safetensors").unwrap();
+    let file = fs_err::read(hub.workspace.path("model/model.safetensors")).unwrap();
+    assert_eq!(weights["digest"]["sha256"], planforge_core::digest_bytes(&file).as_str());
+    assert_eq!(weights["uri"], format!("https://huggingface.co/someone/tiny/resolve/{}/model.safetensors", COMMITS[0]));
+    assert_eq!(definition["externalParameters"]["variant"], "tensorrt-fp16-t4");
+    let versions = engine["predicate"]["runDetails"]["builder"]["version"].as_object().unwrap();
+    assert_eq!(versions.keys().collect::<Vec<_>>(), ["onnxruntime", "planforge", "tensorrt-rtx"]);
+
+    let shown = hub.run(&["inspect", archive]);
+    shown.succeeds();
+    for words in
+        [sum.as_str(), "tensorrt-fp16-t4 of pipeline tiny", "tensorrt-rtx 1.7", COMMITS[0], "model.safetensors"]
+    {
+        assert!(shown.stdout.contains(words), "`{words}` is not in {}", shown.stdout);
+    }
+    fs_err::copy(hub.workspace.path(archive), hub.workspace.path("other.tar.gz")).unwrap();
+    assert!(hub.run(&["inspect", "other.tar.gz"]).stdout.contains("nothing beside it says where it came from"));
+    hub.workspace.write("other.tar.gz.intoto.json", &first);
+    hub.run(&["inspect", "other.tar.gz"])
+        .fails(4, &["`other.tar.gz.intoto.json` is about another file than `other.tar.gz`"]);
+    hub.workspace.write("other.tar.gz.intoto.json", "{\n}");
+    hub.run(&["inspect", "other.tar.gz"])
+        .fails(2, &["other.tar.gz.intoto.json` is not a valid provenance statement", "line 2"]);
+}
+
+/// The small BERT and the pipelines of all small classifiers of pictures, in one folder.
+fn fixtures() -> (Workspace, Vec<&'static str>) {
+    let workspace = Workspace::tiny();
+    let mut names = vec!["tiny"];
+    for (name, ..) in CASES.into_iter().filter(|(_, task, _)| *task == Task::ImageClassification) {
         let model = repository().join("fixtures/models").join(name);
         std::os::unix::fs::symlink(model, workspace.path(name)).unwrap();
         let pipeline = format!(
-            "name = \"{name}\"\ntask = \"{task}\"\n[source]\npath = \"{name}\"\n[[profiles]]\nbatch = [1, 2, 4]\n{sequence}\n\
-             [export]\nprecisions = [\"fp32\", \"fp16\"]\n[compile]\ngpus = [\"t4\"]\n\
-             [package]\nplatforms = [\"onnx\", \"tensorrt\"]\n"
+            "name = \"{name}\"\ntask = \"image-classification\"\n[source]\npath = \"{name}\"\n\
+             [[profiles]]\nbatch = [1, 2, 4]\n[export]\nprecisions = [\"fp32\", \"fp16\"]\n\
+             [compile]\ngpus = [\"t4\"]\n[package]\nplatforms = [\"onnx\", \"tensorrt\"]\n"
         );
         workspace.write(&format!("{name}.toml"), &pipeline);
+        names.push(name);
     }
-    workspace
+    (workspace, names)
 }
 
 #[test]
 fn two_builds_in_different_surroundings_give_the_same_locks() {
-    let (first, second) = (fixtures(), fixtures());
+    let ((first, names), (second, _)) = (fixtures(), fixtures());
+    assert!(names.len() > 10, "{names:?}");
     first.planforge(&["lock", "*.toml", "--jobs", "1"]).succeeds();
     let program = second.command(&[]);
     let mut command = Command::new("sh");
@@ -275,10 +325,11 @@ fn two_builds_in_different_surroundings_give_the_same_locks() {
     command.stdin(std::process::Stdio::null());
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     end(command).succeeds();
-    for (name, _, _) in CASES {
+    for name in names {
         let file = format!("{name}.lock");
         let lock = lock_of(&first, &file);
-        assert_eq!((lock.exports.len(), lock.engines.len(), lock.archives.len()), (2, 1, 3), "{name}");
+        assert_eq!((lock.exports.len(), lock.archives.len()), (2, lock.engines.len() + 2), "{name}");
+        assert!(!lock.engines.is_empty(), "{name}");
         assert_eq!(text_of(&first, &file), text_of(&second, &file), "{name}");
     }
 }

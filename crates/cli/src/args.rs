@@ -76,13 +76,15 @@ Examples:
   planforge infer pipelines/all-MiniLM-L6-v2.toml --text 'A man plays a guitar.' --text 'Somebody makes music.'
   planforge infer pipelines/resnet50.toml --image cat.jpg")]
     Infer(InferArguments),
-    /// Show a model's inputs, outputs, parameters, and what a run of each profile costs; or what is known of an engine.
+    /// Show a model's inputs, outputs, parameters, and what a run of each profile costs; what is known of an engine, or where an
+    /// archive came from.
     #[command(after_help = "\
 Examples:
   planforge inspect pipelines/all-MiniLM-L6-v2.toml
   planforge inspect pipelines/all-MiniLM-L6-v2.toml --graph
   planforge inspect model.onnx
-  planforge inspect planforge-out/resnet50/engines/tensorrt-fp16-l4/model.plan")]
+  planforge inspect planforge-out/resnet50/engines/tensorrt-fp16-l4/model.plan
+  planforge inspect planforge-out/resnet50/archives/tensorrt-fp16-l4/resnet50.tar.gz")]
     Inspect(InspectArguments),
     /// Compile engines for the pipeline's GPU types; no GPU is needed.
     #[command(after_help = "\
@@ -313,7 +315,7 @@ pub(crate) struct InferArguments {
 /// `inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArguments {
-    /// A pipeline file, an ONNX file, or an engine (.plan).
+    /// A pipeline file, an ONNX file, an engine (.plan), or an archive (.tar.gz).
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Also the graph: every weight and every node. Always shown of an ONNX file.

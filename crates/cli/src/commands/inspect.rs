@@ -1,8 +1,8 @@
-//! `inspect`: what a model is given, gives and costs, and its graph.
+//! `inspect`: what a model is given, gives and costs, and its graph; what is known of engines and archives.
 
 use crate::args::InspectArguments;
 use crate::commands::dispatch::Surroundings;
-use crate::pipeline::{EngineInspection, Inspection, Overrides, Run};
+use crate::pipeline::{ArchiveInspection, EngineInspection, Inspection, Overrides, Run};
 use crate::printer::{self, format_bytes, table};
 use anyhow::Result;
 use planforge_bench::grouped;
@@ -10,7 +10,7 @@ use planforge_core::{Dim, TensorSpec};
 use planforge_engine::graph_text;
 use std::fmt::Write;
 
-/// Prints the model of a pipeline, the graph of an ONNX file, or what is known of an engine.
+/// Prints the model of a pipeline, the graph of an ONNX file, what is known of an engine, or where an archive came from.
 pub(super) fn inspect(surroundings: &Surroundings, arguments: &InspectArguments) -> Result<()> {
     let (settings, terminal) = (&surroundings.settings, &surroundings.terminal);
     if arguments.file.extension().is_some_and(|extension| extension == "onnx") {
@@ -20,6 +20,10 @@ pub(super) fn inspect(surroundings: &Surroundings, arguments: &InspectArguments)
     if arguments.file.extension().is_some_and(|extension| extension == "plan") {
         let engine = EngineInspection::read(&arguments.file)?;
         return surroundings.show(&engine, &engine_text(&engine));
+    }
+    if arguments.file.extension().is_some_and(|extension| extension == "gz") {
+        let archive = ArchiveInspection::read(&arguments.file)?;
+        return surroundings.show(&archive, &archive_text(&archive));
     }
     let mut run = Run::open(settings, terminal, &arguments.file, &Overrides::default())?;
     let inspection = run.inspect(&surroundings.runtime)?;
@@ -89,6 +93,29 @@ fn engine_text(engine: &EngineInspection) -> String {
         let _ = writeln!(text, "built in {}", printer::duration(duration));
     }
     text
+}
+
+fn archive_text(archive: &ArchiveInspection) -> String {
+    let mut text = format!("{}, SHA-256 {}\n", format_bytes(archive.byte_count), archive.sha256);
+    let Some(provenance) = &archive.provenance else {
+        return text + "nothing beside it says where it came from\n";
+    };
+    let definition = &provenance.predicate.build_definition;
+    let parameters = &definition.external_parameters;
+    let _ = writeln!(text, "{} of pipeline {}", parameters.variant, parameters.pipeline);
+    let versions = &provenance.predicate.run_details.builder.version;
+    let versions: Vec<_> = versions.iter().map(|(tool, version)| format!("{tool} {version}")).collect();
+    let _ = writeln!(text, "built by {}", versions.join(", "));
+    let _ = writeln!(text, "options {}", parameters.options);
+    let rows: Vec<_> = definition
+        .resolved_dependencies
+        .iter()
+        .map(|source| {
+            let digests: Vec<_> = source.digest.iter().map(|(kind, digest)| format!("{kind} {digest}")).collect();
+            vec![source.name.clone().unwrap_or_default(), digests.join(", ")]
+        })
+        .collect();
+    text + &table(&["made of", "digest"], &rows)
 }
 
 fn tensor(spec: &TensorSpec) -> String {

@@ -1,10 +1,11 @@
 //! A pipeline's model with what runs of its profiles cost, and an engine with what its header and log say.
 
-use crate::failure::BadUsage;
+use crate::failure::{BadUsage, CheckFailed};
 use crate::pipeline::steps::Run;
 use anyhow::Result;
-use planforge_core::{BuilderFigures, Precision, Task, TensorSpec};
+use planforge_core::{BuilderFigures, Digest, NoProgress, Precision, Task, TensorSpec, digest_file};
 use planforge_engine::{Checkpoint, Cost, ExportOptions, builder_figures, estimate};
+use planforge_package::Provenance;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -112,5 +113,38 @@ impl EngineInspection {
             compute_capabilities: header.compute_capabilities.iter().map(capability).collect(),
             figures: log.map(|log| builder_figures(&log)),
         })
+    }
+}
+
+/// An archive and the statement beside it.
+#[derive(Debug, Serialize)]
+pub(crate) struct ArchiveInspection {
+    /// Size of the file.
+    pub(crate) byte_count: u64,
+    /// Its digest.
+    pub(crate) sha256: Digest,
+    /// Where it came from; none where nothing beside it says so.
+    pub(crate) provenance: Option<Provenance>,
+}
+
+impl ArchiveInspection {
+    /// Digests the archive and reads the statement beside it.
+    ///
+    /// # Errors
+    /// [`CheckFailed`] where the statement is about another file.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let byte_count = fs_err::metadata(path)?.len();
+        let sha256 = digest_file(path, &NoProgress)?;
+        let provenance = Provenance::read(path)?;
+        if provenance.as_ref().is_some_and(|provenance| !provenance.is_about(&sha256)) {
+            let statement = Provenance::path(path);
+            let message = format!(
+                "`{}` is about another file than `{}`, whose SHA-256 is {sha256}",
+                statement.display(),
+                path.display()
+            );
+            return Err(CheckFailed(message).into());
+        }
+        Ok(Self { byte_count, sha256, provenance })
     }
 }

@@ -5,14 +5,21 @@ use crate::pipeline::overrides::LockUse;
 use crate::pipeline::steps::{Made, Run};
 use anyhow::{Context, Result};
 use planforge_core::{
-    ArtifactFile, Builder, Difference, EngineTarget, GpuCatalogue, ItemKind, Lock, LockedEngine, LockedFile,
-    LockedSource, Pipeline, Platform, Precision, Snapshot, SourceSpec, Step, Variant, lock_file,
+    Archive, ArtifactFile, Builder, Difference, EngineTarget, GpuCatalogue, ItemKind, Lock, LockedEngine, LockedFile,
+    LockedSource, Pipeline, Platform, Precision, Snapshot, SourceSpec, Step, Stored, Variant, lock_file,
 };
+use planforge_package::Provenance;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Commit of a folder, which has none.
 const LOCAL: &str = "local";
+
+// Names of tools in a lock.
+const ONNX_RUNTIME: &str = "onnxruntime";
+const LIBTORCH: &str = "libtorch";
+const TENSORRT: &str = "tensorrt";
+const TENSORRT_RTX: &str = "tensorrt-rtx";
 
 /// What a run knows of its lock.
 pub(crate) struct RunLock {
@@ -197,28 +204,41 @@ impl Run {
         if let Some(runtime) = runtime.filter(|_| self.pipeline.export.measure_ranges)
             && made.models.iter().any(|model| is_measured(&model.record))
         {
-            used.insert("onnxruntime".to_owned(), runtime.version.clone());
+            used.insert(ONNX_RUNTIME.to_owned(), runtime.version.clone());
         }
         if let Some(engine) = made.engines.first() {
-            used.insert("tensorrt-rtx".to_owned(), engine.record.header.version.clone());
+            let library = match engine.record.builder {
+                Builder::Rtx => TENSORRT_RTX,
+                Builder::Trtexec => TENSORRT,
+            };
+            used.insert(library.to_owned(), engine.record.header.version.clone());
         }
         if let Some(version) = crate::libtorch::VERSION.filter(|_| !made.modules.is_empty()) {
-            used.insert("libtorch".to_owned(), version.to_owned());
+            used.insert(LIBTORCH.to_owned(), version.to_owned());
         }
         used
     }
 
     /// Writes what was made into the lock, or ends where a lock that must hold does not.
-    pub(super) fn settle_lock(&mut self, made: &Made) -> Result<()> {
-        let found = self.lock_of(made);
+    pub(super) fn settle_lock(&mut self, found: &Lock) -> Result<()> {
         match self.lock.purpose {
             LockUse::Follow | LockUse::Rebuild => Ok(()),
             LockUse::Hold => {
-                let drift: Vec<_> = self.lock.compare(&found).into_iter().filter(Difference::is_drift).collect();
+                let drift: Vec<_> = self.lock.compare(found).into_iter().filter(Difference::is_drift).collect();
                 if drift.is_empty() { Ok(()) } else { Err(self.lock.broken(&drift)) }
             }
-            LockUse::Write | LockUse::Renew => self.write_lock(&found),
+            LockUse::Write | LockUse::Renew => self.write_lock(found),
         }
+    }
+
+    /// Says beside each archive in the output folder where it came from.
+    pub(super) fn add_provenance(&self, lock: &Lock, archives: &[Stored<Archive>]) -> Result<()> {
+        for archive in archives.iter().map(|archive| &archive.record) {
+            let tools = lock.tools.iter().filter(|(tool, _)| is_used(tool, &archive.variant));
+            let tools = tools.map(|(tool, version)| (tool.clone(), version.clone())).collect();
+            Provenance::new(lock, archive, tools).write(&self.layout.archive(&archive.variant))?;
+        }
+        Ok(())
     }
 
     fn write_lock(&mut self, found: &Lock) -> Result<()> {
@@ -249,6 +269,16 @@ impl Run {
             self.terminal.say(&format!("  lock     {} updated", path.display()));
         }
         Ok(())
+    }
+}
+
+/// Whether a tool of a lock decides bytes of a variant.
+fn is_used(tool: &str, variant: &Variant) -> bool {
+    match tool {
+        ONNX_RUNTIME => variant.precision == Precision::Fp16,
+        LIBTORCH => variant.platform == Platform::Pytorch,
+        TENSORRT_RTX | TENSORRT => variant.platform == Platform::Tensorrt,
+        _ => true,
     }
 }
 

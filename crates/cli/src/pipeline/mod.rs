@@ -22,7 +22,7 @@ pub(crate) use check::cosine;
 pub(crate) use compile::compile_together;
 pub(crate) use endpoint::{HostAnswer, HostRequest};
 pub(crate) use infer::Inference;
-pub(crate) use inspect::{EngineInspection, Inspection};
+pub(crate) use inspect::{ArchiveInspection, EngineInspection, Inspection};
 pub(crate) use measure::Target;
 pub(crate) use overrides::{LockUse, Overrides};
 pub(crate) use plan::Plan;

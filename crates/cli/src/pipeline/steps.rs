@@ -127,7 +127,9 @@ impl Run {
         if until >= Step::Package {
             made.archives = self.package((&made.models, &made.modules), &made.engines)?;
         }
-        self.settle_lock(made)?;
+        let lock = self.lock_of(made);
+        self.settle_lock(&lock)?;
+        self.add_provenance(&lock, &made.archives)?;
         if until >= Step::Publish {
             made.published = self.publish(&made.archives)?;
         }
