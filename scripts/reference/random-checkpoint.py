@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Makes checkpoints of full size with seeded random weights, with nothing but Python's standard library.
 
+    python3 scripts/reference/random-checkpoint.py --list
     python3 scripts/reference/random-checkpoint.py FOLDER NAME...
 
 FOLDER/NAME gets the checkpoint as a repository on the Hub has it: config.json, model.safetensors and, for texts, a
@@ -177,6 +178,9 @@ def tokenizer(padding):
 
 
 def main():
+    if sys.argv[1:] == ["--list"]:
+        print("\n".join(MODELS))
+        return
     if len(sys.argv) < 3 or any(name not in MODELS for name in sys.argv[2:]):
         sys.exit(f"{__doc__}\nNAME is one of {', '.join(MODELS)}")
     for name in sys.argv[2:]:
