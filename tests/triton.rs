@@ -5,6 +5,7 @@ mod archives;
 mod lifecycle;
 mod lints;
 mod refusals;
+mod serving;
 mod speed;
 
 use crate::parity::{folder, try_export};

@@ -73,7 +73,13 @@ fn configurations_for_other_backends_are_accepted() {
         let text = loaded.text();
         assert!(text.contains("unable to find backend library for backend 'onnxruntime'"), "{text}");
         let folder = TritonServer::unpack(&packaged.archive, "module.tar.gz").join("bert");
-        let config = module_config(&name, &packaged.model.record, &super::profiles(&packaged.model.record)).unwrap();
+        let config = module_config(
+            &name,
+            &packaged.model.record,
+            &super::profiles(&packaged.model.record),
+            &planforge_package::Serving::default(),
+        )
+        .unwrap();
         fs_err::write(folder.join("config.pbtxt"), config).unwrap();
         let text = server.load_unpacked("module.tar.gz").text();
         assert!(text.contains("unable to find backend library for backend 'pytorch'"), "{text}");

@@ -137,6 +137,7 @@ fn move_into(top: &Path, folder: &str) {
 fn flat(top: &Path) {
     rename(top, "resnet/1", "1");
     rename(top, "resnet/config.pbtxt", "config.pbtxt");
+    rename(top, "resnet/labels.txt", "labels.txt");
     remove(top, "resnet");
 }
 

@@ -75,8 +75,12 @@ impl Failure {
             Some(planforge_hub::Error::NoFolder { .. }) => return Some(Self::Usage),
             _ => {}
         }
-        if let Some(planforge_package::Error::Core(core)) = cause.downcast_ref() {
-            return Self::of_core(core);
+        match cause.downcast_ref() {
+            Some(planforge_package::Error::Core(core)) => return Self::of_core(core),
+            Some(planforge_package::Error::Further { .. } | planforge_package::Error::Refused { .. }) => {
+                return Some(Self::Usage);
+            }
+            _ => {}
         }
         if let Some(planforge_bench::Error::Cancelled) = cause.downcast_ref() {
             return Some(Self::Interrupted);

@@ -44,9 +44,9 @@ pub use sagemaker::{
     invocations_path,
 };
 pub use spec::{
-    CompileSpec, Copies, EngineTarget, ExportSpec, HostSpec, ImageSize, LoadSpec, LoadStage, MaxBatch, MemorySize,
-    ModelName, OptimizationLevel, PackageSpec, Pipeline, ProbeSpec, Profile, ProfileRange, SourceSpec, StoreSpec, Task,
-    Threshold,
+    AcceleratorSpec, CompileSpec, Copies, EngineTarget, ExportSpec, HostSpec, ImageSize, InstanceKind, LoadSpec,
+    LoadStage, MaxBatch, MemorySize, ModelName, OptimizationLevel, PackageSpec, Pipeline, ProbeSpec, Profile,
+    ProfileRange, SourceSpec, StoreSpec, Task, Threshold, TritonSpec,
 };
 pub use tensor::{DataType, Dim, OnnxBackend, Platform, Precision, TensorSpec};
 pub use triton::TritonRelease;

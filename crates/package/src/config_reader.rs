@@ -10,6 +10,8 @@ pub enum Backend {
     Onnxruntime,
     /// libtorch over `model.pt`.
     Pytorch,
+    /// A plan of classic TensorRT, `model.plan`.
+    Tensorrt,
     /// A TensorRT-RTX engine, `model.plan`.
     TensorrtRtx,
 }
@@ -45,6 +47,7 @@ impl ServingConfig {
         let (backend, default_file) = match (backend.as_str(), platform.as_str()) {
             ("onnxruntime", _) | ("", "onnxruntime_onnx") => (Backend::Onnxruntime, crate::triton_config::ONNX_FILE),
             ("pytorch", _) | ("", "pytorch_libtorch") => (Backend::Pytorch, crate::triton_config::MODULE_FILE),
+            ("tensorrt", _) | ("", "tensorrt_plan") => (Backend::Tensorrt, crate::triton_config::PLAN_FILE),
             (crate::triton_config::OWN_BACKEND, _) if file.ends_with(".plan") => {
                 (Backend::TensorrtRtx, crate::triton_config::PLAN_FILE)
             }
@@ -269,10 +272,9 @@ default_model_filename: "a\056\x6fnnx""#;
         assert_eq!((own.backend, own.model_file.as_str()), (Backend::Onnxruntime, "model.onnx"));
         let engine = ServingConfig::parse("backend: \"planforge\" default_model_filename: \"a.plan\"").unwrap();
         assert_eq!((engine.backend, engine.model_file.as_str()), (Backend::TensorrtRtx, "a.plan"));
-        assert_eq!(
-            fault("platform: \"tensorrt_plan\""),
-            "`config.pbtxt` names backend `tensorrt_plan`, which is not known"
-        );
+        let plan = ServingConfig::parse("platform: \"tensorrt_plan\"").unwrap();
+        assert_eq!((plan.backend, plan.model_file.as_str()), (Backend::Tensorrt, "model.plan"));
+        assert_eq!(fault("backend: \"dali\""), "`config.pbtxt` names backend `dali`, which is not known");
     }
 
     #[test]

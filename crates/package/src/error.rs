@@ -60,6 +60,32 @@ pub enum Error {
         /// The tensor.
         tensor: String,
     },
+    /// Fields that a user adds to a configuration, and that it cannot take.
+    #[error("`{}` line {line}: {reason}", path.display())]
+    Further {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A package that Triton would refuse, because of what a user adds to its configuration.
+    #[error("variant `{variant}`: Triton would not load it: `{place}`: {message}")]
+    Refused {
+        /// The variant.
+        variant: String,
+        /// Where: a path in the archive, with the line for a configuration.
+        place: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// An input of a model that is to be warmed up, and for which no sample was given.
+    #[error("there is no sample for input `{tensor}`, which the warm-up needs")]
+    WarmUp {
+        /// The input.
+        tensor: String,
+    },
     /// The address of a store does not parse.
     #[error("store `{url}`: {reason}")]
     StoreUrl {

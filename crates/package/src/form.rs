@@ -1,6 +1,7 @@
 //! What serves a package and where its files lie.
 
 use crate::archive::{Content, Entries};
+use crate::triton_config::Serving;
 use crate::{Error, Result};
 use planforge_core::{ModelName, OnnxBackend, Progress, digest_file};
 use std::path::Path;
@@ -19,16 +20,20 @@ pub struct Form<'a> {
     pub onnx_backend: OnnxBackend,
     /// planforge's backend, where the archive carries it along for servers that do not have it installed.
     pub backend_library: Option<&'a Path>,
+    /// How the server runs it.
+    pub serving: Serving,
 }
 
 impl<'a> Form<'a> {
     /// The usual form: a top folder, ONNX Runtime, nothing carried along.
     #[must_use]
-    pub const fn new(name: &'a ModelName) -> Self {
-        Self { name, top_folder: true, onnx_backend: OnnxBackend::Onnxruntime, backend_library: None }
+    pub fn new(name: &'a ModelName) -> Self {
+        let (onnx_backend, serving) = (OnnxBackend::Onnxruntime, Serving::default());
+        Self { name, top_folder: true, onnx_backend, backend_library: None, serving }
     }
 
-    /// Adds the backend to `entries` where planforge's serves them, and takes the top folder away where there is none.
+    /// Adds warm-up data to `entries`, and the backend where planforge's serves them, and takes the top folder away where
+    /// there is none.
     pub(crate) fn apply(
         &self,
         mut entries: Entries,
@@ -41,6 +46,9 @@ impl<'a> Form<'a> {
             let content =
                 Content::File { path: library.to_owned(), byte_count, sha256: digest_file(library, progress)? };
             entries.insert(format!("{}/{BACKEND_FILE}", self.name), content);
+        }
+        for (file, bytes) in self.serving.warm_up_files() {
+            entries.insert(format!("{}/{file}", self.name), Content::Bytes(bytes.to_vec()));
         }
         if self.top_folder {
             return Ok(entries);

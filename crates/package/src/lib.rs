@@ -26,5 +26,5 @@ pub use package::package;
 pub use provenance::{BuildDefinition, BuilderFacts, Parameters, Predicate, Provenance, Resource, RunDetails};
 pub use publish::publish;
 pub use store::Store;
-pub use triton_config::{engine_config, module_config, onnx_config};
+pub use triton_config::{Further, Serving, WarmUpInput, engine_config, module_config, onnx_config};
 pub use unpack::{UnpackLimits, UnpackedModel, unpack};

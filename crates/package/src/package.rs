@@ -2,13 +2,15 @@
 
 use crate::archive::{Content, Entries, write_archive};
 use crate::form::Form;
+use crate::lint::lint_entries;
 use crate::triton_config::{
-    MODULE_FILE, ONNX_FILE, PLAN_FILE, engine_config, max_batch_size, module_config, onnx_config,
+    LABELS_FILE, MODULE_FILE, ONNX_FILE, PLAN_FILE, engine_config, label_file, max_batch_size, module_config,
+    onnx_config,
 };
-use crate::{Error, Result, gzip};
+use crate::{Error, Result, Severity, gzip};
 use planforge_core::{
-    Archive, Cache, CacheKey, CacheKind, Digest, Engine, Model, ModelName, OnnxBackend, Outcome, Platform, Profile,
-    Progress, Step, Stored, Variant,
+    Archive, Builder, Cache, CacheKey, CacheKind, Digest, Engine, Model, ModelName, OnnxBackend, Outcome, Platform,
+    Profile, Progress, Step, Stored, Variant,
 };
 use serde::Serialize;
 
@@ -29,12 +31,14 @@ struct Inputs<'a> {
 
 /// Packs one variant of a model as `<name>.tar.gz`:
 /// `<name>/config.pbtxt` and `<name>/1/` with `model.onnx` and the weight files that the graph refers to
-/// by relative name, with `model.pt`, or with `model.plan`; in the flat form without the top folder. The model is the variant's: TorchScript for platform
-/// `pytorch`, else ONNX. Inputs are digested again while they are packed.
+/// by relative name, with `model.pt`, or with `model.plan`; beside them the names of scores and warm-up data, where there
+/// are any; in the flat form without the top folder. The model is the variant's: TorchScript for platform `pytorch`, else
+/// ONNX. Inputs are digested again while they are packed.
 ///
 /// # Errors
 /// [`Error::Changed`] naming an input that is not the recorded one, [`Error::Engine`],
-/// [`Error::Format`], [`Error::BatchDimension`], [`Error::MissingBackend`], I/O errors and cancellation.
+/// [`Error::Format`], [`Error::BatchDimension`], [`Error::WarmUp`], [`Error::Further`], [`Error::Refused`],
+/// [`Error::MissingBackend`], I/O errors and cancellation.
 pub fn package(
     form: &Form<'_>,
     variant: &Variant,
@@ -48,17 +52,22 @@ pub fn package(
     if needed != found {
         return Err(Error::Format { variant: variant.id(), needed, found });
     }
-    let (entries, max_batch_size) = match (variant.platform, engine) {
+    let (mut entries, max_batch_size) = match (variant.platform, engine) {
         (Platform::Onnx, None) => (onnx_entries(form, model, profiles)?, max_batch_size(profiles)),
-        (Platform::Pytorch, None) => (module_entries(form.name, model, profiles)?, max_batch_size(profiles)),
+        (Platform::Pytorch, None) => (module_entries(form, model, profiles)?, max_batch_size(profiles)),
         (Platform::Tensorrt, Some(engine)) => {
-            (engine_entries(form.name, engine)?, self::max_batch_size(&engine.record.profiles))
+            (engine_entries(form, engine, &model.record.labels)?, self::max_batch_size(&engine.record.profiles))
         }
         (platform, _) => {
             return Err(Error::Engine { variant: variant.id(), needed: platform == Platform::Tensorrt });
         }
     };
-    let entries = form.apply(entries, served_by_planforge(variant, form.onnx_backend), progress)?;
+    if let Some(labels) = label_file(&model.record) {
+        entries.insert(format!("{}/{LABELS_FILE}", form.name), Content::Bytes(labels.into_bytes()));
+    }
+    let by_planforge = served_by_planforge(variant, engine, form.onnx_backend);
+    let entries = form.apply(entries, by_planforge, progress)?;
+    check_entries(variant, &entries)?;
     let subject = variant.id();
     let unpacked_byte_count = entries.values().map(Content::byte_count).sum();
     progress.started(Step::Package, &subject, Some(unpacked_byte_count), "bytes");
@@ -78,18 +87,26 @@ pub fn package(
     Ok(stored)
 }
 
-/// Engines are in any case: no other backend loads them.
-fn served_by_planforge(variant: &Variant, onnx_backend: OnnxBackend) -> bool {
+/// What is generated fits; what a user adds may not.
+fn check_entries(variant: &Variant, entries: &Entries) -> Result<()> {
+    match lint_entries(entries).into_iter().find(|finding| finding.severity == Severity::Error) {
+        None => Ok(()),
+        Some(finding) => Err(Error::Refused { variant: variant.id(), place: finding.place, message: finding.message }),
+    }
+}
+
+/// Engines of TensorRT-RTX are in any case: no other backend loads them.
+fn served_by_planforge(variant: &Variant, engine: Option<&Stored<Engine>>, onnx_backend: OnnxBackend) -> bool {
     match variant.platform {
         Platform::Onnx => onnx_backend == OnnxBackend::Planforge,
         Platform::Pytorch => false,
-        Platform::Tensorrt => true,
+        Platform::Tensorrt => engine.is_some_and(|engine| engine.record.builder == Builder::Rtx),
     }
 }
 
 fn onnx_entries(form: &Form<'_>, model: &Stored<Model>, profiles: &[Profile]) -> Result<Entries> {
     let name = form.name;
-    let config = onnx_config(name, &model.record, profiles, form.onnx_backend)?;
+    let config = onnx_config(name, &model.record, profiles, form.onnx_backend, &form.serving)?;
     let mut entries = Entries::from([
         (config_path(name), Content::Bytes(config.into_bytes())),
         (version_path(name, ONNX_FILE), Content::of(model, &model.record.graph)?),
@@ -100,16 +117,18 @@ fn onnx_entries(form: &Form<'_>, model: &Stored<Model>, profiles: &[Profile]) ->
     Ok(entries)
 }
 
-fn module_entries(name: &ModelName, module: &Stored<Model>, profiles: &[Profile]) -> Result<Entries> {
-    let config = module_config(name, &module.record, profiles)?;
+fn module_entries(form: &Form<'_>, module: &Stored<Model>, profiles: &[Profile]) -> Result<Entries> {
+    let name = form.name;
+    let config = module_config(name, &module.record, profiles, &form.serving)?;
     Ok(Entries::from([
         (config_path(name), Content::Bytes(config.into_bytes())),
         (version_path(name, MODULE_FILE), Content::of(module, &module.record.graph)?),
     ]))
 }
 
-fn engine_entries(name: &ModelName, engine: &Stored<Engine>) -> Result<Entries> {
-    let config = engine_config(name, &engine.record)?;
+fn engine_entries(form: &Form<'_>, engine: &Stored<Engine>, labels: &[String]) -> Result<Entries> {
+    let name = form.name;
+    let config = engine_config(name, &engine.record, labels, &form.serving)?;
     Ok(Entries::from([
         (config_path(name), Content::Bytes(config.into_bytes())),
         (version_path(name, PLAN_FILE), Content::of(engine, &engine.record.plan)?),

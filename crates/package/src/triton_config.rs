@@ -1,17 +1,28 @@
 //! Writes Triton's model configuration, `config.pbtxt`: protobuf text of `inference.ModelConfig`
 //! (triton-inference-server/common, `protobuf/model_config.proto`).
 
+mod further;
+mod serving;
+mod text;
+
+pub use further::Further;
+pub use serving::{Serving, WarmUpInput};
+
 use crate::{Error, Result};
-use planforge_core::{DataType, Dim, Engine, Model, ModelName, OnnxBackend, Profile, TensorSpec};
-use std::fmt::Write;
+use planforge_core::{
+    Builder, DataType, Dim, Engine, InstanceKind, Model, ModelName, OnnxBackend, Profile, TensorSpec,
+};
+use serving::{Served, ServedBy};
+use text::{Fields, line, quoted};
 
 /// File name of an ONNX graph in a version folder.
 pub(crate) const ONNX_FILE: &str = "model.onnx";
 /// File name of an engine in a version folder.
 pub(crate) const PLAN_FILE: &str = "model.plan";
-
 /// File name of a TorchScript module in a version folder.
 pub(crate) const MODULE_FILE: &str = "model.pt";
+/// File name of the names of scores, beside the configuration.
+pub(crate) const LABELS_FILE: &str = "labels.txt";
 
 /// planforge's own backend, for ONNX graphs and TensorRT-RTX engines.
 ///
@@ -27,20 +38,30 @@ const RTX_COMMENT: &str = "# A TensorRT-RTX engine. NVIDIA's own `tensorrt` back
 /// The instance kind is left out, so that Triton takes a GPU where there is one and the backend can use it.
 ///
 /// # Errors
-/// [`Error::BatchDimension`].
-pub fn onnx_config(name: &ModelName, model: &Model, profiles: &[Profile], backend: OnnxBackend) -> Result<String> {
-    let mut text = String::new();
-    string_field(&mut text, "name", name.as_str());
-    match backend {
+/// [`Error::BatchDimension`], [`Error::WarmUp`], [`Error::Further`].
+pub fn onnx_config(
+    name: &ModelName,
+    model: &Model,
+    profiles: &[Profile],
+    backend: OnnxBackend,
+    serving: &Serving,
+) -> Result<String> {
+    let mut fields = Fields::default();
+    fields.string("name", name.as_str());
+    let by = match backend {
         OnnxBackend::Onnxruntime => {
-            string_field(&mut text, "platform", "onnxruntime_onnx");
-            string_field(&mut text, "backend", "onnxruntime");
+            fields.string("platform", "onnxruntime_onnx");
+            fields.string("backend", "onnxruntime");
+            ServedBy::OnnxRuntime
         }
-        OnnxBackend::Planforge => string_field(&mut text, "backend", OWN_BACKEND),
-    }
-    string_field(&mut text, "default_model_filename", ONNX_FILE);
-    tensors_and_batching(&mut text, &model.inputs, &model.outputs, max_batch_size(profiles))?;
-    Ok(text)
+        OnnxBackend::Planforge => {
+            fields.string("backend", OWN_BACKEND);
+            ServedBy::Planforge
+        }
+    };
+    fields.string("default_model_filename", ONNX_FILE);
+    let served = Served { inputs: &model.inputs, max_batch_size: max_batch_size(profiles), by, kind: None };
+    finish(fields, &served, (&model.outputs, &model.labels), serving)
 }
 
 /// Configuration of a TorchScript module for Triton's PyTorch backend.
@@ -49,16 +70,17 @@ pub fn onnx_config(name: &ModelName, model: &Model, profiles: &[Profile], backen
 /// `<name>__<index>` (triton-inference-server/pytorch_backend, README), so each that is not gets its number.
 ///
 /// # Errors
-/// [`Error::BatchDimension`].
-pub fn module_config(name: &ModelName, module: &Model, profiles: &[Profile]) -> Result<String> {
-    let mut text = String::new();
-    string_field(&mut text, "name", name.as_str());
-    string_field(&mut text, "platform", "pytorch_libtorch");
-    string_field(&mut text, "backend", "pytorch");
-    string_field(&mut text, "default_model_filename", MODULE_FILE);
+/// As for [`onnx_config`].
+pub fn module_config(name: &ModelName, module: &Model, profiles: &[Profile], serving: &Serving) -> Result<String> {
+    let mut fields = Fields::default();
+    fields.string("name", name.as_str());
+    fields.string("platform", "pytorch_libtorch");
+    fields.string("backend", "pytorch");
+    fields.string("default_model_filename", MODULE_FILE);
     let outputs: Vec<TensorSpec> = module.outputs.iter().enumerate().map(numbered).collect();
-    tensors_and_batching(&mut text, &module.inputs, &outputs, max_batch_size(profiles))?;
-    Ok(text)
+    let (by, max_batch_size) = (ServedBy::Pytorch, max_batch_size(profiles));
+    let served = Served { inputs: &module.inputs, max_batch_size, by, kind: None };
+    finish(fields, &served, (&outputs, &module.labels), serving)
 }
 
 /// The output with its number in its name.
@@ -73,21 +95,36 @@ fn numbered((index, output): (usize, &TensorSpec)) -> TensorSpec {
     TensorSpec { name, ..output.clone() }
 }
 
-/// Configuration of an engine for planforge's backend.
+/// Configuration of an engine, whose scores are called `labels` where it gives scores: for planforge's backend, or for
+/// NVIDIA's where the builder was classic TensorRT.
 ///
 /// # Errors
-/// [`Error::BatchDimension`].
-pub fn engine_config(name: &ModelName, engine: &Engine) -> Result<String> {
-    let mut text = RTX_COMMENT.to_owned();
-    string_field(&mut text, "name", name.as_str());
-    string_field(&mut text, "backend", OWN_BACKEND);
-    string_field(&mut text, "default_model_filename", PLAN_FILE);
-    tensors_and_batching(&mut text, &engine.inputs, &engine.outputs, max_batch_size(&engine.profiles))?;
-    text.push_str("instance_group [\n  {\n    count: 1\n    kind: KIND_GPU\n  }\n]\n");
-    parameter(&mut text, "planforge.gpu", &engine.gpu);
+/// As for [`onnx_config`].
+pub fn engine_config(name: &ModelName, engine: &Engine, labels: &[String], serving: &Serving) -> Result<String> {
+    let mut fields = Fields::default();
+    let by = match engine.builder {
+        Builder::Rtx => {
+            fields.comment(RTX_COMMENT);
+            fields.string("name", name.as_str());
+            fields.string("backend", OWN_BACKEND);
+            ServedBy::Planforge
+        }
+        Builder::Trtexec => {
+            fields.string("name", name.as_str());
+            fields.string("platform", "tensorrt_plan");
+            fields.string("backend", "tensorrt");
+            ServedBy::Tensorrt
+        }
+    };
+    fields.string("default_model_filename", PLAN_FILE);
+    let (inputs, max_batch_size) = (&engine.inputs, max_batch_size(&engine.profiles));
+    let served = Served { inputs, max_batch_size, by, kind: Some(InstanceKind::Gpu) };
+    tensors(&mut fields, &served, (&engine.outputs, labels))?;
+    serving.add_to(&mut fields, &served)?;
+    fields.parameter("planforge.gpu", &engine.gpu);
     let capabilities: Vec<_> = engine.compute_capabilities.iter().map(ToString::to_string).collect();
-    parameter(&mut text, "planforge.compute_capability", &capabilities.join(","));
-    Ok(text)
+    fields.parameter("planforge.compute_capability", &capabilities.join(","));
+    serving.finish(fields)
 }
 
 /// The largest batch of any profile, at least 1: Triton reads 0 as "no batching".
@@ -95,35 +132,58 @@ pub(crate) fn max_batch_size(profiles: &[Profile]) -> u64 {
     profiles.iter().map(|profile| profile.batch.max).max().unwrap_or(1).max(1)
 }
 
-fn tensors_and_batching(text: &mut String, inputs: &[TensorSpec], outputs: &[TensorSpec], batch: u64) -> Result<()> {
-    line(text, format_args!("max_batch_size: {batch}"));
-    tensor_list(text, "input", inputs)?;
-    tensor_list(text, "output", outputs)?;
-    if batch > 1 {
-        text.push_str("dynamic_batching { }\n");
-    }
+/// The names of the scores as a file of a package, one to a line; nothing where no output is called by them.
+pub(crate) fn label_file(model: &Model) -> Option<String> {
+    let has_labels = model.outputs.iter().any(|output| is_labelled(output, &model.labels));
+    has_labels.then(|| model.labels.iter().map(|label| label.replace(['\r', '\n'], " ") + "\n").collect())
+}
+
+/// Whether an output is one score for each label.
+fn is_labelled(output: &TensorSpec, labels: &[String]) -> bool {
+    let count = u64::try_from(labels.len()).unwrap_or(u64::MAX);
+    !labels.is_empty() && matches!(output.dims.as_slice(), [Dim::Dynamic(_), Dim::Fixed(size)] if *size == count)
+}
+
+fn finish(
+    mut fields: Fields,
+    served: &Served<'_>,
+    outputs: (&[TensorSpec], &[String]),
+    serving: &Serving,
+) -> Result<String> {
+    tensors(&mut fields, served, outputs)?;
+    serving.add_to(&mut fields, served)?;
+    serving.finish(fields)
+}
+
+fn tensors(fields: &mut Fields, served: &Served<'_>, (outputs, labels): (&[TensorSpec], &[String])) -> Result<()> {
+    fields.add("max_batch_size", format!("max_batch_size: {}\n", served.max_batch_size));
+    fields.add("input", tensor_list("input", served.inputs, &[])?);
+    fields.add("output", tensor_list("output", outputs, labels)?);
     Ok(())
 }
 
-fn tensor_list(text: &mut String, field: &str, specs: &[TensorSpec]) -> Result<()> {
-    line(text, format_args!("{field} ["));
+fn tensor_list(field: &str, specs: &[TensorSpec], labels: &[String]) -> Result<String> {
+    let mut text = format!("{field} [\n");
     for (index, spec) in specs.iter().enumerate() {
         let [Dim::Dynamic(_), dims @ ..] = spec.dims.as_slice() else {
             return Err(Error::BatchDimension { tensor: spec.name.clone() });
         };
         text.push_str("  {\n");
-        line(text, format_args!("    name: {}", quoted(&spec.name)));
-        line(text, format_args!("    data_type: {}", type_name(spec.data_type)));
+        line(&mut text, format_args!("    name: {}", quoted(&spec.name)));
+        line(&mut text, format_args!("    data_type: {}", type_name(spec.data_type)));
         if dims.is_empty() {
             // A scalar for each item of the batch: Triton wants at least one dimension on the wire.
             text.push_str("    dims: [ 1 ]\n    reshape { shape: [ ] }\n");
         } else {
-            line(text, format_args!("    dims: [ {} ]", dims.iter().map(size).collect::<Vec<_>>().join(", ")));
+            line(&mut text, format_args!("    dims: [ {} ]", dims.iter().map(size).collect::<Vec<_>>().join(", ")));
+        }
+        if is_labelled(spec, labels) {
+            line(&mut text, format_args!("    label_filename: {}", quoted(LABELS_FILE)));
         }
         text.push_str(if index + 1 < specs.len() { "  },\n" } else { "  }\n" });
     }
     text.push_str("]\n");
-    Ok(())
+    Ok(text)
 }
 
 fn size(dim: &Dim) -> String {
@@ -138,40 +198,6 @@ fn type_name(data_type: DataType) -> String {
     format!("TYPE_{}", data_type.kserve_name())
 }
 
-fn parameter(text: &mut String, key: &str, value: &str) {
-    line(text, format_args!("parameters {{ key: {} value {{ string_value: {} }} }}", quoted(key), quoted(value)));
-}
-
-fn string_field(text: &mut String, field: &str, value: &str) {
-    line(text, format_args!("{field}: {}", quoted(value)));
-}
-
-fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
-    writeln!(text, "{content}").expect("writing into a string cannot fail");
-}
-
-/// A protobuf text string: quotes, backslashes and everything outside printable ASCII escaped, the
-/// latter as three octal digits for each byte, as protobuf's own printer does.
-fn quoted(value: &str) -> String {
-    let mut text = String::with_capacity(value.len() + 2);
-    text.push('"');
-    for byte in value.bytes() {
-        match byte {
-            b'"' | b'\'' | b'\\' => {
-                text.push('\\');
-                text.push(char::from(byte));
-            }
-            b'\n' => text.push_str("\\n"),
-            b'\r' => text.push_str("\\r"),
-            b'\t' => text.push_str("\\t"),
-            b' '..=b'~' => text.push(char::from(byte)),
-            _ => write!(text, "\\{byte:03o}").expect("writing into a string cannot fail"),
-        }
-    }
-    text.push('"');
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,7 +209,8 @@ mod tests {
 
     #[test]
     fn onnx_text() {
-        let text = onnx_config(&name(), &model_record(), &profiles(), OnnxBackend::Onnxruntime).unwrap();
+        let text =
+            onnx_config(&name(), &model_record(), &profiles(), OnnxBackend::Onnxruntime, &Serving::default()).unwrap();
         let expected = r#"name: "tiny"
 platform: "onnxruntime_onnx"
 backend: "onnxruntime"
@@ -221,7 +248,7 @@ dynamic_batching { }
 
     #[test]
     fn module_text_numbers_the_outputs() {
-        let text = module_config(&name(), &model_record(), &profiles()).unwrap();
+        let text = module_config(&name(), &model_record(), &profiles(), &Serving::default()).unwrap();
         let head = "platform: \"pytorch_libtorch\"\nbackend: \"pytorch\"\ndefault_model_filename: \"model.pt\"\n";
         assert!(text.contains(head), "{text}");
         let names: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("name: ")).collect();
@@ -233,14 +260,14 @@ dynamic_batching { }
     #[test]
     fn for_our_backend_only_the_head_differs() {
         let [theirs, ours] = [OnnxBackend::Onnxruntime, OnnxBackend::Planforge]
-            .map(|backend| onnx_config(&name(), &model_record(), &profiles(), backend).unwrap());
+            .map(|backend| onnx_config(&name(), &model_record(), &profiles(), backend, &Serving::default()).unwrap());
         let head = "platform: \"onnxruntime_onnx\"\nbackend: \"onnxruntime\"\n";
         assert_eq!(theirs.replace(head, "backend: \"planforge\"\n"), ours);
     }
 
     #[test]
     fn engine_text_names_our_backend_and_the_gpu() {
-        let text = engine_config(&name(), &engine_record()).unwrap();
+        let text = engine_config(&name(), &engine_record(), &[], &Serving::default()).unwrap();
         assert!(text.contains("backend: \"planforge\"\ndefault_model_filename: \"model.plan\"\n"), "{text}");
         assert!(!text.contains("platform"), "{text}");
         assert!(text.contains("kind: KIND_GPU"), "{text}");
@@ -248,10 +275,32 @@ dynamic_batching { }
     }
 
     #[test]
+    fn a_plan_of_classic_tensorrt_is_for_nvidias_backend() {
+        let engine = Engine { builder: Builder::Trtexec, ..engine_record() };
+        let text = engine_config(&name(), &engine, &[], &Serving::default()).unwrap();
+        let head = "name: \"tiny\"\nplatform: \"tensorrt_plan\"\nbackend: \"tensorrt\"\n";
+        assert!(text.starts_with(&format!("{head}default_model_filename: \"model.plan\"\n")), "{text}");
+        assert!(text.contains("kind: KIND_GPU"), "{text}");
+    }
+
+    #[test]
+    fn scores_have_names_where_there_is_one_for_each() {
+        let mut model = model_record();
+        assert_eq!(label_file(&model), None);
+        model.labels = ["cat", "dog", "two\nlines", "é"].map(str::to_owned).to_vec();
+        assert_eq!(label_file(&model).unwrap(), "cat\ndog\ntwo lines\né\n");
+        let text = onnx_config(&name(), &model, &profiles(), OnnxBackend::Planforge, &Serving::default()).unwrap();
+        assert!(text.contains("dims: [ 4 ]\n    label_filename: \"labels.txt\"\n  },"), "{text}");
+        assert_eq!(text.matches("label_filename").count(), 1);
+        model.labels.pop();
+        assert_eq!(label_file(&model), None);
+    }
+
+    #[test]
     fn a_model_without_batch_dimension_is_refused() {
         let mut model = model_record();
         model.outputs[0].dims[0] = Dim::Fixed(1);
-        let error = onnx_config(&name(), &model, &profiles(), OnnxBackend::Planforge).unwrap_err();
+        let error = onnx_config(&name(), &model, &profiles(), OnnxBackend::Planforge, &Serving::default()).unwrap_err();
         assert!(matches!(error, Error::BatchDimension { tensor } if tensor == "sums"));
     }
 
@@ -259,12 +308,8 @@ dynamic_batching { }
     fn batch_of_one_is_not_batched_by_the_server() {
         let mut profiles = profiles();
         profiles[0].batch.max = 1;
-        let text = onnx_config(&name(), &model_record(), &profiles, OnnxBackend::Onnxruntime).unwrap();
+        let text =
+            onnx_config(&name(), &model_record(), &profiles, OnnxBackend::Onnxruntime, &Serving::default()).unwrap();
         assert!(text.contains("max_batch_size: 1\n") && !text.contains("dynamic_batching"), "{text}");
-    }
-
-    #[test]
-    fn strings_are_escaped() {
-        assert_eq!(quoted("a\"b\\c\n\u{7f}é"), r#""a\"b\\c\n\177\303\251""#);
     }
 }

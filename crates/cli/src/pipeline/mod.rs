@@ -17,6 +17,7 @@ mod samples;
 mod steps;
 mod summary;
 mod verify;
+mod warm_up;
 
 pub(crate) use check::cosine;
 pub(crate) use compile::compile_together;

@@ -2,18 +2,20 @@
 
 use crate::failure::{BadUsage, Damaged};
 use crate::pipeline::steps::{Run, model_of};
+use crate::pipeline::warm_up::warm_up_inputs;
 use anyhow::Result;
 use planforge_bench::ArchiveFacts;
 use planforge_core::{
-    Archive, ArtifactFile, Engine, Model, ModelFormat, Outcome, Published, Step, Stored, link_or_copy,
+    Archive, ArtifactFile, Engine, Model, ModelFormat, Outcome, Published, Snapshot, Step, Stored, link_or_copy,
 };
-use planforge_package::{Form, Store};
+use planforge_package::{Form, Further, Serving, Store};
 use std::time::Instant;
 
 impl Run {
     /// Models, modules and engines to archives, one for each variant.
     pub(crate) fn package(
         &mut self,
+        snapshot: &Snapshot,
         (models, modules): (&[Stored<Model>], &[Stored<Model>]),
         engines: &[Stored<Engine>],
     ) -> Result<Vec<Stored<Archive>>> {
@@ -28,7 +30,7 @@ impl Run {
             let model = model_of(if is_module { modules } else { models }, variant.precision)?;
             let mut pairs = self.targets.iter().zip(engines);
             let engine = pairs.find(|(target, _)| target.variant == variant).map(|(_, engine)| engine);
-            let (form, profiles) = (self.form(), &self.pipeline.profiles);
+            let (form, profiles) = (self.form(snapshot, &model.record)?, &self.pipeline.profiles);
             let archive =
                 planforge_package::package(&form, &variant, model, engine, profiles, self.cache(), self.progress());
             let archive = archive.map_err(|error| self.without_damage(error))?;
@@ -42,15 +44,33 @@ impl Run {
         Ok(archives)
     }
 
-    /// How this pipeline's archives are laid out.
-    fn form(&self) -> Form<'_> {
+    /// How this pipeline's archives are laid out and served.
+    fn form(&self, snapshot: &Snapshot, model: &Model) -> Result<Form<'_>> {
         let package = &self.pipeline.package;
-        Form {
+        Ok(Form {
             name: &self.pipeline.name,
             top_folder: package.top_folder,
             onnx_backend: package.onnx_backend,
             backend_library: package.include_backend.then_some(self.settings.triton_backend.as_path()),
-        }
+            serving: self.serving(snapshot, model)?,
+        })
+    }
+
+    fn serving(&self, snapshot: &Snapshot, model: &Model) -> Result<Serving> {
+        let triton = self.pipeline.triton.clone();
+        let warm_up = match triton.warm_up_batch_sizes.as_slice() {
+            [] => Vec::new(),
+            _ => warm_up_inputs(model, &self.samples(snapshot, model).singles(snapshot, model)?)?,
+        };
+        let further = match &triton.config {
+            Some(path) => {
+                let read = fs_err::read_to_string(path);
+                let text = read.map_err(|error| BadUsage(format!("key `triton.config`: {error}")))?;
+                Some(Further { path: path.clone(), text })
+            }
+            None => None,
+        };
+        Ok(Serving { triton, warm_up, further })
     }
 
     /// The store of this pipeline.

@@ -125,7 +125,7 @@ impl Run {
     /// The steps after engines were compiled.
     pub(crate) fn finish(&mut self, made: &mut Made, until: Step) -> Result<()> {
         if until >= Step::Package {
-            made.archives = self.package((&made.models, &made.modules), &made.engines)?;
+            made.archives = self.package(&made.snapshot, (&made.models, &made.modules), &made.engines)?;
         }
         let lock = self.lock_of(made);
         self.settle_lock(&lock)?;

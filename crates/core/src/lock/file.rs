@@ -1,6 +1,6 @@
 //! The file: TOML with sorted keys, written whole or not at all.
 
-use crate::{ArtifactFile, Digest, Error, ModelName, Pipeline, Result, write_atomically};
+use crate::{ArtifactFile, Digest, Error, ModelName, Pipeline, Result, TritonSpec, write_atomically};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ const HEAD: &str = "# Written by planforge; keep it beside the pipeline file and
 
 /// Keys of a pipeline file that decide no bytes of an artifact, or decide only which artifacts there are: those are
 /// named one by one.
-const NOT_LOCKED: [&str; 17] = [
+const NOT_LOCKED: [&str; 18] = [
     "name",
     "source.repo",
     "source.revision",
@@ -26,6 +26,7 @@ const NOT_LOCKED: [&str; 17] = [
     "package.platforms",
     "package.pytorch_precisions",
     "package.copies",
+    "triton.config",
     "store",
     "host",
     "probe",
@@ -127,6 +128,10 @@ impl Lock {
         if pipeline.task.is_over_images() {
             // Their paths are those of this machine.
             remove(&mut options, "export.samples");
+        }
+        if pipeline.triton == TritonSpec::default() {
+            // So that pipelines that do not name the table have the locks that they had before there was one.
+            remove(&mut options, "triton");
         }
         let (exports, engines, archives) = Default::default();
         Self { format: FORMAT, name: pipeline.name.clone(), tools, source, options, exports, engines, archives }

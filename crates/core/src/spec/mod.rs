@@ -5,6 +5,7 @@
 mod pipeline;
 mod tables;
 mod targets;
+mod triton;
 mod values;
 
 pub use pipeline::Pipeline;
@@ -12,6 +13,7 @@ pub use tables::{
     CompileSpec, ExportSpec, HostSpec, LoadSpec, LoadStage, PackageSpec, ProbeSpec, SourceSpec, StoreSpec,
 };
 pub use targets::EngineTarget;
+pub use triton::{AcceleratorSpec, InstanceKind, TritonSpec};
 pub use values::{
     Copies, ImageSize, MaxBatch, MemorySize, ModelName, OptimizationLevel, Profile, ProfileRange, Task, Threshold,
 };

@@ -3,6 +3,7 @@
 use super::tables::{
     CompileSpec, ExportSpec, HostSpec, LoadSpec, PackageSpec, ProbeSpec, SENTENCES, SourceSpec, StoreSpec,
 };
+use super::triton::TritonSpec;
 use super::values::{MemorySize, ModelName, Profile, Task};
 use crate::{
     Builder, BuilderOptions, Error, HardwareCompatibility, Model, ModelFormat, OnnxBackend, Platform, Result,
@@ -32,6 +33,9 @@ pub struct Pipeline {
     /// Package options.
     #[serde(default)]
     pub package: PackageSpec,
+    /// How Triton runs the packages.
+    #[serde(default)]
+    pub triton: TritonSpec,
     /// Where copies are published.
     #[serde(default)]
     pub store: StoreSpec,
@@ -83,7 +87,8 @@ impl Pipeline {
         self.profiles = self.profiles_up_to(batch);
         let requests = self
             .check_request("probe", self.probe_request())
-            .and_then(|()| self.check_request("load", self.load_request()));
+            .and_then(|()| self.check_request("load", self.load_request()))
+            .and_then(|()| self.check_triton());
         requests.map_err(|(key, message)| Error::Value {
             path: path.to_owned(),
             key: key.to_owned(),
@@ -175,6 +180,7 @@ impl Pipeline {
         self.check_dimensions()?;
         self.check_graph()?;
         self.check_platforms()?;
+        self.check_triton()?;
         check_builder(&self.compile)?;
         if self.compile.outputs.as_ref().is_some_and(Vec::is_empty) {
             return Err(("compile.outputs", "name at least one output, or leave the key out".to_owned()));
@@ -204,7 +210,8 @@ impl Pipeline {
         if has_pytorch && self.source.graph.is_some() {
             return Err(("package.platforms", "a graph that is taken as it is stays ONNX".to_owned()));
         }
-        let has_own_backend = *onnx_backend == OnnxBackend::Planforge || platforms.contains(&Platform::Tensorrt);
+        let has_rtx_engines = platforms.contains(&Platform::Tensorrt) && self.compile.builder == Builder::Rtx;
+        let has_own_backend = *onnx_backend == OnnxBackend::Planforge || has_rtx_engines;
         if *include_backend && !has_own_backend {
             let message = "no archive is served by it: set `onnx_backend = \"planforge\"`, or leave the key out";
             return Err(("package.include_backend", message.to_owned()));
@@ -281,7 +288,8 @@ impl Pipeline {
     }
 
     fn resolve_paths(&mut self, folder: &Path) {
-        for path in [&mut self.source.path, &mut self.compile.catalogue].into_iter().flatten() {
+        for path in [&mut self.source.path, &mut self.compile.catalogue, &mut self.triton.config].into_iter().flatten()
+        {
             *path = folder.join(&*path);
         }
         if self.task.is_over_images() {

@@ -147,7 +147,7 @@ impl Models {
         let (size, unpacked, folder) = unpacked.map_err(|error| unpack_failure(target_model, &error))?;
         match unpacked.backend {
             Backend::Onnxruntime => Ok((size, unpacked, folder)),
-            Backend::TensorrtRtx => {
+            Backend::Tensorrt | Backend::TensorrtRtx => {
                 let text = "its engine needs a GPU, the local endpoint runs ONNX models on the CPU";
                 Err(Refusal::load_failed(target_model, text))
             }

@@ -3,6 +3,7 @@
 use super::Finding;
 use super::tree::{self, last};
 use crate::ArchiveFault;
+use crate::archive::{Content, Entries};
 use flate2::read::MultiGzDecoder;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read};
@@ -38,6 +39,22 @@ impl Listing {
             listing.add(entry)?;
         }
         Ok(listing)
+    }
+
+    /// The files of an archive to be, and the text of its configuration.
+    pub(super) fn of(entries: &Entries) -> Self {
+        let mut listing = Self::default();
+        for (path, content) in entries {
+            let folders = path.match_indices('/').map(|(end, _)| path[..end].to_owned());
+            listing.folders.extend(folders);
+            listing.files.insert(path.clone());
+            if let Content::Bytes(bytes) = content
+                && path.ends_with("config.pbtxt")
+            {
+                listing.texts.insert(path.clone(), String::from_utf8_lossy(bytes).into_owned());
+            }
+        }
+        listing
     }
 
     fn add(&mut self, mut entry: tar::Entry<'_, impl Read>) -> Result<(), ArchiveFault> {

@@ -9,6 +9,10 @@ mod rules;
 mod schema;
 mod tree;
 
+pub(crate) use schema::check as check_fields;
+pub(crate) use tree::{Field, parse};
+
+use crate::archive::Entries;
 use crate::{ArchiveFault, Result};
 use layout::Listing;
 use serde::Serialize;
@@ -79,6 +83,11 @@ pub fn lint(archive: &Path) -> Result<Vec<Finding>> {
     }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(findings)
+}
+
+/// Everything that is wrong with an archive of these files.
+pub(crate) fn lint_entries(entries: &Entries) -> Vec<Finding> {
+    check(&Listing::of(entries))
 }
 
 fn unreadable(name: &str, fault: &ArchiveFault) -> Finding {

@@ -275,7 +275,7 @@ const REPEATED: [&str; 24] = [
 ///
 /// # Errors
 /// The line of the first that is not, and what is wrong with it.
-pub(super) fn check(fields: &[Field]) -> Result<(), (usize, String)> {
+pub(crate) fn check(fields: &[Field]) -> Result<(), (usize, String)> {
     check_message(fields, MODEL)?;
     for field in fields {
         let again = fields.iter().filter(|other| other.name == field.name).nth(1);

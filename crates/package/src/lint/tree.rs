@@ -5,15 +5,15 @@ use crate::config_reader::{Reader, Token};
 
 /// One value of a field; a list is as many fields of the same name.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Field {
-    pub(super) name: String,
-    pub(super) line: usize,
-    pub(super) value: Value,
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) line: usize,
+    pub(crate) value: Value,
 }
 
 /// What a field holds.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// A string, escapes undone.
     Text(String),
     /// A number, a name or a truth value, as it is written.
@@ -24,7 +24,7 @@ pub(super) enum Value {
 
 impl Field {
     /// The string or word; empty for a message.
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         match &self.value {
             Value::Text(text) | Value::Word(text) => text,
             Value::Message(_) => "",
@@ -32,12 +32,12 @@ impl Field {
     }
 
     /// The whole number.
-    pub(super) fn number(&self) -> Option<i64> {
+    pub(crate) fn number(&self) -> Option<i64> {
         self.text().parse().ok()
     }
 
     /// The fields of a message.
-    pub(super) fn fields(&self) -> &[Field] {
+    pub(crate) fn fields(&self) -> &[Field] {
         match &self.value {
             Value::Message(fields) => fields,
             Value::Text(_) | Value::Word(_) => &[],
@@ -45,21 +45,21 @@ impl Field {
     }
 
     /// Fields of this name in a message.
-    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Field> {
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Field> {
         all(self.fields(), name)
     }
 
     /// The last field of this name in a message, which is the one that counts.
-    pub(super) fn last(&self, name: &str) -> Option<&Field> {
+    pub(crate) fn last(&self, name: &str) -> Option<&Field> {
         last(self.fields(), name)
     }
 }
 
-pub(super) fn all<'a>(fields: &'a [Field], name: &'a str) -> impl Iterator<Item = &'a Field> {
+pub(crate) fn all<'a>(fields: &'a [Field], name: &'a str) -> impl Iterator<Item = &'a Field> {
     fields.iter().filter(move |field| field.name == name)
 }
 
-pub(super) fn last<'a>(fields: &'a [Field], name: &str) -> Option<&'a Field> {
+pub(crate) fn last<'a>(fields: &'a [Field], name: &str) -> Option<&'a Field> {
     fields.iter().rev().find(|field| field.name == name)
 }
 
@@ -67,7 +67,7 @@ pub(super) fn last<'a>(fields: &'a [Field], name: &str) -> Option<&'a Field> {
 ///
 /// # Errors
 /// [`ArchiveFault::Config`] with the line.
-pub(super) fn parse(text: &str) -> Result<Vec<Field>, ArchiveFault> {
+pub(crate) fn parse(text: &str) -> Result<Vec<Field>, ArchiveFault> {
     message(&mut Reader::new(text), None)
 }
 
