@@ -4,6 +4,7 @@ mod answers;
 mod archives;
 mod lifecycle;
 mod lints;
+mod metrics;
 mod refusals;
 mod serving;
 mod speed;

@@ -101,6 +101,12 @@ Examples:
     /// Check archives of anyone's against what Triton's multi-model mode takes, and say what it would answer.
     #[command(after_help = "Example: planforge lint planforge-out/all-MiniLM-L6-v2/archives/onnx-fp32/*.tar.gz")]
     Lint(LintArguments),
+    /// Write the archive of a model that tells how much memory the GPUs of a Triton server have, through its endpoint.
+    #[command(after_help = "\
+Example: planforge metrics-model
+Once it is published beside other models, an empty request to it is answered with the readings:
+  {\"inputs\": []}")]
+    MetricsModel(MetricsArguments),
     /// Publish N copies of every archive to the pipeline's store.
     #[command(after_help = "Example: planforge publish pipelines/all-MiniLM-L6-v2.toml")]
     Publish(Pipelines),
@@ -219,6 +225,17 @@ pub(crate) struct VerifyArguments {
     /// Most engines built at once [default: the number of processors].
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
+}
+
+/// `metrics-model`.
+#[derive(Debug, Args)]
+pub(crate) struct MetricsArguments {
+    /// Where the archive goes.
+    #[arg(long = "output-file", value_name = "FILE", default_value = "planforge-metrics.tar.gz")]
+    pub(crate) file: PathBuf,
+    /// Leave planforge's Triton backend out, for servers that have it installed.
+    #[arg(long)]
+    pub(crate) without_backend: bool,
 }
 
 /// `gpus`.

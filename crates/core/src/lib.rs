@@ -17,6 +17,7 @@ mod layout;
 mod lock;
 mod progress;
 mod sagemaker;
+mod server_metrics;
 mod spec;
 mod tensor;
 mod triton;
@@ -42,6 +43,10 @@ pub use progress::{Event, EventKind, NoProgress, Outcome, Progress, Step};
 pub use sagemaker::{
     EndpointError, EndpointState, LoadedModel, MAX_BODY_BYTE_COUNT, TARGET_MODEL_HEADER, endpoint_name,
     invocations_path,
+};
+pub use server_metrics::{
+    GPU_MEMORY_TOTAL, GPU_MEMORY_USED, GPU_UTILIZATION, HOST_MEMORY_AVAILABLE, HOST_MEMORY_TOTAL, METRICS_FILE,
+    METRICS_MODEL, SERVER_MEMORY_RESIDENT, metrics_outputs,
 };
 pub use spec::{
     AcceleratorSpec, CompileSpec, Copies, EngineTarget, ExportSpec, HostSpec, ImageSize, InstanceKind, LoadSpec,

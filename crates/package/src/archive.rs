@@ -58,8 +58,21 @@ pub(crate) fn write_archive(
     subject: &str,
     progress: &dyn Progress,
 ) -> Result<(Digest, u64)> {
+    pack(fs_err::File::create_new(path)?, entries, subject, progress)
+}
+
+/// Writes `entries` and the folders they need as tar.gz to `output`. Returns digest and size.
+///
+/// # Errors
+/// As for [`write_archive`].
+pub(crate) fn pack(
+    output: impl Write + Send,
+    entries: &Entries,
+    subject: &str,
+    progress: &dyn Progress,
+) -> Result<(Digest, u64)> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-    let output = DigestWriter::new(fs_err::File::create_new(path)?);
+    let output = DigestWriter::new(output);
     let writer = gzip(output, threads, |tar| write_tar(tar, entries, subject, progress))?;
     let (_, digest, byte_count) = writer.finish();
     Ok((digest, byte_count))

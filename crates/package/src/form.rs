@@ -41,11 +41,8 @@ impl<'a> Form<'a> {
         progress: &dyn Progress,
     ) -> Result<Entries> {
         if let Some(library) = self.backend_library.filter(|_| served_by_planforge) {
-            let missing = |_| Error::MissingBackend { path: library.to_owned() };
-            let byte_count = fs_err::metadata(library).map_err(missing)?.len();
-            let content =
-                Content::File { path: library.to_owned(), byte_count, sha256: digest_file(library, progress)? };
-            entries.insert(format!("{}/{BACKEND_FILE}", self.name), content);
+            let (file, content) = backend_entry(library, progress)?;
+            entries.insert(format!("{}/{file}", self.name), content);
         }
         for (file, bytes) in self.serving.warm_up_files() {
             entries.insert(format!("{}/{file}", self.name), Content::Bytes(bytes.to_vec()));
@@ -58,4 +55,15 @@ impl<'a> Form<'a> {
             |(path, content): (String, Content)| (path.strip_prefix(&folder).unwrap_or(&path).to_owned(), content);
         Ok(entries.into_iter().map(flat).collect())
     }
+}
+
+/// Name and content of planforge's backend in a model's folder.
+///
+/// # Errors
+/// [`Error::MissingBackend`], I/O errors and cancellation.
+pub(crate) fn backend_entry(library: &Path, progress: &dyn Progress) -> Result<(&'static str, Content)> {
+    let missing = |_| Error::MissingBackend { path: library.to_owned() };
+    let byte_count = fs_err::metadata(library).map_err(missing)?.len();
+    let sha256 = digest_file(library, progress)?;
+    Ok((BACKEND_FILE, Content::File { path: library.to_owned(), byte_count, sha256 }))
 }

@@ -10,7 +10,8 @@ pub use serving::{Serving, WarmUpInput};
 
 use crate::{Error, Result};
 use planforge_core::{
-    Builder, DataType, Dim, Engine, InstanceKind, Model, ModelName, OnnxBackend, Profile, TensorSpec,
+    Builder, DataType, Dim, Engine, InstanceKind, METRICS_FILE, METRICS_MODEL, Model, ModelName, OnnxBackend, Profile,
+    TensorSpec, metrics_outputs,
 };
 use serving::{Served, ServedBy};
 use text::{Fields, line, quoted};
@@ -125,6 +126,23 @@ pub fn engine_config(name: &ModelName, engine: &Engine, labels: &[String], servi
     let capabilities: Vec<_> = engine.compute_capabilities.iter().map(ToString::to_string).collect();
     fields.parameter("planforge.compute_capability", &capabilities.join(","));
     serving.finish(fields)
+}
+
+/// Configuration of the model that tells of its server. One instance on the processor reads all GPUs.
+pub(crate) fn metrics_config() -> String {
+    let mut fields = Fields::default();
+    fields.string("name", METRICS_MODEL);
+    fields.string("backend", OWN_BACKEND);
+    fields.string("default_model_filename", METRICS_FILE);
+    fields.add("max_batch_size", "max_batch_size: 0\n".to_owned());
+    let outputs = metrics_outputs();
+    let outputs = outputs.iter().map(|spec| {
+        let (name, dims) = (quoted(&spec.name), spec.dims.iter().map(size).collect::<Vec<_>>().join(", "));
+        format!("  {{\n    name: {name}\n    data_type: {}\n    dims: [ {dims} ]\n  }}", type_name(spec.data_type))
+    });
+    fields.add("output", format!("output [\n{}\n]\n", outputs.collect::<Vec<_>>().join(",\n")));
+    fields.add("instance_group", "instance_group [\n  {\n    count: 1\n    kind: KIND_CPU\n  }\n]\n".to_owned());
+    fields.into_text()
 }
 
 /// The largest batch of any profile, at least 1: Triton reads 0 as "no batching".

@@ -42,6 +42,9 @@ pub(crate) enum Error {
     /// The model cannot be loaded, or a request cannot be answered.
     #[error(transparent)]
     Runtime(#[from] planforge_runtime::Error),
+    /// A GPU that does not tell of itself.
+    #[error("a GPU cannot be read")]
+    Gpu(#[source] nvml_wrapper::error::NvmlError),
     /// An input that this backend cannot read.
     #[error("input `{name}` {reason}")]
     Input { name: String, reason: String },

@@ -3,6 +3,7 @@
 use crate::config::ModelConfig;
 use crate::native::RuntimePlaces;
 use crate::{Error, Result};
+use planforge_core::{METRICS_FILE, metrics_outputs};
 use planforge_runtime::SessionOptions;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,22 @@ const ENGINE_TARGET: &str = "planforge.compute_capability";
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) config: ModelConfig,
-    pub(crate) graph: PathBuf,
+    pub(crate) content: Content,
+}
+
+/// What is in its version folder.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// A graph for ONNX Runtime.
+    Graph(Graph),
+    /// The word that the server is to be measured.
+    Metrics,
+}
+
+/// An ONNX graph, and what runs it.
+#[derive(Debug)]
+pub(crate) struct Graph {
+    pub(crate) path: PathBuf,
     pub(crate) options: SessionOptions,
     /// The ONNX Runtime library and its version.
     pub(crate) runtime: (PathBuf, String),
@@ -27,14 +43,20 @@ impl Model {
     /// Finds the model's file in its version folder, and loads ONNX Runtime if nobody has.
     ///
     /// # Errors
-    /// A file that is missing or cannot be run here, a bad parameter, no ONNX Runtime.
+    /// A file that is missing or cannot be run here, a bad parameter, no ONNX Runtime; for the metrics model a
+    /// configuration that does not fit.
     pub(crate) fn open(config: ModelConfig, version_folder: &Path, places: &RuntimePlaces) -> Result<Self> {
-        let graph = model_file(&config, version_folder)?;
+        let path = model_file(&config, version_folder)?;
+        if path.file_name().is_some_and(|name| name == METRICS_FILE) {
+            config.check(&[], &metrics_outputs())?;
+            return Ok(Self { config, content: Content::Metrics });
+        }
         let parameters = config.parameters();
         let options = parameters.session_options()?;
         let library = places.find(&parameters)?;
         let version = planforge_runtime::load_library(&library)?;
-        Ok(Self { config, graph, options, runtime: (library, version) })
+        let graph = Graph { path, options, runtime: (library, version) };
+        Ok(Self { config, content: Content::Graph(graph) })
     }
 }
 
@@ -42,6 +64,9 @@ fn model_file(config: &ModelConfig, version_folder: &Path) -> Result<PathBuf> {
     let name = Some(config.default_model_filename.as_str()).filter(|name| !name.is_empty()).unwrap_or(ONNX_FILE);
     let path = version_folder.join(name);
     fs_err::metadata(&path)?;
+    if name == METRICS_FILE {
+        return Ok(path);
+    }
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("onnx") => Ok(path),
         Some(ENGINE_EXTENSION) => Err(engine(path, config.parameters().get(ENGINE_TARGET))),

@@ -1,7 +1,9 @@
 //! From arguments to the command, and from its result to the exit code.
 
 use crate::args::{Cli, Command};
-use crate::commands::{cache, doctor, endpoint, gpus, infer, inspect, internal, lint, plan, report, run, verify};
+use crate::commands::{
+    cache, doctor, endpoint, gpus, infer, inspect, internal, lint, metrics, plan, report, run, verify,
+};
 use crate::failure::Failure;
 use crate::printer;
 use crate::progress::Terminal;
@@ -83,6 +85,7 @@ fn run_visible(surroundings: &Surroundings, command: &Command) -> Result<()> {
         Command::Report(arguments) => report::report(surroundings, arguments),
         Command::Cache(command) => cache::cache(surroundings, command),
         Command::Lint(arguments) => lint::lint(surroundings, arguments),
+        Command::MetricsModel(arguments) => metrics::metrics_model(surroundings, arguments),
         Command::Gpus(arguments) => gpus::gpus(arguments, &surroundings.settings),
         Command::Doctor => doctor::doctor(&surroundings.settings),
         Command::Internal(_) => Ok(()),

@@ -9,6 +9,7 @@ mod infer;
 mod inspect;
 mod internal;
 mod lint;
+mod metrics;
 mod plan;
 mod report;
 mod run;

@@ -13,7 +13,7 @@ use super::request::Request;
 use super::server::{check, check_interface, guarded, log, now, panic_text, trim_memory};
 use crate::batch::RequestTensors;
 use crate::config::ModelConfig;
-use crate::execute::{Answers, Computed, execute};
+use crate::execute::{Answers, Computed};
 use crate::instance::Instance;
 use crate::model::Model;
 use crate::native::RuntimePlaces;
@@ -124,11 +124,8 @@ unsafe extern "C" fn TRITONBACKEND_ModelInstanceInitialize(instance: *mut ModelI
         let start = now();
         let state = Instance::load(model, device)?;
         let place = if let Device::Cuda(index) = device { format!("GPU {index}") } else { "the processor".to_owned() };
-        let (milliseconds, (_, version)) = ((now() - start) / 1_000_000, &model.runtime);
-        log(&format!(
-            "planforge: {name} on {place}, {} threads, ONNX Runtime {version}, loaded in {milliseconds} ms",
-            model.options.intra_op_threads
-        ));
+        let milliseconds = (now() - start) / 1_000_000;
+        log(&format!("planforge: {name} on {place}, {}, loaded in {milliseconds} ms", state.describe(model)));
         // SAFETY: a new object keeps nothing.
         unsafe { keep::<OfInstance>(instance, state) }
     })
@@ -185,7 +182,7 @@ fn answer_all(state: &mut Instance, instance: *mut ModelInstance, (requests, sta
         }
     }
     let mut reported = Reported { instance, start, requests: &readable };
-    execute((&mut state.session, &mut state.scratch), &tensors, state.batching, &mut reported);
+    state.execute(&tensors, &mut reported);
 }
 
 /// Sends answers, and tells the server's statistics of them.

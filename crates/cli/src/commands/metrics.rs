@@ -1,0 +1,26 @@
+//! `metrics-model`: the archive of a model that tells of its server.
+
+use crate::args::MetricsArguments;
+use crate::commands::dispatch::Surroundings;
+use anyhow::Result;
+use planforge_core::Digest;
+use planforge_package::metrics_package;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// The archive.
+#[derive(Debug, Serialize)]
+struct Written {
+    archive: PathBuf,
+    byte_count: u64,
+    sha256: Digest,
+}
+
+/// Writes it and says what it is.
+pub(super) fn metrics_model(surroundings: &Surroundings, arguments: &MetricsArguments) -> Result<()> {
+    let library = (!arguments.without_backend).then_some(surroundings.settings.triton_backend.as_path());
+    let (sha256, byte_count) = metrics_package(&arguments.file, library, &*surroundings.terminal)?;
+    let written = Written { archive: arguments.file.clone(), byte_count, sha256 };
+    let text = format!("{}: {} bytes, SHA-256 {}\n", written.archive.display(), byte_count, written.sha256);
+    surroundings.show(&written, &text)
+}
