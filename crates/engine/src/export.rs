@@ -99,10 +99,10 @@ fn export_for(
 ) -> Result<Stored<Model>> {
     let key = export_key(snapshot, options, purpose);
     // The weights are links to files whose digests are known.
-    let sources: Vec<_> =
-        snapshot.files.iter().filter_map(|file| Some((real_path(snapshot, file)?, file.sha256.clone()))).collect();
-    cache.get_or_build_from(CacheKind::Model, &key, &sources, report.0, |folder| {
-        write_model(snapshot, options, purpose, folder, report)
+    let known = |file: &ArtifactFile| Some((real_path(snapshot, file)?, file.sha256.clone()));
+    cache.get_or_build_known(CacheKind::Model, &key, report.0, |folder| {
+        let model = write_model(snapshot, options, purpose, folder, report)?;
+        Ok((model, snapshot.files.iter().filter_map(known).collect()))
     })
 }
 

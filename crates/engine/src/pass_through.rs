@@ -4,8 +4,8 @@
 use crate::onnx::GraphFacts;
 use crate::{Error, Result};
 use planforge_core::{
-    Cache, CacheKey, CacheKind, Digest, Model, ModelFormat, Outcome, Precision, Progress, Snapshot, Step, Stored, Task,
-    link_or_copy,
+    ArtifactFile, Cache, CacheKey, CacheKind, Digest, Model, ModelFormat, Outcome, Precision, Progress, Snapshot, Step,
+    Stored, Task, link_or_copy,
 };
 use std::path::Path;
 
@@ -30,13 +30,11 @@ pub fn pass_through(
     progress.started(Step::Export, &subject, None, "bytes");
     let digests: Vec<(&str, &Digest)> = snapshot.files.iter().map(|file| (file.path.as_str(), &file.sha256)).collect();
     let key = CacheKey::of(&("pass-through", FORMAT, graph, task, precision, digests));
-    let sources: Vec<_> = snapshot
-        .files
-        .iter()
-        .filter_map(|file| Some((fs_err::canonicalize(snapshot.path(&file.path)?).ok()?, file.sha256.clone())))
-        .collect();
-    let stored = cache.get_or_build_from(CacheKind::Model, &key, &sources, progress, |folder| {
-        take(snapshot, graph, (task, precision), folder)
+    let known =
+        |file: &ArtifactFile| Some((fs_err::canonicalize(snapshot.path(&file.path)?).ok()?, file.sha256.clone()));
+    let stored = cache.get_or_build_known(CacheKind::Model, &key, progress, |folder| {
+        let model = take(snapshot, graph, (task, precision), folder)?;
+        Ok::<_, Error>((model, snapshot.files.iter().filter_map(known).collect()))
     })?;
     let outcome = if stored.reused { Outcome::Cached } else { Outcome::Built };
     progress.finished(Step::Export, &subject, outcome, stored.elapsed);

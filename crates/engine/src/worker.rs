@@ -8,7 +8,7 @@ mod tool;
 pub use tool::WorkerTool;
 
 use crate::{Error, Result};
-use planforge_core::{BuilderOptions, write_atomically};
+use planforge_core::{BuilderOptions, Digest, digest_bytes};
 use planforge_tensorrt::{BuildRequest, InputShapes, Libraries, Product, Severity, build_engine};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -16,6 +16,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+/// Bytes written at once. With more the kernel looks for larger free areas of memory to keep them in, which takes longer
+/// than it saves.
+const WRITE_BYTE_COUNT: usize = 1 << 16;
 
 /// What to build, and where to put it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -60,6 +64,8 @@ pub struct WorkerProduct {
 pub struct WorkerResponse {
     /// Library version in the engine's header.
     pub version: String,
+    /// Digest of the engine, where this process made the file.
+    pub plan_sha256: Option<Digest>,
     /// Compute capabilities in the engine's header.
     pub compute_capabilities: Vec<(u8, u8)>,
     /// Inputs of the network.
@@ -131,12 +137,13 @@ fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
     })
     .map_err(|error| native_error(&error))?;
     let builder_duration = start.elapsed();
-    write_atomically(&plan, &built.bytes)?;
+    let plan_sha256 = Some(write_and_digest(&plan, &built.bytes)?);
     let tensor = |tensor: &planforge_tensorrt::EngineTensor| {
         (tensor.name.clone(), tensor.data_type.clone(), tensor.dims.clone())
     };
     Ok(WorkerResponse {
         version: built.header.version.map(|number| number.to_string()).join("."),
+        plan_sha256,
         compute_capabilities: built.header.compute_capabilities,
         inputs: built.inputs.iter().map(tensor).collect(),
         outputs: built.outputs.iter().map(tensor).collect(),
@@ -146,6 +153,16 @@ fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
         is_repeatable: built.is_repeatable,
         peak_byte_count: peak_resident_byte_count(),
         builder_duration,
+    })
+}
+
+/// Writes a file, whose folder is nobody else's yet, and digests it meanwhile: either takes a second for a large engine.
+fn write_and_digest(path: &Path, bytes: &[u8]) -> Result<Digest> {
+    std::thread::scope(|scope| {
+        let digest = scope.spawn(|| digest_bytes(bytes));
+        let mut file = fs_err::File::create(path)?;
+        bytes.chunks(WRITE_BYTE_COUNT).try_for_each(|piece| file.write_all(piece))?;
+        Ok(digest.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
 

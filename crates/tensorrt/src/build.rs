@@ -3,9 +3,11 @@
 use crate::heap::with_repeatable_heap;
 use crate::types::{NetworkTypes, data_type_name, network_types};
 use crate::{Error, Header, Libraries, Result, read_header};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use trtx::builder::{BuilderFlag, MemoryPoolType, network_flags};
+use trtx::host_memory::HostMemory;
 use trtx::trtx_sys::{ComputeCapability, Dims64};
 use trtx::{Builder, BuilderConfig, LogHandler, Logger, NetworkDefinition, OnnxParser, OptProfileSelector};
 
@@ -43,10 +45,10 @@ pub struct InputShapes {
 }
 
 /// An engine and what it takes and gives.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct BuiltEngine {
     /// The serialized engine.
-    pub bytes: Vec<u8>,
+    pub bytes: SerializedEngine,
     /// Its header.
     pub header: Header,
     /// Inputs of the parsed network.
@@ -59,6 +61,18 @@ pub struct BuiltEngine {
     pub types: NetworkTypes,
     /// Whether another build of the same request gives the same bytes.
     pub is_repeatable: bool,
+}
+
+/// Bytes of an engine, in the library's own memory.
+#[derive(Debug)]
+pub struct SerializedEngine(HostMemory<'static>);
+
+impl Deref for SerializedEngine {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// An input or output of an engine.
@@ -124,10 +138,11 @@ fn build_on_this_heap(
     for (index, profile) in request.profiles.iter().enumerate() {
         add_profile(&mut builder, &mut config, (index, profile), &inputs)?;
     }
+    // NVIDIA's documentation: the bytes outlive the builder and all else that they were made with.
     let bytes = builder
         .build_serialized_network(parser.network_mut(), &mut config)
-        .map_err(|_| Error::Build { path: request.graph.clone(), log: last_errors() })?
-        .to_vec();
+        .map(SerializedEngine)
+        .map_err(|_| Error::Build { path: request.graph.clone(), log: last_errors() })?;
     let header = read_header(&bytes)?;
     Ok(BuiltEngine { bytes, header, inputs, outputs, layer_count, types, is_repeatable: false })
 }

@@ -13,7 +13,9 @@ mod library;
 mod trtexec;
 mod types;
 
-pub use build::{BuildRequest, BuiltEngine, EngineTensor, InputShapes, ProfileShapes, Severity, build_engine};
+pub use build::{
+    BuildRequest, BuiltEngine, EngineTensor, InputShapes, ProfileShapes, SerializedEngine, Severity, build_engine,
+};
 pub use error::{Error, Result};
 pub use gpu::{LocalGpu, has_cuda_driver, local_gpus};
 pub use header::{Header, read_header};

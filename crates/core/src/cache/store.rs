@@ -36,21 +36,20 @@ impl Cache {
         T: Serialize + DeserializeOwned,
         E: From<Error>,
     {
-        self.get_or_build_from(kind, key, &[], progress, build)
+        self.get_or_build_known(kind, key, progress, |folder| Ok((build(folder)?, Vec::new())))
     }
 
-    /// As [`Cache::get_or_build`], when digests of `sources` are known: a file that `build` leaves as a
-    /// hard link to one of them is not read to be digested again.
+    /// As [`Cache::get_or_build`], when `build` also knows digests of files: one of them, or a hard link to it, is not
+    /// read to be digested again.
     ///
     /// # Errors
     /// As [`Cache::get_or_build`].
-    pub fn get_or_build_from<T, E>(
+    pub fn get_or_build_known<T, E>(
         &self,
         kind: CacheKind,
         key: &CacheKey,
-        sources: &[(PathBuf, Digest)],
         progress: &dyn Progress,
-        build: impl FnOnce(&Path) -> std::result::Result<T, E>,
+        build: impl FnOnce(&Path) -> std::result::Result<(T, Vec<(PathBuf, Digest)>), E>,
     ) -> std::result::Result<Stored<T>, E>
     where
         T: Serialize + DeserializeOwned,
@@ -68,8 +67,8 @@ impl Cache {
             return Ok(stored);
         }
         let temporary = tempfile::Builder::new().prefix(BUILDING).tempdir_in(&folder).map_err(Error::from)?;
-        let record = build(temporary.path())?;
-        let entry = seal(temporary.path(), record, sources, progress)?;
+        let (record, known) = build(temporary.path())?;
+        let entry = seal(temporary.path(), record, &known, progress)?;
         if target.exists() {
             fs_err::remove_dir_all(&target).map_err(Error::from)?;
         }
@@ -114,11 +113,12 @@ fn mark_used(target: &Path) {
 fn seal<T: Serialize>(
     folder: &Path,
     record: T,
-    sources: &[(PathBuf, Digest)],
+    known: &[(PathBuf, Digest)],
     progress: &dyn Progress,
 ) -> Result<Entry<T>> {
-    let known = |(path, digest): &(PathBuf, Digest)| Some((identity(&fs_err::metadata(path).ok()?), digest.clone()));
-    let known: HashMap<FileIdentity, Digest> = sources.iter().filter_map(known).collect();
+    let identified =
+        |(path, digest): &(PathBuf, Digest)| Some((identity(&fs_err::metadata(path).ok()?), digest.clone()));
+    let known: HashMap<FileIdentity, Digest> = known.iter().filter_map(identified).collect();
     let mut found = Vec::new();
     list(folder, "", &mut found)?;
     found.sort_by(|a, b| a.0.cmp(&b.0));
@@ -186,25 +186,27 @@ mod tests {
     }
 
     #[test]
-    fn links_to_sources_keep_their_digest_and_copies_are_digested() {
+    fn files_whose_digest_is_known_and_links_to_them_are_not_read_and_copies_are() {
         let folder = tempfile::tempdir().unwrap();
         let source = folder.path().join("source");
         fs_err::write(&source, "weights").unwrap();
         // A digest that the content does not have shows which files were read.
         let claimed = digest_bytes(b"claimed");
-        let stored = Cache::new(folder.path()).get_or_build_from(
+        let stored = Cache::new(folder.path()).get_or_build_known(
             CacheKind::Model,
             &CacheKey::of(&"key"),
-            &[(source.clone(), claimed.clone())],
             &NoProgress,
             |folder| {
                 fs_err::hard_link(&source, folder.join("link"))?;
                 fs_err::copy(&source, folder.join("copy"))?;
-                Ok::<_, Error>(())
+                fs_err::write(folder.join("made"), "made")?;
+                let known = [source.clone(), folder.join("made")].map(|path| (path, claimed.clone()));
+                Ok::<_, Error>(((), known.to_vec()))
             },
         );
         let stored = stored.unwrap();
         assert_eq!(stored.file("link").unwrap().sha256, claimed);
+        assert_eq!(stored.file("made").unwrap().sha256, claimed);
         assert_eq!(stored.file("copy").unwrap().sha256, digest_bytes(b"weights"));
     }
 

@@ -73,7 +73,7 @@ pub(super) fn compile(
     let shapes = profile_shapes(&model.record, &options.profiles)?;
     let outputs = selected_outputs(&model.record, &options.outputs)?;
     let key = engine_key(model, options);
-    let mut stored = builds.cache.get_or_build(CacheKind::Engine, &key, progress, |folder| {
+    let mut stored = builds.cache.get_or_build_known(CacheKind::Engine, &key, progress, |folder| {
         let request = Asked { model, options, shapes, outputs };
         build(&request, folder, order, builds, progress)
     })?;
@@ -136,13 +136,14 @@ struct Asked<'a> {
     outputs: Vec<TensorSpec>,
 }
 
+/// The engine in `folder`, and digests of files that need not be read to be digested.
 fn build(
     asked: &Asked<'_>,
     folder: &Path,
     order: usize,
     builds: &Builds<'_>,
     progress: &dyn Progress,
-) -> Result<Engine> {
+) -> Result<(Engine, Vec<(PathBuf, Digest)>)> {
     let Asked { model, options, outputs, .. } = asked;
     let targets = options.target.compute_capabilities();
     let graph = engine_graph(model, outputs, folder)?;
@@ -173,7 +174,8 @@ fn build(
     checked.map_err(|message| Error::EngineMismatch { subject: options.subject.clone(), message })?;
     let capability = |&(major, minor): &(u8, u8)| ComputeCapability { major, minor };
     let (gpu, gpus) = names(&options.target);
-    Ok(Engine {
+    let digests = response.plan_sha256.map(|sha256| (request.plan, sha256)).into_iter().collect();
+    let engine = Engine {
         gpu,
         gpus,
         compute_capabilities: targets,
@@ -196,7 +198,8 @@ fn build(
         build_peak_byte_count: response.peak_byte_count,
         build_duration,
         builder_duration: response.builder_duration,
-    })
+    };
+    Ok((engine, digests))
 }
 
 /// The tool to build with, if it is one that builds.

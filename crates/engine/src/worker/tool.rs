@@ -35,6 +35,7 @@ pub(super) fn build_with(tool: &WorkerTool, request: &WorkerRequest) -> Result<W
     .map_err(|error| native_error(&error))?;
     Ok(WorkerResponse {
         version: built.version.to_string(),
+        plan_sha256: None,
         compute_capabilities: built.compute_capability.map_or_else(Vec::new, |capability| vec![capability]),
         inputs: Vec::new(),
         outputs: Vec::new(),
