@@ -1,7 +1,7 @@
 //! Fetching over HTTP, and the cache that it leaves.
 
 use crate::support::{Workspace, end};
-use planforge_testkit::TestHub;
+use planforge_testkit::{Access, HubOptions, TestHub};
 use serde_json::Value;
 
 #[test]
@@ -63,13 +63,64 @@ fn pytorch_files_are_fetched_until_there_are_safetensors() {
 fn what_the_hub_does_not_have_is_named() {
     let workspace = Workspace::tiny();
     let hub = TestHub::start("someone/tiny", &workspace.path("model")).unwrap();
-    for (repository, revision) in [("someone/else", "main"), ("someone/tiny", "v2")] {
+    let cases = [
+        ("someone/else", "main", ["has no repository `someone/else`", "check the repository's name"]),
+        ("someone/tiny", "v2", ["`someone/tiny` has no branch, tag or commit `v2`", "key `source.revision`"]),
+    ];
+    for (repository, revision, words) in cases {
         let source = format!("repo = \"{repository}\"\nrevision = \"{revision}\"");
         let workspace = Workspace::tiny();
         workspace.edit("tiny.toml", "path = \"model\"", &source);
         let mut command = workspace.command(&["fetch", "tiny.toml"]);
         command.env("HF_ENDPOINT", hub.url()).env("HF_HUB_OFFLINE", "0").env("HF_HUB_CACHE", workspace.path("cache"));
-        let words = [format!("cannot give `{repository}` at `{revision}`"), "check the repository's name".to_owned()];
-        end(command).fails(1, &words.each_ref().map(String::as_str));
+        end(command).fails(1, &words);
     }
+}
+
+#[test]
+fn a_gated_repository_is_fetched_with_a_token_that_nobody_sees() {
+    let workspace = Workspace::tiny();
+    workspace.edit("tiny.toml", "path = \"model\"", "repo = \"someone/tiny\"");
+    let hub = TestHub::with(HubOptions {
+        name: "someone/tiny".to_owned(),
+        folder: workspace.path("model"),
+        large: 1000,
+        access: Access::Gated("hf_granted".to_owned()),
+        former_name: None,
+        lies: Vec::new(),
+    });
+    let hub = hub.unwrap();
+    let run = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = workspace.command(&[&["fetch", "tiny.toml"], arguments].concat());
+        command.env("HF_ENDPOINT", hub.url()).env("HF_HUB_OFFLINE", "0").env_remove("HF_HUB_CACHE");
+        end({
+            command.env("HF_HOME", workspace.path("hf")).envs(variables.iter().copied());
+            command
+        })
+    };
+    run(&[], &[]).fails(1, &["`someone/tiny` is gated", &format!("at `{}/someone/tiny`", hub.url()), "set HF_TOKEN"]);
+    run(&[], &[("HF_TOKEN", "hf_other")]).fails(1, &["`someone/tiny` is gated"]);
+    // As `hf auth login` stores it.
+    fs_err::write(workspace.path("hf/token"), "hf_granted").unwrap();
+    for arguments in [&["--all-files"][..], &["-vv"], &["-vv", "--json"]] {
+        let ended = run(arguments, &[("PLANFORGE_LOG", "trace")]);
+        ended.succeeds();
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(!said.contains("hf_granted") && !said.contains("signature="), "{said}");
+        fs_err::remove_dir_all(workspace.path("hf/hub")).unwrap();
+    }
+    let elsewhere: Vec<_> = hub.seen().into_iter().filter(|seen| seen.line.starts_with("CDN ")).collect();
+    assert!(!elsewhere.is_empty() && elsewhere.iter().all(|seen| !seen.has_token), "{elsewhere:?}");
+}
+
+#[test]
+fn fetching_goes_through_a_proxy() {
+    let workspace = Workspace::tiny();
+    workspace.edit("tiny.toml", "path = \"model\"", "repo = \"someone/tiny\"");
+    let hub = TestHub::start("someone/tiny", &workspace.path("model")).unwrap();
+    let mut command = workspace.command(&["fetch", "tiny.toml"]);
+    command.env("HF_ENDPOINT", "http://hub.invalid").env("HTTP_PROXY", hub.url()).env("NO_PROXY", "127.0.0.1");
+    command.env("HF_HUB_OFFLINE", "0").env("HF_HUB_CACHE", workspace.path("cache"));
+    end(command).succeeds();
+    assert!(hub.requests().iter().any(|line| line.contains("/resolve/")), "{:?}", hub.requests());
 }

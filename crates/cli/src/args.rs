@@ -62,8 +62,11 @@ Examples:
   planforge run pipelines/all-MiniLM-L6-v2.toml --locked")]
     Run(Pipelines),
     /// Fetch the snapshot of a pipeline's repository.
-    #[command(after_help = "Example: HF_HUB_OFFLINE=1 planforge fetch pipelines/all-MiniLM-L6-v2.toml")]
-    Fetch(Pipelines),
+    #[command(after_help = "\
+Examples:
+  planforge fetch pipelines/all-MiniLM-L6-v2.toml
+  HF_HUB_OFFLINE=1 planforge fetch pipelines/all-MiniLM-L6-v2.toml")]
+    Fetch(FetchArguments),
     /// Export a pipeline's model to ONNX, and to TorchScript where it asks for it, fetching what it needs.
     #[command(after_help = "Example: planforge export pipelines/all-MiniLM-L6-v2.toml")]
     Export(Pipelines),
@@ -198,6 +201,16 @@ pub(crate) struct Pipelines {
     /// anything is published.
     #[arg(long)]
     pub(crate) locked: bool,
+}
+
+/// `fetch`.
+#[derive(Debug, Args)]
+pub(crate) struct FetchArguments {
+    #[command(flatten)]
+    pub(crate) pipelines: Pipelines,
+    /// Fetch every file of the repository, rather than those that the pipeline needs.
+    #[arg(long)]
+    pub(crate) all_files: bool,
 }
 
 /// `lock`.

@@ -72,7 +72,9 @@ impl Failure {
         }
         match cause.downcast_ref() {
             Some(planforge_hub::Error::Core(core)) => return Self::of_core(core),
-            Some(planforge_hub::Error::NoFolder { .. }) => return Some(Self::Usage),
+            Some(planforge_hub::Error::NoFolder { .. } | planforge_hub::Error::Endpoint { .. }) => {
+                return Some(Self::Usage);
+            }
             _ => {}
         }
         match cause.downcast_ref() {
@@ -151,13 +153,22 @@ impl Failure {
         if let Some(planforge_engine::Error::UnsupportedModelType { .. }) = cause.downcast_ref() {
             return Some("a repository with an ONNX file of its own can be taken as it is: key `source.graph`");
         }
-        match cause.downcast_ref::<planforge_hub::Error>()? {
-            planforge_hub::Error::NotCached { .. } => {
-                Some("unset HF_HUB_OFFLINE to fetch it, or set HF_HUB_CACHE to where it lies")
+        cause.downcast_ref().and_then(Self::hint_of_hub)
+    }
+
+    fn hint_of_hub(error: &planforge_hub::Error) -> Option<&'static str> {
+        use planforge_hub::Error;
+        match error {
+            Error::NotCached { .. } => Some("unset HF_HUB_OFFLINE to fetch it, or set HF_HUB_CACHE to where it lies"),
+            Error::NoRepository { .. } => Some("check the repository's name; for a private one, set HF_TOKEN"),
+            Error::NoRevision { .. } => Some("check the key `source.revision`"),
+            Error::Gated { .. } => Some("ask for access on that page, and set HF_TOKEN to a token of the same account"),
+            Error::Denied { .. } => Some("check HF_TOKEN, or the token that `hf auth login` stored"),
+            Error::GaveUp { .. } | Error::Hub { .. } => {
+                Some("run again, which goes on where this ended; HF_HUB_OFFLINE=1 uses the cache alone")
             }
-            planforge_hub::Error::Hub { .. } => Some(
-                "check the repository's name, HF_TOKEN for gated ones, and the network; HF_HUB_OFFLINE=1 uses the cache alone",
-            ),
+            Error::Endpoint { .. } => Some("set HF_ENDPOINT to a URL such as https://huggingface.co, or unset it"),
+            Error::Space { .. } => Some("make room there, or set HF_HUB_CACHE to a folder on another disk"),
             _ => None,
         }
     }

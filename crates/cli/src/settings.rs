@@ -5,10 +5,11 @@ use crate::failure::Missing;
 use anyhow::{Context, Result};
 use planforge_core::{MemorySize, OutputLayout};
 use planforge_engine::BuildLimits;
-use planforge_hub::Token;
+use planforge_hub::{Token, Transfer};
 use std::env;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where NVIDIA's archives, packages and containers put trtexec.
 const TRTEXEC_PLACES: [&str; 3] =
@@ -48,6 +49,8 @@ pub(crate) struct HubSettings {
     pub(crate) offline: bool,
     /// `HF_TOKEN`, else the file of `HF_TOKEN_PATH`, else `token` in the Hugging Face home.
     pub(crate) token: Option<Token>,
+    /// `HF_HUB_DOWNLOAD_TIMEOUT`, in seconds.
+    pub(crate) transfer: Transfer,
 }
 
 impl Settings {
@@ -123,11 +126,15 @@ impl HubSettings {
             .or_else(|| fs_err::read_to_string(token_file).ok())
             .map(|token| token.trim().to_owned())
             .filter(|token| !token.is_empty());
+        let timeout = variable("HF_HUB_DOWNLOAD_TIMEOUT").and_then(|seconds| seconds.parse().ok());
+        let transfer = Transfer::default();
+        let timeout = timeout.map_or(transfer.timeout, Duration::from_secs);
         Self {
             cache,
             endpoint: variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned()),
             offline: variable("HF_HUB_OFFLINE").is_some_and(is_true),
             token: token.map(Token),
+            transfer: Transfer { timeout, ..transfer },
         }
     }
 }

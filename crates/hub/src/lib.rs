@@ -2,11 +2,20 @@
 //!
 //! Downloads go through the standard Hugging Face cache, which Python's `huggingface_hub` shares.
 
+mod cache;
+mod client;
+mod download;
 mod error;
 mod fetch;
+mod listing;
+mod options;
+mod retry;
 mod select;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use error::{Error, Result};
-pub use fetch::{FetchOptions, Token, fetch};
+pub use fetch::fetch;
+pub use options::{FetchOptions, Token, Transfer};
 pub use snapshot::local_snapshot;

@@ -1,5 +1,6 @@
 //! A folder of files, digested and compared with what the cache promises.
 
+use crate::listing::Blob;
 use crate::select::needed_files;
 use crate::{Error, Result};
 use planforge_core::{ArtifactFile, KnownDigests, Progress, Snapshot, Step};
@@ -43,8 +44,7 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// Digests of `files` in `folder`. Large files of the Hub's cache are named by their SHA-256, which is
-/// compared.
+/// Digests of `files` in `folder`. Files of the Hub's cache are named by their digests, which are compared.
 pub(crate) fn digest_files(
     folder: &Path,
     files: &[String],
@@ -60,13 +60,24 @@ pub(crate) fn digest_files(
             let sha256 = digests.digest(&path, report.0)?;
             let blob = fs_err::canonicalize(&path)?;
             let name = blob.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let is_sha256 = name.len() == 64 && name.chars().all(|c| c.is_ascii_hexdigit());
-            if is_sha256 && name != sha256.as_str() {
-                return Err(Error::Digest { path: blob, found: sha256.to_string(), expected: name });
-            }
+            check_name(&blob, &name, sha256.as_str(), report.0)?;
             done += byte_count;
             report.0.advanced(Step::Fetch, report.1, done);
             Ok(ArtifactFile { path: file.clone(), byte_count, sha256 })
         })
         .collect()
+}
+
+/// Fails if a file of the Hub's cache does not have the digest by which it is named.
+fn check_name(path: &Path, name: &str, sha256: &str, progress: &dyn Progress) -> Result<()> {
+    let is_in_cache = path.parent().is_some_and(|folder| folder.ends_with("blobs"));
+    let Some(blob) = Blob::parse(name).filter(|_| is_in_cache) else { return Ok(()) };
+    let found = match &blob {
+        Blob::Sha256(_) => sha256.to_owned(),
+        Blob::Git(_) => blob.of_file(path, progress)?,
+    };
+    if found == name {
+        return Ok(());
+    }
+    Err(Error::Digest { path: path.to_owned(), algorithm: blob.algorithm(), found, expected: name.to_owned() })
 }

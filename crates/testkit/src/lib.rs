@@ -7,7 +7,7 @@ mod parts;
 mod tiny_bert;
 mod triton;
 
-pub use hub::TestHub;
+pub use hub::{Access, Fault, HubOptions, Lie, Rule, Seen, TestHub};
 pub use isolated::isolated;
 pub use parts::{native, repository, sample_hub};
 pub use tiny_bert::TinyBert;

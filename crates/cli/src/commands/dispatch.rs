@@ -68,7 +68,7 @@ fn run_command(cli: &Cli) -> Result<()> {
 fn run_visible(surroundings: &Surroundings, command: &Command) -> Result<()> {
     match command {
         Command::Run(pipelines) => run::run(surroundings, pipelines),
-        Command::Fetch(pipelines) => run::make(surroundings, pipelines, Step::Fetch),
+        Command::Fetch(arguments) => run::fetch(surroundings, arguments),
         Command::Export(pipelines) => run::make(surroundings, pipelines, Step::Export),
         Command::Check(pipelines) => run::make(surroundings, pipelines, Step::Check),
         Command::Infer(arguments) => infer::infer(surroundings, arguments),

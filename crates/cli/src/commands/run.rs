@@ -1,6 +1,6 @@
 //! `run` and the commands that run a part of it.
 
-use crate::args::{LockArguments, Pipelines};
+use crate::args::{FetchArguments, LockArguments, Pipelines};
 use crate::commands::dispatch::Surroundings;
 use crate::failure::BadUsage;
 use crate::pipeline::{LockUse, Made, Overrides, Run, compile_together, summary};
@@ -22,6 +22,15 @@ pub(super) fn run(surroundings: &Surroundings, pipelines: &Pipelines) -> Result<
 /// The steps of each pipeline up to `until`.
 pub(super) fn make(surroundings: &Surroundings, pipelines: &Pipelines, until: Step) -> Result<()> {
     for_each(surroundings, pipelines, until, |_, _| Ok(()))
+}
+
+/// The snapshot of each pipeline's repository.
+pub(super) fn fetch(surroundings: &Surroundings, arguments: &FetchArguments) -> Result<()> {
+    let mut runs = open(surroundings, &arguments.pipelines)?;
+    for run in &mut runs {
+        run.all_files = arguments.all_files;
+    }
+    each(surroundings, &arguments.pipelines, (runs, Step::Fetch), |_, _| Ok(()))
 }
 
 /// Endpoint, probe, load.

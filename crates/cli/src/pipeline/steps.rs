@@ -46,6 +46,8 @@ pub(crate) struct Run {
     /// Packages to make.
     pub(crate) variants: Vec<Variant>,
     pub(super) lock: RunLock,
+    /// Fetch what the pipeline does not need, too.
+    pub(crate) all_files: bool,
     cache: Cache,
     /// Held from the first step on, so that nobody prunes what this run relies on.
     cache_use: Option<CacheUse>,
@@ -87,6 +89,7 @@ impl Run {
             layout: OutputLayout::new(&settings.output, &pipeline.name),
             cache: Cache::new(&settings.cache),
             cache_use: None,
+            all_files: false,
             file: path.to_owned(),
             lock,
             variants,
@@ -168,6 +171,8 @@ impl Run {
                     offline: hub.offline,
                     digests,
                     graph: source.graph.clone(),
+                    all_files: self.all_files,
+                    transfer: hub.transfer,
                 };
                 runtime.block_on(fetch(&options, Arc::clone(&self.terminal) as Arc<dyn Progress>))?
             }

@@ -1,0 +1,229 @@
+//! What is asked of the Hub: the commit of a revision, the files of a commit, and bytes of a file.
+//!
+//! The commit comes through hf-hub. Its listing leaves the digests out, and its downloads take any answer for the
+//! file's bytes, always begin anew and are compared with nothing, so those two are asked for here.
+
+use crate::cache::is_commit;
+use crate::listing::{Entry, ListedFile};
+use crate::retry::{Failure, retry};
+use crate::{Error, FetchOptions, Result, Token};
+use hf_hub::{HFClient, HFError};
+use planforge_core::{Progress, Step};
+use reqwest::header::{LINK, RANGE, RETRY_AFTER};
+use reqwest::{StatusCode, Url};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Pages of a listing; the Hub puts a thousand files on one.
+const MOST_PAGES: usize = 1000;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One repository of one Hub.
+pub(crate) struct Client<'a> {
+    pub(crate) options: &'a FetchOptions,
+    pub(crate) progress: Arc<dyn Progress>,
+    endpoint: Url,
+    http: reqwest::Client,
+}
+
+type Attempt<T> = std::result::Result<T, Failure>;
+
+impl<'a> Client<'a> {
+    pub(crate) fn new(options: &'a FetchOptions, progress: Arc<dyn Progress>) -> Result<Self> {
+        let endpoint = Url::parse(&options.endpoint).ok().filter(|url| url.has_host());
+        let endpoint = endpoint.ok_or_else(|| Error::Endpoint { endpoint: options.endpoint.clone() })?;
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("planforge/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT.min(options.transfer.timeout))
+            .read_timeout(options.transfer.timeout)
+            .build()
+            .map_err(|cause| Error::Connection { url: options.endpoint.clone(), cause })?;
+        Ok(Self { options, progress, endpoint, http })
+    }
+
+    /// The commit that the revision stands for.
+    pub(crate) async fn commit(&self) -> Result<String> {
+        let FetchOptions { repo, revision, endpoint, cache, token, .. } = self.options;
+        // Attempts are counted here, where a server's wish for a pause is heard.
+        let mut builder = HFClient::builder().client(self.http.clone()).retry_max_attempts(0);
+        builder = builder.endpoint(endpoint).cache_dir(cache);
+        if let Some(Token(token)) = token {
+            builder = builder.token(token);
+        }
+        let failed = |source| Error::Hub { repo: repo.clone(), revision: revision.clone(), source: Box::new(source) };
+        let (owner, name) = hf_hub::split_id(repo);
+        let model = builder.build().map_err(failed)?.model(owner, name);
+        let info = self.retry(async || {
+            let answer = model.info().revision(revision).send().await;
+            answer.map_err(|error| self.failure(error))
+        });
+        let info = info.await?;
+        if info.id != *repo {
+            self.tell(format!("the repository is called `{}` now", info.id));
+        }
+        let commit = info.sha.unwrap_or_default();
+        if is_commit(&commit) { Ok(commit) } else { Err(self.bad_listing(format!("`{commit}` as its commit"))) }
+    }
+
+    /// All files of a commit.
+    pub(crate) async fn listing(&self, commit: &str) -> Result<Vec<ListedFile>> {
+        let mut url = self.url(&["api", "models"], &["tree", commit], "");
+        url.set_query(Some("recursive=true"));
+        let mut files = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let (entries, next) = self.retry(async || self.page(&url).await).await?;
+            for file in entries.into_iter().filter_map(Entry::file) {
+                files.push(file.map_err(|path| self.bad_listing(format!("`{path}` without a digest")))?);
+            }
+            let Some(next) = next else { return Ok(files) };
+            url = next;
+        }
+        Err(self.bad_listing(format!("more than {MOST_PAGES} pages of files")))
+    }
+
+    /// Bytes of a file. What of them has come is in `bytes`, also after a failure, and is not asked for again.
+    /// `received` is told of every part.
+    pub(crate) async fn bytes(
+        &self,
+        url: &Url,
+        range: &Range<u64>,
+        bytes: &mut Vec<u8>,
+        received: impl Fn(usize),
+    ) -> Attempt<()> {
+        let wanted = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let start = range.start + bytes.len() as u64;
+        let request = self.get(url).header(RANGE, format!("bytes={start}-{}", range.end - 1));
+        let mut response = self.answer(url, request.send().await).await?;
+        // A server that does not know ranges sends everything.
+        let mut before = if response.status() == StatusCode::PARTIAL_CONTENT { 0 } else { start };
+        while let Some(chunk) = response.chunk().await.map_err(|error| broken(url, error))? {
+            let skipped = before.min(chunk.len() as u64);
+            before -= skipped;
+            let chunk = &chunk[usize::try_from(skipped).unwrap_or(chunk.len())..];
+            let chunk = &chunk[..chunk.len().min(wanted - bytes.len())];
+            bytes.extend_from_slice(chunk);
+            received(chunk.len());
+            if bytes.len() == wanted {
+                return Ok(());
+            }
+        }
+        let error = Error::Short { url: url.to_string(), found: bytes.len() as u64, expected: range.end - range.start };
+        Err(Failure::passing(error, None))
+    }
+
+    /// Where the bytes of a file are to be had.
+    pub(crate) fn file_url(&self, commit: &str, path: &str) -> Url {
+        self.url(&[], &["resolve", commit], path)
+    }
+
+    /// Says something about this repository.
+    pub(crate) fn tell(&self, text: String) {
+        self.progress.note(Step::Fetch, &self.options.repo, text);
+    }
+
+    /// Tries again what may pass.
+    pub(crate) async fn retry<T>(&self, attempt: impl AsyncFnMut() -> Attempt<T>) -> Result<T> {
+        retry(&self.options.transfer, |text| self.tell(text), attempt).await
+    }
+
+    async fn page(&self, url: &Url) -> Attempt<(Vec<Entry>, Option<Url>)> {
+        let response = self.answer(url, self.get(url).send().await).await?;
+        let link = response.headers().get(LINK).and_then(|link| link.to_str().ok()).unwrap_or_default();
+        let next = link.split(',').find(|link| link.contains("rel=\"next\""));
+        let next = next.and_then(|link| url.join(link.split_once('<')?.1.split_once('>')?.0).ok());
+        let entries = response.json().await.map_err(|error| broken(url, error))?;
+        Ok((entries, next))
+    }
+
+    /// A request, with the token if it goes to the endpoint.
+    fn get(&self, url: &Url) -> reqwest::RequestBuilder {
+        let request = self.http.get(url.clone());
+        match &self.options.token {
+            Some(Token(token)) if url.origin() == self.endpoint.origin() => request.bearer_auth(token),
+            _ => request,
+        }
+    }
+
+    fn url(&self, before: &[&str], after: &[&str], path: &str) -> Url {
+        let mut url = self.endpoint.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(before).extend(self.options.repo.split('/')).extend(after);
+            segments.extend(path.split('/').filter(|part| !part.is_empty()));
+        }
+        url
+    }
+
+    async fn answer(&self, url: &Url, sent: reqwest::Result<reqwest::Response>) -> Attempt<reqwest::Response> {
+        let response = sent.map_err(|error| broken(url, error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let pause = header(RETRY_AFTER.as_str()).trim().parse().ok().map(Duration::from_secs);
+        Err(self.refusal(url.as_str(), status, [header("x-error-code"), header("x-error-message")], pause))
+    }
+
+    /// What an answer other than success means.
+    fn refusal(&self, url: &str, status: StatusCode, [code, message]: [&str; 2], pause: Option<Duration>) -> Failure {
+        let FetchOptions { repo, revision, endpoint, token, .. } = self.options;
+        let (repo, endpoint) = (repo.clone(), endpoint.clone());
+        let number = status.as_u16();
+        // For a repository that it does not show, the Hub asks who is there.
+        let is_hidden = number == 401 && token.is_none() || code == "RepoNotFound";
+        Failure::lasting(match code {
+            "GatedRepo" => Error::Gated { repo, endpoint },
+            _ if is_hidden => Error::NoRepository { repo, endpoint },
+            "RevisionNotFound" => Error::NoRevision { repo, revision: revision.clone() },
+            _ if number == 401 || number == 403 => {
+                Error::Denied { repo, endpoint, status: status.to_string(), message: message.to_owned() }
+            }
+            _ => {
+                let error = Error::Answer { url: url.to_owned(), status: status.to_string(), pause };
+                if number == 408 || number == 429 || status.is_server_error() {
+                    return Failure::passing(error, pause);
+                }
+                error
+            }
+        })
+    }
+
+    /// What an error of hf-hub means.
+    fn failure(&self, error: HFError) -> Failure {
+        let (context, pause) = match error {
+            HFError::Request { source, url } => return broken_at(url.unwrap_or_default(), source),
+            HFError::RateLimited { retry_after, context } => (context, retry_after),
+            HFError::AuthRequired { context } | HFError::Forbidden { context } | HFError::Http { context } => {
+                (context, None)
+            }
+            HFError::RepoNotFound { context: Some(context), .. }
+            | HFError::RevisionNotFound { context: Some(context), .. } => (context, None),
+            other => {
+                let FetchOptions { repo, revision, .. } = self.options;
+                let (repo, revision) = (repo.clone(), revision.clone());
+                return Failure::lasting(Error::Hub { repo, revision, source: Box::new(other) });
+            }
+        };
+        let words = [&context.error_code, &context.server_message].map(|word| word.as_deref().unwrap_or_default());
+        self.refusal(&context.url, context.status, words, pause)
+    }
+
+    fn bad_listing(&self, what: String) -> Error {
+        Error::Listing { repo: self.options.repo.clone(), what }
+    }
+}
+
+/// A connection that was not made, was silent, or ended early.
+fn broken(url: &Url, cause: reqwest::Error) -> Failure {
+    broken_at(url.to_string(), cause)
+}
+
+fn broken_at(url: String, cause: reqwest::Error) -> Failure {
+    let lasts = cause.is_builder() || cause.is_redirect();
+    // The address that a redirection led to is signed.
+    let error = Error::Connection { url, cause: cause.without_url() };
+    if lasts { Failure::lasting(error) } else { Failure::passing(error, None) }
+}

@@ -1,0 +1,146 @@
+//! The files of a commit as the Hub lists them, each with the digest that its bytes must have.
+
+use planforge_core::{Progress, digest_file};
+use serde::Deserialize;
+use sha1::{Digest, Sha1};
+use std::io::Read;
+use std::path::Path;
+
+/// A file of a repository.
+#[derive(Debug, Clone)]
+pub(crate) struct ListedFile {
+    /// Path within the repository, as the Hub says it.
+    pub(crate) path: String,
+    /// Size.
+    pub(crate) byte_count: u64,
+    /// Digest of its bytes, and its name in the cache.
+    pub(crate) blob: Blob,
+}
+
+/// The digest by which the Hub and the cache name a file's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Blob {
+    /// SHA-256 of a file that is stored outside git.
+    Sha256(String),
+    /// Object id of a file that is stored in git: SHA-1 of a header and the bytes.
+    Git(String),
+}
+
+impl Blob {
+    /// The digest that a name in the cache is, if it is one.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        if !name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            return None;
+        }
+        match name.len() {
+            64 => Some(Self::Sha256(name.to_owned())),
+            40 => Some(Self::Git(name.to_owned())),
+            _ => None,
+        }
+    }
+
+    /// The hexadecimal digits.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Sha256(name) | Self::Git(name) => name,
+        }
+    }
+
+    /// What the digest is called.
+    pub(crate) const fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Sha256(_) => "SHA-256",
+            Self::Git(_) => "git object id",
+        }
+    }
+
+    /// The digest of this kind that the file at `path` has.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the user asked to stop.
+    pub(crate) fn of_file(&self, path: &Path, progress: &dyn Progress) -> planforge_core::Result<String> {
+        match self {
+            Self::Sha256(_) => Ok(digest_file(path, progress)?.to_string()),
+            Self::Git(_) => git_object_id(path, progress),
+        }
+    }
+}
+
+/// `git hash-object` of a file.
+fn git_object_id(path: &Path, progress: &dyn Progress) -> planforge_core::Result<String> {
+    let mut file = fs_err::File::open(path)?;
+    let mut hasher = Sha1::new();
+    hasher.update(format!("blob {}\0", file.metadata()?.len()));
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        if progress.is_cancelled() {
+            return Err(planforge_core::Error::Cancelled);
+        }
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+}
+
+/// An entry of the Hub's answer about a tree.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Entry {
+    #[serde(rename = "type")]
+    kind: String,
+    path: String,
+    #[serde(default)]
+    size: u64,
+    #[serde(default)]
+    oid: String,
+    lfs: Option<Pointer>,
+}
+
+/// Where a file is stored outside git.
+#[derive(Debug, Deserialize)]
+struct Pointer {
+    oid: String,
+    size: u64,
+}
+
+impl Entry {
+    /// The file that this is, or nothing for a folder; the path of a file without a digest is the error.
+    pub(crate) fn file(self) -> Option<Result<ListedFile, String>> {
+        if self.kind != "file" {
+            return None;
+        }
+        let (name, byte_count, length) = match &self.lfs {
+            Some(pointer) => (pointer.oid.trim_start_matches("sha256:"), pointer.size, 64),
+            None => (self.oid.as_str(), self.size, 40),
+        };
+        let blob = Blob::parse(name).filter(|blob| blob.name().len() == length);
+        let path = self.path;
+        Some(match blob {
+            Some(blob) => Ok(ListedFile { path, byte_count, blob }),
+            None => Err(path),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use planforge_core::NoProgress;
+
+    #[test]
+    fn the_object_id_is_that_of_git() {
+        // `printf 'test content\n' | git hash-object --stdin`, as in "Pro Git", chapter 10.2.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs_err::write(&path, "test content\n").unwrap();
+        let expected = "d670460b4b4aece5915caf5c68d12f560a9fe3e4";
+        assert_eq!(Blob::parse(expected).unwrap().of_file(&path, &NoProgress).unwrap(), expected);
+    }
+
+    #[test]
+    fn names_that_are_no_digests_are_refused() {
+        for name in ["", "0", "../../../../../../../../../../etc/passwd", &"g".repeat(40), &"A".repeat(64)] {
+            assert_eq!(Blob::parse(name), None, "{name}");
+        }
+    }
+}
