@@ -7,6 +7,7 @@ mod engines;
 mod fetch;
 mod full_size;
 mod help;
+mod huggingface_hub;
 mod inspect;
 mod interrupts;
 mod job;
