@@ -11,6 +11,7 @@ mod huggingface_hub;
 mod inspect;
 mod interrupts;
 mod job;
+mod kills;
 mod lock;
 mod parity;
 mod pass_through;

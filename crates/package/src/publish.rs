@@ -58,6 +58,7 @@ pub fn publish(
         progress.advanced(Step::Publish, &subject, u64::from(index) + 1);
     }
     remove_surplus(&folder, name, copies)?;
+    remove_left_over(&folder)?;
     let outcome = if kept == copies { Outcome::Cached } else { Outcome::Built };
     progress.finished(Step::Publish, &subject, outcome, start.elapsed());
     Ok(Published {
@@ -101,6 +102,19 @@ fn remove_surplus(folder: &Path, name: &ModelName, copies: u32) -> Result<()> {
             // `-v007` and `-v+7` parse as numbers, but are not names that planforge gives.
             .filter(|&index| file_name == *copy_name(name, index));
         if index.is_some_and(|index| index >= copies) {
+            fs_err::remove_file(item.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what processes that are no more were about to rename when they were killed.
+fn remove_left_over(folder: &Path) -> Result<()> {
+    for item in fs_err::read_dir(folder)? {
+        let item = item?;
+        let name = item.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(".planforge-")?.split('-').next()?.parse().ok());
+        if process.is_some_and(|process: u32| !Path::new("/proc").join(process.to_string()).exists()) {
             fs_err::remove_file(item.path())?;
         }
     }

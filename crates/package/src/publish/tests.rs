@@ -105,3 +105,15 @@ fn a_store_that_cannot_be_written_is_named() {
     let error = publish(&archive(folder.path()), &name(), &store(folder.path()), "", 1, &NoProgress).unwrap_err();
     assert!(error.to_string().contains("store"), "{error}");
 }
+
+#[test]
+fn what_a_killed_process_left_is_removed_and_what_another_is_about_to_rename_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), 1);
+    // No process has this number.
+    fs_err::write(objects(folder.path()).join(".planforge-4294967295-tiny-v0.tar.gz"), "half").unwrap();
+    let others = format!(".planforge-{}-tiny-v1.tar.gz", std::process::id());
+    fs_err::write(objects(folder.path()).join(&others), "half").unwrap();
+    put(folder.path(), 1);
+    assert_eq!(listing(folder.path()), [&others, "tiny-v0.tar.gz"]);
+}
