@@ -8,6 +8,8 @@ use serde_json::Value;
 fn one_pipeline_file_works_online_and_then_offline() {
     let workspace = Workspace::tiny();
     fs_err::write(workspace.path("model/pytorch_model.bin"), "not needed").unwrap();
+    let card = "---\nlicense: apache-2.0\nbase_model: someone/large\ntags:\n- bert\n---\n# Tiny\n";
+    fs_err::write(workspace.path("model/README.md"), card).unwrap();
     let hub = TestHub::start("someone/tiny", &workspace.path("model")).unwrap();
     workspace.edit("tiny.toml", "path = \"model\"", "repo = \"someone/tiny\"");
     let run = |offline: &str| {
@@ -20,6 +22,8 @@ fn one_pipeline_file_works_online_and_then_offline() {
     };
     let online = run("0");
     assert_eq!(online["source"]["commit"], hub.commit());
+    let card = serde_json::json!({ "license": "apache-2.0", "base_models": ["someone/large"], "tags": ["bert"] });
+    assert_eq!(online["source"]["card"], card);
     let asked = hub.requests();
     assert!(asked.iter().any(|request| request.contains("/model.safetensors")), "{asked:?}");
     assert!(!asked.iter().any(|request| request.contains("pytorch_model.bin")), "{asked:?}");
@@ -30,6 +34,10 @@ fn one_pipeline_file_works_online_and_then_offline() {
     let offline = run("1");
     assert_eq!(hub.requests(), asked, "offline mode asks nothing");
     assert_eq!(offline["source"], online["source"]);
+    let mut command = workspace.command(&["inspect", "tiny.toml"]);
+    command.env_remove("HF_HUB_CACHE").env("HF_HOME", workspace.path("hf"));
+    let text = end(command).stdout;
+    assert!(text.contains("its authors say: license apache-2.0, made from someone/large, tags bert\n"), "{text}");
     assert_eq!(offline["artifacts"][0]["outcome"], "cached");
     assert_eq!(offline["artifacts"][0]["sha256"], online["artifacts"][0]["sha256"]);
 }

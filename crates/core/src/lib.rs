@@ -5,6 +5,7 @@
 
 mod artifact;
 mod cache;
+mod card;
 mod density;
 mod digest;
 mod engine;
@@ -27,6 +28,7 @@ pub use artifact::{
     ProbeStep, Published, Snapshot, Stored, Variant,
 };
 pub use cache::{Cache, CacheEntry, CacheKey, CacheKind, CacheUse, Damage, PruneRule};
+pub use card::ModelCard;
 pub use density::{BATCHES, CONTEXT_BYTE_COUNT, CopyMemory, dense_batch};
 pub use digest::{Digest, DigestWriter, digest_bytes, digest_file};
 pub use engine::{BuilderFigures, Engine, EngineHeader};

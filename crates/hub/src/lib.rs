@@ -3,6 +3,7 @@
 //! Downloads go through the standard Hugging Face cache, which Python's `huggingface_hub` shares.
 
 mod cache;
+mod card;
 mod client;
 mod download;
 mod error;
@@ -15,6 +16,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
+pub use card::model_card;
 pub use error::{Error, Result};
 pub use fetch::fetch;
 pub use options::{FetchOptions, Token, Transfer};

@@ -2,8 +2,8 @@
 //! run alone, can be reported too.
 
 use planforge_core::{
-    Archive, BuilderFigures, Capacity, ComputeCapability, CopyMemory, Digest, Engine, LoadResult, Model, ModelFormat,
-    Outcome, Precision, Snapshot, Step, Task, Variant,
+    Archive, BuilderFigures, Capacity, ComputeCapability, CopyMemory, Digest, Engine, LoadResult, Model, ModelCard,
+    ModelFormat, Outcome, Precision, Snapshot, Step, Task, Variant,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -69,6 +69,9 @@ pub struct SourceFacts {
     pub commit: String,
     /// Size of the files that were fetched, in bytes.
     pub byte_count: u64,
+    /// What its authors say of it.
+    #[serde(default)]
+    pub card: Option<ModelCard>,
 }
 
 /// An exported model.
@@ -291,6 +294,7 @@ impl From<&Snapshot> for SourceFacts {
             revision: snapshot.revision.clone(),
             commit: snapshot.commit.clone(),
             byte_count: snapshot.files.iter().map(|file| file.byte_count).sum(),
+            card: None,
         }
     }
 }

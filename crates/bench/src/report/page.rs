@@ -88,6 +88,7 @@ mod tests {
         report.notes = vec![hostile.to_owned()];
         report.served = Some(Served { variant: hostile.to_owned(), by: hostile.to_owned() });
         report.source.as_mut().unwrap().repo = hostile.to_owned();
+        report.source.as_mut().unwrap().card.as_mut().unwrap().license = Some(hostile.to_owned());
         report.models[0].architecture = hostile.to_owned();
         report.checks[0].subject = hostile.to_owned();
         report.engines[0].gpus = vec![hostile.to_owned()];

@@ -6,7 +6,7 @@ use super::{
 };
 use planforge_core::{
     BuilderFigures, Capacity, CapacityLimit, ComputeCapability, CopyMemory, LatencySummary, LoadPoint, LoadResult,
-    ModelFormat, Outcome, Precision, ProbeStep, Step, Task, Variant, digest_bytes,
+    ModelCard, ModelFormat, Outcome, Precision, ProbeStep, Step, Task, Variant, digest_bytes,
 };
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ pub(super) fn full() -> Report {
             revision: "main".to_owned(),
             commit: "8b3219a92973c328a8e22fadcfa821b5dc75636a".to_owned(),
             byte_count: 91_000_000,
+            card: Some(ModelCard { license: Some("apache-2.0".to_owned()), ..ModelCard::default() }),
         }),
         models: vec![ModelFacts {
             architecture: "bert".to_owned(),

@@ -128,6 +128,9 @@ fn models(report: &Report) -> String {
             units::bytes(source.byte_count)
         );
         body += &paragraph("", &text);
+        if let Some(card) = &source.card {
+            body += &paragraph("", &format!("Its authors say: {card}."));
+        }
     }
     if !report.models.is_empty() {
         let rows: Vec<_> = report

@@ -41,6 +41,9 @@ pub(super) fn inspect(surroundings: &Surroundings, arguments: &InspectArguments)
 
 fn text(inspection: &Inspection) -> String {
     let mut text = format!("{} for {}, from {}\n", inspection.architecture, inspection.task, inspection.source);
+    if let Some(card) = &inspection.card {
+        let _ = writeln!(text, "its authors say: {card}");
+    }
     let _ = writeln!(text, "{} parameters", grouped(&inspection.parameter_count.to_string()));
     for (what, specs) in [("input", &inspection.inputs), ("output", &inspection.outputs)] {
         for spec in specs {

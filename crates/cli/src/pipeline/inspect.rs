@@ -3,8 +3,9 @@
 use crate::failure::{BadUsage, CheckFailed};
 use crate::pipeline::steps::Run;
 use anyhow::Result;
-use planforge_core::{BuilderFigures, Digest, NoProgress, Precision, Task, TensorSpec, digest_file};
+use planforge_core::{BuilderFigures, Digest, ModelCard, NoProgress, Precision, Task, TensorSpec, digest_file};
 use planforge_engine::{Checkpoint, Cost, ExportOptions, builder_figures, estimate};
+use planforge_hub::model_card;
 use planforge_package::Provenance;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,8 @@ pub(crate) struct Inspection {
     pub(crate) task: Task,
     /// Repository and commit, or folder.
     pub(crate) source: String,
+    /// What its authors say of it.
+    pub(crate) card: Option<ModelCard>,
     /// Number of parameters.
     pub(crate) parameter_count: u64,
     /// Inputs, in order.
@@ -73,6 +76,7 @@ impl Run {
         let model = self.export_precision(&snapshot, precisions[0])?;
         Ok(Inspection {
             source: format!("{} at {}", snapshot.repo, snapshot.commit),
+            card: model_card(&snapshot),
             graph: model.path(&model.record.graph),
             architecture: model.record.architecture,
             task: model.record.task,

@@ -14,7 +14,7 @@ use planforge_core::{
     Precision, Progress, Published, Snapshot, Step, Stored, Variant, write_atomically,
 };
 use planforge_engine::{BuildLimits, ExportOptions, check_profiles, export, pass_through};
-use planforge_hub::{FetchOptions, fetch, local_snapshot};
+use planforge_hub::{FetchOptions, fetch, local_snapshot, model_card};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -184,7 +184,7 @@ impl Run {
         self.check_snapshot(&snapshot)?;
         let record = serde_json::to_vec_pretty(&snapshot)?;
         write_atomically(&self.layout.snapshot(), &record)?;
-        self.report.source = Some(SourceFacts::from(&snapshot));
+        self.report.source = Some(SourceFacts { card: model_card(&snapshot), ..SourceFacts::from(&snapshot) });
         let outcome =
             if snapshot.commit == "local" || self.settings.hub.offline { Outcome::Cached } else { Outcome::Built };
         if let Some(weights) = snapshot.files.iter().max_by_key(|file| file.byte_count) {
