@@ -53,7 +53,7 @@ pub use server_metrics::{
 pub use spec::{
     AcceleratorSpec, CompileSpec, Copies, EngineTarget, ExportSpec, HostSpec, ImageSize, InstanceKind, LoadSpec,
     LoadStage, MaxBatch, MemorySize, ModelName, OptimizationLevel, PackageSpec, Pipeline, ProbeSpec, Profile,
-    ProfileRange, SourceSpec, StoreSpec, Task, Threshold, TritonSpec,
+    ProfileRange, SourceSpec, StorageClass, StoreSpec, Task, Threshold, TritonSpec,
 };
 pub use tensor::{DataType, Dim, OnnxBackend, Platform, Precision, TensorSpec};
 pub use triton::TritonRelease;

@@ -3,6 +3,7 @@
 //! Values check themselves while they are parsed, so that an error carries file, line and key.
 
 mod pipeline;
+mod store;
 mod tables;
 mod targets;
 mod triton;
@@ -15,5 +16,6 @@ pub use tables::{
 pub use targets::EngineTarget;
 pub use triton::{AcceleratorSpec, InstanceKind, TritonSpec};
 pub use values::{
-    Copies, ImageSize, MaxBatch, MemorySize, ModelName, OptimizationLevel, Profile, ProfileRange, Task, Threshold,
+    Copies, ImageSize, MaxBatch, MemorySize, ModelName, OptimizationLevel, Profile, ProfileRange, StorageClass, Task,
+    Threshold,
 };

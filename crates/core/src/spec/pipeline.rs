@@ -182,6 +182,7 @@ impl Pipeline {
         self.check_platforms()?;
         self.check_triton()?;
         check_builder(&self.compile)?;
+        super::store::check(&self.store)?;
         if self.compile.outputs.as_ref().is_some_and(Vec::is_empty) {
             return Err(("compile.outputs", "name at least one output, or leave the key out".to_owned()));
         }

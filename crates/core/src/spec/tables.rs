@@ -1,9 +1,10 @@
 //! The tables of a pipeline file and their defaults.
 
-use super::values::{Copies, ImageSize, MaxBatch, MemorySize, OptimizationLevel, Threshold};
+use super::values::{Copies, ImageSize, MaxBatch, MemorySize, OptimizationLevel, StorageClass, Threshold};
 use crate::{Builder, HardwareCompatibility, ModelFormat, OnnxBackend, Platform, Precision};
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// A repository on the Hub, or a folder laid out like one.
@@ -150,12 +151,39 @@ impl Default for PackageSpec {
     }
 }
 
-/// `[store]`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// `[store]`. All keys but `url` are for `s3://` alone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreSpec {
-    /// `file:///folder`; the run's own `store` folder when left out.
+    /// `file:///folder` or `s3://bucket/prefix`; the run's own `store` folder when left out.
     pub url: Option<String>,
+    /// The bucket's region; that of AWS's standard chain when left out.
+    pub region: Option<String>,
+    /// Whether the bucket is named in the path rather than in the host; only at endpoints other than AWS's when left out.
+    pub path_style: Option<bool>,
+    /// Key of AWS KMS that objects are encrypted with: its number, ARN or `alias/name`; the bucket's own default when
+    /// left out.
+    pub kms_key: Option<String>,
+    /// What objects are kept in; the bucket's own default when left out.
+    pub storage_class: Option<StorageClass>,
+    /// Tags of every object.
+    pub tags: BTreeMap<String, String>,
+    /// Most seconds that one request may take before it is tried again.
+    pub timeout_seconds: u64,
+}
+
+impl Default for StoreSpec {
+    fn default() -> Self {
+        Self {
+            url: None,
+            region: None,
+            path_style: None,
+            kms_key: None,
+            storage_class: None,
+            tags: BTreeMap::new(),
+            timeout_seconds: 300,
+        }
+    }
 }
 
 /// `[host]`.

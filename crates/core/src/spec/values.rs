@@ -287,6 +287,39 @@ impl From<OptimizationLevel> for u8 {
     }
 }
 
+/// Storage classes of S3 whose objects can be read at once, as an endpoint needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum StorageClass {
+    /// Frequent access.
+    Standard,
+    /// Infrequent access.
+    StandardIa,
+    /// Infrequent access, kept in one place only.
+    OnezoneIa,
+    /// Moved by S3 according to access.
+    IntelligentTiering,
+    /// Rare access, without a wait.
+    GlacierIr,
+    /// Older and dearer than `STANDARD`, with less redundancy.
+    ReducedRedundancy,
+}
+
+impl StorageClass {
+    /// S3's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "STANDARD",
+            Self::StandardIa => "STANDARD_IA",
+            Self::OnezoneIa => "ONEZONE_IA",
+            Self::IntelligentTiering => "INTELLIGENT_TIERING",
+            Self::GlacierIr => "GLACIER_IR",
+            Self::ReducedRedundancy => "REDUCED_REDUNDANCY",
+        }
+    }
+}
+
 /// Where the largest batch of the profiles comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
