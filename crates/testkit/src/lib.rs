@@ -1,14 +1,18 @@
-//! What tests need and nothing else: where the parts lie that `scripts/setup` brings, a Hub and a Triton server, and
-//! checkpoints small enough to be made on the spot.
+//! What tests need and nothing else: where the parts lie that `scripts/setup` brings, a Hub, a Triton and an S3 server,
+//! a proxy that fails, and checkpoints small enough to be made on the spot.
 
 mod hub;
 mod isolated;
 mod parts;
+mod proxy;
+mod s3;
 mod tiny_bert;
 mod triton;
 
 pub use hub::{Access, Fault, HubOptions, Lie, Rule, Seen, TestHub};
 pub use isolated::isolated;
 pub use parts::{native, repository, sample_hub};
+pub use proxy::{Fault, FaultyProxy};
+pub use s3::{ADMIN, READER, S3Server, WRITER};
 pub use tiny_bert::TinyBert;
 pub use triton::{Answer, TritonOptions, TritonServer};
