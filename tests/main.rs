@@ -21,6 +21,7 @@ mod pytorch;
 mod ranges;
 mod real_model;
 mod repeatable;
+mod stores;
 mod support;
 #[cfg(feature = "torch")]
 mod torchscript;

@@ -180,8 +180,14 @@ pub(crate) struct Hosted {
 
 impl Hosted {
     pub(crate) fn start(workspace: &Workspace, pipeline: &str) -> Self {
-        let mut child =
-            workspace.command(&["host", pipeline, "--port", "0", "--json"]).stderr(Stdio::null()).spawn().unwrap();
+        Self::start_with(workspace, pipeline, |_| {})
+    }
+
+    /// As [`Self::start`], with variables that `prepare` sets.
+    pub(crate) fn start_with(workspace: &Workspace, pipeline: &str, prepare: impl FnOnce(&mut Command)) -> Self {
+        let mut command = workspace.command(&["host", pipeline, "--port", "0", "--json"]);
+        prepare(&mut command);
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let ready: Value = serde_json::from_str(&line).unwrap();

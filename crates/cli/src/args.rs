@@ -113,6 +113,9 @@ Once it is published beside other models, an empty request to it is answered wit
     /// Publish N copies of every archive to the pipeline's store.
     #[command(after_help = "Example: planforge publish pipelines/all-MiniLM-L6-v2.toml")]
     Publish(Pipelines),
+    /// Take away what was published of a pipeline: copies of all its variants, and nothing else in the store.
+    #[command(after_help = "Example: planforge unpublish pipelines/all-MiniLM-L6-v2.toml --dry-run")]
+    Unpublish(UnpublishArguments),
     /// Make the archives of a pipeline and write its lock: commit, digests and versions, beside the pipeline file.
     #[command(after_help = "\
 Examples:
@@ -249,6 +252,17 @@ pub(crate) struct MetricsArguments {
     /// Leave planforge's Triton backend out, for servers that have it installed.
     #[arg(long)]
     pub(crate) without_backend: bool,
+}
+
+/// `unpublish`.
+#[derive(Debug, Args)]
+pub(crate) struct UnpublishArguments {
+    /// Pipeline files; patterns in quotation marks, such as 'pipelines/*.toml', are expanded.
+    #[arg(required = true, value_name = "PIPELINE")]
+    pub(crate) pipelines: Vec<PathBuf>,
+    /// List what would be taken away, and leave it.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `gpus`.

@@ -1,6 +1,7 @@
 //! From an error to what the user reads and the exit code.
 
 use planforge_core::Error as CoreError;
+use planforge_package::Error as PackageError;
 use std::process::ExitCode;
 
 /// A check that was run and did not hold.
@@ -77,12 +78,8 @@ impl Failure {
             }
             _ => {}
         }
-        match cause.downcast_ref() {
-            Some(planforge_package::Error::Core(core)) => return Self::of_core(core),
-            Some(planforge_package::Error::Further { .. } | planforge_package::Error::Refused { .. }) => {
-                return Some(Self::Usage);
-            }
-            _ => {}
+        if let Some(error) = cause.downcast_ref() {
+            return Self::of_package(error);
         }
         if let Some(planforge_bench::Error::Cancelled) = cause.downcast_ref() {
             return Some(Self::Interrupted);
@@ -102,6 +99,21 @@ impl Failure {
         is(cause.is::<CheckFailed>(), Self::Check)
             .or(is(cause.is::<BadUsage>(), Self::Usage))
             .or(is(cause.is::<Missing>(), Self::Environment))
+    }
+
+    fn of_package(error: &PackageError) -> Option<Self> {
+        match error {
+            PackageError::Core(core) => Self::of_core(core),
+            PackageError::StoreUrl { .. }
+            | PackageError::UnsupportedStore { .. }
+            | PackageError::Prefix { .. }
+            | PackageError::Further { .. }
+            | PackageError::Refused { .. } => Some(Self::Usage),
+            PackageError::NoCredentials { .. } | PackageError::Credentials { .. } | PackageError::NoRegion { .. } => {
+                Some(Self::Environment)
+            }
+            _ => None,
+        }
     }
 
     fn of_core(error: &CoreError) -> Option<Self> {
@@ -131,13 +143,12 @@ impl Failure {
 
     /// The next step, where there is a general one.
     pub(crate) fn hint(self, error: &anyhow::Error) -> Option<&'static str> {
-        if self == Self::Environment {
-            return Some("`planforge doctor` shows what is missing; `scripts/setup` brings it");
-        }
         if error.is::<Damaged>() {
             return Some("the damaged entry was taken out of the cache; run again, and it is made anew");
         }
-        error.chain().find_map(Self::hint_of_cause)
+        let general = (self == Self::Environment)
+            .then_some("`planforge doctor` shows what is missing; `scripts/setup` brings it");
+        error.chain().find_map(Self::hint_of_cause).or(general)
     }
 
     fn hint_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
@@ -152,6 +163,9 @@ impl Failure {
         }
         if let Some(planforge_engine::Error::UnsupportedModelType { .. }) = cause.downcast_ref() {
             return Some("a repository with an ONNX file of its own can be taken as it is: key `source.graph`");
+        }
+        if let Some(error) = cause.downcast_ref() {
+            return Self::hint_of_package(error);
         }
         cause.downcast_ref().and_then(Self::hint_of_hub)
     }
@@ -169,6 +183,29 @@ impl Failure {
             }
             Error::Endpoint { .. } => Some("set HF_ENDPOINT to a URL such as https://huggingface.co, or unset it"),
             Error::Space { .. } => Some("make room there, or set HF_HUB_CACHE to a folder on another disk"),
+            _ => None,
+        }
+    }
+
+    fn hint_of_package(error: &PackageError) -> Option<&'static str> {
+        match error {
+            PackageError::NoCredentials { .. } => {
+                Some("set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; for SSO run `aws sso login`")
+            }
+            PackageError::Credentials { .. } => Some(
+                "get new ones, for SSO with `aws sso login`, or choose others with AWS_PROFILE; the clock must be right too",
+            ),
+            PackageError::NoRegion { .. } => {
+                Some("set key `store.region`, AWS_REGION, or `region` in the profile in ~/.aws/config")
+            }
+            PackageError::Region { .. } => Some("set key `store.region`, or AWS_REGION, to that region"),
+            PackageError::NoBucket { .. } => Some("create it, or correct key `store.url`; planforge makes no buckets"),
+            PackageError::Denied { .. } => Some(
+                "the credentials need s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject, s3:DeleteObject and \
+                 s3:AbortMultipartUpload on its objects; with `store.tags` s3:PutObjectTagging; with `store.kms_key` \
+                 kms:GenerateDataKey and kms:Decrypt",
+            ),
+            PackageError::Request { .. } => Some("run again: what is published stays, and the rest is gone on with"),
             _ => None,
         }
     }

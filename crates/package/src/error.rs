@@ -1,6 +1,7 @@
 //! What can go wrong when packages are made, published and read back.
 
 use planforge_core::{Digest, ModelFormat};
+use std::fmt;
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -94,8 +95,8 @@ pub enum Error {
         /// What is wrong and what would be right.
         reason: String,
     },
-    /// A kind of store that planforge cannot write to yet.
-    #[error("store `{url}`: scheme `{scheme}` is not supported yet; use `file:///folder`")]
+    /// A kind of store that planforge cannot write to.
+    #[error("store `{url}`: scheme `{scheme}` is not supported; use `file:///folder` or `s3://bucket/prefix`")]
     UnsupportedStore {
         /// The address given.
         url: String,
@@ -110,6 +111,80 @@ pub enum Error {
         /// What is wrong.
         reason: &'static str,
     },
+    /// AWS's standard chain knows no credentials, or could not get them.
+    #[error("there are no AWS credentials for `{url}`: {reason}")]
+    NoCredentials {
+        /// The store.
+        url: String,
+        /// What the chain says.
+        reason: String,
+    },
+    /// The credentials are not taken: unknown, expired, or with a wrong secret.
+    #[error("the AWS credentials for `{url}` were refused ({code}): {reason}")]
+    Credentials {
+        /// The object or store.
+        url: String,
+        /// S3's word, such as `ExpiredToken`.
+        code: String,
+        /// S3's explanation.
+        reason: String,
+    },
+    /// No region is set.
+    #[error("no AWS region is known for `{url}`")]
+    NoRegion {
+        /// The store.
+        url: String,
+    },
+    /// The bucket is somewhere else.
+    #[error("bucket `{bucket}` is in region `{found}`, not in `{used}`")]
+    Region {
+        /// The bucket.
+        bucket: String,
+        /// Where it is.
+        found: String,
+        /// Where it was looked for.
+        used: String,
+    },
+    /// There is no such bucket.
+    #[error("bucket `{bucket}` does not exist")]
+    NoBucket {
+        /// The bucket.
+        bucket: String,
+    },
+    /// The credentials do not allow it.
+    #[error("{action} `{url}` was denied: {reason}")]
+    Denied {
+        /// What was tried.
+        action: Action,
+        /// The object or prefix.
+        url: String,
+        /// S3's explanation.
+        reason: String,
+    },
+    /// The store failed, or did not answer, also when asked again.
+    #[error("{action} `{url}` failed: {reason}")]
+    Request {
+        /// What was tried.
+        action: Action,
+        /// The object or prefix.
+        url: String,
+        /// S3's word where it gave one, such as `SlowDown`.
+        code: Option<String>,
+        /// Its explanation, or what happened to the connection.
+        reason: String,
+    },
+    /// What the store has is not what was sent.
+    #[error("`{url}` is not what was sent: {what} is {found} in the store, expected {expected}")]
+    Corrupted {
+        /// The object.
+        url: String,
+        /// Of what: "size", "checksum".
+        what: &'static str,
+        /// In the store.
+        found: String,
+        /// Here.
+        expected: String,
+    },
     /// An archive that an endpoint could not serve.
     #[error("archive `{}` cannot be served: {fault}", path.display())]
     BadArchive {
@@ -119,6 +194,36 @@ pub enum Error {
         #[source]
         fault: ArchiveFault,
     },
+}
+
+/// What a store was asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// List objects.
+    List,
+    /// List uploads that were begun.
+    ListUploads,
+    /// Tell an object's properties.
+    Look,
+    /// Take an object, or a part of one.
+    Upload,
+    /// Make an object of another one.
+    Copy,
+    /// Take objects away.
+    Remove,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::List => "listing",
+            Self::ListUploads => "listing the unfinished uploads below",
+            Self::Look => "looking at",
+            Self::Upload => "uploading",
+            Self::Copy => "copying to",
+            Self::Remove => "removing",
+        })
+    }
 }
 
 /// Why an archive cannot be served.

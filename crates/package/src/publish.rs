@@ -1,41 +1,102 @@
-//! The publish step: N copies of an archive in a store.
+//! The publish step: N copies of an archive in a store. Here stores are folders; buckets are in [`crate::s3`].
 
-use crate::store::check_prefix;
-use crate::{Error, Result, Store};
+use crate::store::{below, check_prefix, join};
+use crate::{Error, Provenance, Result, Store};
 use planforge_core::{
-    Archive, ModelName, Outcome, Progress, Published, Step, Stored, copy_name, digest_file, link_or_copy,
+    Archive, ModelName, Outcome, Progress, Published, Step, Stored, Variant, copy_name, digest_file, link_or_copy,
 };
+use serde::Serialize;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Puts `copies` copies of `archive` below `prefix`, as `<prefix>/<variant>/<name>-v0.tar.gz` and on.
-/// Copies that are there with the same content stay as they are, those from `copies` on are removed.
-/// Each copy appears whole or not at all.
+/// What is published, and where below a store.
+#[derive(Debug, Clone, Copy)]
+pub struct Publication<'a> {
+    /// The archive.
+    pub archive: &'a Stored<Archive>,
+    /// Name of the model, which copies are called by.
+    pub name: &'a ModelName,
+    /// Where: copies are `<prefix>/<variant>/<name>-v0.tar.gz` and on.
+    pub prefix: &'a str,
+    /// How many.
+    pub copies: u32,
+    /// The statement of where the archive came from, to lie beside the copies.
+    pub statement: Option<&'a Path>,
+}
+
+/// An object in a store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StoredObject {
+    /// Its address.
+    pub url: String,
+    /// Its size.
+    pub byte_count: u64,
+}
+
+impl Publication<'_> {
+    /// The prefix of the copies.
+    pub(crate) fn key(&self) -> Result<String> {
+        let key = join(self.prefix, &self.archive.record.variant.id());
+        check_prefix(&key)?;
+        Ok(key)
+    }
+
+    /// The archive itself.
+    pub(crate) fn source(&self) -> PathBuf {
+        self.archive.path(&self.archive.record.file)
+    }
+
+    /// What was published, at `url`.
+    pub(crate) fn published(&self, url: String, written_byte_count: u64, kept: u32) -> Published {
+        let Archive { variant, sha256, .. } = &self.archive.record;
+        Published {
+            variant: variant.clone(),
+            url,
+            target_models: (0..self.copies).map(|index| copy_name(self.name, index)).collect(),
+            sha256: sha256.clone(),
+            written_byte_count,
+            kept,
+        }
+    }
+}
+
+/// Number of a copy by its file name; none for files that planforge does not give that name.
+pub(crate) fn copy_index(name: &ModelName, file: &str) -> Option<u32> {
+    let index = file.strip_prefix(name.as_str())?.strip_prefix("-v")?.strip_suffix(".tar.gz")?.parse().ok()?;
+    // `-v007` and `-v+7` parse as numbers, but are not names that planforge gives.
+    (file == copy_name(name, index)).then_some(index)
+}
+
+/// Name of the statement beside the copies: that beside the archive, with the model's name.
+pub(crate) fn statement_name(name: &ModelName) -> String {
+    Provenance::path(Path::new(&format!("{name}.tar.gz"))).to_string_lossy().into_owned()
+}
+
+/// Whether `key`, below the prefix of a model, is one that planforge publishes.
+pub(crate) fn is_own(name: &ModelName, key: &str) -> bool {
+    let Some((variant, file)) = key.split_once('/') else { return false };
+    Variant::from_id(variant).is_some() && (copy_index(name, file).is_some() || file == statement_name(name))
+}
+
+/// Puts copies of an archive into the folder `root`. Copies that are there with the same content stay as they are,
+/// those from [`Publication::copies`] on are removed. Each copy appears whole or not at all.
 ///
 /// # Errors
 /// [`Error::Changed`] when the archive is not the recorded one, [`Error::Prefix`], I/O errors of the
 /// store and cancellation.
-pub fn publish(
-    archive: &Stored<Archive>,
-    name: &ModelName,
-    store: &Store,
-    prefix: &str,
-    copies: u32,
-    progress: &dyn Progress,
-) -> Result<Published> {
+pub fn publish(publication: &Publication<'_>, root: &Path, progress: &dyn Progress) -> Result<Published> {
     let start = Instant::now();
-    let variant = &archive.record.variant;
-    let subject = variant.id();
-    let key = [prefix, &subject].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("/");
-    check_prefix(&key)?;
+    let &Publication { archive, name, copies, .. } = publication;
+    let subject = archive.record.variant.id();
+    let key = publication.key()?;
     progress.started(Step::Publish, &subject, Some(copies.into()), "copies");
-    let source = archive.path(&archive.record.file);
+    let source = publication.source();
     let found = digest_file(&source, progress)?;
     if found != archive.record.sha256 {
         return Err(Error::Changed { path: source, recorded: archive.record.sha256.clone(), found });
     }
-    let folder = store.folder(&key);
+    let folder = below(root, &key);
     fs_err::create_dir_all(&folder)?;
     let (mut kept, mut written_byte_count) = (0, 0);
     let mut last = source;
@@ -59,16 +120,13 @@ pub fn publish(
     }
     remove_surplus(&folder, name, copies)?;
     remove_left_over(&folder)?;
+    if let Some(statement) = publication.statement {
+        link_or_copy(statement, &folder.join(statement_name(name)))?;
+    }
     let outcome = if kept == copies { Outcome::Cached } else { Outcome::Built };
     progress.finished(Step::Publish, &subject, outcome, start.elapsed());
-    Ok(Published {
-        variant: variant.clone(),
-        url: store.url(&format!("{key}/")),
-        target_models: (0..copies).map(|index| copy_name(name, index)).collect(),
-        sha256: archive.record.sha256.clone(),
-        written_byte_count,
-        kept,
-    })
+    let url = Store::Directory(root.to_owned()).url(&format!("{key}/"));
+    Ok(publication.published(url, written_byte_count, kept))
 }
 
 /// Whether `target` has the archive's content: it is the same file as `verified`, whose content is
@@ -94,13 +152,7 @@ fn is_same_file(one: &std::fs::Metadata, other: &std::fs::Metadata) -> bool {
 fn remove_surplus(folder: &Path, name: &ModelName, copies: u32) -> Result<()> {
     for item in fs_err::read_dir(folder)? {
         let item = item?;
-        let file_name = item.file_name();
-        let index = file_name
-            .to_str()
-            .and_then(|file| file.strip_prefix(name.as_str())?.strip_prefix("-v")?.strip_suffix(".tar.gz"))
-            .and_then(|index| index.parse::<u32>().ok())
-            // `-v007` and `-v+7` parse as numbers, but are not names that planforge gives.
-            .filter(|&index| file_name == *copy_name(name, index));
+        let index = item.file_name().to_str().and_then(|file| copy_index(name, file));
         if index.is_some_and(|index| index >= copies) {
             fs_err::remove_file(item.path())?;
         }
@@ -119,6 +171,52 @@ fn remove_left_over(folder: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Takes away what was published of `name` below `prefix` in the folder `root`: copies and statements of all variants,
+/// whatever their number, and folders that are empty then. With `dry_run` it only says what that would be.
+///
+/// # Errors
+/// I/O errors of the store.
+pub fn unpublish(root: &Path, prefix: &str, name: &ModelName, dry_run: bool) -> Result<Vec<StoredObject>> {
+    check_prefix(prefix)?;
+    let folder = below(root, prefix);
+    let mut objects = Vec::new();
+    for (variant, path) in listed(&folder)?.into_iter().filter(|(_, path)| path.is_dir()) {
+        for (file, path) in listed(&path)? {
+            let key = format!("{variant}/{file}");
+            if !is_own(name, &key) || !path.is_file() {
+                continue;
+            }
+            let url = Store::Directory(root.to_owned()).url(&join(prefix, &key));
+            objects.push(StoredObject { url, byte_count: fs_err::metadata(&path)?.len() });
+            if !dry_run {
+                fs_err::remove_file(&path)?;
+            }
+        }
+        if !dry_run && Variant::from_id(&variant).is_some() && listed(&path)?.is_empty() {
+            fs_err::remove_dir(&path)?;
+        }
+    }
+    if !dry_run && !objects.is_empty() && listed(&folder)?.is_empty() {
+        fs_err::remove_dir(&folder)?;
+    }
+    Ok(objects)
+}
+
+/// Names and paths in a folder, sorted; none where it does not exist.
+fn listed(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let items = match fs_err::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        items => items?,
+    };
+    let mut found = Vec::new();
+    for item in items {
+        let item = item?;
+        found.push((item.file_name().to_string_lossy().into_owned(), item.path()));
+    }
+    found.sort();
+    Ok(found)
 }
 
 #[cfg(test)]

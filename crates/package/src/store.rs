@@ -1,4 +1,4 @@
-//! Where copies are published.
+//! Where copies are published: the address.
 
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -8,10 +8,21 @@ use std::path::{Path, PathBuf};
 pub enum Store {
     /// A folder; objects are files, and copies are hard links where the file system has them.
     Directory(PathBuf),
+    /// A bucket of S3, or of a server that speaks as S3 does.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// Below which keys objects lie, without `/` at either end; may be empty.
+        prefix: String,
+    },
 }
 
+/// Longest key that S3 takes, in bytes.
+const LONGEST_KEY: usize = 1024;
+
 impl Store {
-    /// The store of an address: `file:///folder`, with `%20` for a space.
+    /// The store of an address: `file:///folder`, with `%20` for a space, or `s3://bucket/prefix`, where every
+    /// character stands for itself.
     ///
     /// # Errors
     /// [`Error::UnsupportedStore`] for other schemes, [`Error::StoreUrl`] for what is no such address.
@@ -23,8 +34,10 @@ impl Store {
                 url.trim_start_matches('/')
             )));
         };
-        if scheme != "file" {
-            return Err(Error::UnsupportedStore { url: url.to_owned(), scheme: scheme.to_owned() });
+        match scheme {
+            "file" => {}
+            "s3" => return parse_bucket(rest).map_err(fault),
+            _ => return Err(Error::UnsupportedStore { url: url.to_owned(), scheme: scheme.to_owned() }),
         }
         let path = match rest.strip_prefix("//") {
             Some(rest) => rest.strip_prefix("localhost").unwrap_or(rest),
@@ -40,16 +53,59 @@ impl Store {
     /// The address of an object or, with a final `/`, of a prefix.
     #[must_use]
     pub fn url(&self, key: &str) -> String {
-        let Self::Directory(root) = self;
-        let root = root.to_string_lossy();
-        percent_encoded(&format!("{}/{key}", root.trim_end_matches('/')))
+        match self {
+            Self::Directory(root) => {
+                let root = root.to_string_lossy();
+                format!("file://{}", percent_encoded(&format!("{}/{key}", root.trim_end_matches('/'))))
+            }
+            Self::S3 { bucket, prefix } => format!("s3://{bucket}/{}", join(prefix, key)),
+        }
     }
 
-    /// The folder that the objects of a prefix lie in.
+    /// The folder that the objects of a prefix lie in; none where they are no files.
     #[must_use]
-    pub fn folder(&self, prefix: &str) -> PathBuf {
-        let Self::Directory(root) = self;
-        prefix.split('/').filter(|part| !part.is_empty()).fold(root.clone(), |folder, part| folder.join(part))
+    pub fn folder(&self, prefix: &str) -> Option<PathBuf> {
+        match self {
+            Self::Directory(root) => Some(below(root, prefix)),
+            Self::S3 { .. } => None,
+        }
+    }
+}
+
+/// The folder of a prefix below `root`.
+pub(crate) fn below(root: &Path, prefix: &str) -> PathBuf {
+    prefix.split('/').filter(|part| !part.is_empty()).fold(root.to_owned(), |folder, part| folder.join(part))
+}
+
+/// Two parts of a key with `/` between them, where both say something.
+pub(crate) fn join(prefix: &str, key: &str) -> String {
+    if prefix.is_empty() { key.to_owned() } else { format!("{prefix}/{key}") }
+}
+
+/// What follows `s3:`.
+fn parse_bucket(rest: &str) -> std::result::Result<Store, String> {
+    let rest = rest.strip_prefix("//").ok_or("give bucket and prefix: `s3://bucket/prefix`")?;
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_name = (3..=63).contains(&bucket.len())
+        && bucket.chars().all(|c| is_end(c) || ".-".contains(c))
+        && bucket.starts_with(is_end)
+        && bucket.ends_with(is_end);
+    if !is_name {
+        return Err(format!(
+            "`{bucket}` is no name of a bucket: use 3 to 63 of a-z 0-9 . -, starting and ending with a letter or digit"
+        ));
+    }
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    check_prefix(prefix).map_err(|error| error.to_string())?;
+    Ok(Store::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
+}
+
+/// Checks that `key` is one that S3 takes.
+pub(crate) fn check_key(key: &str) -> Result<()> {
+    match key.len() {
+        0..=LONGEST_KEY => check_prefix(key),
+        _ => Err(Error::Prefix { prefix: key.to_owned(), reason: "with it keys are longer than 1024 bytes" }),
     }
 }
 
@@ -93,17 +149,17 @@ fn percent_decoded(text: &str) -> std::result::Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "the path is not UTF-8".to_owned())
 }
 
-/// `file://` and the path, with everything but unreserved characters and `/` escaped (RFC 3986).
-fn percent_encoded(path: &str) -> String {
-    let mut url = "file://".to_owned();
+/// The path, with everything but unreserved characters and `/` escaped (RFC 3986).
+pub(crate) fn percent_encoded(path: &str) -> String {
+    let mut text = String::new();
     for byte in path.bytes() {
         if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
-            url.push(char::from(byte));
+            text.push(char::from(byte));
         } else {
-            url.push_str(&format!("%{byte:02X}"));
+            text.push_str(&format!("%{byte:02X}"));
         }
     }
-    url
+    text
 }
 
 #[cfg(test)]
@@ -117,16 +173,32 @@ mod tests {
         assert_eq!(Store::parse("file:/x").unwrap(), Store::parse("file://localhost/x").unwrap());
         assert_eq!(store.url("p/é/"), "file:///a%20b/c/p/%C3%A9/");
         assert_eq!(Store::parse(&store.url("é")).unwrap(), Store::Directory(PathBuf::from("/a b/c/é")));
-        assert_eq!(store.folder("p/q"), Path::new("/a b/c/p/q"));
+        assert_eq!(store.folder("p/q").unwrap(), Path::new("/a b/c/p/q"));
+    }
+
+    #[test]
+    fn buckets_are_read_and_written() {
+        let store = Store::parse("s3://models-1/team a/50%+é/").unwrap();
+        assert_eq!(store, Store::S3 { bucket: "models-1".to_owned(), prefix: "team a/50%+é".to_owned() });
+        assert_eq!(store.url("x/"), "s3://models-1/team a/50%+é/x/");
+        assert_eq!(Store::parse("s3://models").unwrap().url("x/"), "s3://models/x/");
+        assert_eq!(Store::parse("s3://models/").unwrap(), Store::parse("s3://models").unwrap());
+        assert_eq!(store.folder(""), None);
+        assert!(check_key(&"k".repeat(1024)).is_ok() && check_key(&"k".repeat(1025)).is_err());
     }
 
     #[test]
     fn other_addresses_are_refused_with_a_hint() {
         let message = |url: &str| Store::parse(url).unwrap_err().to_string();
         assert_eq!(
-            message("s3://bucket/x"),
-            "store `s3://bucket/x`: scheme `s3` is not supported yet; use `file:///folder`"
+            message("gs://bucket/x"),
+            "store `gs://bucket/x`: scheme `gs` is not supported; use `file:///folder` or `s3://bucket/prefix`"
         );
+        for bad in ["s3:bucket", "s3://", "s3:///x", "s3://Bucket", "s3://b", "s3://bucket-/x", "s3://b_cket/x"] {
+            assert!(message(bad).starts_with(&format!("store `{bad}`: ")), "{bad}");
+        }
+        assert!(message("s3://bucket/a/../b").contains("`..`"));
+        assert!(message("s3://bucket//a").contains("empty part"));
         assert!(message("some/folder").contains("such as `file:///some/folder`"));
         assert!(message("file://folder").contains("`file:///folder`"));
         assert!(message("file:folder").contains("absolute"));

@@ -2,7 +2,7 @@
 
 use crate::args::{Cli, Command};
 use crate::commands::{
-    cache, doctor, endpoint, gpus, infer, inspect, internal, lint, metrics, plan, report, run, verify,
+    cache, doctor, endpoint, gpus, infer, inspect, internal, lint, metrics, plan, report, run, unpublish, verify,
 };
 use crate::failure::Failure;
 use crate::printer;
@@ -77,6 +77,7 @@ fn run_visible(surroundings: &Surroundings, command: &Command) -> Result<()> {
         Command::Plan(arguments) => plan::plan(surroundings, arguments),
         Command::Package(pipelines) => run::make(surroundings, pipelines, Step::Package),
         Command::Publish(pipelines) => run::make(surroundings, pipelines, Step::Publish),
+        Command::Unpublish(arguments) => unpublish::unpublish(surroundings, arguments),
         Command::Lock(arguments) => run::lock(surroundings, arguments),
         Command::Verify(arguments) => verify::verify(surroundings, arguments),
         Command::Host(arguments) => endpoint::host(surroundings, arguments),

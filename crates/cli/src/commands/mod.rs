@@ -13,6 +13,7 @@ mod metrics;
 mod plan;
 mod report;
 mod run;
+mod unpublish;
 mod verify;
 
 pub(crate) use dispatch::dispatch;

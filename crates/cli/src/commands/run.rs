@@ -87,7 +87,7 @@ fn each(
             compile_together(&mut group.iter_mut().zip(&mut made).collect::<Vec<_>>(), limits)?;
         }
         for (run, made) in group.iter_mut().zip(&mut made) {
-            run.finish(made, until)?;
+            run.finish(&surroundings.runtime, made, until)?;
             work(run, made)?;
             surroundings.terminal.say(&format!("  {} done in {}", run.pipeline.name, printer::duration(run.elapsed())));
             show(surroundings, &run.report, run)?;

@@ -68,7 +68,7 @@ impl Run {
         let request = HostRequest {
             endpoint: endpoint_name(&self.pipeline.name),
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            store_folder: planforge_package::Store::parse(&target.published.url)?.folder(""),
+            store_folder: self.local_copies(&target.published)?,
             work_folder: self.layout.host().join("models"),
             memory_budget_byte_count: host.memory.byte_count(),
             intra_op_threads: host.intra_op_threads,

@@ -8,8 +8,10 @@ use planforge_bench::ArchiveFacts;
 use planforge_core::{
     Archive, ArtifactFile, Engine, Model, ModelFormat, Outcome, Published, Snapshot, Step, Stored, link_or_copy,
 };
-use planforge_package::{Form, Further, Serving, Store};
+use planforge_package::{Form, Further, Provenance, Publication, Serving, Store};
+use std::path::Path;
 use std::time::Instant;
+use tokio::runtime::Runtime;
 
 impl Run {
     /// Models, modules and engines to archives, one for each variant.
@@ -73,28 +75,23 @@ impl Run {
         Ok(Serving { triton, warm_up, further })
     }
 
-    /// The store of this pipeline.
-    pub(crate) fn store(&self) -> Result<Store> {
-        let url = match &self.pipeline.store.url {
-            Some(url) => url.clone(),
-            None => Store::Directory(self.layout.store()).url(""),
-        };
-        Ok(Store::parse(&url)?)
-    }
-
-    /// Archives to N copies each.
-    pub(crate) fn publish(&mut self, archives: &[Stored<Archive>]) -> Result<Vec<Published>> {
-        let store = self.store()?;
+    /// Archives to N copies each, in the store that was reached.
+    pub(crate) fn publish(&mut self, runtime: &Runtime, archives: &[Stored<Archive>]) -> Result<Vec<Published>> {
+        let reached = self.reached(runtime)?;
         let copies = u32::from(self.pipeline.package.copies);
         let mut published = Vec::new();
         for (index, archive) in archives.iter().enumerate() {
             let start = Instant::now();
             let name = &self.pipeline.name;
-            let done = planforge_package::publish(archive, name, &store, name.as_str(), copies, self.progress())
-                .map_err(|error| self.without_damage(error))?;
+            let statement = Provenance::path(&self.layout.archive(&archive.record.variant));
+            let statement = statement.is_file().then_some(statement.as_path());
+            let publication = Publication { archive, name, prefix: name.as_str(), copies, statement };
+            let done =
+                reached.publish(&publication, runtime, &self.terminal).map_err(|error| self.without_damage(error))?;
             self.report.archives[index].copies = Some(copies);
             let outcome = if done.kept == copies { Outcome::Cached } else { Outcome::Built };
-            let path = store.folder(name.as_str()).join(done.variant.id());
+            let folder = Store::parse(&done.url)?.folder("");
+            let path = folder.unwrap_or_else(|| Path::new(&done.url).to_owned());
             let file = ArtifactFile {
                 path: String::new(),
                 byte_count: archive.record.byte_count,

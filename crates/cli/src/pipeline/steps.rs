@@ -5,6 +5,7 @@ use crate::pipeline::check::check_model;
 use crate::pipeline::compile::compile_together;
 use crate::pipeline::lock::RunLock;
 use crate::pipeline::overrides::{LockUse, Overrides, with_catalogue};
+use crate::pipeline::stores::Reached;
 use crate::progress::Terminal;
 use crate::settings::Settings;
 use anyhow::{Context, Result};
@@ -48,6 +49,8 @@ pub(crate) struct Run {
     pub(super) lock: RunLock,
     /// Fetch what the pipeline does not need, too.
     pub(crate) all_files: bool,
+    /// The store, once it was asked for.
+    pub(super) reached: Option<Reached>,
     cache: Cache,
     /// Held from the first step on, so that nobody prunes what this run relies on.
     cache_use: Option<CacheUse>,
@@ -90,6 +93,7 @@ impl Run {
             cache: Cache::new(&settings.cache),
             cache_use: None,
             all_files: false,
+            reached: None,
             file: path.to_owned(),
             lock,
             variants,
@@ -106,12 +110,15 @@ impl Run {
         if until >= Step::Compile {
             compile_together(&mut [(self, &mut made)], limits)?;
         }
-        self.finish(&mut made, until)?;
+        self.finish(runtime, &mut made, until)?;
         Ok(made)
     }
 
     /// The steps before engines are compiled.
     pub(crate) fn prepare(&mut self, runtime: &tokio::runtime::Runtime, until: Step) -> Result<Made> {
+        if until >= Step::Publish {
+            self.reached(runtime)?;
+        }
         let snapshot = self.fetch(runtime)?;
         self.check_plan(until)?;
         if until >= Step::Export {
@@ -126,7 +133,7 @@ impl Run {
     }
 
     /// The steps after engines were compiled.
-    pub(crate) fn finish(&mut self, made: &mut Made, until: Step) -> Result<()> {
+    pub(crate) fn finish(&mut self, runtime: &tokio::runtime::Runtime, made: &mut Made, until: Step) -> Result<()> {
         if until >= Step::Package {
             made.archives = self.package(&made.snapshot, (&made.models, &made.modules), &made.engines)?;
         }
@@ -134,7 +141,7 @@ impl Run {
         self.settle_lock(&lock)?;
         self.add_provenance(&lock, &made.archives)?;
         if until >= Step::Publish {
-            made.published = self.publish(&made.archives)?;
+            made.published = self.publish(runtime, &made.archives)?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 const CONTENT: &[u8] = b"an archive";
 
-fn archive(folder: &Path) -> Stored<Archive> {
+pub(crate) fn archive(folder: &Path) -> Stored<Archive> {
     let record = Archive {
         variant: Variant::onnx(Precision::Fp32),
         file: "tiny.tar.gz".to_owned(),
@@ -20,12 +20,13 @@ fn archive(folder: &Path) -> Stored<Archive> {
     stored(&folder.join("archive"), record, &[("tiny.tar.gz", CONTENT)])
 }
 
-fn store(folder: &Path) -> Store {
-    Store::Directory(folder.join("store"))
+fn put_below(prefix: &str, archive: &Stored<Archive>, folder: &Path, copies: u32) -> Result<Published> {
+    let publication = Publication { archive, name: &name(), prefix, copies, statement: None };
+    publish(&publication, &folder.join("store"), &NoProgress)
 }
 
 fn put(folder: &Path, copies: u32) -> Published {
-    publish(&archive(folder), &name(), &store(folder), "models/tiny", copies, &NoProgress).unwrap()
+    put_below("models/tiny", &archive(folder), folder, copies).unwrap()
 }
 
 fn objects(folder: &Path) -> PathBuf {
@@ -88,10 +89,10 @@ fn foreign_content_is_replaced_and_equal_content_kept() {
 fn a_changed_archive_and_a_bad_prefix_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let archive = archive(folder.path());
-    let bad = publish(&archive, &name(), &store(folder.path()), "a/../../b", 1, &NoProgress).unwrap_err();
+    let bad = put_below("a/../../b", &archive, folder.path(), 1).unwrap_err();
     assert!(matches!(bad, Error::Prefix { .. }), "{bad}");
     fs_err::write(archive.path("tiny.tar.gz"), "other").unwrap();
-    let changed = publish(&archive, &name(), &store(folder.path()), "", 1, &NoProgress).unwrap_err();
+    let changed = put_below("", &archive, folder.path(), 1).unwrap_err();
     assert!(matches!(changed, Error::Changed { .. }), "{changed}");
     assert!(!folder.path().join("store").exists());
 }
@@ -102,7 +103,7 @@ fn a_store_that_cannot_be_written_is_named() {
     let blocked = folder.path().join("store");
     fs_err::write(&blocked, "a file, not a folder").unwrap();
     fs_err::set_permissions(&blocked, std::fs::Permissions::from_mode(0o444)).unwrap();
-    let error = publish(&archive(folder.path()), &name(), &store(folder.path()), "", 1, &NoProgress).unwrap_err();
+    let error = put_below("", &archive(folder.path()), folder.path(), 1).unwrap_err();
     assert!(error.to_string().contains("store"), "{error}");
 }
 
@@ -116,4 +117,31 @@ fn what_a_killed_process_left_is_removed_and_what_another_is_about_to_rename_sta
     fs_err::write(objects(folder.path()).join(&others), "half").unwrap();
     put(folder.path(), 1);
     assert_eq!(listing(folder.path()), [&others, "tiny-v0.tar.gz"]);
+}
+
+#[test]
+fn unpublishing_takes_away_what_was_published_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), 3);
+    let statement = objects(folder.path()).join("tiny.tar.gz.intoto.json");
+    fs_err::write(&statement, "{}").unwrap();
+    let others = ["onnx-fp32/tiny-v01.tar.gz", "onnx-fp32/other-v0.tar.gz", "other/tiny-v0.tar.gz", "tiny-v0.tar.gz"];
+    let root = folder.path().join("store");
+    for other in others {
+        let path = root.join("models/tiny").join(other);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(path, "not ours").unwrap();
+    }
+    let listed = unpublish(&root, "models/tiny", &name(), true).unwrap();
+    assert_eq!(listed.len(), 4);
+    assert!(listed[0].url.ends_with("/models/tiny/onnx-fp32/tiny-v0.tar.gz"), "{listed:?}");
+    assert!(statement.exists(), "a dry run removes nothing");
+    assert_eq!(unpublish(&root, "models/tiny", &name(), false).unwrap(), listed);
+    assert_eq!(listing(folder.path()), ["other-v0.tar.gz", "tiny-v01.tar.gz"]);
+    assert!(others.iter().all(|other| root.join("models/tiny").join(other).exists()));
+    assert_eq!(unpublish(&root, "models/tiny", &name(), false).unwrap(), []);
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), 1);
+    unpublish(&folder.path().join("store"), "models/tiny", &name(), false).unwrap();
+    assert!(!folder.path().join("store/models/tiny").exists());
 }

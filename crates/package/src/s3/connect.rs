@@ -1,0 +1,74 @@
+//! From AWS's standard chain to a client.
+
+use super::bucket::Bucket;
+use super::options::S3Options;
+use crate::{Error, Result, Store};
+use aws_config::SdkConfig;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{Builder, ProvideCredentials, Region};
+use aws_types::service_config::ServiceConfigKey;
+
+/// What signing needs to name where an endpoint that is not AWS's knows no regions.
+const ANY_REGION: &str = "us-east-1";
+/// Fewest attempts at each request, the first included.
+const ATTEMPTS: u32 = 5;
+
+/// Reaches the bucket of `store`, and checks that it can be listed, so that mistakes show before anything is made.
+///
+/// Credentials, region and endpoint come from AWS's standard chain, as AWS's own tools have it: `options` first, then
+/// the variables `AWS_…`, the files in `~/.aws` (profiles, SSO, `credential_process`), then the roles of a container or
+/// instance. This is the one function of a library here that reads the environment, as `aws-config` is that chain.
+///
+/// # Errors
+/// [`Error::NoCredentials`], [`Error::NoRegion`], [`Error::Credentials`], [`Error::Region`], [`Error::NoBucket`],
+/// [`Error::Denied`], and [`Error::Request`] when nobody answers.
+///
+/// # Panics
+/// When `store` is not on S3.
+pub async fn connect(store: &Store, options: S3Options) -> Result<Bucket> {
+    let Store::S3 { bucket, prefix } = store else { panic!("`{}` is not on S3", store.url("")) };
+    let url = store.url("");
+    let mut loader = aws_config::from_env();
+    if let Some(region) = &options.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    let shared = loader.load().await;
+    let is_custom = has_endpoint(&shared);
+    let region = match shared.region() {
+        Some(region) => region.clone(),
+        None if is_custom => Region::from_static(ANY_REGION),
+        None => return Err(Error::NoRegion { url }),
+    };
+    check_credentials(&shared, &url).await?;
+    let config = configured(&shared, &options).region(region).force_path_style(options.path_style.unwrap_or(is_custom));
+    let bucket = Bucket::new(config.build(), (bucket, prefix), options);
+    bucket.check().await?;
+    Ok(bucket)
+}
+
+/// Attempts and times as planforge wants them.
+pub(super) fn configured(shared: &SdkConfig, options: &S3Options) -> Builder {
+    let retry = shared.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
+    let attempts = retry.max_attempts().max(ATTEMPTS);
+    let timeout = shared.timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
+    Builder::from(shared)
+        .retry_config(retry.with_max_attempts(attempts))
+        .timeout_config(timeout.operation_attempt_timeout(options.timeout).build())
+}
+
+/// Whether requests go elsewhere than to AWS: `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3`, or these in a profile.
+fn has_endpoint(shared: &SdkConfig) -> bool {
+    let key = ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+    let of_service = shared.service_config().zip(key.ok()).and_then(|(config, key)| config.load_config(key));
+    of_service.is_some() || shared.endpoint_url().is_some()
+}
+
+async fn check_credentials(shared: &SdkConfig, url: &str) -> Result<()> {
+    let no_credentials = |reason: String| Error::NoCredentials { url: url.to_owned(), reason };
+    let provider = shared.credentials_provider().ok_or_else(|| no_credentials("none are configured".to_owned()))?;
+    match provider.provide_credentials().await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(no_credentials(super::fault::causes(&error))),
+    }
+}

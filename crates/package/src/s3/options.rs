@@ -1,0 +1,107 @@
+//! What a pipeline says of its store on S3, and the sizes that uploads and copies are cut into.
+
+use crate::store::percent_encoded;
+use aws_sdk_s3::types::{ServerSideEncryption, StorageClass};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const MIB: u64 = 1 << 20;
+
+/// Options of a store on S3.
+#[derive(Debug, Clone)]
+pub struct S3Options {
+    /// Region, before that of AWS's standard chain.
+    pub region: Option<String>,
+    /// Whether the bucket is named in the path; at endpoints other than AWS's when left out.
+    pub path_style: Option<bool>,
+    /// Key of AWS KMS to encrypt with.
+    pub kms_key: Option<String>,
+    /// Storage class.
+    pub storage_class: Option<planforge_core::StorageClass>,
+    /// Tags of every object.
+    pub tags: BTreeMap<String, String>,
+    /// Longest time for one request, a part of a large archive included.
+    pub timeout: Duration,
+    /// Requests at once.
+    pub connections: usize,
+    /// Size of the parts of an upload; archives of up to this size are sent whole.
+    pub part_byte_count: u64,
+    /// Size of the largest object that the store copies in one request.
+    pub copy_byte_count: u64,
+    /// Size of the parts of a copy beyond that.
+    pub copy_part_byte_count: u64,
+}
+
+impl Default for S3Options {
+    fn default() -> Self {
+        Self {
+            region: None,
+            path_style: None,
+            kms_key: None,
+            storage_class: None,
+            tags: BTreeMap::new(),
+            timeout: Duration::from_secs(300),
+            connections: 8,
+            part_byte_count: 16 * MIB,
+            // S3's limit for `CopyObject`.
+            copy_byte_count: 5 * 1024 * MIB,
+            copy_part_byte_count: 512 * MIB,
+        }
+    }
+}
+
+impl S3Options {
+    /// Size of parts of an upload: larger than usual where there would be more than S3 takes.
+    pub(super) fn part_size(&self, byte_count: u64) -> u64 {
+        const MOST_PARTS: u64 = 10_000;
+        self.part_byte_count.max(byte_count.div_ceil(MOST_PARTS))
+    }
+
+    pub(super) fn encryption(&self) -> Option<ServerSideEncryption> {
+        self.kms_key.as_ref().map(|_| ServerSideEncryption::AwsKms)
+    }
+
+    pub(super) fn class(&self) -> Option<StorageClass> {
+        self.storage_class.map(|class| StorageClass::from(class.name()))
+    }
+
+    /// The tags as a query, which is how S3 takes them.
+    pub(super) fn tagging(&self) -> Option<String> {
+        let escaped = |text: &str| percent_encoded(text).replace('/', "%2F");
+        let tags: Vec<_> =
+            self.tags.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value))).collect();
+        (!tags.is_empty()).then(|| tags.join("&"))
+    }
+}
+
+/// Sets what every new object is given, whether it is uploaded, copied, or made of parts: three builders of the client
+/// that have these methods, and no trait, in common.
+macro_rules! with_options {
+    ($request:expr, $options:expr) => {{
+        let options: &$crate::s3::options::S3Options = $options;
+        $request
+            .set_server_side_encryption(options.encryption())
+            .set_ssekms_key_id(options.kms_key.clone())
+            .set_storage_class(options.class())
+            .set_tagging(options.tagging())
+    }};
+}
+pub(super) use with_options;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_as_many_as_s3_takes_and_tags_a_query() {
+        let options = S3Options {
+            tags: [("team".to_owned(), "a/b & c".to_owned()), ("x".to_owned(), String::new())].into(),
+            ..S3Options::default()
+        };
+        assert_eq!(options.tagging().unwrap(), "team=a%2Fb%20%26%20c&x=");
+        assert_eq!(S3Options::default().tagging(), None);
+        assert_eq!(options.part_size(1 << 30), 16 * MIB);
+        let large = 5 << 40;
+        assert!(large / options.part_size(large) <= 10_000);
+    }
+}
