@@ -205,8 +205,16 @@ impl Failure {
                  s3:AbortMultipartUpload on its objects; with `store.tags` s3:PutObjectTagging; with `store.kms_key` \
                  kms:GenerateDataKey and kms:Decrypt",
             ),
-            PackageError::Request { .. } => Some("run again: what is published stays, and the rest is gone on with"),
+            PackageError::Request { code, .. } if is_passing(code.as_deref()) => {
+                Some("run again: what is published stays, and the rest is gone on with")
+            }
             _ => None,
         }
     }
+}
+
+/// Whether what S3 says, if it answered at all, may be over the next time.
+fn is_passing(code: Option<&str>) -> bool {
+    let passing = ["InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown"];
+    code.is_none_or(|code| passing.contains(&code))
 }

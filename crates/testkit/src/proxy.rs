@@ -68,7 +68,7 @@ impl FaultyProxy {
             for client in listener.incoming().flatten() {
                 let shared = Arc::clone(&of_thread);
                 // Connections that break are what this is for.
-                std::thread::spawn(move || shared.relay(client));
+                std::thread::spawn(move || shared.relay(&client));
             }
         });
         Ok(Self { address, shared })
@@ -128,7 +128,7 @@ impl FaultyProxy {
 
 impl Shared {
     /// Passes the requests of one connection on, one after another, and what the server sends back.
-    fn relay(&self, client: TcpStream) -> io::Result<()> {
+    fn relay(&self, client: &TcpStream) -> io::Result<()> {
         let server = TcpStream::connect(&self.server)?;
         // What is passed on in pieces must not wait for acknowledgements.
         server.set_nodelay(true)?;
@@ -149,7 +149,7 @@ impl Shared {
                 to_client.write_all(&buffer[..count])?;
             }
         });
-        let result = self.requests(&client, &server, &silent);
+        let result = self.requests(client, &server, &silent);
         let _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
         result
     }

@@ -37,6 +37,12 @@ fn check_tags(store: &StoreSpec) -> Result<(), (&'static str, String)> {
                 "`{key}`: a tag of S3 has a name of 1 to {longest_key} characters and a value of at most {longest_value}"
             ));
         }
+        let allowed = |c: char| c.is_alphanumeric() || " _.:/=+-@".contains(c);
+        if let Some(other) = key.chars().chain(value.chars()).find(|&c| !allowed(c)) {
+            return fault(format!(
+                "`{key}`: a tag of S3 has letters, digits, spaces and _ . : / = + - @, not `{other}`"
+            ));
+        }
         if key.to_lowercase().starts_with("aws:") {
             return fault(format!("`{key}`: names with `aws:` are AWS's own"));
         }
@@ -65,6 +71,7 @@ mod tests {
         assert!(message(&format!("{url}[tags]\n{many}")).contains("11 tags"));
         assert!(message(&format!("{url}[tags]\n\"AWS:x\" = \"\"")).contains("AWS's own"));
         assert!(message(&format!("{url}[tags]\nx = \"{}\"", "v".repeat(257))).contains("at most 256"));
+        assert!(message(&format!("{url}[tags]\nx = \"a & b\"")).contains("not `&`"));
         assert!(message("timeout_seconds = 0").contains("at least 1"));
         let unknown = toml::from_str::<StoreSpec>("storage_class = \"GLACIER\"").unwrap_err().to_string();
         assert!(unknown.contains("GLACIER_IR"), "{unknown}");

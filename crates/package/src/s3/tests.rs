@@ -6,11 +6,13 @@ use crate::package::tests::{name, stored};
 use crate::{Error, Publication, Result};
 use aws_config::SdkConfig;
 use aws_sdk_s3::config::{Credentials, Region, SharedCredentialsProvider};
-use planforge_core::{Archive, NoProgress, Precision, Published, Stored, Variant, digest_bytes};
+use planforge_core::{
+    Archive, Event, EventKind, NoProgress, Precision, Progress, Published, Stored, Variant, digest_bytes,
+};
 use planforge_testkit::{ADMIN, Fault, FaultyProxy, S3Server};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -23,11 +25,11 @@ fn runtime() -> Runtime {
 /// Bytes that no two seeds share, and that no part has twice.
 fn content(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed;
-    let mut next = || {
+    let next = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 32).to_le_bytes()
     };
-    std::iter::repeat_with(|| next()).flat_map(|bytes| bytes.into_iter().take(4)).take(length).collect()
+    std::iter::repeat_with(next).flat_map(|bytes| bytes.into_iter().take(4)).take(length).collect()
 }
 
 fn archive(folder: &Path, content: &[u8]) -> Stored<Archive> {
@@ -42,9 +44,9 @@ fn archive(folder: &Path, content: &[u8]) -> Stored<Archive> {
     stored(folder, record, &[("tiny.tar.gz", content)])
 }
 
-/// Small parts, as small as S3 takes, and little patience.
+/// Small parts, as small as S3 takes.
 fn small() -> S3Options {
-    S3Options { part_byte_count: 5 * MIB as u64, timeout: Duration::from_secs(3), ..S3Options::default() }
+    S3Options { part_byte_count: 5 * MIB as u64, timeout: Duration::from_secs(60), ..S3Options::default() }
 }
 
 /// The bucket `models` behind an address.
@@ -117,7 +119,7 @@ fn large_objects_are_copied_in_parts_and_only_own_ones_are_removed() {
     let options = S3Options {
         copy_byte_count: 6 * mib,
         copy_part_byte_count: 5 * mib,
-        tags: [("team".to_owned(), "nlp & vision".to_owned())].into(),
+        tags: [("team".to_owned(), "nlp + vision".to_owned())].into(),
         storage_class: Some(planforge_core::StorageClass::StandardIa),
         ..small()
     };
@@ -128,7 +130,7 @@ fn large_objects_are_copied_in_parts_and_only_own_ones_are_removed() {
     let expected = [digest.as_str(), "content-type: application/gzip", "x-amz-storage-class: standard_ia"];
     for key in keys(3) {
         let properties = server.properties(&key);
-        for expected in expected.iter().chain(&["<Value>nlp &amp; vision</Value>"]) {
+        for expected in expected.iter().chain(&["<Value>nlp + vision</Value>"]) {
             assert!(properties.contains(expected), "`{expected}` is not in {properties}");
         }
     }
@@ -182,6 +184,41 @@ fn an_upload_that_a_killed_run_left_is_gone_on_with_or_given_up() {
     assert_published(&server, &contents[1], 2);
 }
 
+/// Asks to stop when the first part is there.
+#[derive(Default)]
+struct StopAtFirstPart(AtomicBool);
+
+impl Progress for StopAtFirstPart {
+    fn send(&self, event: Event) {
+        if matches!(event.kind, EventKind::Advanced { done } if done > 0) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn a_run_that_is_asked_to_stop_gives_its_upload_up() {
+    let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
+    let archive = archive(folder.path(), &content(8, 11 * MIB));
+    // One part gets through, the others are never answered.
+    let parts = AtomicU64::new(0);
+    let proxy = FaultyProxy::start(&server.address(), move |_, line| {
+        (line.contains("partNumber") && parts.fetch_add(1, Ordering::Relaxed) > 0).then_some(Fault::Hang)
+    });
+    let proxy = proxy.unwrap();
+    let bucket = bucket(&proxy.address(), small());
+    let publication = Publication { archive: &archive, name: &name(), prefix: "tiny", copies: 2, statement: None };
+    let progress = Arc::new(StopAtFirstPart::default());
+    let error = runtime.block_on(publish_to_bucket(&publication, &bucket, progress)).unwrap_err();
+    assert!(matches!(error, Error::Core(planforge_core::Error::Cancelled)), "{error}");
+    assert!(proxy.log().iter().any(|line| line.starts_with("DELETE")), "it was begun and given up");
+    assert_eq!((server.keys("team (a)/"), server.unfinished()), (Vec::new(), Vec::new()));
+}
+
 #[test]
 fn an_upload_of_an_archive_that_begins_alike_is_not_taken_for_this_one() {
     let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
@@ -217,7 +254,7 @@ fn a_network_that_fails_gives_the_right_bytes_or_a_clear_error() {
     let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
     let content = content(6, 11 * MIB);
     let archive = archive(folder.path(), &content);
-    let options = || S3Options { timeout: Duration::from_millis(1500), ..small() };
+    let options = || S3Options { timeout: Duration::from_secs(2), ..small() };
     let straight = bucket(&server.address(), small());
     let mut met = std::collections::BTreeMap::new();
     // One in a hundred, as a bad day has it, and one in eight.
