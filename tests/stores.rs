@@ -1,7 +1,7 @@
 //! Publishing to S3 through the binary, on a real S3 server, and what is said when it does not work.
 
 use crate::support::{Ended, Hosted, Workspace, end};
-use planforge_testkit::{ADMIN, Fault, FaultyProxy, READER, S3Server, WRITER};
+use planforge_testkit::{ADMIN, FaultyProxy, ProxyFault, READER, S3Server, WRITER};
 
 /// A pipeline with one ONNX package, published to `url`.
 fn workspace(url: &str) -> Workspace {
@@ -117,7 +117,7 @@ fn answers_of_aws_that_no_server_here_gives_are_understood() {
         // Nobody answers behind the proxy, which answers everything itself.
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let behind = nobody.local_addr().unwrap().to_string();
-        let proxy = FaultyProxy::start(&behind, move |_, _| Some(Fault::Answer(status, headers, body))).unwrap();
+        let proxy = FaultyProxy::start(&behind, move |_, _| Some(ProxyFault::Answer(status, headers, body))).unwrap();
         let workspace = workspace("s3://models/x");
         run(&workspace, &proxy.address(), Some(ADMIN), &["publish", "tiny.toml"]).fails(code, &words);
         assert!(!workspace.path("planforge-out/tiny").exists(), "it is found before anything is made");

@@ -12,7 +12,7 @@ mod triton;
 pub use hub::{Access, Fault, HubOptions, Lie, Rule, Seen, TestHub};
 pub use isolated::isolated;
 pub use parts::{native, repository, sample_hub};
-pub use proxy::{Fault, FaultyProxy};
+pub use proxy::{FaultyProxy, ProxyFault};
 pub use s3::{ADMIN, READER, S3Server, WRITER};
 pub use tiny_bert::TinyBert;
 pub use triton::{Answer, TritonOptions, TritonServer};

@@ -15,7 +15,7 @@ const HANGING: Duration = Duration::from_secs(20);
 
 /// What happens to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
+pub enum ProxyFault {
     /// The proxy answers itself: status with its reason, further headers, each with its line end, and body.
     Answer(&'static str, &'static str, &'static str),
     /// The connection ends before anything was passed on.
@@ -29,7 +29,7 @@ pub enum Fault {
 }
 
 /// Chooses the fault of a request, given its number and its first line.
-type Choose = dyn Fn(u64, &str) -> Option<Fault> + Send + Sync;
+type Choose = dyn Fn(u64, &str) -> Option<ProxyFault> + Send + Sync;
 
 /// A running proxy; its threads end with the process.
 pub struct FaultyProxy {
@@ -52,7 +52,7 @@ impl FaultyProxy {
     /// Those of listening on a free port.
     pub fn start(
         server: &str,
-        choose: impl Fn(u64, &str) -> Option<Fault> + Send + Sync + 'static,
+        choose: impl Fn(u64, &str) -> Option<ProxyFault> + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
@@ -82,12 +82,12 @@ impl FaultyProxy {
         let error = "<Error><Code>SlowDown</Code><Message>Reduce your request rate</Message></Error>";
         let internal = "<Error><Code>InternalError</Code><Message>We encountered an internal error</Message></Error>";
         let kinds = [
-            Fault::Answer("503 Slow Down", "", error),
-            Fault::Answer("500 Internal Server Error", "", internal),
-            Fault::Cut,
-            Fault::CutRequest,
-            Fault::CutAnswer,
-            Fault::Hang,
+            ProxyFault::Answer("503 Slow Down", "", error),
+            ProxyFault::Answer("500 Internal Server Error", "", internal),
+            ProxyFault::Cut,
+            ProxyFault::CutRequest,
+            ProxyFault::CutAnswer,
+            ProxyFault::Hang,
         ];
         Self::start(server, move |number, _| {
             let random = mix(seed ^ mix(number));
@@ -175,24 +175,24 @@ impl Shared {
                     server.write_all(head.as_bytes())?;
                     self.pass(&mut reader, length, &mut server)?;
                 }
-                Some(Fault::Answer(status, headers, text)) => {
+                Some(ProxyFault::Answer(status, headers, text)) => {
                     client.set_read_timeout(Some(Duration::from_millis(100)))?;
                     // A client that waits for leave to send its body sends none.
                     let _ = self.pass(&mut reader, length, &mut io::sink());
                     return answer(client, (status, headers, text));
                 }
-                Some(Fault::Cut) => return Ok(()),
-                Some(Fault::CutRequest) => {
+                Some(ProxyFault::Cut) => return Ok(()),
+                Some(ProxyFault::CutRequest) => {
                     server.write_all(head.as_bytes())?;
                     self.pass(&mut reader, length / 2, &mut server)?;
                     return Ok(());
                 }
-                Some(Fault::CutAnswer) => {
+                Some(ProxyFault::CutAnswer) => {
                     silent.store(true, Ordering::Relaxed);
                     server.write_all(head.as_bytes())?;
                     self.pass(&mut reader, length, &mut server)?;
                 }
-                Some(Fault::Hang) => {
+                Some(ProxyFault::Hang) => {
                     client.set_read_timeout(Some(HANGING))?;
                     self.pass(&mut reader, length, &mut io::sink())?;
                     reader.read_line(&mut String::new())?;

@@ -9,7 +9,7 @@ use aws_sdk_s3::config::{Credentials, Region, SharedCredentialsProvider};
 use planforge_core::{
     Archive, Event, EventKind, NoProgress, Precision, Progress, Published, Stored, Variant, digest_bytes,
 };
-use planforge_testkit::{ADMIN, Fault, FaultyProxy, S3Server};
+use planforge_testkit::{ADMIN, FaultyProxy, ProxyFault, S3Server};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -163,7 +163,7 @@ fn an_upload_that_a_killed_run_left_is_gone_on_with_or_given_up() {
         let proxy = FaultyProxy::start(&server.address(), move |_, line| {
             let is_part = line.starts_with("PUT") && line.contains("partNumber");
             let sent = if is_part { parts.fetch_add(1, Ordering::Relaxed) } else { parts.load(Ordering::Relaxed) };
-            (sent >= 2).then_some(Fault::Cut)
+            (sent >= 2).then_some(ProxyFault::Cut)
         });
         let proxy = proxy.unwrap();
         let one_by_one = S3Options { connections: 1, ..small() };
@@ -207,7 +207,7 @@ fn a_run_that_is_asked_to_stop_gives_its_upload_up() {
     // One part gets through, the others are never answered.
     let parts = AtomicU64::new(0);
     let proxy = FaultyProxy::start(&server.address(), move |_, line| {
-        (line.contains("partNumber") && parts.fetch_add(1, Ordering::Relaxed) > 0).then_some(Fault::Hang)
+        (line.contains("partNumber") && parts.fetch_add(1, Ordering::Relaxed) > 0).then_some(ProxyFault::Hang)
     });
     let proxy = proxy.unwrap();
     let bucket = bucket(&proxy.address(), small());
