@@ -17,9 +17,10 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Bytes written at once. With more the kernel looks for larger free areas of memory to keep them in, which takes longer
-/// than it saves.
-const WRITE_BYTE_COUNT: usize = 1 << 16;
+/// Bytes of an engine written at once. Of more the kernel makes larger pieces of its page cache, for which it takes memory
+/// that was not used for long; where that belongs to a virtual machine, the host then looks for it, page by page.
+/// Measured on one with 2 processors: 700 MB in pieces of 8 KiB take a third of the time that they take in pieces of 2 MiB.
+const WRITE_BYTE_COUNT: usize = 1 << 13;
 
 /// What to build, and where to put it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
