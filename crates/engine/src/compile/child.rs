@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The child is looked at this often.
@@ -54,6 +55,7 @@ pub(super) fn run_child(
         .process_group(0)
         .spawn()
         .map_err(|error| fail(format!("`{}` does not start: {error}", worker.program.display())))?;
+    let answer = read_answer(&mut child);
     let tail = request.tool.is_some().then(|| LogTail::new(&request.log, subject));
     let end =
         feed_and_wait(&mut child, request, (timeout, tail), share, progress).inspect_err(|_| end_child(&mut child))?;
@@ -66,10 +68,7 @@ pub(super) fn run_child(
         }
         End::TooLarge(_) => return Ok(None),
     };
-    let mut answer = String::new();
-    if let Some(mut stdout) = child.stdout.take() {
-        stdout.read_to_string(&mut answer)?;
-    }
+    let answer = answer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     let lost = format!("the build process {}; {}", how_it_ended(status), words());
     fs_err::remove_file(&stderr).ok();
     match serde_json::from_str::<std::result::Result<WorkerResponse, WorkerFailure>>(&answer) {
@@ -78,6 +77,18 @@ pub(super) fn run_child(
         Ok(Err(failure)) => Err(fail(failure.message)),
         _ => Err(fail(lost)),
     }
+}
+
+/// Reads what the child answers while it runs: one that has more to say than a pipe holds would not end before.
+fn read_answer(child: &mut Child) -> JoinHandle<std::io::Result<String>> {
+    let stdout = child.stdout.take();
+    std::thread::spawn(move || {
+        let mut answer = String::new();
+        if let Some(mut stdout) = stdout {
+            stdout.read_to_string(&mut answer)?;
+        }
+        Ok(answer)
+    })
 }
 
 /// Sends the request and looks at the child until it ends, or has to be ended.
@@ -147,4 +158,34 @@ fn last_words(files: &[&Path]) -> String {
         .flat_map(|text| text.lines().rev().take(3).map(str::to_owned).collect::<Vec<_>>().into_iter().rev())
         .collect();
     if lines.is_empty() { "its log is empty".to_owned() } else { format!("its last words: {}", lines.join(" | ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::BuildLimits;
+    use crate::compile::pool::Pool;
+    use planforge_core::{BuilderOptions, NoProgress};
+
+    #[test]
+    fn an_answer_longer_than_a_pipe_holds_does_not_keep_the_child() {
+        let folder = tempfile::tempdir().unwrap();
+        let request = WorkerRequest {
+            libraries: PathBuf::new(),
+            graph: PathBuf::new(),
+            compute_capabilities: Vec::new(),
+            profiles: Vec::new(),
+            options: BuilderOptions::default(),
+            tool: None,
+            plan: folder.path().join("plan"),
+            log: folder.path().join("log"),
+        };
+        let failure = r#"read request; printf '{"Err":{"library_missing":false,"message":"'; \
+                         head -c 1000000 /dev/zero | tr '\0' x; printf '"}}'"#;
+        let worker = Worker { program: "/bin/sh".into(), arguments: vec!["-c".to_owned(), failure.to_owned()] };
+        let pool = Pool::new(BuildLimits { memory_byte_count: 1 << 40, processes: 1 });
+        let mut share = pool.enter(0, 1, &NoProgress).unwrap();
+        let ended = run_child(&worker, &request, ("engine", Duration::from_secs(60)), &mut share, &NoProgress);
+        assert!(matches!(ended, Err(Error::Build { message, .. }) if message.len() == 1_000_000));
+    }
 }
