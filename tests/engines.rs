@@ -169,9 +169,20 @@ fn engines_of_all_pipelines_are_built_at_once_and_listed_in_order() {
         let text = text.replace("\"tiny\"", &format!("\"{name}\"")).replace("\"model\"", "\"../model\"");
         workspace.write(&format!("pipelines/{name}.toml"), &text.replace("[1, 2, 4]", &format!("[1, 2, {batch}]")));
     }
-    let serial = reports(&workspace.planforge(&["compile", "pipelines/*.toml", "--jobs", "1", "--json"]));
+    let serial_run = workspace.planforge(&["compile", "pipelines/*.toml", "--jobs", "1", "--json"]);
+    let serial = reports(&serial_run);
     let names: Vec<_> = serial.iter().map(|report| report["pipeline"].as_str().unwrap()).collect();
     assert_eq!(names, ["a", "b", "c"]);
+    // One after another, they are started as they are listed.
+    let is_done = |line: &&str| line.starts_with("  compile ") && line.contains(" done ");
+    let done: Vec<_> = serial_run.stderr.lines().filter(is_done).collect();
+    let expected = ["a", "b", "c"].map(|name| {
+        ["tensorrt-fp16-t4", "tensorrt-fp32-l4", "tensorrt-fp16-l4"].map(|variant| format!("{name} {variant} "))
+    });
+    assert_eq!(done.len(), 9, "{}", serial_run.stderr);
+    for (line, expected) in done.iter().zip(expected.as_flattened()) {
+        assert!(line.contains(expected), "{}", serial_run.stderr);
+    }
     let parallel =
         ["compile", "pipelines/[abc].toml", "--jobs", "3", "--output", "other", "--memory", "4 GiB", "--json"];
     let ended = workspace.planforge(&parallel);

@@ -32,8 +32,8 @@ impl Builds<'_> {
     }
 }
 
-/// Finds or builds every engine and returns them in the order of `jobs`. Builds run at once within `limits`: the memory
-/// of a build is estimated before it starts and watched while it runs. One that would pass the limit together with
+/// Finds or builds every engine and returns them in the order of `jobs`. Builds start in that order, unless one has to wait
+/// for another process that builds the same, and run at once within `limits`: the memory of a build is estimated before it starts and watched while it runs. One that would pass the limit together with
 /// others is ended, and started again when it can have all of it.
 ///
 /// # Errors
@@ -51,7 +51,13 @@ pub fn compile_all(
     let results: Vec<_> = std::thread::scope(|scope| {
         let start = |(order, job)| {
             let (builds, progress) = (&builds, &progress);
-            scope.spawn(move || compile(job, order, builds, progress).inspect_err(|_| progress.fail()))
+            let thread = scope.spawn(move || {
+                let result = compile(job, order, builds, progress).inspect_err(|_| progress.fail());
+                builds.pool.settle(order);
+                result
+            });
+            builds.pool.await_arrival(order);
+            thread
         };
         let threads: Vec<_> = jobs.iter().enumerate().map(start).collect();
         threads

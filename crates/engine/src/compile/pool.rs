@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// Waiting builds look this often whether the user wants to stop.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// How long the next build waits for the one before it to come.
+const ARRIVAL: Duration = Duration::from_millis(200);
 
 /// What builds may take together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,8 @@ struct State {
     taken_byte_count: u64,
     running: usize,
     waiting: BTreeSet<usize>,
+    /// Those that have come so far, or will not come.
+    arrived: BTreeSet<usize>,
 }
 
 /// A place among the builds that run, with an amount of memory; given back when dropped.
@@ -54,6 +58,8 @@ impl Pool {
         let byte_count = byte_count.min(self.limits.memory_byte_count);
         let mut state = self.state();
         state.waiting.insert(order);
+        state.arrived.insert(order);
+        self.freed.notify_all();
         loop {
             let fits = state.taken_byte_count + byte_count <= self.limits.memory_byte_count;
             let has_place = state.running < self.limits.processes.max(1);
@@ -71,6 +77,19 @@ impl Pool {
         state.taken_byte_count += byte_count;
         state.running += 1;
         Ok(Share { pool: self, byte_count })
+    }
+
+    /// Notes that `order` will not come for a place, or not again.
+    pub(super) fn settle(&self, order: usize) {
+        self.state().arrived.insert(order);
+        self.freed.notify_all();
+    }
+
+    /// Waits until `order` has come for a place or will not, so that those started one after another come in order. Only
+    /// for a moment: it may have to wait for another process that builds the same.
+    pub(super) fn await_arrival(&self, order: usize) {
+        let has_not_come = |state: &mut State| !state.arrived.contains(&order);
+        drop(self.freed.wait_timeout_while(self.state(), ARRIVAL, has_not_come));
     }
 
     /// A thread that panicked holds no half-made state.
@@ -148,6 +167,23 @@ mod tests {
         });
         let state = pool.state();
         assert_eq!((state.taken_byte_count, state.running), (0, 0));
+    }
+
+    #[test]
+    fn the_next_waits_until_the_one_before_has_come_or_will_not_but_not_for_ever() {
+        let pool = Pool::new(BuildLimits { memory_byte_count: 100, processes: 1 });
+        std::thread::scope(|scope| {
+            let share = pool.enter(0, 1, &NoProgress).unwrap();
+            pool.await_arrival(0);
+            scope.spawn(|| drop(pool.enter(1, 1, &NoProgress).unwrap()));
+            scope.spawn(|| pool.settle(2));
+            pool.await_arrival(1);
+            pool.await_arrival(2);
+            assert_eq!(pool.state().waiting.first(), Some(&1));
+            pool.await_arrival(3);
+            drop(share);
+        });
+        assert_eq!(pool.state().running, 0);
     }
 
     #[test]
