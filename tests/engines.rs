@@ -210,6 +210,23 @@ fn engines_of_all_pipelines_are_built_at_once_and_listed_in_order() {
 }
 
 #[test]
+fn a_pipeline_without_engines_says_that_it_has_none() {
+    let workspace = Workspace::tiny();
+    workspace.edit("tiny.toml", "platforms = [\"onnx\", \"tensorrt\"]", "platforms = [\"onnx\"]");
+    let ended = workspace.planforge(&["compile", "tiny.toml"]);
+    ended.succeeds();
+    let words = "tiny: makes no engines: `package.platforms` does not name \"tensorrt\"";
+    assert!(ended.stderr.contains(words) && ended.stderr.contains("--gpu"), "{}", ended.stderr);
+    assert_eq!(workspace.files("planforge-out/tiny/engines"), [""; 0]);
+    // Whoever packages it did not ask for engines, and a GPU type on the command line does.
+    let packaged = workspace.planforge(&["package", "tiny.toml"]);
+    packaged.succeeds();
+    assert!(!packaged.stderr.contains("no engines"), "{}", packaged.stderr);
+    let built = workspace.planforge(&["compile", "tiny.toml", "--gpu", "l4", "--precision", "fp16"]);
+    assert!(!built.stderr.contains("no engines") && built.stderr.contains("tensorrt-fp16-l4"), "{}", built.stderr);
+}
+
+#[test]
 fn builds_keep_to_the_memory_given() {
     let workspace = Workspace::tiny();
     let ended = workspace.planforge(&["compile", "tiny.toml", "--memory", "96 MiB"]);

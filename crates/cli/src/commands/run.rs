@@ -21,7 +21,13 @@ pub(super) fn run(surroundings: &Surroundings, pipelines: &Pipelines) -> Result<
 
 /// The steps of each pipeline up to `until`.
 pub(super) fn make(surroundings: &Surroundings, pipelines: &Pipelines, until: Step) -> Result<()> {
-    for_each(surroundings, pipelines, until, |_, _| Ok(()))
+    for_each(surroundings, pipelines, until, |run, _| {
+        if until == Step::Compile && run.targets.is_empty() {
+            let why = "makes no engines: `package.platforms` does not name \"tensorrt\"; name GPU types with --gpu";
+            run.progress().note(Step::Compile, run.pipeline.name.as_str(), why);
+        }
+        Ok(())
+    })
 }
 
 /// The snapshot of each pipeline's repository.

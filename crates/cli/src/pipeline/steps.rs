@@ -155,7 +155,7 @@ impl Run {
         &self.cache
     }
 
-    pub(super) fn progress(&self) -> &dyn Progress {
+    pub(crate) fn progress(&self) -> &dyn Progress {
         &*self.terminal
     }
 
