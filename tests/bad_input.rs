@@ -200,6 +200,16 @@ fn missing_and_damaged_native_libraries_say_what_brings_them() {
 }
 
 #[test]
+fn a_missing_backend_that_archives_are_to_carry_is_found_before_anything_is_built() {
+    let workspace = Workspace::tiny();
+    workspace.edit("tiny.toml", "copies = 3", "copies = 3\ninclude_backend = true");
+    let ended = workspace.planforge(&["package", "tiny.toml", "--triton-backend", "nowhere/libtriton_planforge.so"]);
+    ended.fails(3, &["nowhere/libtriton_planforge.so` is missing", "cargo build --release", "hint: "]);
+    assert!(!workspace.files("planforge-out/tiny").iter().any(|file| file.ends_with(".plan")));
+    workspace.planforge(&["compile", "tiny.toml", "--gpu", "l4"]).succeeds();
+}
+
+#[test]
 fn a_port_in_use_is_named() {
     let workspace = Workspace::tiny();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

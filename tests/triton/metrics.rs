@@ -48,7 +48,7 @@ fn the_server_tells_of_itself_through_the_endpoint() {
 fn without_the_backend_it_says_what_is_missing() {
     let workspace = Workspace::empty();
     let arguments = ["metrics-model", "--triton-backend", "/nowhere.so"];
-    workspace.planforge(&arguments).fails(1, &["`/nowhere.so` is missing; build it with"]);
+    workspace.planforge(&arguments).fails(3, &["`/nowhere.so` is missing; build it with"]);
     assert!(!workspace.path("planforge-metrics.tar.gz").exists());
     let written = workspace.json(&["metrics-model", "--without-backend"]);
     assert_eq!(written["byte_count"], fs_err::metadata(workspace.path("planforge-metrics.tar.gz")).unwrap().len());

@@ -109,9 +109,10 @@ impl Failure {
             | PackageError::Prefix { .. }
             | PackageError::Further { .. }
             | PackageError::Refused { .. } => Some(Self::Usage),
-            PackageError::NoCredentials { .. } | PackageError::Credentials { .. } | PackageError::NoRegion { .. } => {
-                Some(Self::Environment)
-            }
+            PackageError::NoCredentials { .. }
+            | PackageError::Credentials { .. }
+            | PackageError::NoRegion { .. }
+            | PackageError::MissingBackend { .. } => Some(Self::Environment),
             _ => None,
         }
     }

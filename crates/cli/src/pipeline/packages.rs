@@ -46,6 +46,15 @@ impl Run {
         Ok(archives)
     }
 
+    /// Says at once that an archive is to carry a library that is not there.
+    pub(super) fn check_backend(&self) -> Result<()> {
+        let path = &self.settings.triton_backend;
+        if self.pipeline.package.include_backend && !path.is_file() {
+            return Err(planforge_package::Error::MissingBackend { path: path.clone() }.into());
+        }
+        Ok(())
+    }
+
     /// How this pipeline's archives are laid out and served.
     fn form(&self, snapshot: &Snapshot, model: &Model) -> Result<Form<'_>> {
         let package = &self.pipeline.package;

@@ -121,6 +121,9 @@ impl Run {
         }
         let snapshot = self.fetch(runtime)?;
         self.check_plan(until)?;
+        if until >= Step::Package {
+            self.check_backend()?;
+        }
         if until >= Step::Export {
             self.choose_max_batch(&snapshot)?;
         }
