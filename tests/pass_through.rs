@@ -3,6 +3,7 @@
 use crate::support::Workspace;
 use planforge_testkit::{native, repository};
 use serde_json::json;
+use std::path::Path;
 
 /// A pipeline over the graph in `model`, with these lines for its profile and tables of its own.
 fn pipeline(workspace: &Workspace, (graph, task): (&str, &str), lines: &str) {
@@ -118,6 +119,48 @@ fn graphs_that_cannot_be_taken_say_why() {
     let no_graph = |workspace: &Workspace| workspace.write("model/model.onnx", "no graph");
     refused("embed", &no_graph, 1, &["model.onnx` is not a usable ONNX graph"]);
     refused("identity", &|_| (), 1, &["no sample can be made for input `half`: it has element type fp16"]);
+}
+
+#[test]
+fn profiles_that_do_not_fit_the_graph_are_named_before_a_build_is_started() {
+    // Dimensions of a graph, as they are written: a name of one letter, one, 1024.
+    const NAMED: &[u8] = b"\x0a\x03\x12\x01N";
+    const ONE: &[u8] = b"\x0a\x03\x08\x81\x00";
+    const WIDE: &[u8] = b"\x0a\x03\x08\x80\x08";
+    let same = (&[][..], &[][..]);
+    let profiles = "key `profiles`: a profile";
+    for (name, (from, to), profile, words) in [
+        ("embed", same, "batch = [1, 2, 4]\nheight = [1, 2, 4]", ["line 8", "unknown field `height`", "`sequence`"]),
+        ("embed", same, "batch = [1, 4, 2]", ["line 7", "1 <= min <= opt <= max", ""]),
+        ("embed", same, "batch = [1, 2]", ["line 7", "invalid length 2", "3"]),
+        ("embed", same, "batch = [1, 2, 4]", [profiles, "gives no `sequence`", "inputs have"]),
+        ("wide", (WIDE, NAMED), "batch = [1, 2, 4]", [profiles, "gives no `N`", "`batch` and `sequence`"]),
+        ("quantized", (NAMED, ONE), "batch = [1, 2, 4]", [profiles, "asks for batch up to 4", "the model allows 1"]),
+    ] {
+        let workspace = Workspace::empty();
+        tiny(&workspace, name);
+        if name == "wide" {
+            fs_err::File::create(workspace.path("model/model.safetensors")).unwrap().set_len(128 + (16 << 20)).unwrap();
+        }
+        replace_bytes(&workspace.path("model/model.onnx"), from, to);
+        let lines = format!("{profile}\n[compile]\ngpus = [\"l4\"]\n[package]\nplatforms = [\"tensorrt\"]");
+        pipeline(&workspace, ("model.onnx", "feature-extraction"), &lines);
+        let ended = workspace.planforge(&["compile", "own.toml"]);
+        ended.fails(2, &[&["own.toml"], &words[..]].concat());
+        assert!(!workspace.files("planforge-out").iter().any(|file| file.contains("engines")), "{}", ended.stderr);
+    }
+}
+
+/// Replaces bytes that are there by as many others.
+fn replace_bytes(path: &Path, from: &[u8], to: &[u8]) {
+    let mut bytes = fs_err::read(path).unwrap();
+    let places: Vec<_> =
+        (0..bytes.len()).filter(|&place| !from.is_empty() && bytes[place..].starts_with(from)).collect();
+    assert_eq!(places.is_empty(), from.is_empty());
+    for place in places {
+        bytes[place..place + to.len()].copy_from_slice(to);
+    }
+    fs_err::write(path, bytes).unwrap();
 }
 
 #[test]

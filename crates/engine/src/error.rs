@@ -168,9 +168,9 @@ pub enum Error {
         message: String,
     },
     /// A profile that the model cannot serve.
-    #[error("profile asks for {dimension} up to {asked}, but the model allows {allowed}")]
+    #[error("key `profiles`: a profile asks for {dimension} up to {asked}, but the model allows {allowed}")]
     ProfileLimit {
-        /// "sequence".
+        /// "batch" or "sequence".
         dimension: &'static str,
         /// Largest value asked for.
         asked: u64,
@@ -178,7 +178,10 @@ pub enum Error {
         allowed: u64,
     },
     /// A profile without a dimension that the model has.
-    #[error("a profile gives no `{dimension}`, which the model's inputs have")]
+    #[error(
+        "key `profiles`: a profile gives no `{dimension}`, which the model's inputs have; what profiles can give are \
+         `batch` and `sequence`"
+    )]
     ProfileDimension {
         /// Name of the dimension.
         dimension: String,

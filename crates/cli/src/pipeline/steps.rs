@@ -209,7 +209,8 @@ impl Run {
         let mut models = Vec::new();
         for precision in self.precisions() {
             let model = self.export_precision(snapshot, precision)?;
-            check_profiles(&model.record, &self.pipeline.profiles)?;
+            check_profiles(&model.record, &self.pipeline.profiles)
+                .with_context(|| format!("`{}` does not fit the model", self.file.display()))?;
             self.add_export(&model)?;
             models.push(model);
         }

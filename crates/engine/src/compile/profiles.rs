@@ -9,7 +9,7 @@ pub(super) type Shapes = Vec<Vec<(String, [Vec<i64>; 3])>>;
 /// Checks that the model can serve every profile.
 ///
 /// # Errors
-/// [`Error::ProfileLimit`] for a sequence beyond the checkpoint's position table,
+/// [`Error::ProfileLimit`] for a sequence beyond the checkpoint's position table and a batch beyond a graph's fixed one,
 /// [`Error::ProfileDimension`] for a profile without a dimension that an input has.
 pub fn check_profiles(model: &Model, profiles: &[Profile]) -> Result<()> {
     profile_shapes(model, profiles).map(drop)
@@ -17,15 +17,29 @@ pub fn check_profiles(model: &Model, profiles: &[Profile]) -> Result<()> {
 
 /// Shapes of every input in every profile.
 pub(super) fn profile_shapes(model: &Model, profiles: &[Profile]) -> Result<Shapes> {
-    if let Some(allowed) = model.max_sequence {
-        let asked = profiles.iter().filter_map(|profile| profile.sequence).map(|range| range.max).max();
-        if let Some(asked) = asked.filter(|&asked| asked > allowed) {
-            return Err(Error::ProfileLimit { dimension: "sequence", asked, allowed });
+    let sequence = profiles.iter().filter_map(|profile| profile.sequence).map(|range| range.max).max();
+    let batch = profiles.iter().map(|profile| profile.batch.max).max();
+    for (dimension, asked, allowed) in
+        [("sequence", sequence, model.max_sequence), ("batch", batch, fixed_batch(&model.inputs))]
+    {
+        if let (Some(asked), Some(allowed)) = (asked, allowed)
+            && asked > allowed
+        {
+            return Err(Error::ProfileLimit { dimension, asked, allowed });
         }
     }
     let of_profile =
         |profile: &Profile| model.inputs.iter().map(|input| input_shapes(input, profile)).collect::<Result<Vec<_>>>();
     profiles.iter().map(of_profile).collect()
+}
+
+/// The batch of a graph none of whose inputs takes another.
+fn fixed_batch(inputs: &[TensorSpec]) -> Option<u64> {
+    let size = |input: &TensorSpec| match input.dims.first()? {
+        Dim::Fixed(size) => Some(*size),
+        Dim::Dynamic(_) => None,
+    };
+    inputs.iter().map(size).min().flatten()
 }
 
 fn input_shapes(input: &TensorSpec, profile: &Profile) -> Result<(String, [Vec<i64>; 3])> {
