@@ -28,7 +28,7 @@ pub enum ProxyFault {
     Hang,
 }
 
-/// Chooses the fault of a request, given its number and its first line.
+/// Chooses the fault of a request, given its number and its head: first line and headers.
 type Choose = dyn Fn(u64, &str) -> Option<ProxyFault> + Send + Sync;
 
 /// A running proxy; its threads end with the process.
@@ -167,7 +167,7 @@ impl Shared {
             let length = length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
             let length = length.filter_map(|(_, value)| value.trim().parse::<u64>().ok()).next().unwrap_or(0);
             let first = head.lines().next().unwrap_or_default().to_owned();
-            let fault = (self.choose)(self.requests.fetch_add(1, Ordering::Relaxed), &first);
+            let fault = (self.choose)(self.requests.fetch_add(1, Ordering::Relaxed), &head);
             let noted = fault.as_ref().map_or_else(|| first.clone(), |fault| format!("{first} !! {fault:?}"));
             self.log.lock().unwrap_or_else(PoisonError::into_inner).push(noted);
             match fault {

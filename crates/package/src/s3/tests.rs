@@ -11,8 +11,8 @@ use planforge_core::{
 };
 use planforge_testkit::{ADMIN, FaultyProxy, ProxyFault, S3Server};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -182,6 +182,42 @@ fn an_upload_that_a_killed_run_left_is_gone_on_with_or_given_up() {
     let other = publish(&runtime, &bucket, &archives[1], 2).unwrap();
     assert_eq!(other.written_byte_count, 22 * MIB as u64);
     assert_published(&server, &contents[1], 2);
+}
+
+#[test]
+fn every_object_is_asked_to_be_encrypted_with_the_key_that_is_named() {
+    let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
+    let denied =
+        "<Error><Code>AccessDenied</Code><Message>not authorized to perform: kms:GenerateDataKey</Message></Error>";
+    // The server has no keys of KMS: requests that make objects are noted and denied, others go on to it.
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&heads);
+    let proxy = FaultyProxy::start(&server.address(), move |_, head| {
+        if head.starts_with("GET") || head.starts_with("HEAD") {
+            return None;
+        }
+        noted.lock().unwrap().push(head.to_lowercase());
+        Some(ProxyFault::Answer("403 Forbidden", "", denied))
+    });
+    let options = S3Options { kms_key: Some("alias/models".to_owned()), ..small() };
+    let (straight, encrypted) = (bucket(&server.address(), small()), bucket(&proxy.unwrap().address(), options));
+    let small = archive(&folder.path().join("small"), b"an archive");
+    let large = archive(&folder.path().join("large"), &content(9, 11 * MIB));
+    publish(&runtime, &straight, &small, 1).unwrap();
+    for (archive, copies, request) in [(&small, 2, "x-id=copyobject"), (&large, 1, "?uploads")] {
+        let error = publish(&runtime, &encrypted, archive, copies).unwrap_err();
+        assert!(matches!(&error, Error::Denied { reason, .. } if reason.contains("kms:GenerateDataKey")), "{error}");
+        let heads = std::mem::take(&mut *heads.lock().unwrap());
+        assert!(heads.iter().any(|head| head.contains(request)), "{heads:?}");
+        for head in heads {
+            let has = |header| head.contains(&format!("x-amz-server-side-encryption{header}\r\n"));
+            assert!(has(": aws:kms") && has("-aws-kms-key-id: alias/models"), "{head}");
+        }
+    }
+    runtime.block_on(unpublish_from_bucket(&straight, "tiny", &name(), false)).unwrap();
+    publish(&runtime, &encrypted, &small, 1).unwrap_err();
+    let head = heads.lock().unwrap().remove(0);
+    assert!(head.contains("x-id=putobject") && head.contains("aws-kms-key-id: alias/models"), "{head}");
 }
 
 /// Asks to stop when the first part is there.
