@@ -2,18 +2,18 @@
 
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
-use crate::support::{Ended, Workspace, end};
+use crate::support::{Ended, Workspace, end, end_quietly};
 use planforge_core::digest_bytes;
 use planforge_testkit::{TestHub, native, repository};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-/// Names a Python that has huggingface_hub, which makes these tests compulsory; scripts/reference/hub-python prints one.
+/// Names a Python that has what scripts/reference/hub-requirements.txt lists, which makes these tests compulsory; scripts/reference/hub-python prints one.
 const PYTHON: &str = "PLANFORGE_HUB_PYTHON";
 
 /// That Python, where there is one.
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     let named = std::env::var_os(PYTHON).filter(|path| !path.is_empty()).map(PathBuf::from);
     let python = named.clone().unwrap_or_else(|| native().join("huggingface-hub/bin/python"));
     if named.is_none() && !python.exists() {
@@ -46,8 +46,7 @@ impl Shared {
         command.arg(script).arg("someone/tiny").current_dir(self.workspace.folder.path()).env_clear();
         command.env("HF_HUB_DISABLE_TELEMETRY", "1").env("PYTHONDONTWRITEBYTECODE", "1");
         self.surround(&mut command, offline);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let ended = end(command);
+        let ended = end_quietly(command);
         ended.succeeds();
         serde_json::from_str(&ended.stdout).unwrap()
     }

@@ -1,10 +1,11 @@
 //! The lock beside a pipeline file, and rebuilding what it names.
 
-use crate::parity::CASES;
-use crate::support::{Ended, Workspace, end};
-use planforge_core::{Lock, Task};
+use crate::huggingface_hub::python;
+use crate::support::{Ended, Workspace, end, end_quietly};
+use planforge_core::Lock;
 use planforge_testkit::{repository, sample_hub};
 use serde_json::Value;
+use std::path::Path;
 use std::process::Command;
 
 /// A lock, which must be there.
@@ -289,48 +290,29 @@ fn archives_say_where_they_came_from() {
         .fails(2, &["other.tar.gz.intoto.json` is not a valid provenance statement", "line 2"]);
 }
 
-/// The small BERT and the pipelines of all small classifiers of pictures, in one folder.
-fn fixtures() -> (Workspace, Vec<&'static str>) {
-    let workspace = Workspace::tiny();
-    let mut names = vec!["tiny"];
-    for (name, ..) in CASES.into_iter().filter(|(_, task, _)| *task == Task::ImageClassification) {
-        let model = repository().join("fixtures/models").join(name);
-        std::os::unix::fs::symlink(model, workspace.path(name)).unwrap();
-        let pipeline = format!(
-            "name = \"{name}\"\ntask = \"image-classification\"\n[source]\npath = \"{name}\"\n\
-             [[profiles]]\nbatch = [1, 2, 4]\n[export]\nprecisions = [\"fp32\", \"fp16\"]\n\
-             [compile]\ngpus = [\"t4\"]\n[package]\nplatforms = [\"onnx\", \"tensorrt\"]\n"
-        );
-        workspace.write(&format!("{name}.toml"), &pipeline);
-        names.push(name);
-    }
-    (workspace, names)
-}
-
 #[test]
-fn two_builds_in_different_surroundings_give_the_same_locks() {
-    let ((first, names), (second, _)) = (fixtures(), fixtures());
-    assert!(names.len() > 10, "{names:?}");
-    first.planforge(&["lock", "*.toml", "--jobs", "1"]).succeeds();
-    let program = second.command(&[]);
-    let mut command = Command::new("sh");
-    let script = "umask 077; exec \"$0\" lock '*.toml' --jobs 3 --output deeper/elsewhere --cache other";
-    command.args(["-c", script]).arg(program.get_program()).current_dir(second.path(""));
-    command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command
-        .env("TZ", "Pacific/Kiritimati")
-        .env("LC_ALL", "tr_TR.UTF-8")
-        .env("USER", "nobody")
-        .env("TMPDIR", second.path("."));
-    command.stdin(std::process::Stdio::null());
-    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-    end(command).succeeds();
-    for name in names {
-        let file = format!("{name}.lock");
-        let lock = lock_of(&first, &file);
-        assert_eq!((lock.exports.len(), lock.archives.len()), (2, lock.engines.len() + 2), "{name}");
-        assert!(!lock.engines.is_empty(), "{name}");
-        assert_eq!(text_of(&first, &file), text_of(&second, &file), "{name}");
+fn in_toto_s_own_library_takes_the_statements() {
+    let Some(python) = python() else { return };
+    let hub = TwoCommits::new();
+    hub.run(&["package", "tiny.toml"]).succeeds();
+    let folder = hub.workspace.path("planforge-out/tiny/archives");
+    let check = |file: &Path| {
+        let script = repository().join("scripts/reference/check-statement.py");
+        let mut command = Command::new(&python);
+        command.arg(script).arg(file).env("PYTHONDONTWRITEBYTECODE", "1");
+        end_quietly(command)
+    };
+    for variant in ["onnx-fp32", "tensorrt-fp16-t4"] {
+        let ended = check(&folder.join(variant).join("tiny.tar.gz.intoto.json"));
+        ended.succeeds();
+        assert!(ended.stdout.starts_with("tiny.tar.gz "), "{}", ended.stdout);
+    }
+    let statement = text_of(&hub.workspace, "planforge-out/tiny/archives/onnx-fp32/tiny.tar.gz.intoto.json");
+    let other = hub.workspace.path("other.intoto.json");
+    for (from, to) in [("Statement/v1", "Statement/v0"), ("\"builder\"", "\"maker\""), ("\"sha256\"", "\"\"")] {
+        assert!(statement.contains(from), "{statement}");
+        fs_err::write(&other, statement.replace(from, to)).unwrap();
+        assert!(!check(&other).status.success(), "{from}");
     }
 }
 

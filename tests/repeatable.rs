@@ -1,9 +1,17 @@
-//! Engines whose builds once differed: networks with several convolutions, and with several outputs.
+//! Builds of the same are the same: engines that once differed, and the locks of the small models in other surroundings.
 
-use crate::support::{Workspace, end};
+#![expect(clippy::print_stderr, reason = "what is left out is said")]
+
+use crate::parity::CASES;
+use crate::support::{Workspace, end, end_quietly};
+use planforge_core::{Lock, Task};
 use planforge_testkit::repository;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::os::unix::fs::{MetadataExt, lchown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Builds of each engine. Without a heap whose addresses repeat, hardly two of them were the same.
 const BUILDS: usize = 5;
@@ -39,8 +47,7 @@ fn engines_of_convolutional_networks_are_the_same_in_every_build() {
     are_the_same(
         || {
             let workspace = Workspace::empty();
-            std::os::unix::fs::symlink(repository().join("fixtures/models/timm-resnet50"), workspace.path("model"))
-                .unwrap();
+            symlink(repository().join("fixtures/models/timm-resnet50"), workspace.path("model")).unwrap();
             workspace.write(
                 "p.toml",
                 "name = \"p\"\ntask = \"image-classification\"\n[source]\npath = \"model\"\n[[profiles]]\nbatch = [1, 4, 8]\n\
@@ -65,4 +72,113 @@ fn engines_with_several_outputs_are_the_same_in_every_build() {
         },
         3,
     );
+}
+
+/// Texts that are taken in every run of the tests; all of them in another.
+const SOME_TEXTS: [&str; 2] = ["bert-classifier", "mpnet-sentences"];
+
+/// A user other than root.
+const NOBODY: u32 = 65534;
+
+/// Names libfaketime, which makes another clock compulsory.
+const FAKE_CLOCK: &str = "PLANFORGE_FAKETIME";
+
+/// The small BERT, and pipelines of small models that `takes` names, in one folder.
+fn fixtures(takes: impl Fn(&str, Task) -> bool) -> (Workspace, Vec<&'static str>) {
+    let workspace = Workspace::tiny();
+    let mut names = vec!["tiny"];
+    for (name, task, _) in CASES.into_iter().filter(|&(name, task, _)| takes(name, task)) {
+        fs_err::create_dir(workspace.path(name)).unwrap();
+        for entry in fs_err::read_dir(repository().join("fixtures/models").join(name)).unwrap() {
+            let path = entry.unwrap().path();
+            symlink(&path, workspace.path(name).join(path.file_name().unwrap())).unwrap();
+        }
+        let is_image = task == Task::ImageClassification;
+        if !is_image {
+            // Its words are fewer than any of the models knows.
+            fs_err::copy(workspace.path("model/tokenizer.json"), workspace.path(name).join("tokenizer.json")).unwrap();
+        }
+        let sequence = if is_image { "" } else { "sequence = [4, 8, 16]\n" };
+        let samples = if is_image { "" } else { "samples = [\"the cat sat on the mat .\"]\n" };
+        let pipeline = format!(
+            "name = \"{name}\"\ntask = \"{task}\"\n[source]\npath = \"{name}\"\n\
+             [[profiles]]\nbatch = [1, 2, 4]\n{sequence}[export]\nprecisions = [\"fp32\", \"fp16\"]\n{samples}\
+             [compile]\ngpus = [\"t4\"]\n[package]\nplatforms = [\"onnx\", \"tensorrt\"]\n"
+        );
+        workspace.write(&format!("{name}.toml"), &pipeline);
+        names.push(name);
+    }
+    (workspace, names)
+}
+
+/// Two builds by the same user may be all that can be had.
+fn can_be_another_user(workspace: &Workspace) -> bool {
+    let is_root = fs_err::metadata(workspace.path("tiny.toml")).unwrap().uid() == 0;
+    let mut command = workspace.command(&["--version"]);
+    command.current_dir("/").uid(NOBODY).gid(NOBODY);
+    is_root && command.output().is_ok_and(|output| output.status.success())
+}
+
+/// libfaketime, where there is one.
+fn fake_clock() -> Option<PathBuf> {
+    let usual = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+    let named = std::env::var_os(FAKE_CLOCK).map(PathBuf::from);
+    named.or_else(|| Some(PathBuf::from(usual)).filter(|library| library.exists()))
+}
+
+fn give_away(folder: &Path) {
+    lchown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+    for entry in fs_err::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.is_symlink() {
+            give_away(&path);
+        }
+        lchown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+}
+
+/// Locks of two builds that differ in folder, user, umask, time zone, locale, clock and number of processes.
+fn locks_are_the_same(takes: impl Fn(&str, Task) -> bool) {
+    let ((first, names), (second, _)) = (fixtures(&takes), fixtures(&takes));
+    assert!(names.len() > 10, "{names:?}");
+    first.planforge(&["lock", "*.toml", "--jobs", "1"]).succeeds();
+    let program = second.command(&[]);
+    let mut command = Command::new("sh");
+    let script = "umask 077; exec \"$0\" lock '*.toml' --jobs 3 --output deeper/elsewhere --cache other";
+    command.args(["-c", script]).arg(program.get_program()).current_dir(second.path(""));
+    command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("TZ", "Pacific/Kiritimati").env("LC_ALL", "tr_TR.UTF-8").env("USER", "nobody");
+    command.env("TMPDIR", second.path("."));
+    match fake_clock() {
+        Some(library) => {
+            command.env("LD_PRELOAD", library).env("FAKETIME", "@2031-02-03 04:05:06");
+        }
+        None => eprintln!("SKIPPED: no other clock: there is no libfaketime; {FAKE_CLOCK} names it"),
+    }
+    if can_be_another_user(&second) {
+        give_away(second.folder.path());
+        command.uid(NOBODY).gid(NOBODY);
+    } else {
+        eprintln!("SKIPPED: no other user: this is not root, or others cannot reach the program");
+    }
+    end_quietly(command).succeeds();
+    for name in names {
+        let [lock, other] = [&first, &second].map(|place| place.path(&format!("{name}.lock")));
+        let [text, other] = [&lock, &other].map(|path| fs_err::read_to_string(path).unwrap());
+        assert_eq!(text, other, "{name}");
+        let lock = Lock::read(&lock).unwrap().unwrap();
+        assert_eq!((lock.exports.len(), lock.archives.len()), (2, lock.engines.len() + 2), "{name}");
+        assert!(!lock.engines.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn two_builds_in_different_surroundings_give_the_same_locks() {
+    locks_are_the_same(|name, task| task == Task::ImageClassification || SOME_TEXTS.contains(&name));
+}
+
+#[test]
+#[ignore = "takes minutes: scripts/repeat-locks"]
+fn two_builds_of_all_fixtures_give_the_same_locks() {
+    locks_are_the_same(|_, task| task != Task::FillMask && task != Task::QuestionAnswering);
 }

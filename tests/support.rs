@@ -140,6 +140,12 @@ pub(crate) fn end(mut command: Command) -> Ended {
     Ended { status, stdout: watcher.join().unwrap(), stderr: reader.join().unwrap() }
 }
 
+/// Runs a command that is not made by [`Workspace::command`] to its end.
+pub(crate) fn end_quietly(mut command: Command) -> Ended {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    end(command)
+}
+
 /// Waits for a child within the time any run may take.
 pub(crate) fn wait(child: &mut Child) -> ExitStatus {
     let start = Instant::now();
