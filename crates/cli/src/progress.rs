@@ -25,6 +25,8 @@ struct Active {
     total: Option<u64>,
     unit: &'static str,
     told: Instant,
+    /// When the first report came, and of how much: an earlier run may have done that.
+    first: Option<(Instant, u64)>,
 }
 
 impl Terminal {
@@ -72,12 +74,13 @@ impl Terminal {
             }
             bar
         });
-        active.insert(key, Active { bar, total, unit, told: Instant::now() });
+        active.insert(key, Active { bar, total, unit, told: Instant::now(), first: None });
     }
 
     fn advance(&self, key: &(Step, String), done: u64) {
         let Ok(mut active) = self.active.lock() else { return };
         let Some(entry) = active.get_mut(key) else { return };
+        let &mut (began, before) = entry.first.get_or_insert_with(|| (Instant::now(), done));
         if let Some(bar) = &entry.bar {
             bar.set_position(done);
         } else if entry.told.elapsed() > PLAIN_INTERVAL {
@@ -85,9 +88,16 @@ impl Terminal {
             let amount = |count: u64| if entry.unit == "bytes" { format_bytes(count) } else { count.to_string() };
             let total = entry.total.map_or_else(String::new, |total| format!(" of {}", amount(total)));
             let unit = if entry.unit == "bytes" { "" } else { entry.unit };
+            let pace = match entry.total {
+                Some(total) if entry.unit == "bytes" => {
+                    pace(done.saturating_sub(before), total.saturating_sub(done), began.elapsed())
+                }
+                _ => String::new(),
+            };
             let line = format!("  {:<8} {}: {}{total} {unit}", key.0.name(), key.1, amount(done));
+            let line = format!("{}{pace}", line.trim_end());
             drop(active);
-            self.say(line.trim_end());
+            self.say(&line);
         }
     }
 
@@ -102,6 +112,17 @@ impl Terminal {
         };
         self.say(&format!("  {:<8} {:<28} {outcome:<7} {}", key.0.name(), key.1, duration(elapsed)));
     }
+}
+
+/// Speed and time left, of so many bytes in so much time and so many to come.
+fn pace(byte_count: u64, left: u64, elapsed: Duration) -> String {
+    let speed = byte_count as f64 / elapsed.as_secs_f64().max(1e-3);
+    if speed < 1.0 {
+        return String::new();
+    }
+    let seconds = (left as f64 / speed).ceil() as u64;
+    let left = if seconds < 120 { format!("{seconds} s") } else { duration(Duration::from_secs(seconds)) };
+    format!(" ({}/s, {left} left)", format_bytes(speed as u64))
 }
 
 fn style(total: Option<u64>, unit: &str) -> ProgressStyle {
@@ -127,5 +148,16 @@ impl Progress for Terminal {
 
     fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speed_and_time_left_are_of_this_run() {
+        assert_eq!(pace(20 << 20, 100 << 20, Duration::from_secs(10)), " (2.0 MiB/s, 50 s left)");
+        assert_eq!(pace(0, 100, Duration::from_secs(10)), "");
     }
 }
