@@ -37,6 +37,8 @@ pub async fn fetch(options: &FetchOptions, progress: Arc<dyn Progress>) -> Resul
             }
             None => until_cancelled(&progress, from_hub(options, &cache, &progress)).await??,
         };
+        // Their digests are counted anew.
+        progress.started(Step::Fetch, repo, None, "bytes");
         match digest_files(&found.0, &found.2, &options.digests, (&*progress, repo)) {
             Err(Error::Digest { path, .. }) if !options.offline && removed < found.2.len() => {
                 progress.note(Step::Fetch, repo, format!("`{}` is damaged and fetched again", path.display()));
