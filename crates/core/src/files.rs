@@ -32,6 +32,27 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     replace_file(path, |file| file.write_all(bytes))
 }
 
+/// Bytes that [`SmallWrites`] passes on at once.
+const PIECE_BYTE_COUNT: usize = 1 << 13;
+
+/// Passes bytes on in small pieces, for large files.
+///
+/// Of larger ones the kernel makes larger pieces of its page cache, for which it takes memory that was not used for long;
+/// where that belongs to a virtual machine, the host then looks for it, page by page. Measured on one with 2 processors:
+/// 700 MB in pieces of 8 KiB take a third of the time that they take in pieces of 2 MiB.
+#[derive(Debug)]
+pub struct SmallWrites<W>(pub W);
+
+impl<W: Write> Write for SmallWrites<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(&bytes[..bytes.len().min(PIECE_BYTE_COUNT)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// Puts the file `source` at `target` without copying bytes where the file system allows: a hard
 /// link, or a copy across file systems. An existing target is replaced.
 ///
@@ -88,6 +109,25 @@ fn set_default_mode(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn small_writes_are_small_and_lose_nothing() {
+        struct Pieces(Vec<Vec<u8>>);
+        impl Write for Pieces {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.push(bytes.to_vec());
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let bytes: Vec<u8> = (0..20_000_u32).map(|number| (number % 251) as u8).collect();
+        let mut writer = SmallWrites(Pieces(Vec::new()));
+        writer.write_all(&bytes).unwrap();
+        assert_eq!(writer.0.0.iter().map(Vec::len).collect::<Vec<_>>(), [8192, 8192, 3616]);
+        assert_eq!(writer.0.0.concat(), bytes);
+    }
 
     #[test]
     fn a_failed_write_leaves_nothing() {

@@ -2,7 +2,7 @@
 
 use crate::gzip::gzip;
 use crate::{Error, Result};
-use planforge_core::{ArtifactFile, Digest, DigestWriter, Progress, Step, Stored, digest_bytes};
+use planforge_core::{ArtifactFile, Digest, DigestWriter, Progress, SmallWrites, Step, Stored, digest_bytes};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ pub(crate) fn write_archive(
     subject: &str,
     progress: &dyn Progress,
 ) -> Result<(Digest, u64)> {
-    pack(fs_err::File::create_new(path)?, entries, subject, progress)
+    pack(SmallWrites(fs_err::File::create_new(path)?), entries, subject, progress)
 }
 
 /// Writes `entries` and the folders they need as tar.gz to `output`. Returns digest and size.
