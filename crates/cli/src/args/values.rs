@@ -1,0 +1,31 @@
+//! Values of arguments that are more than words.
+
+use planforge_core::{MemorySize, Precision};
+use std::time::Duration;
+
+/// `90s`, `30m`, `12h`, `30d`.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no length of time: use one such as 90s, 30m, 12h or 30d");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    let count: u64 = number.parse().map_err(|_| wrong())?;
+    count.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+pub(super) fn parse_memory(text: &str) -> Result<MemorySize, String> {
+    MemorySize::try_from(text.to_owned())
+}
+
+pub(super) fn parse_precision(text: &str) -> Result<Precision, String> {
+    match text {
+        "fp32" => Ok(Precision::Fp32),
+        "fp16" => Ok(Precision::Fp16),
+        _ => Err("use fp32 or fp16".to_owned()),
+    }
+}
