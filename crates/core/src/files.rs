@@ -3,6 +3,7 @@
 use crate::Result;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Writes a file beside `path` through `fill` and renames it into place.
 ///
@@ -66,9 +67,11 @@ pub fn link_or_copy(source: &Path, target: &Path) -> Result<()> {
     if is_same_file(&source, target)? {
         return Ok(());
     }
+    static COUNT: AtomicU64 = AtomicU64::new(0);
     let beside = target.with_file_name(format!(
-        ".planforge-{}-{}",
+        ".planforge-{}-{}-{}",
         std::process::id(),
+        COUNT.fetch_add(1, Relaxed),
         target.file_name().unwrap_or_default().to_string_lossy()
     ));
     remove_if_there(&beside)?;

@@ -7,9 +7,11 @@ use crate::select::stays_inside;
 use crate::{Error, Result};
 use planforge_core::Progress;
 use std::fs::{File, TryLockError};
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tempfile::TempPath;
 
 /// How often a lock that another process holds is tried.
 const LOCK_INTERVAL: Duration = Duration::from_millis(100);
@@ -58,9 +60,8 @@ impl RepoCache {
         if is_commit(revision) || self.commit_of(revision).as_deref() == Some(commit) {
             return Ok(());
         }
-        let beside = self.temporary("ref");
-        fs_err::write(&beside, commit)?;
-        rename_into(&beside, &self.folder.join("refs").join(revision))
+        let beside = self.beside(|path| File::create_new(path)?.write_all(commit.as_bytes()))?;
+        rename_into(beside, &self.folder.join("refs").join(revision))
     }
 
     /// Whether the snapshot has all of a file.
@@ -88,12 +89,8 @@ impl RepoCache {
         if path.read_link().is_ok_and(|old| old == Path::new(&target)) {
             return Ok(());
         }
-        let beside = self.temporary(&format!("link-{}", file.blob.name()));
-        let _ = fs_err::remove_file(&beside);
-        symlink(target, &beside).map_err(|error| {
-            std::io::Error::new(error.kind(), format!("failed to make the link `{}`: {error}", beside.display()))
-        })?;
-        rename_into(&beside, &path)
+        let beside = self.beside(|path| symlink(&target, path))?;
+        rename_into(beside, &path)
     }
 
     /// Waits until no other process fetches the same bytes, and keeps others from it until the handle is dropped or
@@ -117,9 +114,14 @@ impl RepoCache {
         }
     }
 
-    /// A place for what is renamed later. `refs` and `snapshots` would show it to others.
-    fn temporary(&self, what: &str) -> PathBuf {
-        self.folder.join(format!(".planforge-{}-{what}", std::process::id()))
+    /// Makes what is renamed later, under a name that no other thread, process or container has. `refs` and
+    /// `snapshots` would show it to others.
+    fn beside(&self, make: impl FnMut(&Path) -> std::io::Result<()>) -> Result<TempPath> {
+        fs_err::create_dir_all(&self.folder)?;
+        let made = tempfile::Builder::new().prefix(".planforge-").make_in(&self.folder, make).map_err(|error| {
+            std::io::Error::new(error.kind(), format!("failed to write to `{}`: {error}", self.folder.display()))
+        })?;
+        Ok(made.into_temp_path())
     }
 }
 
@@ -144,8 +146,10 @@ fn is_at(file: &File, path: &Path) -> bool {
     found.is_ok_and(|(there, here)| there.dev() == here.dev() && there.ino() == here.ino())
 }
 
-fn rename_into(beside: &Path, path: &Path) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let renamed = fs_err::create_dir_all(folder).and_then(|()| fs_err::rename(beside, path));
-    Ok(renamed.inspect_err(|_| drop(fs_err::remove_file(beside)))?)
+fn rename_into(beside: TempPath, path: &Path) -> Result<()> {
+    fs_err::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+    beside.persist(path).map_err(|error| {
+        std::io::Error::new(error.error.kind(), format!("failed to write `{}`: {}", path.display(), error.error))
+    })?;
+    Ok(())
 }

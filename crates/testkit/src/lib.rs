@@ -3,6 +3,7 @@
 
 mod hub;
 mod isolated;
+mod notes;
 mod parts;
 mod proxy;
 mod s3;
@@ -11,6 +12,7 @@ mod triton;
 
 pub use hub::{Access, Fault, HubOptions, Lie, Rule, Seen, TestHub};
 pub use isolated::isolated;
+pub use notes::Notes;
 pub use parts::{native, repository, sample_hub};
 pub use proxy::{FaultyProxy, ProxyFault};
 pub use s3::{ADMIN, READER, S3Server, WRITER};

@@ -44,23 +44,7 @@ impl<'a> LogTail<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use planforge_core::{Event, EventKind};
-    use std::sync::Mutex;
-
-    #[derive(Default)]
-    struct Notes(Mutex<Vec<String>>);
-
-    impl Progress for Notes {
-        fn send(&self, event: Event) {
-            if let EventKind::Note(text) = event.kind {
-                self.0.lock().unwrap().push(text);
-            }
-        }
-
-        fn is_cancelled(&self) -> bool {
-            false
-        }
-    }
+    use planforge_testkit::Notes;
 
     #[test]
     fn each_phase_is_told_once_its_line_is_whole() {
@@ -72,10 +56,10 @@ mod tests {
             .unwrap();
         tail.pass_on(&notes);
         tail.pass_on(&notes);
-        assert_eq!(*notes.0.lock().unwrap(), ["Start parsing network model."]);
+        assert_eq!(notes.texts(), ["Start parsing network model."]);
         let text = fs_err::read_to_string(&path).unwrap();
         fs_err::write(&path, format!("{text}lt in 3 sec.\n")).unwrap();
         tail.pass_on(&notes);
-        assert_eq!(*notes.0.lock().unwrap(), ["Start parsing network model.", "Engine built in 3 sec."]);
+        assert_eq!(notes.texts(), ["Start parsing network model.", "Engine built in 3 sec."]);
     }
 }

@@ -1,9 +1,9 @@
 //! Each fault alone: what is done about it, or what is said.
 
-use super::{Notes, Place, REPO, checkpoint, is_complete, options, rule, run};
+use super::{Place, REPO, checkpoint, is_complete, options, rule, run};
 use crate::{FetchOptions, Token};
 use planforge_core::NoProgress;
-use planforge_testkit::{Access, Fault, HubOptions, Lie, TestHub};
+use planforge_testkit::{Access, Fault, HubOptions, Lie, Notes, TestHub};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -99,7 +99,7 @@ fn a_busy_hub_is_asked_again_after_the_pause_that_it_wishes() {
         let snapshot = run(&place.options(), Arc::clone(&notes) as Arc<_>).unwrap();
         is_complete(&snapshot, &place.folder.path().join("model"));
         assert!(start.elapsed() >= Duration::from_secs(1), "{route}");
-        let notes = notes.0.lock().unwrap();
+        let notes = notes.texts();
         assert!(notes.iter().any(|note| note.contains("429") && note.ends_with("trying again in 1.0 s")), "{notes:?}");
     }
     let place = Place::with(vec![rule("/tree/", Fault::Status("429 Too Many Requests", Some(3600)), 1)]);
@@ -256,7 +256,7 @@ fn a_moved_repository_is_followed() {
     let options = FetchOptions { repo: "someone/old".to_owned(), ..place.options() };
     let snapshot = run(&options, Arc::clone(&notes) as Arc<_>).unwrap();
     is_complete(&snapshot, &place.folder.path().join("model"));
-    assert_eq!(*notes.0.lock().unwrap(), ["the repository is called `someone/model` now"]);
+    assert_eq!(notes.texts(), ["the repository is called `someone/model` now"]);
 }
 
 #[test]
@@ -269,6 +269,25 @@ fn two_at_once_download_once() {
     });
     let elsewhere = place.hub.requests().iter().filter(|line| line.starts_with("CDN ")).count();
     assert_eq!(elsewhere, 7 + 2);
+}
+
+#[test]
+fn threads_that_note_one_revision_and_link_one_file_do_not_meet() {
+    let place = Place::new();
+    for _ in 0..20 {
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| place.succeeds());
+            }
+        });
+        let repo = place.cache().join("models--someone--model");
+        let names = fs_err::read_dir(&repo).unwrap().map(|item| item.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        assert_eq!(names, ["blobs", "refs", "snapshots"]);
+        fs_err::remove_dir_all(repo.join("refs")).unwrap();
+        fs_err::remove_dir_all(repo.join("snapshots")).unwrap();
+    }
 }
 
 #[test]

@@ -4,10 +4,10 @@ mod faults;
 mod schedules;
 
 use crate::{FetchOptions, Result, Token, Transfer, fetch};
-use planforge_core::{Event, EventKind, KnownDigests, NoProgress, Progress, Snapshot, digest_bytes};
+use planforge_core::{KnownDigests, NoProgress, Progress, Snapshot, digest_bytes};
 use planforge_testkit::{Fault, Rule, TestHub};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The repository of these tests.
@@ -17,22 +17,6 @@ const REPO: &str = "someone/model";
 struct Place {
     folder: tempfile::TempDir,
     hub: TestHub,
-}
-
-/// Keeps what it is told.
-#[derive(Default)]
-struct Notes(Mutex<Vec<String>>);
-
-impl Progress for Notes {
-    fn send(&self, event: Event) {
-        if let EventKind::Note(text) = event.kind {
-            self.0.lock().unwrap().push(text);
-        }
-    }
-
-    fn is_cancelled(&self) -> bool {
-        false
-    }
 }
 
 impl Place {
