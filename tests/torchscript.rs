@@ -10,7 +10,7 @@ use planforge_core::{
 };
 use planforge_engine::{ExportOptions, export_torchscript};
 use planforge_package::{Backend, UnpackLimits, unpack};
-use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues, TorchSession, load_library};
+use planforge_runtime::{Device, OnnxSession, SessionOptions, Tensor, TensorValues, TorchSession, load_library};
 use planforge_testkit::native;
 use std::path::Path;
 
@@ -164,6 +164,13 @@ fn names_in(config: &str, list: &str) -> Vec<String> {
     let (_, rest) = config.split_once(&format!("\n{list} [\n")).unwrap();
     let lines = rest.split("\n]").next().unwrap().lines();
     lines.filter_map(|line| Some(line.trim().strip_prefix("name: ")?.trim_matches('"').to_owned())).collect()
+}
+
+#[test]
+fn a_gpu_that_libtorch_does_not_see_is_named() {
+    let options = SessionOptions { device: Device::Cuda(7), ..SessionOptions::default() };
+    let error = TorchSession::load(Path::new("/dev/null"), (&[], &[]), &options).unwrap_err().to_string();
+    assert!(error.contains("and cannot use number 7; a libtorch with CUDA, a driver and a GPU are needed"), "{error}");
 }
 
 #[test]

@@ -126,6 +126,17 @@ pub enum Error {
         #[source]
         source: ort::Error,
     },
+    /// libtorch sees no such GPU.
+    #[error(
+        "libtorch sees {count} GPUs and cannot use number {number}; a libtorch with CUDA, a driver and a GPU are needed, or \
+         the processor"
+    )]
+    NoCudaForTorch {
+        /// The number asked for.
+        number: i32,
+        /// How many there are for it.
+        count: i64,
+    },
     /// libtorch refuses a module, or failed while it ran it.
     #[error("libtorch failed with `{}`: {message}", path.display())]
     Torch {

@@ -1,37 +1,41 @@
-//! TorchScript modules on the CPU, through libtorch.
+//! TorchScript modules on the CPU or a GPU, through libtorch.
 
 use crate::check::check_inputs;
-use crate::{Error, Result, SessionOptions, Tensor, TensorValues};
+use crate::{Device, Error, Result, SessionOptions, Tensor, TensorValues};
 use half::f16;
 use planforge_core::TensorSpec;
 use std::path::{Path, PathBuf};
 use tch::kind::Element;
-use tch::{CModule, Device, IValue, Kind, TchError};
+use tch::{CModule, Cuda, IValue, Kind, TchError};
 
 /// A loaded TorchScript module. Dropping it frees its weights.
 #[derive(Debug)]
 pub struct TorchSession {
     path: PathBuf,
     module: CModule,
+    device: tch::Device,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
 }
 
 impl TorchSession {
     /// Loads the module file `module`, which takes `inputs` by position and returns `outputs` in this order: a
-    /// TorchScript file names neither. The number of threads is that of the whole process from now on.
+    /// TorchScript file names neither. Of the options, the device counts, and the threads of one operator, which are those
+    /// of the whole process from now on: the modules that planforge writes have no operators that run beside each other,
+    /// and libtorch's allocator is not to be chosen.
     ///
     /// # Errors
-    /// [`Error::Io`] for a missing file, [`Error::Torch`] for one that libtorch refuses.
+    /// [`Error::Io`] for a missing file, [`Error::NoCudaForTorch`], [`Error::Torch`] for one that libtorch refuses.
     pub fn load(
         module: &Path,
         (inputs, outputs): (&[TensorSpec], &[TensorSpec]),
         options: &SessionOptions,
     ) -> Result<Self> {
         let path = fs_err::canonicalize(module)?;
+        let device = torch_device(options.device)?;
         tch::set_num_threads(i32::try_from(options.intra_op_threads).unwrap_or(1).max(1));
-        let module = CModule::load_on_device(&path, Device::Cpu).map_err(|error| failed(&path, &error))?;
-        Ok(Self { path, module, inputs: inputs.to_vec(), outputs: outputs.to_vec() })
+        let module = CModule::load_on_device(&path, device).map_err(|error| failed(&path, &error))?;
+        Ok(Self { path, module, device, inputs: inputs.to_vec(), outputs: outputs.to_vec() })
     }
 
     /// Runs the module on `inputs` and returns all outputs.
@@ -42,7 +46,9 @@ impl TorchSession {
         check_inputs(&self.inputs, &inputs.iter().map(Tensor::view).collect::<Vec<_>>())?;
         let given = self.inputs.iter().filter_map(|spec| inputs.iter().find(|input| input.name == spec.name));
         let run = || {
-            let values = given.map(|input| Ok(IValue::Tensor(to_torch(input)?))).collect::<Computed<Vec<_>>>()?;
+            let values = given
+                .map(|input| Ok(IValue::Tensor(to_torch(input)?.f_to_device(self.device)?)))
+                .collect::<Computed<Vec<_>>>()?;
             let found = match tch::no_grad(|| self.module.forward_is(&values))? {
                 IValue::Tensor(tensor) => vec![tensor],
                 IValue::Tuple(values) => values.into_iter().map(tch::Tensor::try_from).collect::<Computed<_>>()?,
@@ -59,6 +65,15 @@ impl TorchSession {
 }
 
 type Computed<T> = std::result::Result<T, TchError>;
+
+fn torch_device(device: Device) -> Result<tch::Device> {
+    let Device::Cuda(number) = device else { return Ok(tch::Device::Cpu) };
+    let count = if Cuda::is_available() { Cuda::device_count() } else { 0 };
+    match usize::try_from(number) {
+        Ok(index) if i64::from(number) < count => Ok(tch::Device::Cuda(index)),
+        _ => Err(Error::NoCudaForTorch { number, count }),
+    }
+}
 
 /// libtorch's account, without the addresses in its library that follow.
 fn failed(path: &Path, error: &TchError) -> Error {
@@ -94,6 +109,6 @@ fn from_torch(name: &str, tensor: &tch::Tensor) -> Computed<Tensor> {
 
 fn elements<T: Element + Clone + Default>(tensor: &tch::Tensor) -> Computed<Vec<T>> {
     let mut values = vec![T::default(); tensor.numel()];
-    tensor.f_contiguous()?.f_copy_data(&mut values, tensor.numel())?;
+    tensor.f_to_device(tch::Device::Cpu)?.f_contiguous()?.f_copy_data(&mut values, tensor.numel())?;
     Ok(values)
 }
