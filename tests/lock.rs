@@ -183,6 +183,20 @@ impl TwoCommits {
 }
 
 #[test]
+fn a_backend_that_archives_carry_is_named_where_it_changes() {
+    let workspace = Workspace::tiny();
+    let package = "platforms = [\"onnx\"]\nonnx_backend = \"planforge\"\ninclude_backend = true";
+    workspace.edit("tiny.toml", "platforms = [\"onnx\", \"tensorrt\"]", package);
+    workspace.write("backend.so", "a library");
+    workspace.planforge(&["lock", "tiny.toml", "--triton-backend", "backend.so"]).succeeds();
+    let digest = planforge_core::digest_bytes(b"a library");
+    assert_eq!(lock_of(&workspace, "tiny.lock").tools["triton-backend"], format!("sha256:{digest}"));
+    workspace.write("backend.so", "another library");
+    let again = ["package", "tiny.toml", "--triton-backend", "backend.so", "--locked", "--output", "elsewhere"];
+    workspace.planforge(&again).fails(4, &["tool `triton-backend`", "archive `onnx-fp32`"]);
+}
+
+#[test]
 fn a_branch_that_moves_is_followed_only_when_asked() {
     let hub = TwoCommits::new();
     assert_eq!(hub.commit(&["export"]), COMMITS[0]);

@@ -6,7 +6,8 @@ use crate::pipeline::steps::{Made, Run};
 use anyhow::{Context, Result};
 use planforge_core::{
     Archive, ArtifactFile, Builder, Difference, EngineTarget, GpuCatalogue, ItemKind, Lock, LockedEngine, LockedFile,
-    LockedSource, Pipeline, Platform, Precision, Snapshot, SourceSpec, Step, Stored, Variant, lock_file,
+    LockedSource, OnnxBackend, Pipeline, Platform, Precision, Snapshot, SourceSpec, Step, Stored, Variant, digest_file,
+    lock_file,
 };
 use planforge_package::Provenance;
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ const ONNX_RUNTIME: &str = "onnxruntime";
 const LIBTORCH: &str = "libtorch";
 const TENSORRT: &str = "tensorrt";
 const TENSORRT_RTX: &str = "tensorrt-rtx";
+/// planforge's Triton backend where archives carry it; its version is its digest.
+const TRITON_BACKEND: &str = "triton-backend";
 
 /// What a run knows of its lock.
 pub(crate) struct RunLock {
@@ -175,9 +178,9 @@ impl Run {
     }
 
     /// What was made, as a lock.
-    pub(super) fn lock_of(&self, made: &Made) -> Lock {
+    pub(super) fn lock_of(&self, made: &Made) -> Result<Lock> {
         let mut lock = self.lock.basis(&made.snapshot);
-        lock.tools.extend(self.libraries_used(made));
+        lock.tools.extend(self.libraries_used(made)?);
         for model in made.models.iter().chain(&made.modules) {
             let id = format!("{}-{}", model.record.format, model.record.precision);
             lock.exports.insert(id, locked_files(&model.files));
@@ -192,11 +195,11 @@ impl Run {
             let file = LockedFile { byte_count: archive.byte_count, sha256: archive.sha256.clone() };
             lock.archives.insert(archive.variant.id(), file);
         }
-        lock
+        Ok(lock)
     }
 
     /// Versions of the libraries that decided bytes.
-    fn libraries_used(&self, made: &Made) -> BTreeMap<String, String> {
+    fn libraries_used(&self, made: &Made) -> Result<BTreeMap<String, String>> {
         let mut used = BTreeMap::new();
         let is_measured = |model: &planforge_core::Model| model.precision == Precision::Fp16 && !model.taken_as_is;
         let libraries = &self.report.environment.libraries;
@@ -216,7 +219,11 @@ impl Run {
         if let Some(version) = crate::libtorch::VERSION.filter(|_| !made.modules.is_empty()) {
             used.insert(LIBTORCH.to_owned(), version.to_owned());
         }
-        used
+        if made.archives.iter().any(|archive| self.carries_backend(&archive.record.variant)) {
+            let digest = digest_file(&self.settings.triton_backend, self.progress())?;
+            used.insert(TRITON_BACKEND.to_owned(), format!("sha256:{digest}"));
+        }
+        Ok(used)
     }
 
     /// Writes what was made into the lock, or ends where a lock that must hold does not.
@@ -234,11 +241,33 @@ impl Run {
     /// Says beside each archive in the output folder where it came from.
     pub(super) fn add_provenance(&self, lock: &Lock, archives: &[Stored<Archive>]) -> Result<()> {
         for archive in archives.iter().map(|archive| &archive.record) {
-            let tools = lock.tools.iter().filter(|(tool, _)| is_used(tool, &archive.variant));
+            let tools = lock.tools.iter().filter(|(tool, _)| self.is_used(tool, &archive.variant));
             let tools = tools.map(|(tool, version)| (tool.clone(), version.clone())).collect();
             Provenance::new(lock, archive, tools).write(&self.layout.archive(&archive.variant))?;
         }
         Ok(())
+    }
+
+    /// Whether a tool of a lock decides bytes of a variant.
+    fn is_used(&self, tool: &str, variant: &Variant) -> bool {
+        match tool {
+            ONNX_RUNTIME => variant.precision == Precision::Fp16,
+            LIBTORCH => variant.platform == Platform::Pytorch,
+            TENSORRT_RTX | TENSORRT => variant.platform == Platform::Tensorrt,
+            TRITON_BACKEND => self.carries_backend(variant),
+            _ => true,
+        }
+    }
+
+    /// Whether planforge's backend is in the archive of a variant.
+    fn carries_backend(&self, variant: &Variant) -> bool {
+        let package = &self.pipeline.package;
+        let is_served = match variant.platform {
+            Platform::Onnx => package.onnx_backend == OnnxBackend::Planforge,
+            Platform::Pytorch => false,
+            Platform::Tensorrt => self.pipeline.compile.builder == Builder::Rtx,
+        };
+        package.include_backend && is_served
     }
 
     fn write_lock(&mut self, found: &Lock) -> Result<()> {
@@ -269,16 +298,6 @@ impl Run {
             self.terminal.say(&format!("  lock     {} updated", path.display()));
         }
         Ok(())
-    }
-}
-
-/// Whether a tool of a lock decides bytes of a variant.
-fn is_used(tool: &str, variant: &Variant) -> bool {
-    match tool {
-        ONNX_RUNTIME => variant.precision == Precision::Fp16,
-        LIBTORCH => variant.platform == Platform::Pytorch,
-        TENSORRT_RTX | TENSORRT => variant.platform == Platform::Tensorrt,
-        _ => true,
     }
 }
 

@@ -140,7 +140,7 @@ impl Run {
         if until >= Step::Package {
             made.archives = self.package(&made.snapshot, (&made.models, &made.modules), &made.engines)?;
         }
-        let lock = self.lock_of(made);
+        let lock = self.lock_of(made)?;
         self.settle_lock(&lock)?;
         self.add_provenance(&lock, &made.archives)?;
         if until >= Step::Publish {

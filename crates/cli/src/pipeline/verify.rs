@@ -50,7 +50,7 @@ pub(crate) fn verify(
     let mut run = Run::open(&settings, terminal, path, &overrides)?;
     let until = run.lock.last_step();
     let made = run.make(runtime, until, limits)?;
-    let mut items = run.lock.compare(&run.lock_of(&made));
+    let mut items = run.lock.compare(&run.lock_of(&made)?);
     items.retain(|item| item.kind.is_artifact() || matches!(item.kind, ItemKind::File | ItemKind::Tool));
     let passed = !items.iter().any(differs);
     Ok(Verification { name: run.pipeline.name.to_string(), lock: run.lock.path().to_owned(), passed, items })
