@@ -83,6 +83,27 @@ fn one_engine_serves_several_gpu_types() {
 }
 
 #[test]
+fn one_archive_carries_the_engines_of_all_gpu_types() {
+    let workspace = Workspace::tiny();
+    workspace.edit("tiny.toml", "[package]", "[package]\nfat = true");
+    let arguments = ["package", "tiny.toml", "--gpu", "l40s,t4,l4", "--precision", "fp16"];
+    let report = workspace.json(&arguments);
+    let names: Vec<_> = engine_outcomes(&report).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["tensorrt-fp16-l40s", "tensorrt-fp16-t4", "tensorrt-fp16-l4"]);
+    let archive = "planforge-out/tiny/archives/tensorrt-fp16-sm75-sm89/tiny.tar.gz";
+    let listed = Command::new("tar").arg("tzf").arg(workspace.path(archive)).output().unwrap().stdout;
+    let listed = String::from_utf8(listed).unwrap();
+    let files = ["tiny/", "tiny/1/", "tiny/1/model-sm75.plan", "tiny/1/model-sm89.plan", "tiny/config.pbtxt"];
+    assert_eq!(listed.lines().collect::<Vec<_>>(), files);
+    workspace.planforge(&["lint", archive]).succeeds();
+    // The lock has every engine and the one archive, and both are rebuilt from it.
+    let lock = fs_err::read_to_string(workspace.path("tiny.lock")).unwrap();
+    assert!(lock.contains("[engines.tensorrt-fp16-l40s]"), "{lock}");
+    assert!(lock.contains("[archives.tensorrt-fp16-sm75-sm89]") && !lock.contains("fat ="), "{lock}");
+    workspace.planforge(&["verify", "tiny.toml"]).succeeds();
+}
+
+#[test]
 fn all_builds_for_every_type_the_builder_knows() {
     let workspace = Workspace::tiny();
     let report = workspace.json(&["compile", "tiny.toml", "--gpu", "all", "--precision", "fp16"]);

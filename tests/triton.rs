@@ -79,7 +79,7 @@ impl Packaged {
         let cache = Cache::new(&self.workspace.path("cache"));
         let variant = Variant::onnx(Precision::Fp32);
         let archive =
-            package(form, &variant, &self.model, None, &profiles(&self.model.record), &cache, &NoProgress).unwrap();
+            package(form, &variant, &self.model, &[], &profiles(&self.model.record), &cache, &NoProgress).unwrap();
         archive.path(&archive.record.file)
     }
 

@@ -2,6 +2,7 @@
 //! skipped by the rules of protobuf's text format, so configurations that other tools wrote are read too.
 
 use crate::ArchiveFault;
+use crate::lint::{Value, last, values};
 
 /// What runs the model of a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub struct ServingConfig {
     pub backend: Backend,
     /// Largest batch of one request; 0 when the model's shapes have no batch dimension.
     pub max_batch_size: u64,
-    /// Name of the model file in the version folder.
+    /// Name of the model file in the version folder; one of them where each GPU type has its own.
     pub model_file: String,
 }
 
@@ -34,15 +35,20 @@ impl ServingConfig {
     /// [`ArchiveFault::Config`] with the line, [`ArchiveFault::Backend`].
     pub fn parse(text: &str) -> Result<Self, ArchiveFault> {
         let (mut backend, mut platform, mut file, mut batch) = (String::new(), String::new(), String::new(), 0);
+        let mut files_by_gpu = Vec::new();
         let mut reader = Reader::new(text);
         while let Some(field) = reader.field_name()? {
             match field.as_str() {
                 "backend" => backend = reader.string()?,
                 "platform" => platform = reader.string()?,
                 "default_model_filename" => file = reader.string()?,
+                "cc_model_filenames" => values(&mut reader, |value| files_by_gpu.push(file_of(&value)))?,
                 "max_batch_size" => batch = reader.unsigned()?,
                 _ => reader.skip_value()?,
             }
+        }
+        if file.is_empty() {
+            file = files_by_gpu.into_iter().next().unwrap_or_default();
         }
         let (backend, default_file) = match (backend.as_str(), platform.as_str()) {
             ("onnxruntime", _) | ("", "onnxruntime_onnx") => (Backend::Onnxruntime, crate::triton_config::ONNX_FILE),
@@ -56,6 +62,14 @@ impl ServingConfig {
         };
         let model_file = if file.is_empty() { default_file.to_owned() } else { file };
         Ok(Self { backend, max_batch_size: batch, model_file })
+    }
+}
+
+/// The file of one item of `cc_model_filenames`.
+fn file_of(item: &Value) -> String {
+    match item {
+        Value::Message(fields) => last(fields, "value").map(|field| field.text().to_owned()).unwrap_or_default(),
+        Value::Text(_) | Value::Word(_) => String::new(),
     }
 }
 

@@ -39,6 +39,19 @@ pub enum Error {
         /// Whether the variant is one of an engine.
         needed: bool,
     },
+    /// Two engines for GPU types that a server cannot tell apart.
+    #[error(
+        "the engines for `{one}` and `{two}` differ, and of one archive Triton takes the engine by compute capability \
+         ({capability}) alone; leave one of them out of `compile.gpus`, or set `package.fat = false`"
+    )]
+    SameCapability {
+        /// One GPU type.
+        one: String,
+        /// The other.
+        two: String,
+        /// Their compute capability.
+        capability: String,
+    },
     /// A model in another format than the variant's.
     #[error("variant `{variant}` is made from {needed}, not from {found}")]
     Format {

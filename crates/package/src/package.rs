@@ -4,15 +4,16 @@ use crate::archive::{Content, Entries, write_archive};
 use crate::form::Form;
 use crate::lint::lint_entries;
 use crate::triton_config::{
-    LABELS_FILE, MODULE_FILE, ONNX_FILE, PLAN_FILE, engine_config, label_file, max_batch_size, module_config,
-    onnx_config,
+    LABELS_FILE, MODULE_FILE, ONNX_FILE, capabilities, engine_config, engine_files, label_file, max_batch_size,
+    module_config, onnx_config, smallest_batch,
 };
 use crate::{Error, Result, Severity, gzip};
 use planforge_core::{
-    Archive, Builder, Cache, CacheKey, CacheKind, Digest, Engine, Model, ModelName, OnnxBackend, Outcome, Platform,
-    Profile, Progress, Step, Stored, Variant,
+    Archive, Builder, Cache, CacheKey, CacheKind, ComputeCapability, Digest, Engine, Model, ModelName, OnnxBackend,
+    Outcome, Platform, Profile, Progress, Step, Stored, Variant,
 };
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Raised when the archive's layout changes, so that older cache entries are not taken for new ones.
 const ARCHIVE_FORMAT: u32 = 2;
@@ -31,32 +32,38 @@ struct Inputs<'a> {
 
 /// Packs one variant of a model as `<name>.tar.gz`:
 /// `<name>/config.pbtxt` and `<name>/1/` with `model.onnx` and the weight files that the graph refers to
-/// by relative name, with `model.pt`, or with `model.plan`; beside them the names of scores and warm-up data, where there
+/// by relative name, with `model.pt`, with `model.plan`, or with an engine for each of several compute capabilities, of
+/// which the server takes the one of its GPU; beside them the names of scores and warm-up data, where there
 /// are any; in the flat form without the top folder. The model is the variant's: TorchScript for platform `pytorch`, else
 /// ONNX. Inputs are digested again while they are packed.
 ///
 /// # Errors
-/// [`Error::Changed`] naming an input that is not the recorded one, [`Error::Engine`],
+/// [`Error::Changed`] naming an input that is not the recorded one, [`Error::Engine`], [`Error::SameCapability`],
 /// [`Error::Format`], [`Error::BatchDimension`], [`Error::WarmUp`], [`Error::Further`], [`Error::Refused`],
 /// [`Error::MissingBackend`], I/O errors and cancellation.
 pub fn package(
     form: &Form<'_>,
     variant: &Variant,
     model: &Stored<Model>,
-    engine: Option<&Stored<Engine>>,
+    engines: &[&Stored<Engine>],
     profiles: &[Profile],
     cache: &Cache,
     progress: &dyn Progress,
 ) -> Result<Stored<Archive>> {
+    // The order in which GPU types are named does not matter.
+    let mut engines = engines.to_vec();
+    engines.sort_by(|one, two| order(&one.record).cmp(&order(&two.record)));
+    let engines = engines.as_slice();
     let (needed, found) = (variant.platform.model_format(), model.record.format);
     if needed != found {
         return Err(Error::Format { variant: variant.id(), needed, found });
     }
-    let (mut entries, max_batch_size) = match (variant.platform, engine) {
-        (Platform::Onnx, None) => (onnx_entries(form, model, profiles)?, max_batch_size(profiles)),
-        (Platform::Pytorch, None) => (module_entries(form, model, profiles)?, max_batch_size(profiles)),
-        (Platform::Tensorrt, Some(engine)) => {
-            (engine_entries(form, engine, &model.record.labels)?, self::max_batch_size(&engine.record.profiles))
+    let (mut entries, max_batch_size) = match (variant.platform, engines) {
+        (Platform::Onnx, []) => (onnx_entries(form, model, profiles)?, max_batch_size(profiles)),
+        (Platform::Pytorch, []) => (module_entries(form, model, profiles)?, max_batch_size(profiles)),
+        (Platform::Tensorrt, [_, ..]) => {
+            let records: Vec<_> = engines.iter().map(|engine| &engine.record).collect();
+            (engine_entries(form, engines, &model.record.labels)?, smallest_batch(&records))
         }
         (platform, _) => {
             return Err(Error::Engine { variant: variant.id(), needed: platform == Platform::Tensorrt });
@@ -65,7 +72,7 @@ pub fn package(
     if let Some(labels) = label_file(&model.record) {
         entries.insert(format!("{}/{LABELS_FILE}", form.name), Content::Bytes(labels.into_bytes()));
     }
-    let by_planforge = served_by_planforge(variant, engine, form.onnx_backend);
+    let by_planforge = served_by_planforge(variant, engines, form.onnx_backend);
     let entries = form.apply(entries, by_planforge, progress)?;
     check_entries(variant, &entries)?;
     let subject = variant.id();
@@ -96,11 +103,11 @@ fn check_entries(variant: &Variant, entries: &Entries) -> Result<()> {
 }
 
 /// Engines of TensorRT-RTX are in any case: no other backend loads them.
-fn served_by_planforge(variant: &Variant, engine: Option<&Stored<Engine>>, onnx_backend: OnnxBackend) -> bool {
+fn served_by_planforge(variant: &Variant, engines: &[&Stored<Engine>], onnx_backend: OnnxBackend) -> bool {
     match variant.platform {
         Platform::Onnx => onnx_backend == OnnxBackend::Planforge,
         Platform::Pytorch => false,
-        Platform::Tensorrt => engine.is_some_and(|engine| engine.record.builder == Builder::Rtx),
+        Platform::Tensorrt => engines.iter().any(|engine| engine.record.builder == Builder::Rtx),
     }
 }
 
@@ -126,13 +133,31 @@ fn module_entries(form: &Form<'_>, module: &Stored<Model>, profiles: &[Profile])
     ]))
 }
 
-fn engine_entries(form: &Form<'_>, engine: &Stored<Engine>, labels: &[String]) -> Result<Entries> {
+fn order(engine: &Engine) -> (&[ComputeCapability], &str) {
+    (&engine.compute_capabilities, &engine.gpu)
+}
+
+fn engine_entries(form: &Form<'_>, engines: &[&Stored<Engine>], labels: &[String]) -> Result<Entries> {
     let name = form.name;
-    let config = engine_config(name, &engine.record, labels, &form.serving)?;
-    Ok(Entries::from([
-        (config_path(name), Content::Bytes(config.into_bytes())),
-        (version_path(name, PLAN_FILE), Content::of(engine, &engine.record.plan)?),
-    ]))
+    let records: Vec<_> = engines.iter().map(|engine| &engine.record).collect();
+    let config = engine_config(name, &records, labels, &form.serving)?;
+    let mut entries = Entries::from([(config_path(name), Content::Bytes(config.into_bytes()))]);
+    let mut packed: BTreeMap<String, &Engine> = BTreeMap::new();
+    for (engine, file) in engines.iter().zip(engine_files(&records)) {
+        let path = version_path(name, &file);
+        let content = Content::of(engine, &engine.record.plan)?;
+        // Two GPU types of one compute capability share an engine where the builder made the same of both.
+        match (packed.get(&file), entries.get(&path)) {
+            (Some(other), Some(known)) if known.sha256() != content.sha256() => {
+                let (one, two) = (other.gpu.clone(), engine.record.gpu.clone());
+                return Err(Error::SameCapability { one, two, capability: capabilities(&engine.record) });
+            }
+            _ => {}
+        }
+        packed.insert(file, &engine.record);
+        entries.insert(path, content);
+    }
+    Ok(entries)
 }
 
 fn config_path(name: &ModelName) -> String {

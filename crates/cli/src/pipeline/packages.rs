@@ -30,11 +30,12 @@ impl Run {
         for variant in self.variants.clone() {
             let is_module = variant.platform.model_format() == ModelFormat::TorchScript;
             let model = model_of(if is_module { modules } else { models }, variant.precision)?;
-            let mut pairs = self.targets.iter().zip(engines);
-            let engine = pairs.find(|(target, _)| target.variant == variant).map(|(_, engine)| engine);
+            let pairs = self.targets.iter().zip(engines);
+            let pairs = pairs.filter(|(target, _)| self.pipeline.is_packed(target, &variant));
+            let engines: Vec<_> = pairs.map(|(_, engine)| engine).collect();
             let (form, profiles) = (self.form(snapshot, &model.record)?, &self.pipeline.profiles);
             let archive =
-                planforge_package::package(&form, &variant, model, engine, profiles, self.cache(), self.progress());
+                planforge_package::package(&form, &variant, model, &engines, profiles, self.cache(), self.progress());
             let archive = archive.map_err(|error| self.without_damage(error))?;
             let path = self.layout.archive(&variant);
             link_or_copy(&archive.path(&archive.record.file), &path)?;

@@ -12,7 +12,7 @@ const HEAD: &str = "# Written by planforge; keep it beside the pipeline file and
 
 /// Keys of a pipeline file that decide no bytes of an artifact, or decide only which artifacts there are: those are
 /// named one by one.
-const NOT_LOCKED: [&str; 18] = [
+const NOT_LOCKED: [&str; 19] = [
     "name",
     "source.repo",
     "source.revision",
@@ -25,6 +25,7 @@ const NOT_LOCKED: [&str; 18] = [
     "compile.timeout_seconds",
     "package.platforms",
     "package.pytorch_precisions",
+    "package.fat",
     "package.copies",
     "triton.config",
     "store",

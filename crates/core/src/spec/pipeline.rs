@@ -198,7 +198,7 @@ impl Pipeline {
 
     /// Each platform needs something of its own.
     fn check_platforms(&self) -> std::result::Result<(), (&'static str, String)> {
-        let PackageSpec { platforms, pytorch_precisions, onnx_backend, include_backend, .. } = &self.package;
+        let PackageSpec { platforms, pytorch_precisions, onnx_backend, include_backend, fat, .. } = &self.package;
         if platforms.is_empty() {
             let known = "give at least one of \"onnx\", \"pytorch\" and \"tensorrt\"";
             return Err(("package.platforms", known.to_owned()));
@@ -210,6 +210,16 @@ impl Pipeline {
         let has_pytorch = platforms.contains(&Platform::Pytorch);
         if has_pytorch && self.source.graph.is_some() {
             return Err(("package.platforms", "a graph that is taken as it is stays ONNX".to_owned()));
+        }
+        if *fat && !platforms.contains(&Platform::Tensorrt) {
+            return Err((
+                "package.fat",
+                "it is about engines, and `package.platforms` does not name \"tensorrt\"".to_owned(),
+            ));
+        }
+        if *fat && self.compile.fat {
+            let message = "`compile.fat` makes one engine for all GPU types: there is nothing to put together";
+            return Err(("package.fat", message.to_owned()));
         }
         let has_rtx_engines = platforms.contains(&Platform::Tensorrt) && self.compile.builder == Builder::Rtx;
         let has_own_backend = *onnx_backend == OnnxBackend::Planforge || has_rtx_engines;

@@ -134,6 +134,9 @@ pub struct PackageSpec {
     pub include_backend: bool,
     /// Whether an archive's files lie in a folder of the model's name.
     pub top_folder: bool,
+    /// Whether one archive carries the engines for all GPU types, of which the server takes the one for its own, rather
+    /// than one archive for each.
+    pub fat: bool,
     /// Number of copies to publish.
     pub copies: Copies,
 }
@@ -146,6 +149,7 @@ impl Default for PackageSpec {
             onnx_backend: OnnxBackend::Onnxruntime,
             include_backend: false,
             top_folder: true,
+            fat: false,
             copies: Copies(8),
         }
     }

@@ -22,7 +22,7 @@ impl EngineTarget {
         Self { variant: Variant::tensorrt(precision, &gpu.name), gpus: vec![gpu.clone()] }
     }
 
-    /// One engine of `precision` for several GPU types. It is called by their compute capabilities
+    /// One engine of `precision` for several GPU types, or one archive of such engines. It is called by their compute capabilities
     /// (`tensorrt-fp16-sm86-sm89`): the same set is the same engine, whatever the types are called and in whichever
     /// order they are named, and another set never takes its place.
     #[must_use]
@@ -90,9 +90,27 @@ impl Pipeline {
                 let precisions = self.package.pytorch_precisions.as_ref().unwrap_or(&self.export.precisions);
                 precisions.iter().map(|&precision| Variant::pytorch(precision)).collect()
             }
+            Platform::Tensorrt if self.package.fat => self.fat_packages(targets),
             Platform::Tensorrt => targets.iter().map(|target| target.variant.clone()).collect::<Vec<_>>(),
         };
         self.package.platforms.iter().flat_map(of).collect()
+    }
+
+    /// One package for each precision of `targets`.
+    fn fat_packages(&self, targets: &[EngineTarget]) -> Vec<Variant> {
+        let gpus = |wanted: Precision| {
+            let those = targets.iter().filter(move |target| target.variant.precision == wanted);
+            those.flat_map(|target| target.gpus.clone()).collect::<Vec<_>>()
+        };
+        let packages = self.export.precisions.iter().map(|&precision| EngineTarget::fat(precision, gpus(precision)));
+        packages.filter(|package| !package.gpus.is_empty()).map(|package| package.variant).collect()
+    }
+
+    /// Whether the engine of `target` goes into the package `variant`.
+    #[must_use]
+    pub fn is_packed(&self, target: &EngineTarget, variant: &Variant) -> bool {
+        let is_of_all = self.package.fat && variant.platform == Platform::Tensorrt;
+        target.variant == *variant || is_of_all && target.variant.precision == variant.precision
     }
 
     /// The GPU types of `compile.gpus`, each once, and whether it was named rather than meant by `all`.

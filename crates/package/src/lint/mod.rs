@@ -10,7 +10,7 @@ mod schema;
 mod tree;
 
 pub(crate) use schema::check as check_fields;
-pub(crate) use tree::{Field, parse};
+pub(crate) use tree::{Field, Value, last, parse, values};
 
 use crate::archive::Entries;
 use crate::{ArchiveFault, Result};

@@ -3,6 +3,7 @@
 use super::layout::{Listing, ModelFolder, NO_VERSION};
 use super::tree::{Field, all, last};
 use super::{Finding, Severity};
+use planforge_core::ComputeCapability;
 use std::collections::HashSet;
 
 /// Platforms, their backends, and the usual names of their files.
@@ -42,6 +43,7 @@ pub(super) fn check(fields: &[Field], model: &ModelFolder, listing: &Listing) ->
     config.platform(text("platform"), text("backend"));
     if text("platform") != "ensemble" {
         config.model_file(text("default_model_filename"));
+        config.files_by_gpu();
     }
     config.batching();
     config.tensors();
@@ -109,6 +111,23 @@ impl Config<'_> {
         // The Python backend waits for a process that cannot start.
         let answer = finding.answer.filter(|_| self.backend != "python");
         self.findings.push(Finding { answer, ..finding });
+    }
+
+    /// Files for GPUs of one compute capability each; others take the default.
+    fn files_by_gpu(&mut self) {
+        let version = self.model.versions.last().copied().unwrap_or(1);
+        for item in all(self.fields, "cc_model_filenames") {
+            let text = |name: &str| item.last(name).map(Field::text).unwrap_or_default();
+            let (gpu, file) = (text("key"), text("value"));
+            if gpu.parse::<ComputeCapability>().is_err() {
+                self.warn(item, format!("`{gpu}` is no compute capability such as `8.6`, so no GPU takes `{file}`"));
+            }
+            let path = self.model.path(&format!("{version}/{file}"));
+            if !self.listing.has(&path) {
+                let message = format!("the model's file for GPUs of compute capability {gpu} is missing");
+                self.findings.push(Finding { severity: Severity::Error, place: path, message, answer: None });
+            }
+        }
     }
 
     fn batching(&mut self) {

@@ -49,6 +49,21 @@ fn layouts_are_checked() {
 }
 
 #[test]
+fn files_for_single_gpus_must_be_there() {
+    let map = |key: &str| {
+        format!(
+            "{GOOD}cc_model_filenames [ {{ key: \"{key}\" value: \"a.plan\" }}, {{ key: \"8.9\" value: \"b.plan\" }} ]"
+        )
+    };
+    let with = |key: &str, file: &str| found(&[("m/config.pbtxt", &map(key)), ("m/1/a.plan", ""), (file, "")]);
+    assert!(with("8.6", "m/1/b.plan").is_empty());
+    let missing = "m/1/b.plan: the model's file for GPUs of compute capability 8.9 is missing";
+    assert_eq!(with("8.6", "m/1/c.plan"), [missing]);
+    let strange = "m/config.pbtxt:5: `sm86` is no compute capability such as `8.6`, so no GPU takes `a.plan`";
+    assert_eq!(with("sm86", "m/1/b.plan"), [strange]);
+}
+
+#[test]
 fn lines_and_answers_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let text = GOOD.replace("dims: 4 }\noutput", "dims: 0 }\noutput");

@@ -91,7 +91,7 @@ fn message(reader: &mut Reader<'_>, end: Option<char>) -> Result<Vec<Field>, Arc
 }
 
 /// One value, or those of a list. After the last of a list there is no comma.
-fn values(reader: &mut Reader<'_>, mut push: impl FnMut(Value)) -> Result<(), ArchiveFault> {
+pub(crate) fn values(reader: &mut Reader<'_>, mut push: impl FnMut(Value)) -> Result<(), ArchiveFault> {
     if !reader.take_sign('[') {
         push(value(reader)?);
         return Ok(());

@@ -95,7 +95,7 @@ fn model(folder: &Path) -> Stored<Model> {
 
 fn make(folder: &Path, cache: &str, model: &Stored<Model>) -> Result<Stored<Archive>> {
     let variant = Variant::onnx(Precision::Fp32);
-    package(&Form::new(&name()), &variant, model, None, &profiles(), &Cache::new(&folder.join(cache)), &NoProgress)
+    package(&Form::new(&name()), &variant, model, &[], &profiles(), &Cache::new(&folder.join(cache)), &NoProgress)
 }
 
 #[test]
@@ -163,12 +163,42 @@ fn engines_are_packed_alone() {
         stored(&folder.path().join("engine"), engine_record(), &[("engine.plan", b"plan"), ("build.log", b"log")]);
     let cache = Cache::new(&folder.path().join("cache"));
     let variant = Variant::tensorrt(Precision::Fp16, "l4");
-    let archive =
-        package(&Form::new(&name()), &variant, &model, Some(&engine), &profiles(), &cache, &NoProgress).unwrap();
+    let archive = package(&Form::new(&name()), &variant, &model, &[&engine], &profiles(), &cache, &NoProgress).unwrap();
     let unpacked = unpack(&archive.path("tiny.tar.gz"), &folder.path().join("out"), &UnpackLimits::default()).unwrap();
     assert_eq!(fs_err::read(unpacked.model_file).unwrap(), b"plan");
-    let without = package(&Form::new(&name()), &variant, &model, None, &profiles(), &cache, &NoProgress).unwrap_err();
+    let without = package(&Form::new(&name()), &variant, &model, &[], &profiles(), &cache, &NoProgress).unwrap_err();
     assert_eq!(without.to_string(), "variant `tensorrt-fp16-l4` needs an engine");
+}
+
+#[test]
+fn engines_for_several_gpus_go_into_one_archive_where_the_server_can_tell_them_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(&folder.path().join("model"));
+    let engine = |gpu: &str, capability: &str, plan: &[u8]| {
+        let compute_capabilities = vec![capability.parse().unwrap()];
+        let record = Engine { gpu: gpu.to_owned(), compute_capabilities, ..engine_record() };
+        stored(&folder.path().join(gpu), record, &[("engine.plan", plan)])
+    };
+    let cache = Cache::new(&folder.path().join("cache"));
+    let make = |engines: &[&Stored<Engine>]| {
+        let variant = Variant::tensorrt(Precision::Fp16, "sm86-sm89");
+        package(&Form::new(&name()), &variant, &model, engines, &profiles(), &cache, &NoProgress)
+    };
+    let (a10g, l4) = (engine("a10g", "8.6", b"for 8.6"), engine("l4", "8.9", b"for 8.9"));
+    let (l40s, other) = (engine("l40s", "8.9", b"for 8.9"), engine("rtx-4090", "8.9", b"another"));
+    let archive = make(&[&a10g, &l4, &l40s]).unwrap();
+    assert_eq!(make(&[&l40s, &l4, &a10g]).unwrap().record.sha256, archive.record.sha256);
+    let target = folder.path().join("out");
+    let unpacked = unpack(&archive.path("tiny.tar.gz"), &target, &UnpackLimits::default()).unwrap();
+    assert_eq!(unpacked.backend, crate::Backend::TensorrtRtx);
+    for (file, bytes) in [("model-sm86.plan", b"for 8.6"), ("model-sm89.plan", b"for 8.9")] {
+        assert_eq!(fs_err::read(target.join("tiny/1").join(file)).unwrap(), bytes);
+    }
+    assert_eq!(
+        make(&[&a10g, &l4, &other]).unwrap_err().to_string(),
+        "the engines for `l4` and `rtx-4090` differ, and of one archive Triton takes the engine by compute capability \
+         (8.9) alone; leave one of them out of `compile.gpus`, or set `package.fat = false`"
+    );
 }
 
 #[test]
@@ -180,7 +210,7 @@ fn the_backend_goes_along_where_it_serves_and_the_top_folder_may_be_left_out() {
         |onnx_backend| Form { top_folder: false, onnx_backend, backend_library: Some(&library), ..Form::new(&name) };
     let make = |form: &Form<'_>| {
         let cache = Cache::new(&folder.path().join("cache"));
-        package(form, &Variant::onnx(Precision::Fp32), &model, None, &profiles(), &cache, &NoProgress)
+        package(form, &Variant::onnx(Precision::Fp32), &model, &[], &profiles(), &cache, &NoProgress)
     };
     let missing = make(&form(OnnxBackend::Planforge)).unwrap_err().to_string();
     assert!(missing.contains("backend.so` is missing; build it with"), "{missing}");

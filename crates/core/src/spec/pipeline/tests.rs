@@ -70,6 +70,23 @@ fn the_precisions_of_pytorch_are_the_exports_or_its_own() {
 }
 
 #[test]
+fn a_fat_package_takes_the_engines_of_a_precision() {
+    let text = format!(
+        "{SMALL}[export]\nprecisions = [\"fp32\", \"fp16\"]\n[compile]\ngpus = [\"l4\", \"t4\"]\n[package]\nplatforms = [\"tensorrt\"]\nfat = true\n"
+    );
+    let pipeline = read(&text).unwrap();
+    let (targets, _) = pipeline.engine_targets(&GpuCatalogue::built_in()).unwrap();
+    let packages = pipeline.variants(&targets);
+    assert_eq!(packages.iter().map(Variant::id).collect::<Vec<_>>(), ["tensorrt-fp32-sm89", "tensorrt-fp16-sm75-sm89"]);
+    let packed = |package: &Variant| targets.iter().filter(|target| pipeline.is_packed(target, package)).count();
+    assert_eq!(packages.iter().map(packed).collect::<Vec<_>>(), [1, 2]);
+    let both = message(&text.replace("[package]", "fat = true\n[package]"));
+    assert!(both.contains("`package.fat`") && both.contains("`compile.fat` makes one engine"), "{both}");
+    let none = message(&text.replace("tensorrt", "onnx"));
+    assert!(none.contains("`package.fat`") && none.contains("does not name \"tensorrt\""), "{none}");
+}
+
+#[test]
 fn t4_keeps_fp16_and_says_why_not_fp32() {
     let text = format!(
         "{SMALL}[export]\nprecisions = [\"fp32\", \"fp16\"]\n[compile]\ngpus = [\"t4\", \"l4\"]\n[package]\nplatforms = [\"onnx\", \"tensorrt\"]\n"
