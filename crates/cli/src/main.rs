@@ -15,7 +15,7 @@ mod settings;
 
 /// Engines are the same bytes whatever planforge itself allocates.
 #[global_allocator]
-static HEAP: planforge_tensorrt::PlainHeap = planforge_tensorrt::PlainHeap;
+static HEAP: planforge_heap::PlainHeap = planforge_heap::PlainHeap;
 
 fn main() -> std::process::ExitCode {
     commands::dispatch()

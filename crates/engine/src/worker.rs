@@ -9,6 +9,7 @@ pub use tool::WorkerTool;
 
 use crate::{Error, Result};
 use planforge_core::{BuilderOptions, Digest, SmallWrites, digest_bytes};
+use planforge_heap::with_repeatable_heap;
 use planforge_tensorrt::{BuildRequest, InputShapes, Libraries, Product, Severity, build_engine};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -123,15 +124,17 @@ fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
         strip_weights: request.options.strip_weights,
     };
     let start = Instant::now();
-    let built = build_engine(&Libraries::in_folder(&libraries), &build_request, move |severity, line| {
+    let libraries = Libraries::in_folder(&libraries).open().map_err(|error| native_error(&error))?;
+    let log = move |severity, line: &str| {
         if severity < Severity::Verbose
             && let Ok(mut log) = log.lock()
         {
             // A log line that cannot be written is no reason to lose the engine.
             let _ = writeln!(log, "[{severity:?}] {line}");
         }
-    })
-    .map_err(|error| native_error(&error))?;
+    };
+    let (built, is_repeatable) = with_repeatable_heap(|| build_engine(libraries, &build_request, log));
+    let built = built.map_err(|error| native_error(&error))?;
     let builder_duration = start.elapsed();
     let plan_sha256 = Some(write_and_digest(&plan, &built.bytes)?);
     let tensor = |tensor: &planforge_tensorrt::EngineTensor| {
@@ -146,7 +149,7 @@ fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
         layer_count: built.layer_count,
         layer_counts: built.types.layer_counts,
         products: built.types.products.into_iter().map(worker_product).collect(),
-        is_repeatable: built.is_repeatable,
+        is_repeatable,
         peak_byte_count: peak_resident_byte_count(),
         builder_duration,
     })

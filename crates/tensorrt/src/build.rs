@@ -1,8 +1,8 @@
 //! ONNX graph to serialized engine.
 
-use crate::heap::with_repeatable_heap;
+use crate::library::OpenLibraries;
 use crate::types::{NetworkTypes, data_type_name, network_types};
-use crate::{Error, Header, Libraries, Result, read_header};
+use crate::{Error, Header, Result, read_header};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -59,8 +59,6 @@ pub struct BuiltEngine {
     pub layer_count: u32,
     /// Element types of the parsed network, which the builder keeps.
     pub types: NetworkTypes,
-    /// Whether another build of the same request gives the same bytes.
-    pub is_repeatable: bool,
 }
 
 /// Bytes of an engine, in the library's own memory.
@@ -99,23 +97,14 @@ pub enum Severity {
     Verbose,
 }
 
-/// Builds an engine. Equal requests give equal bytes, if this is the first build of the process, its global allocator is
-/// [`PlainHeap`](crate::PlainHeap), and the path of the graph is the same, as a path relative to the current folder can be.
+/// Builds an engine. Equal requests give equal bytes where the heap's addresses repeat, and the path of the graph is the
+/// same, as a path relative to the current folder can be.
 ///
 /// # Errors
-/// A library that cannot be opened, a graph the parser refuses, profiles that do not fit the graph,
-/// an unknown compute capability, or a failed build with the builder's own words.
+/// A graph the parser refuses, profiles that do not fit the graph, an unknown compute capability, or a failed build with
+/// the builder's own words.
 pub fn build_engine(
-    libraries: &Libraries,
-    request: &BuildRequest,
-    log: impl Fn(Severity, &str) + Send + Sync + 'static,
-) -> Result<BuiltEngine> {
-    libraries.open()?;
-    let (built, is_repeatable) = with_repeatable_heap(|| build_on_this_heap(request, log));
-    built.map(|built| BuiltEngine { is_repeatable, ..built })
-}
-
-fn build_on_this_heap(
+    _libraries: OpenLibraries,
     request: &BuildRequest,
     log: impl Fn(Severity, &str) + Send + Sync + 'static,
 ) -> Result<BuiltEngine> {
@@ -144,7 +133,7 @@ fn build_on_this_heap(
         .map(SerializedEngine)
         .map_err(|_| Error::Build { path: request.graph.clone(), log: last_errors() })?;
     let header = read_header(&bytes)?;
-    Ok(BuiltEngine { bytes, header, inputs, outputs, layer_count, types, is_repeatable: false })
+    Ok(BuiltEngine { bytes, header, inputs, outputs, layer_count, types })
 }
 
 fn set_options(config: &mut BuilderConfig<'_>, request: &BuildRequest) {

@@ -1,5 +1,5 @@
-//! The one place that touches TensorRT and CUDA: building engines from ONNX, reading their headers, and finding the GPUs
-//! of this machine.
+//! The one place that touches TensorRT and CUDA: building engines from ONNX, reading their headers, finding the GPUs of
+//! this machine, and running engines on them.
 //!
 //! The libraries are opened at run time. Building needs no GPU and no CUDA driver. Native code can
 //! crash, so callers run [`build_engine`] in a process of its own.
@@ -8,7 +8,6 @@ mod build;
 mod error;
 mod gpu;
 mod header;
-mod heap;
 mod library;
 mod trtexec;
 mod types;
@@ -19,8 +18,7 @@ pub use build::{
 pub use error::{Error, Result};
 pub use gpu::{LocalGpu, has_cuda_driver, local_gpus};
 pub use header::{Header, read_header};
-pub use heap::PlainHeap;
-pub use library::{Libraries, library_version, parser_version, supported_version};
+pub use library::{Libraries, OpenLibraries, library_version, parser_version, supported_version};
 pub use trtexec::{
     BuiltPlan, HardwareCompatibility, PlanRequest, PlanType, TrtexecVersion, build_plan, plan_arguments,
     trtexec_version,

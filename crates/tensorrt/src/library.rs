@@ -13,6 +13,10 @@ pub struct Libraries {
     pub parser: PathBuf,
 }
 
+/// The word that both are open.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenLibraries(());
+
 impl Libraries {
     /// The libraries in `folder`.
     #[must_use]
@@ -24,13 +28,14 @@ impl Libraries {
     ///
     /// # Errors
     /// [`Error::Library`] naming the file.
-    pub(crate) fn open(&self) -> Result<()> {
+    pub fn open(&self) -> Result<OpenLibraries> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source: trtx::Error| Error::Library { path, source: Box::new(source) }
         };
         trtx::dynamically_load_tensorrt(Some(self.builder.as_os_str())).map_err(failed(&self.builder))?;
-        trtx::dynamically_load_tensorrt_onnxparser(Some(self.parser.as_os_str())).map_err(failed(&self.parser))
+        trtx::dynamically_load_tensorrt_onnxparser(Some(self.parser.as_os_str())).map_err(failed(&self.parser))?;
+        Ok(OpenLibraries(()))
     }
 }
 

@@ -43,7 +43,7 @@ struct Launch {
 
 /// Runs `work` with heap addresses that are the same in every process, in this thread and in those that it starts, and
 /// says whether they were. That holds for the first call of a process, as long as there are memory and address space.
-pub(crate) fn with_repeatable_heap<T>(work: impl FnOnce() -> T) -> (T, bool) {
+pub fn with_repeatable_heap<T>(work: impl FnOnce() -> T) -> (T, bool) {
     let arena = Arena::next().inspect(|arena| note(arena.is_first()));
     note(arena.is_some() && is_exported());
     let inside = Inside::enter(arena);

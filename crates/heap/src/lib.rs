@@ -2,11 +2,11 @@
 //!
 //! TensorRT-RTX keeps parts of a network in tables that are ordered by address, and writes them to the engine in that
 //! order. The C library's heap gives other addresses in every process, because the kernel randomises where it lies,
-//! and because threads that compile kernels free memory at times of their own. So for one build, this module answers
+//! and because threads that compile kernels free memory at times of their own. So for one build, this crate answers
 //! `malloc` and its kin itself: a thread's n-th allocation lies at an address that depends on nothing but what that
 //! thread, and the threads before it, allocated and freed.
 //!
-//! - Each thread has an [`Arena`](arena::Arena) at a fixed address, given out in the order in which threads are started.
+//! - Each thread has an arena at a fixed address, given out in the order in which threads are started.
 //! - Memory that another thread frees is not given out again: when it is freed is a matter of timing.
 //! - Sizes have regions of their own, and the lowest free place is taken first, so a passing allocation whose size
 //!   varies, such as a line of the log with a duration, leaves no trace behind.
@@ -19,5 +19,5 @@ mod interpose;
 mod rust;
 mod sizes;
 
-pub(crate) use interpose::with_repeatable_heap;
+pub use interpose::with_repeatable_heap;
 pub use rust::PlainHeap;
