@@ -75,6 +75,88 @@ pub enum Error {
     /// Bytes that are not a TensorRT-RTX engine.
     #[error("not a TensorRT-RTX engine: {0}")]
     Header(&'static str),
+    /// An engine was to run, and there is no CUDA driver.
+    #[error("there is no CUDA driver here (`libcuda.so.1`), and engines run on NVIDIA GPUs only")]
+    NoDriver,
+    /// An engine was to run on a GPU that is not there.
+    #[error("there is no GPU {ordinal}: the CUDA driver sees {count}")]
+    NoGpu {
+        /// The number asked for, from 0 on.
+        ordinal: usize,
+        /// GPUs that are there.
+        count: usize,
+    },
+    /// Another library is in use; a process holds one for its lifetime.
+    #[error("cannot load TensorRT-RTX from `{}`: this process has loaded `{}`", asked.display(), loaded.display())]
+    OtherLibrary {
+        /// The library asked for.
+        asked: PathBuf,
+        /// The library in use.
+        loaded: PathBuf,
+    },
+    /// An engine of another version of the library.
+    #[error("`{}` was built by TensorRT-RTX {engine}, the library here is {library}; compile it again", path.display())]
+    EngineVersion {
+        /// The engine.
+        path: PathBuf,
+        /// Version that built it.
+        engine: String,
+        /// Version that is here.
+        library: String,
+    },
+    /// An engine for other GPUs.
+    #[error("`{}` was built for compute capability {targets}, the GPU here ({gpu}) has {found}; compile it for that one",
+        path.display())]
+    EngineTarget {
+        /// The engine.
+        path: PathBuf,
+        /// Compute capabilities in its header.
+        targets: String,
+        /// The GPU's product name.
+        gpu: String,
+        /// Its compute capability.
+        found: String,
+    },
+    /// An engine that the library calls invalid here, by its header.
+    #[error("`{}` cannot be run here: {reason}", path.display())]
+    InvalidEngine {
+        /// The engine.
+        path: PathBuf,
+        /// What the library found.
+        reason: String,
+    },
+    /// The library cannot load an engine.
+    #[error("TensorRT cannot load `{}`: {log}", path.display())]
+    Deserialize {
+        /// The engine.
+        path: PathBuf,
+        /// The library's last errors.
+        log: String,
+    },
+    /// The library cannot run an engine.
+    #[error("TensorRT cannot run the engine: {log}")]
+    Execution {
+        /// The library's last errors.
+        log: String,
+    },
+    /// An input beyond all optimization profiles.
+    #[error("input `{name}` has shape {shape:?}, the engine was built for {expected}")]
+    Shape {
+        /// The input.
+        name: String,
+        /// Its shape.
+        shape: Vec<i64>,
+        /// What the profiles take.
+        expected: String,
+    },
+    /// An input or output that is missing, or that an engine cannot be given.
+    #[error("tensor `{name}` {reason}")]
+    Tensor {
+        /// The tensor.
+        name: String,
+        /// What is wrong with it, as the rest of the sentence.
+        reason: String,
+    },
     /// The CUDA driver failed.
     #[error("the CUDA driver failed: {message}")]
     Cuda {

@@ -33,13 +33,13 @@ pub fn local_gpus() -> Result<Vec<LocalGpu>> {
     let devices = result::init().and_then(|()| result::device::get_count());
     let devices = match devices {
         Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE)) => 0,
-        other => other.map_err(|error| cuda_error(&error))?,
+        other => other.map_err(cuda_error)?,
     };
-    (0..devices).map(|ordinal| local_gpu(ordinal).map_err(|error| cuda_error(&error))).collect()
+    (0..devices).map(|ordinal| local_gpu(ordinal).map_err(cuda_error)).collect()
 }
 
 #[expect(unsafe_code, reason = "the driver's functions trust the device handle they are given")]
-fn local_gpu(ordinal: i32) -> std::result::Result<LocalGpu, DriverError> {
+pub(crate) fn local_gpu(ordinal: i32) -> std::result::Result<LocalGpu, DriverError> {
     use sys::CUdevice_attribute as Attribute;
     let device = result::device::get(ordinal)?;
     // SAFETY: the handle was just given by the driver.
@@ -56,6 +56,6 @@ fn local_gpu(ordinal: i32) -> std::result::Result<LocalGpu, DriverError> {
     })
 }
 
-fn cuda_error(error: &DriverError) -> Error {
+pub(crate) fn cuda_error(error: DriverError) -> Error {
     Error::Cuda { message: format!("{error:?}") }
 }

@@ -9,6 +9,7 @@ mod error;
 mod gpu;
 mod header;
 mod library;
+mod run;
 mod trtexec;
 mod types;
 
@@ -19,6 +20,10 @@ pub use error::{Error, Result};
 pub use gpu::{LocalGpu, has_cuda_driver, local_gpus};
 pub use header::{Header, read_header};
 pub use library::{Libraries, OpenLibraries, library_version, parser_version, supported_version};
+pub use run::{
+    EngineInterface, Execution, ExecutionOptions, Gpu, Input, KernelSpecialization, LoadedEngine, Output, Runtime,
+    Timings, check_fit, choose_profile,
+};
 pub use trtexec::{
     BuiltPlan, HardwareCompatibility, PlanRequest, PlanType, TrtexecVersion, build_plan, plan_arguments,
     trtexec_version,

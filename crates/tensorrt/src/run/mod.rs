@@ -1,0 +1,24 @@
+//! Running engines on a GPU of this machine.
+//!
+//! - `profiles`: which optimization profile takes a set of shapes
+//! - `fit`: whether a library and a GPU can run an engine, by its header
+//! - `device`: a GPU, with memory on it and beside it
+//! - `native`: the library's objects
+//! - `engine`: an engine whose weights are on a GPU
+//! - `execution`: what runs it, with buffers and a stream of its own
+//!
+//! Only the last three need a GPU.
+
+mod device;
+mod engine;
+mod execution;
+mod fit;
+mod native;
+mod profiles;
+
+pub use device::Gpu;
+pub use engine::{EngineInterface, LoadedEngine};
+pub use execution::{Execution, ExecutionOptions, Input, KernelSpecialization, Output, Timings};
+pub use fit::check_fit;
+pub use native::Runtime;
+pub use profiles::choose_profile;

@@ -1,0 +1,396 @@
+//! The library's objects for running engines, through its C++ interface.
+//!
+//! `trtx` wraps them too, but keeps the shapes of optimization profiles to itself. What is called here, and in which order,
+//! follows `NvInferRuntime.h` of TensorRT-RTX 1.7.
+#![expect(unsafe_code, reason = "the library's interface is in C++")]
+
+use crate::types::data_type_name;
+use crate::{Error, Result, Severity, supported_version};
+use cxx::UniquePtr;
+use std::cell::RefCell;
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use trtx::trtx_sys::{
+    self, CudaGraphStrategy, DataType, Dims64, DynamicShapesKernelSpecializationStrategy, EngineInvalidityDiagnostics,
+    EngineValidity, OptProfileSelector, TensorFormat, TensorIOMode, TensorLocation, nvinfer1,
+};
+
+/// Error messages kept of one call.
+const KEPT_MESSAGES: usize = 8;
+
+thread_local! {
+    /// What the library said last in this thread.
+    static MESSAGES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+static OPENING: Mutex<()> = Mutex::new(());
+
+/// Where the library's messages go.
+type Sink = fn(Severity, &str);
+
+/// The library's runtime. There is one for the process, as the library keeps the first logger it is given.
+#[derive(Debug)]
+pub struct Runtime {
+    path: PathBuf,
+    version: String,
+    native: Mutex<NativeRuntime>,
+}
+
+struct NativeRuntime {
+    runtime: UniquePtr<nvinfer1::IRuntime>,
+    /// Stays open for as long as anything of it is in use.
+    _library: libloading::Library,
+}
+
+// SAFETY: the object is not bound to the thread that made it, and a mutex lets one thread use it at a time.
+unsafe impl Send for NativeRuntime {}
+
+impl std::fmt::Debug for NativeRuntime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NativeRuntime")
+    }
+}
+
+impl Runtime {
+    /// Opens the library at `path` (`libtensorrt_rtx.so.1`) for the rest of the process; again, it does nothing. What the
+    /// library says goes to the first `sink` given. There has to be a CUDA driver.
+    ///
+    /// # Errors
+    /// [`Error::NoDriver`], [`Error::Library`], [`Error::Version`]; [`Error::OtherLibrary`] when another one is open.
+    pub fn open(path: &Path, sink: Sink) -> Result<&'static Self> {
+        if !crate::has_cuda_driver() {
+            return Err(Error::NoDriver);
+        }
+        let _guard = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = RUNTIME.get() {
+            return if runtime.path == path {
+                Ok(runtime)
+            } else {
+                Err(Error::OtherLibrary { asked: path.to_owned(), loaded: runtime.path.clone() })
+            };
+        }
+        let version = supported_version(path)?;
+        let native = Mutex::new(NativeRuntime::new(path, sink)?);
+        Ok(RUNTIME.get_or_init(|| Self { path: path.to_owned(), version, native }))
+    }
+
+    /// Version of the library, such as `1.7.1.116`.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Puts the engine `bytes`, read from `plan`, on the GPU that this thread has entered.
+    pub(super) fn deserialize(&self, plan: &Path, bytes: &[u8]) -> Result<NativeEngine> {
+        let mut native = self.native.lock().unwrap_or_else(PoisonError::into_inner);
+        native.check(plan, bytes)?;
+        clear_messages();
+        // SAFETY: the library reads so many bytes during the call.
+        let engine = unsafe { native.runtime.pin_mut().deserializeCudaEngine(bytes.as_ptr().cast(), bytes.len()) };
+        if engine.is_null() {
+            return Err(Error::Deserialize { path: plan.to_owned(), log: messages() });
+        }
+        // SAFETY: the object is new, and nobody else destroys it.
+        Ok(NativeEngine(unsafe { UniquePtr::from_raw(engine) }))
+    }
+}
+
+impl NativeRuntime {
+    fn new(path: &Path, sink: Sink) -> Result<Self> {
+        type Create = unsafe extern "C" fn(*mut c_void, i32) -> *mut c_void;
+        let failed =
+            |source: Box<dyn std::error::Error + Send + Sync>| Error::Library { path: path.to_owned(), source };
+        // SAFETY: NVIDIA's libraries have no initialisers that conflict with ours.
+        let library = unsafe { libloading::Library::new(path) }.map_err(|error| failed(error.into()))?;
+        clear_messages();
+        // SAFETY: `NvInferRuntime.h` declares the function so; the logger lives as long as the process.
+        let runtime = unsafe {
+            let create =
+                library.get::<Create>(b"createInferRuntime_INTERNAL\0").map_err(|error| failed(error.into()))?;
+            create(logger(sink), trtx_sys::get_tensorrt_version().cast_signed())
+        };
+        if runtime.is_null() {
+            return Err(failed(format!("it gives no runtime: {}", messages()).into()));
+        }
+        // SAFETY: the object is new, of this type, and nobody else destroys it.
+        Ok(Self { runtime: unsafe { UniquePtr::from_raw(runtime.cast()) }, _library: library })
+    }
+
+    /// The library's own look at the header: it knows of drivers that are too old, and of too little memory.
+    fn check(&self, plan: &Path, bytes: &[u8]) -> Result<()> {
+        let mut reasons = 0;
+        let byte_count = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+        // SAFETY: the library reads no more than so many bytes, and writes one number.
+        let validity = unsafe { self.runtime.getEngineValidity(bytes.as_ptr().cast(), byte_count, &raw mut reasons) };
+        if EngineValidity::from(validity) != EngineValidity::kINVALID {
+            return Ok(());
+        }
+        let reason = invalidity(EngineInvalidityDiagnostics::from_bits_retain(reasons));
+        Err(Error::InvalidEngine { path: plan.to_owned(), reason })
+    }
+}
+
+/// What the library's bits mean.
+fn invalidity(reasons: EngineInvalidityDiagnostics) -> String {
+    use EngineInvalidityDiagnostics as Reason;
+    let known = [
+        (Reason::VERSION_MISMATCH, "it was built by another version of the library"),
+        (Reason::UNSUPPORTED_CC, "it was built for other GPUs"),
+        (Reason::OLD_CUDA_DRIVER, "the CUDA driver is too old for it"),
+        (Reason::OLD_CUDA_RUNTIME, "the CUDA runtime is too old for it"),
+        (Reason::INSUFFICIENT_GPU_MEMORY, "the GPU has too little memory for its weights"),
+        (Reason::MALFORMED_ENGINE, "the file is damaged, or is no engine"),
+        (Reason::CUDA_ERROR, "CUDA is not installed as it should be"),
+    ];
+    let found: Vec<_> = known.iter().filter(|(reason, _)| reasons.contains(*reason)).map(|(_, text)| *text).collect();
+    if found.is_empty() { "the library gave no reason".to_owned() } else { found.join(", ") }
+}
+
+/// The logger of the process; it is never freed.
+fn logger(sink: Sink) -> *mut c_void {
+    let sink: &'static Sink = Box::leak(Box::new(sink));
+    let user_data = std::ptr::from_ref(sink).cast_mut().cast::<c_void>();
+    // SAFETY: the bridge hands the pointer to the function, which reads what it points to and which never goes.
+    unsafe { trtx_sys::get_logger_interface(trtx_sys::create_rust_logger_bridge(on_message, user_data)) }
+}
+
+/// Called by the library in any of its threads.
+unsafe extern "C" fn on_message(user_data: *mut c_void, severity: i32, message: *const c_char) {
+    if user_data.is_null() || message.is_null() {
+        return;
+    }
+    // SAFETY: `logger` made the pointer; the library's messages are C strings.
+    let (sink, message) = unsafe { (&*user_data.cast::<Sink>(), CStr::from_ptr(message)) };
+    let message = message.to_string_lossy();
+    let severity = match severity {
+        0 | 1 => Severity::Error,
+        2 => Severity::Warning,
+        3 => Severity::Info,
+        _ => Severity::Verbose,
+    };
+    if severity == Severity::Error {
+        // A thread that is ending has no messages any more.
+        let _ = MESSAGES.try_with(|messages| {
+            let mut messages = messages.borrow_mut();
+            if messages.len() == KEPT_MESSAGES {
+                messages.remove(0);
+            }
+            messages.push(message.clone().into_owned());
+        });
+    }
+    sink(severity, &message);
+}
+
+fn clear_messages() {
+    MESSAGES.with(|messages| messages.borrow_mut().clear());
+}
+
+/// The last errors of this thread.
+fn messages() -> String {
+    let messages = MESSAGES.with(RefCell::take);
+    let tail = messages.len().saturating_sub(3);
+    if messages.is_empty() { "the library gave no reason".to_owned() } else { messages[tail..].join("; ") }
+}
+
+/// An engine on a GPU.
+pub(super) struct NativeEngine(UniquePtr<nvinfer1::ICudaEngine>);
+
+// SAFETY: the object is not bound to the thread that made it, and its owner lets one thread use it at a time.
+unsafe impl Send for NativeEngine {}
+
+/// What the engine says of one of its tensors.
+pub(super) struct TensorFacts {
+    pub(super) name: String,
+    pub(super) data_type: &'static str,
+    pub(super) dims: Vec<i64>,
+    pub(super) is_input: bool,
+    /// Why this crate cannot hand it to the engine.
+    pub(super) obstacle: Option<&'static str>,
+}
+
+impl NativeEngine {
+    pub(super) fn tensor_count(&self) -> i32 {
+        self.0.getNbIOTensors()
+    }
+
+    /// The input or output at `index`; none where there is none.
+    pub(super) fn tensor(&self, index: i32) -> Option<TensorFacts> {
+        let name = self.0.getIOTensorName(index);
+        if name.is_null() {
+            return None;
+        }
+        // SAFETY: the engine's names are C strings that live as long as it does, and this is one of them.
+        unsafe {
+            let is_linear = TensorFormat::from(self.0.getTensorFormat(name)) == TensorFormat::kLINEAR;
+            let is_on_device = TensorLocation::from(self.0.getTensorLocation(name)) == TensorLocation::kDEVICE;
+            Some(TensorFacts {
+                name: CStr::from_ptr(name).to_string_lossy().into_owned(),
+                data_type: data_type_name(DataType::from(self.0.getTensorDataType(name))),
+                dims: dims(&self.0.getTensorShape(name))?,
+                is_input: TensorIOMode::from(self.0.getTensorIOMode(name)) == TensorIOMode::kINPUT,
+                obstacle: match (is_on_device, is_linear) {
+                    (false, _) => Some("lies in the host's memory"),
+                    (true, false) => Some("has elements in another order than row-major"),
+                    (true, true) => None,
+                },
+            })
+        }
+    }
+
+    pub(super) fn profile_count(&self) -> i32 {
+        self.0.getNbOptimizationProfiles()
+    }
+
+    /// Smallest, most frequent and largest shape of an input in a profile.
+    pub(super) fn profile_shapes(&self, input: &CStr, profile: i32) -> Option<[Vec<i64>; 3]> {
+        let shape = |selector: OptProfileSelector| {
+            // SAFETY: the name is a C string.
+            dims(&unsafe { self.0.getProfileShape(input.as_ptr(), profile, selector.into()) })
+        };
+        Some([shape(OptProfileSelector::kMIN)?, shape(OptProfileSelector::kOPT)?, shape(OptProfileSelector::kMAX)?])
+    }
+
+    /// Bytes of intermediate values and scratch memory of one execution in a profile.
+    pub(super) fn activation_byte_count(&self, profile: i32) -> u64 {
+        u64::try_from(self.0.getDeviceMemorySizeForProfileV2(profile)).unwrap_or(0)
+    }
+
+    /// What executes it; made on the GPU that this thread has entered.
+    pub(super) fn context(
+        &mut self,
+        graphs: CudaGraphStrategy,
+        specialization: DynamicShapesKernelSpecializationStrategy,
+    ) -> Result<NativeContext> {
+        clear_messages();
+        let failed = || Error::Execution { log: messages() };
+        let config = self.0.pin_mut().createRuntimeConfig();
+        if config.is_null() {
+            return Err(failed());
+        }
+        // SAFETY: the object is new, and nobody else destroys it.
+        let mut config = unsafe { UniquePtr::from_raw(config) };
+        config.pin_mut().setDynamicShapesKernelSpecializationStrategy(specialization.into());
+        if !config.pin_mut().setCudaGraphStrategy(graphs.into()) {
+            return Err(failed());
+        }
+        // SAFETY: the configuration is alive, and is kept until after the context is gone.
+        let context = unsafe { self.0.pin_mut().createExecutionContext1(config.as_mut_ptr()) };
+        if context.is_null() {
+            return Err(failed());
+        }
+        // SAFETY: the object is new, and nobody else destroys it.
+        Ok(NativeContext { context: unsafe { UniquePtr::from_raw(context) }, _config: config })
+    }
+}
+
+/// What executes an engine. It must not outlive it.
+pub(super) struct NativeContext {
+    context: UniquePtr<nvinfer1::IExecutionContext>,
+    /// Declared last: the context goes first.
+    _config: UniquePtr<nvinfer1::IRuntimeConfig>,
+}
+
+// SAFETY: the objects are not bound to the thread that made them, and are used through `&mut` by one at a time.
+unsafe impl Send for NativeContext {}
+
+impl NativeContext {
+    /// # Safety
+    /// `stream` is one of the GPU that the engine is on, and this thread has entered that GPU.
+    pub(super) unsafe fn set_profile(&mut self, profile: i32, stream: *mut c_void) -> Result<()> {
+        clear_messages();
+        // SAFETY: the caller's promise.
+        let is_set = unsafe { self.context.pin_mut().setOptimizationProfileAsync(profile, stream.cast()) };
+        if is_set { Ok(()) } else { Err(Error::Execution { log: messages() }) }
+    }
+
+    pub(super) fn set_shape(&mut self, input: &CStr, shape: &[i64]) -> Result<()> {
+        clear_messages();
+        let dims = Dims64::from_slice(shape);
+        // SAFETY: the name is a C string.
+        let is_set = unsafe { self.context.pin_mut().setInputShape(input.as_ptr(), &dims) };
+        if is_set { Ok(()) } else { Err(Error::Execution { log: messages() }) }
+    }
+
+    /// Shape of a tensor for the shapes set; a size that depends on values is -1, and so is one that is not known.
+    pub(super) fn shape(&self, tensor: &CStr) -> Option<Vec<i64>> {
+        // SAFETY: the name is a C string.
+        dims(&unsafe { self.context.getTensorShape(tensor.as_ptr()) })
+    }
+
+    /// Most bytes that an output takes for the shapes set.
+    pub(super) fn most_bytes(&self, output: &CStr) -> usize {
+        // SAFETY: the name is a C string.
+        usize::try_from(unsafe { self.context.getMaxOutputSize(output.as_ptr()) }).unwrap_or(0)
+    }
+
+    /// # Safety
+    /// `address` has room for the tensor on the GPU, aligned to 256 bytes, for as long as it is used.
+    pub(super) unsafe fn set_address(&mut self, tensor: &CStr, address: *mut c_void) -> Result<()> {
+        clear_messages();
+        // SAFETY: the name is a C string; else the caller's promise.
+        let is_set = unsafe { self.context.pin_mut().setTensorAddress(tensor.as_ptr(), address.cast()) };
+        if is_set { Ok(()) } else { Err(Error::Execution { log: messages() }) }
+    }
+
+    /// # Safety
+    /// As [`Self::set_profile`]; every tensor has its address, and the memory stays until the stream is through.
+    pub(super) unsafe fn enqueue(&mut self, stream: *mut c_void) -> Result<()> {
+        clear_messages();
+        // SAFETY: the caller's promise.
+        let is_enqueued = unsafe { self.context.pin_mut().enqueueV3(stream.cast()) };
+        if is_enqueued { Ok(()) } else { Err(Error::Execution { log: messages() }) }
+    }
+}
+
+/// The sizes, unless the library says that there is no such tensor.
+fn dims(dims: &Dims64) -> Option<Vec<i64>> {
+    let count = usize::try_from(dims.nbDims).ok().filter(|&count| count <= dims.d.len())?;
+    Some(dims.d[..count].to_vec())
+}
+
+/// A name as the library takes it.
+pub(super) fn c_name(name: &str) -> CString {
+    CString::new(name).expect("the engine's own names are C strings")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_of_the_library_are_put_into_words() {
+        use EngineInvalidityDiagnostics as Reason;
+        let reasons = Reason::OLD_CUDA_DRIVER | Reason::UNSUPPORTED_CC;
+        assert_eq!(invalidity(reasons), "it was built for other GPUs, the CUDA driver is too old for it");
+        assert_eq!(invalidity(Reason::empty()), "the library gave no reason");
+    }
+
+    #[test]
+    fn messages_are_the_last_errors_of_this_thread() {
+        fn quiet(_: Severity, _: &str) {}
+        let sink: Sink = quiet;
+        let user_data = std::ptr::from_ref(&sink).cast_mut().cast::<c_void>();
+        let say = |severity, text: &str| {
+            let text = CString::new(text).unwrap();
+            // SAFETY: the pointers are alive during the call.
+            unsafe { on_message(user_data, severity, text.as_ptr()) };
+        };
+        clear_messages();
+        for number in 0..20 {
+            say(1, &format!("error {number}"));
+            say(3, "information");
+        }
+        std::thread::spawn(|| assert_eq!(messages(), "the library gave no reason")).join().unwrap();
+        assert_eq!(messages(), "error 17; error 18; error 19");
+        assert_eq!(messages(), "the library gave no reason");
+    }
+
+    #[test]
+    fn dims_that_stand_for_nothing_are_none() {
+        assert_eq!(dims(&Dims64::from_slice(&[2, -1])), Some(vec![2, -1]));
+        assert_eq!(dims(&Dims64 { nbDims: -1, d: [0; 8] }), None);
+        assert_eq!(dims(&Dims64 { nbDims: 9, d: [0; 8] }), None);
+    }
+}
