@@ -137,6 +137,23 @@ pub enum Error {
         /// How many there are for it.
         count: i64,
     },
+    /// A file that is no engine.
+    #[error("`{}` is no TensorRT-RTX engine: {reason}", path.display())]
+    NoEngine {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// An engine cannot be loaded here, or failed while it ran.
+    #[error(transparent)]
+    Engine(#[from] planforge_tensorrt::Error),
+    /// A boolean that is none.
+    #[error("input `{name}` has a byte that is neither 0 nor 1")]
+    Boolean {
+        /// The input.
+        name: String,
+    },
     /// libtorch refuses a module, or failed while it ran it.
     #[error("libtorch failed with `{}`: {message}", path.display())]
     Torch {
