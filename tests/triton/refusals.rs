@@ -87,7 +87,11 @@ const CONFIGURATIONS: [(&str, &str, &str); 12] = [
     ("dims: [ -1 ]", "dims: [ -1, 1 ]", "input `input_ids` has shape [-1, -1, 1], the batch before its `dims`"),
     ("max_batch_size: 8", "max_batch_size: 0", "dynamic batching preferred size|input `input_ids` has shape [-1]"),
     ("\"model.onnx\"", "\"other.onnx\"", "other.onnx"),
-    ("\"model.onnx\"", "\"model.safetensors\"", "is no ONNX graph: this backend runs `.onnx` files"),
+    (
+        "\"model.onnx\"",
+        "\"model.safetensors\"",
+        "is neither an ONNX graph nor an engine: this backend runs `.onnx` and `.plan` files",
+    ),
     ("dynamic_batching { }", "instance_group [ { kind: KIND_GPU } ]", "has kind KIND_GPU but no GPUs are available"),
     (
         "dynamic_batching { }",

@@ -21,6 +21,20 @@ pub(crate) struct ModelConfig {
     pub(crate) default_model_filename: String,
     #[serde(default)]
     parameters: BTreeMap<String, Parameter>,
+    #[serde(default)]
+    optimization: Optimization,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Optimization {
+    #[serde(default)]
+    cuda: Option<Cuda>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Cuda {
+    #[serde(default)]
+    graphs: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -54,6 +68,11 @@ impl ModelConfig {
     pub(crate) fn parameters(&self) -> Parameters {
         let values = self.parameters.iter().map(|(name, value)| (name.clone(), value.string_value.clone()));
         values.collect::<BTreeMap<_, _>>().into()
+    }
+
+    /// Whether kernels are to be recorded as CUDA graphs.
+    pub(crate) fn wants_cuda_graphs(&self) -> bool {
+        self.optimization.cuda.as_ref().is_some_and(|cuda| cuda.graphs)
     }
 
     /// Whether the server may put requests together.
@@ -161,7 +180,9 @@ mod tests {
     fn a_fitting_configuration_passes() {
         let config = ModelConfig::parse(TEXT).unwrap();
         config.check(&inputs(), &outputs()).unwrap();
-        assert!(config.is_batched());
+        assert!(config.is_batched() && !config.wants_cuda_graphs());
+        let recorded = ModelConfig::parse(r#"{"optimization":{"priority":"PRIORITY_DEFAULT","cuda":{"graphs":true}}}"#);
+        assert!(recorded.unwrap().wants_cuda_graphs());
         assert_eq!(config.parameters().session_options().unwrap().intra_op_threads, 1);
     }
 

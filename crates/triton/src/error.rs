@@ -1,5 +1,6 @@
 //! What can go wrong, in words that reach whoever loads or invokes a model.
 
+use crate::native::NativeLibrary;
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -24,17 +25,18 @@ pub(crate) enum Error {
     /// `config.pbtxt` and the model disagree.
     #[error("`config.pbtxt` does not fit the model: {0}")]
     Config(String),
-    /// There is no ONNX Runtime to load.
+    /// A native library that is not there to load.
     #[error(
-        "ONNX Runtime was not found; searched {searched}. Put `libonnxruntime.so` (1.22 or later) beside the backend, \
-         or start the server with `--backend-config=planforge,onnxruntime-library=PATH`"
+        "{} was not found; searched {searched}. Put `{}` ({}) beside the backend, or start the server with \
+         `--backend-config=planforge,{}=PATH`",
+        library.name, library.file, library.needed, library.setting
     )]
-    NoRuntime { searched: String },
+    NoLibrary { library: &'static NativeLibrary, searched: String },
     /// A model file that this backend cannot run here.
     #[error("`{}` is a TensorRT-RTX engine{target}: {reason}", path.display())]
     Engine { path: PathBuf, target: String, reason: String },
     /// A model file of another kind.
-    #[error("`{}` is no ONNX graph: this backend runs `.onnx` files", path.display())]
+    #[error("`{}` is neither an ONNX graph nor an engine: this backend runs `.onnx` and `.plan` files", path.display())]
     FileKind { path: PathBuf },
     /// A file is missing or cannot be read; the text names it.
     #[error("{0}")]

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::batch::{Gathered, RequestTensors, Scratch, gather, groups, part};
-use planforge_runtime::{OnnxSession, TensorView};
+use planforge_runtime::{Session, TensorView};
 
 /// When the model itself ran, in the server's nanoseconds.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +25,7 @@ pub(crate) trait Answers {
 ///
 /// A batch that fails is run again request by request, so that only those that are at fault get its error.
 pub(crate) fn execute(
-    (session, scratch): (&mut OnnxSession, &mut Scratch),
+    (session, scratch): (&mut Session, &mut Scratch),
     requests: &[RequestTensors<'_>],
     batching: bool,
     answers: &mut dyn Answers,
@@ -46,7 +46,7 @@ pub(crate) fn execute(
 
 /// Runs one group and answers all of it, or fails without having answered any.
 fn run(
-    (session, scratch): (&mut OnnxSession, &mut Scratch),
+    (session, scratch): (&mut Session, &mut Scratch),
     requests: &[RequestTensors<'_>],
     group: &[usize],
     answers: &mut dyn Answers,

@@ -3,19 +3,21 @@
 use crate::batch::{RequestTensors, Scratch};
 use crate::execute::{Answers, execute};
 use crate::metrics::Metrics;
-use crate::model::{Content, Graph, Model};
+use crate::model::{Content, Graph, Model, Plan};
 use crate::{Error, Result};
-use planforge_runtime::{Device, OnnxSession, SessionOptions, has_cuda_provider};
+use planforge_runtime::{Device, OnnxSession, Session, SessionOptions, has_cuda_provider};
 
 /// A loaded instance.
 pub(crate) struct Instance {
     runner: Runner,
     batching: bool,
+    /// What it is, for the server's log.
+    description: String,
 }
 
 /// What answers its requests.
 enum Runner {
-    Graph(Box<OnnxSession>, Scratch),
+    Session(Session, Scratch),
     Metrics(Box<Metrics>),
 }
 
@@ -23,40 +25,46 @@ impl Instance {
     /// Loads the model for `device` and compares it with its configuration.
     ///
     /// # Errors
-    /// Those of loading, [`Error::Config`], and a GPU without ONNX Runtime's CUDA provider.
+    /// Those of loading, [`Error::Config`], a graph on a GPU without ONNX Runtime's CUDA provider, and an engine on a
+    /// processor.
     pub(crate) fn load(model: &Model, device: Device) -> Result<Self> {
-        let runner = match &model.content {
+        let (runner, description) = match &model.content {
             Content::Graph(graph) => {
-                let session = open(graph, device)?;
-                model.config.check(session.inputs(), session.outputs())?;
-                Runner::Graph(Box::new(session), Scratch::default())
+                let description =
+                    format!("{} threads, ONNX Runtime {}", graph.options.intra_op_threads, graph.runtime.1);
+                (Runner::Session(open_graph(graph, device)?, Scratch::default()), description)
             }
-            Content::Metrics => Runner::Metrics(Box::new(Metrics::open())),
+            Content::Plan(plan) => {
+                let (session, description) = open_plan(plan, device)?;
+                (Runner::Session(session, Scratch::default()), description)
+            }
+            Content::Metrics => {
+                let metrics = Metrics::open();
+                let description = format!("tells of the host and of {} GPUs", metrics.gpu_count());
+                (Runner::Metrics(Box::new(metrics)), description)
+            }
         };
-        Ok(Self { runner, batching: model.config.is_batched() })
+        if let Runner::Session(session, _) = &runner {
+            model.config.check(session.inputs(), session.outputs())?;
+        }
+        Ok(Self { runner, batching: model.config.is_batched(), description })
     }
 
     /// Answers all `requests`.
     pub(crate) fn execute(&mut self, requests: &[RequestTensors<'_>], answers: &mut dyn Answers) {
         match &mut self.runner {
-            Runner::Graph(session, scratch) => execute((session, scratch), requests, self.batching, answers),
+            Runner::Session(session, scratch) => execute((session, scratch), requests, self.batching, answers),
             Runner::Metrics(metrics) => metrics.answer_all(requests, answers),
         }
     }
 
     /// What it is, for the server's log.
-    pub(crate) fn describe(&self, model: &Model) -> String {
-        match (&self.runner, &model.content) {
-            (Runner::Graph(..), Content::Graph(graph)) => {
-                format!("{} threads, ONNX Runtime {}", graph.options.intra_op_threads, graph.runtime.1)
-            }
-            (Runner::Metrics(metrics), _) => format!("tells of the host and of {} GPUs", metrics.gpu_count()),
-            (Runner::Graph(..), Content::Metrics) => String::new(),
-        }
+    pub(crate) fn describe(&self) -> &str {
+        &self.description
     }
 }
 
-fn open(graph: &Graph, device: Device) -> Result<OnnxSession> {
+fn open_graph(graph: &Graph, device: Device) -> Result<Session> {
     let (library, _) = &graph.runtime;
     if device != Device::Cpu && !has_cuda_provider(library) {
         return Err(Error::Config(format!(
@@ -66,5 +74,20 @@ fn open(graph: &Graph, device: Device) -> Result<OnnxSession> {
         )));
     }
     let options = SessionOptions { device, ..graph.options.clone() };
-    Ok(OnnxSession::load(&graph.path, &options)?)
+    Ok(Session::Onnx(Box::new(OnnxSession::load(&graph.path, &options)?)))
+}
+
+fn open_plan(plan: &Plan, device: Device) -> Result<(Session, String)> {
+    let ordinal = match device {
+        Device::Cuda(ordinal) => usize::try_from(ordinal).ok(),
+        Device::Cpu => None,
+    };
+    let ordinal = ordinal.ok_or_else(|| {
+        let file = plan.path().display();
+        Error::Config(format!("`{file}` is an engine, which runs on GPUs only: its instances are of kind KIND_GPU"))
+    })?;
+    let engine = plan.on_gpu(ordinal)?;
+    let graphs = if plan.options.cuda_graphs { ", CUDA graphs" } else { "" };
+    let description = format!("TensorRT-RTX on {}{graphs}", engine.gpu().facts().product);
+    Ok((Session::Engine(Box::new(engine.session(plan.options)?)), description))
 }

@@ -7,11 +7,6 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-/// Setting of `--backend-config=planforge,…` that names the ONNX Runtime library.
-const LIBRARY_SETTING: &str = "onnxruntime-library";
-/// Parameter of `config.pbtxt` that does.
-const LIBRARY_PARAMETER: &str = "onnxruntime_library";
-
 /// The part of the server's settings for this backend that matters here.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct BackendSettings {
@@ -25,9 +20,9 @@ impl BackendSettings {
         serde_json::from_str(json).map_err(|source| Error::Described { what: "the server's backend settings", source })
     }
 
-    /// The ONNX Runtime library that the command line names.
-    pub(crate) fn library(&self) -> Option<PathBuf> {
-        self.cmdline.get(LIBRARY_SETTING).filter(|path| !path.is_empty()).map(PathBuf::from)
+    /// The library that the command line names in this setting.
+    pub(crate) fn library(&self, setting: &str) -> Option<PathBuf> {
+        self.cmdline.get(setting).filter(|path| !path.is_empty()).map(PathBuf::from)
     }
 
     /// The folder that all backends lie in.
@@ -63,9 +58,9 @@ impl Parameters {
         })
     }
 
-    /// The ONNX Runtime library that the model names.
-    pub(crate) fn library(&self) -> Option<PathBuf> {
-        self.0.get(LIBRARY_PARAMETER).filter(|path| !path.is_empty()).map(PathBuf::from)
+    /// The library that the model names in this parameter.
+    pub(crate) fn library(&self, parameter: &str) -> Option<PathBuf> {
+        self.0.get(parameter).filter(|path| !path.is_empty()).map(PathBuf::from)
     }
 
     /// The value of a parameter.
@@ -108,9 +103,9 @@ mod tests {
     fn the_command_line_is_read() {
         let text = r#"{"cmdline":{"auto-complete-config":"false","backend-directory":"/opt/b","onnxruntime-library":"/a/b.so"}}"#;
         let settings = BackendSettings::parse(text).unwrap();
-        assert_eq!(settings.library().as_deref(), Some(Path::new("/a/b.so")));
+        assert_eq!(settings.library("onnxruntime-library").as_deref(), Some(Path::new("/a/b.so")));
         assert_eq!(settings.backends_folder().as_deref(), Some(Path::new("/opt/b")));
-        assert!(BackendSettings::parse("{}").unwrap().library().is_none());
+        assert!(BackendSettings::parse("{}").unwrap().library("onnxruntime-library").is_none());
     }
 
     #[test]

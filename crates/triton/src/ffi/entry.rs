@@ -24,9 +24,6 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-/// Variable of the server's environment that names the ONNX Runtime library.
-const LIBRARY_VARIABLE: &str = "PLANFORGE_ONNXRUNTIME_LIBRARY";
-
 /// Called once, before any model.
 ///
 /// # Safety
@@ -38,8 +35,8 @@ unsafe extern "C" fn TRITONBACKEND_Initialize(backend: *mut Backend) -> Status {
         // SAFETY: the server's object is alive during the call.
         let (settings, folder) = unsafe { backend_settings(backend) }?;
         let settings = BackendSettings::parse(&settings)?;
-        let environment = std::env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        let places = RuntimePlaces::new(&settings, environment, &folder);
+        let variable = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let places = RuntimePlaces::new(&settings, variable, &folder);
         // SAFETY: a new object keeps nothing.
         unsafe { keep::<OfBackend>(backend, places) }
     })
@@ -67,7 +64,7 @@ unsafe extern "C" fn TRITONBACKEND_GetBackendAttribute(
     guarded(|| {
         // SAFETY: the server's object is alive during the call, and its state is only read.
         let places = unsafe { &*kept::<OfBackend>(backend)? };
-        let library = places.find(&Parameters::from(BTreeMap::new()));
+        let library = places.onnx_runtime.find(&Parameters::from(BTreeMap::new()));
         let kinds: &[_] =
             if library.is_ok_and(|path| has_cuda_provider(&path)) { &[KIND_GPU, KIND_CPU] } else { &[KIND_CPU] };
         kinds.iter().try_for_each(|&kind| {
@@ -125,7 +122,7 @@ unsafe extern "C" fn TRITONBACKEND_ModelInstanceInitialize(instance: *mut ModelI
         let state = Instance::load(model, device)?;
         let place = if let Device::Cuda(index) = device { format!("GPU {index}") } else { "the processor".to_owned() };
         let milliseconds = (now() - start) / 1_000_000;
-        log(&format!("planforge: {name} on {place}, {}, loaded in {milliseconds} ms", state.describe(model)));
+        log(&format!("planforge: {name} on {place}, {}, loaded in {milliseconds} ms", state.describe()));
         // SAFETY: a new object keeps nothing.
         unsafe { keep::<OfInstance>(instance, state) }
     })
