@@ -340,6 +340,11 @@ dynamic_batching { }
         assert!(!text.contains("platform"), "{text}");
         assert!(text.contains("kind: KIND_GPU"), "{text}");
         assert!(text.contains(r#"key: "planforge.compute_capability" value { string_value: "8.9" }"#), "{text}");
+        assert!(!text.contains("graphs: true"), "{text}");
+        let triton = planforge_core::TritonSpec { cuda_graphs: true, ..Default::default() };
+        let serving = Serving { triton, ..Serving::default() };
+        let text = engine_config(&name(), &engine_record(), &[], &serving).unwrap();
+        assert!(text.contains("optimization {\n  cuda {\n    graphs: true\n"), "{text}");
     }
 
     #[test]

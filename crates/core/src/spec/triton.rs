@@ -2,7 +2,7 @@
 
 use super::pipeline::Pipeline;
 use super::values::MemorySize;
-use crate::{Builder, OnnxBackend, Platform, Precision};
+use crate::{OnnxBackend, Platform, Precision};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -107,8 +107,8 @@ impl Pipeline {
         if spec.instance_kind == Some(InstanceKind::Cpu) && has_engines {
             return Err(("triton.instance_kind", "engines run on GPUs only".to_owned()));
         }
-        if spec.cuda_graphs && !(has_engines && self.compile.builder == Builder::Trtexec) {
-            let why = "only plans of builder `trtexec` are run as CUDA graphs by Triton, and none are packaged";
+        if spec.cuda_graphs && !has_engines {
+            let why = "only engines are run as CUDA graphs, and none are packaged";
             return Err(("triton.cuda_graphs", why.to_owned()));
         }
         let has_onnx_runtime =
@@ -164,14 +164,10 @@ mod tests {
         };
         fault("[triton]\ndynamic_batching = false\npreferred_batch_sizes = [2]", "`dynamic_batching` is off");
         fault("[triton]\ndynamic_batching = false\nmax_queue_delay_microseconds = 5", "`dynamic_batching` is off");
-        fault("[triton]\ncuda_graphs = true", "only plans of builder `trtexec`");
+        fault("[triton]\ncuda_graphs = true", "only engines are run as CUDA graphs");
         fault("[package]\nonnx_backend = \"planforge\"\n[triton.tensorrt_accelerator]", "ONNX Runtime backend");
         let engines = "[compile]\ngpus = [\"l4\"]\n[package]\nplatforms = [\"tensorrt\"]\n[triton]\n";
         fault(&format!("{engines}instance_kind = \"cpu\""), "engines run on GPUs only");
-        fault(&format!("{engines}cuda_graphs = true"), "only plans of builder `trtexec`");
-        check(
-            &engines.replace("gpus", "builder = \"trtexec\"\ngpus").replace("[triton]", "[triton]\ncuda_graphs = true"),
-        )
-        .unwrap();
+        check(&format!("{engines}cuda_graphs = true")).unwrap();
     }
 }

@@ -51,6 +51,13 @@ pub(super) struct Served<'a> {
     pub(super) kind: Option<InstanceKind>,
 }
 
+impl Served<'_> {
+    /// Whether it is an engine, of either kind: those that planforge's backend runs are for GPUs alone.
+    fn is_engine(&self) -> bool {
+        self.by == ServedBy::Tensorrt || self.by == ServedBy::Planforge && self.kind == Some(InstanceKind::Gpu)
+    }
+}
+
 impl Serving {
     /// Path of each warm-up file in the model's folder, and its bytes.
     pub(crate) fn warm_up_files(&self) -> impl Iterator<Item = (String, &[u8])> {
@@ -67,7 +74,7 @@ impl Serving {
         if let Some(text) = instance_group(spec, served.kind) {
             fields.add("instance_group", text);
         }
-        if spec.cuda_graphs && served.by == ServedBy::Tensorrt {
+        if spec.cuda_graphs && served.is_engine() {
             fields.add("optimization", "optimization {\n  cuda {\n    graphs: true\n  }\n}\n".to_owned());
         }
         if let Some(spec) = spec.tensorrt_accelerator.as_ref().filter(|_| served.by == ServedBy::OnnxRuntime) {
