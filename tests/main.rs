@@ -6,6 +6,7 @@ mod cache;
 mod engines;
 mod fetch;
 mod full_size;
+mod gpu;
 mod help;
 mod huggingface_hub;
 mod inspect;

@@ -1,7 +1,9 @@
 //! Arguments of the command line.
 
+mod bench_engine;
 mod values;
 
+pub(crate) use bench_engine::BenchEngineArguments;
 use clap::{Args, Parser, Subcommand};
 use planforge_core::{MemorySize, Precision};
 use std::num::NonZeroUsize;
@@ -98,6 +100,12 @@ Examples:
   planforge compile pipelines/all-MiniLM-L6-v2.toml --gpu l40s
   planforge compile 'pipelines/*.toml' --gpu a10g,l4,rtx-pro-6000 --fat --memory '8 GiB'")]
     Compile(Pipelines),
+    /// Measure latency, throughput and memory of an engine on a GPU of this machine.
+    #[command(after_help = "\
+Examples:
+  planforge bench-engine planforge-out/resnet50/engines/tensorrt-fp16-l4/model.plan --batch 8
+  planforge bench-engine model.plan --shape input_ids=8x64 --shape attention_mask=8x64 --streams 2 --cuda-graph --json")]
+    BenchEngine(BenchEngineArguments),
     /// Predict the memory of a loaded copy and how many fit, for several maximum batches.
     #[command(after_help = "Example: planforge plan pipelines/resnet50.toml --gpu l4,a10g --build")]
     Plan(PlanArguments),
@@ -391,6 +399,8 @@ pub(crate) struct LintArguments {
 pub(crate) enum Internal {
     /// Builds one engine: request on standard input, answer on standard output.
     BuildEngine,
+    /// Runs one engine on a GPU: request on standard input, answer on standard output.
+    RunEngine,
     /// Serves one endpoint: options on standard input; ends when standard input does.
     Host,
 }

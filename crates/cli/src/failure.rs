@@ -2,6 +2,7 @@
 
 use planforge_core::Error as CoreError;
 use planforge_package::Error as PackageError;
+use planforge_tensorrt::Error as TensorrtError;
 use std::process::ExitCode;
 
 /// A check that was run and did not hold.
@@ -84,21 +85,34 @@ impl Failure {
         if let Some(planforge_bench::Error::Cancelled) = cause.downcast_ref() {
             return Some(Self::Interrupted);
         }
-        if let Some(planforge_runtime::Error::Library { .. }) = cause.downcast_ref() {
-            return Some(Self::Environment);
+        match cause.downcast_ref() {
+            Some(planforge_runtime::Error::Library { .. }) => return Some(Self::Environment),
+            Some(planforge_runtime::Error::NoEngine { .. }) => return Some(Self::Usage),
+            Some(planforge_runtime::Error::Engine(error)) => return Self::of_tensorrt(error),
+            _ => {}
         }
-        if let Some(
-            planforge_tensorrt::Error::Library { .. }
-            | planforge_tensorrt::Error::Version { .. }
-            | planforge_tensorrt::Error::Trtexec { .. },
-        ) = cause.downcast_ref()
-        {
-            return Some(Self::Environment);
+        if let Some(error) = cause.downcast_ref() {
+            return Self::of_tensorrt(error);
         }
         let is = |found: bool, failure: Self| found.then_some(failure);
         is(cause.is::<CheckFailed>(), Self::Check)
             .or(is(cause.is::<BadUsage>(), Self::Usage))
             .or(is(cause.is::<Missing>(), Self::Environment))
+    }
+
+    fn of_tensorrt(error: &TensorrtError) -> Option<Self> {
+        match error {
+            TensorrtError::Library { .. }
+            | TensorrtError::Version { .. }
+            | TensorrtError::Trtexec { .. }
+            | TensorrtError::NoDriver
+            | TensorrtError::NoGpu { .. }
+            | TensorrtError::EngineVersion { .. }
+            | TensorrtError::EngineTarget { .. }
+            | TensorrtError::InvalidEngine { .. } => Some(Self::Environment),
+            TensorrtError::Shape { .. } => Some(Self::Usage),
+            _ => None,
+        }
     }
 
     fn of_package(error: &PackageError) -> Option<Self> {
@@ -165,10 +179,25 @@ impl Failure {
         if let Some(planforge_engine::Error::UnsupportedModelType { .. }) = cause.downcast_ref() {
             return Some("a repository with an ONNX file of its own can be taken as it is: key `source.graph`");
         }
+        if let Some(planforge_runtime::Error::Engine(error)) = cause.downcast_ref() {
+            return Self::hint_of_tensorrt(error);
+        }
         if let Some(error) = cause.downcast_ref() {
             return Self::hint_of_package(error);
         }
         cause.downcast_ref().and_then(Self::hint_of_hub)
+    }
+
+    fn hint_of_tensorrt(error: &TensorrtError) -> Option<&'static str> {
+        match error {
+            TensorrtError::NoDriver | TensorrtError::NoGpu { .. } => {
+                Some("engines are built anywhere, and run on a machine with an NVIDIA GPU and its driver")
+            }
+            TensorrtError::EngineTarget { .. } => {
+                Some("`planforge compile PIPELINE --gpu auto` makes an engine for the GPU of this machine")
+            }
+            _ => None,
+        }
     }
 
     fn hint_of_hub(error: &planforge_hub::Error) -> Option<&'static str> {

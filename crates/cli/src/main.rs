@@ -4,6 +4,7 @@
 //! `settings` resolves, `pipeline` knows the order of the steps, `commands` has one file for each.
 
 mod args;
+mod child;
 mod commands;
 mod failure;
 mod libtorch;

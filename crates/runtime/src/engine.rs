@@ -18,6 +18,7 @@ pub struct EngineModel {
     engine: LoadedEngine,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
+    library: &'static str,
 }
 
 impl EngineModel {
@@ -33,12 +34,16 @@ impl EngineModel {
             other => Error::Engine(other),
         };
         planforge_tensorrt::read_header(&bytes).map_err(named)?;
-        let library = fs_err::canonicalize(library)?;
-        let runtime = Runtime::open(&library, log)?;
+        let runtime = Runtime::open(library, log)?;
         let engine = LoadedEngine::load(runtime, (plan, &bytes), ordinal).map_err(named)?;
         let interface = engine.interface();
         let specs = |tensors: &[EngineTensor]| tensors.iter().map(tensor_spec).collect::<Result<Vec<_>>>();
-        Ok(Self { inputs: specs(&interface.inputs)?, outputs: specs(&interface.outputs)?, engine })
+        Ok(Self {
+            inputs: specs(&interface.inputs)?,
+            outputs: specs(&interface.outputs)?,
+            engine,
+            library: runtime.version(),
+        })
     }
 
     /// Inputs, in the engine's order. A dynamic first dimension is the batch; others have names of their own, as an engine
@@ -64,6 +69,12 @@ impl EngineModel {
     #[must_use]
     pub fn activation_byte_counts(&self) -> &[u64] {
         &self.engine.interface().activation_byte_counts
+    }
+
+    /// Version of the library that runs it, such as `1.7.1.116`.
+    #[must_use]
+    pub const fn library_version(&self) -> &'static str {
+        self.library
     }
 
     /// Where it is.

@@ -18,7 +18,9 @@ pub use engine::{EngineModel, EngineSession};
 pub use error::{Error, Result};
 pub use library::{has_cuda_provider, load_library};
 pub use onnx::{Device, OnnxSession, SessionOptions};
-pub use planforge_tensorrt::{ExecutionOptions, KernelSpecialization, has_cuda_driver};
+pub use planforge_tensorrt::{
+    ExecutionOptions, Gpu, InputShapes, KernelSpecialization, ProfileShapes, has_cuda_driver,
+};
 pub use session::Session;
 pub use tensor::{Tensor, TensorValues, TensorView};
 #[cfg(feature = "torch")]

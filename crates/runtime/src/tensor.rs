@@ -88,6 +88,15 @@ impl TensorView<'_> {
         Tensor { name: self.name.to_owned(), shape: self.shape.to_vec(), values }
     }
 
+    /// A copy, where the number of elements fits the shape.
+    ///
+    /// # Errors
+    /// [`Error::ElementCount`].
+    pub fn checked_tensor(&self) -> Result<Tensor> {
+        self.check_element_count()?;
+        Ok(self.to_tensor())
+    }
+
     pub(crate) fn check_element_count(&self) -> Result<()> {
         let product = self.shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
         let expected = product.and_then(|product| product.checked_mul(self.data_type.byte_count()));

@@ -1,11 +1,12 @@
 //! The readable start of a serialized TensorRT-RTX engine.
 //!
-//! Byte 24 holds the library version in four bytes, byte 32 a little-endian mask of the compute
+//! It begins with `vtrt`. Byte 24 holds the library version in four bytes, byte 32 a little-endian mask of the compute
 //! capabilities the engine runs on. The layout is not documented; it was found by comparing engines
 //! built for every target by version 1.7.1.116 and is checked against what was asked at each build.
 
 use crate::{Error, Result};
 
+const START: &[u8] = b"vtrt";
 const VERSION: usize = 24;
 const CAPABILITIES: usize = 32;
 
@@ -24,8 +25,11 @@ pub struct Header {
 /// Reads the header of an engine.
 ///
 /// # Errors
-/// [`Error::Header`] for bytes that are too short, or that carry no known target.
+/// [`Error::Header`] for bytes that begin otherwise, are too short, or carry no known target.
 pub fn read_header(engine: &[u8]) -> Result<Header> {
+    if !engine.starts_with(START) {
+        return Err(Error::Header("it does not begin like one"));
+    }
     let read = |at: usize| engine.get(at..at + 4).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
     let version = read(VERSION).ok_or(Error::Header("it is shorter than a header"))?;
     let mask = read(CAPABILITIES).map(u32::from_le_bytes).ok_or(Error::Header("it is shorter than a header"))?;
@@ -43,7 +47,15 @@ mod tests {
 
     #[test]
     fn short_or_foreign_bytes_are_refused() {
-        assert!(read_header(&[1; 20]).is_err());
-        assert!(read_header(&[0; 64]).is_err());
+        let reason = |bytes: &[u8]| read_header(bytes).unwrap_err().to_string();
+        assert!(reason(b"vtrt and no more").ends_with("it is shorter than a header"));
+        assert!(reason(&[1; 64]).ends_with("it does not begin like one"));
+        let mut bytes = [0; 64];
+        bytes[..4].copy_from_slice(START);
+        assert!(reason(&bytes).ends_with("it names no known compute capability"));
+        bytes[VERSION..VERSION + 4].copy_from_slice(&[1, 7, 1, 116]);
+        bytes[CAPABILITIES] = 0b1100;
+        let header = Header { version: [1, 7, 1, 116], compute_capabilities: vec![(8, 6), (8, 9)] };
+        assert_eq!(read_header(&bytes).unwrap(), header);
     }
 }

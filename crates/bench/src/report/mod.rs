@@ -23,8 +23,8 @@ mod units;
 mod write;
 
 pub use model::{
-    ArchiveFacts, ArtifactRow, CheckFacts, EngineFacts, Environment, Library, ModelFacts, PlanRow, PlanSource, Report,
-    Served, SourceFacts,
+    ArchiveFacts, ArtifactRow, CheckFacts, EngineFacts, EngineRunFacts, Environment, Library, ModelFacts, PlanRow,
+    PlanSource, Report, Served, SourceFacts,
 };
 pub use units::grouped;
 pub use write::write_report;

@@ -148,6 +148,19 @@ pub struct EngineFacts {
     pub sha256: Digest,
     /// Whether it was made in this run.
     pub outcome: Outcome,
+    /// Whether it was run; not known of reports that are older than the question.
+    #[serde(default)]
+    pub run: Option<EngineRunFacts>,
+}
+
+/// Whether an engine was run on the samples and compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineRunFacts {
+    /// Product name of the GPU that it ran on; how its outputs compare is among the checks.
+    On(String),
+    /// Why it was not.
+    NotRun(String),
 }
 
 /// What one copy of an engine takes on a GPU, and how many are predicted to fit.
@@ -332,6 +345,7 @@ impl EngineFacts {
             build_peak_byte_count: engine.build_peak_byte_count,
             sha256: sha256.clone(),
             outcome,
+            run: None,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A report with something in every part, for tests.
 
 use super::{
-    ArchiveFacts, ArtifactRow, CheckFacts, EngineFacts, Environment, Library, ModelFacts, PlanRow, PlanSource, Report,
-    Served, SourceFacts,
+    ArchiveFacts, ArtifactRow, CheckFacts, EngineFacts, EngineRunFacts, Environment, Library, ModelFacts, PlanRow,
+    PlanSource, Report, Served, SourceFacts,
 };
 use planforge_core::{
     BuilderFigures, Capacity, CapacityLimit, ComputeCapability, CopyMemory, LatencySummary, LoadPoint, LoadResult,
@@ -54,6 +54,7 @@ pub(super) fn full() -> Report {
             build_peak_byte_count: 900_000_000,
             sha256: digest.clone(),
             outcome: Outcome::Built,
+            run: Some(EngineRunFacts::NotRun("there is no CUDA driver here".to_owned())),
         }],
         plan: vec![PlanRow {
             variant: "tensorrt-fp16-t4".to_owned(),

@@ -3,7 +3,7 @@
 
 use super::charts::{latency_chart, memory_chart, throughput_chart};
 use super::html::{Cell, details, list, paragraph, section, table};
-use super::model::{ModelFacts, PlanRow, Report};
+use super::model::{EngineRunFacts, ModelFacts, PlanRow, Report};
 use super::units;
 use planforge_core::{
     CONTEXT_BYTE_COUNT, Capacity, ComputeCapability, Digest, LoadPoint, LoadResult, ModelFormat, Outcome, Variant,
@@ -207,6 +207,7 @@ fn engines(report: &Report) -> String {
                 Cell::Text(joined(&engine.header_compute_capabilities)),
                 digest(&engine.sha256),
                 outcome(engine.outcome),
+                Cell::Text(run_words(engine.run.as_ref())),
             ]
         })
         .collect();
@@ -224,8 +225,17 @@ fn engines(report: &Report) -> String {
         "Header says",
         "SHA-256",
         "Origin",
+        "Run",
     ];
     section("TensorRT engines", &table(&head, &rows))
+}
+
+fn run_words(run: Option<&EngineRunFacts>) -> String {
+    match run {
+        Some(EngineRunFacts::On(gpu)) => format!("on {gpu}"),
+        Some(EngineRunFacts::NotRun(reason)) => format!("not run: {reason}"),
+        None => "not run".to_owned(),
+    }
 }
 
 fn plan(report: &Report) -> String {

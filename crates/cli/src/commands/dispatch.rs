@@ -2,7 +2,8 @@
 
 use crate::args::{Cli, Command};
 use crate::commands::{
-    cache, doctor, endpoint, gpus, infer, inspect, internal, lint, metrics, plan, report, run, unpublish, verify,
+    bench_engine, cache, doctor, endpoint, gpus, infer, inspect, internal, lint, metrics, plan, report, run, unpublish,
+    verify,
 };
 use crate::failure::Failure;
 use crate::printer;
@@ -74,6 +75,7 @@ fn run_visible(surroundings: &Surroundings, command: &Command) -> Result<()> {
         Command::Infer(arguments) => infer::infer(surroundings, arguments),
         Command::Inspect(arguments) => inspect::inspect(surroundings, arguments),
         Command::Compile(pipelines) => run::make(surroundings, pipelines, Step::Compile),
+        Command::BenchEngine(arguments) => bench_engine::bench_engine(surroundings, arguments),
         Command::Plan(arguments) => plan::plan(surroundings, arguments),
         Command::Package(pipelines) => run::make(surroundings, pipelines, Step::Package),
         Command::Publish(pipelines) => run::make(surroundings, pipelines, Step::Publish),

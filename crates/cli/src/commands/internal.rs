@@ -1,7 +1,7 @@
 //! What planforge runs in processes of its own: requests on standard input, answers on standard output.
 
 use crate::args::Internal;
-use crate::pipeline::{HostAnswer, HostRequest};
+use crate::pipeline::{EngineRunRequest, HostAnswer, HostRequest, answer_engine_run};
 use crate::printer;
 use anyhow::{Context, Result};
 use planforge_engine::{WorkerRequest, run_worker};
@@ -15,20 +15,32 @@ use tokio::sync::oneshot;
 pub(super) fn internal(command: &Internal, runtime: &Runtime) -> Result<()> {
     match command {
         Internal::BuildEngine => build_engine(),
+        Internal::RunEngine => run_engine(),
         Internal::Host => host(runtime),
     }
 }
 
 fn build_engine() -> Result<()> {
     let request: WorkerRequest = read_request()?;
-    // Whoever asked is gone when standard input ends; nobody waits for this engine.
+    end_with_stdin();
+    let answer = run_worker(&request);
+    printer::stdout(&serde_json::to_string(&answer)?);
+    Ok(())
+}
+
+fn run_engine() -> Result<()> {
+    let request: EngineRunRequest = read_request()?;
+    end_with_stdin();
+    printer::stdout(&answer_engine_run(&request)?);
+    Ok(())
+}
+
+/// Whoever asked is gone when standard input ends; nobody waits for the answer.
+fn end_with_stdin() {
     std::thread::spawn(|| {
         drain_stdin();
         std::process::exit(1);
     });
-    let answer = run_worker(&request);
-    printer::stdout(&serde_json::to_string(&answer)?);
-    Ok(())
 }
 
 fn host(runtime: &Runtime) -> Result<()> {

@@ -1,5 +1,6 @@
 //! One file for each group of commands.
 
+mod bench_engine;
 mod cache;
 mod dispatch;
 mod doctor;

@@ -28,6 +28,8 @@ pub(super) enum Gate {
     LargestError(f64),
     /// Smallest cosine similarity of a sample.
     Cosine(f64),
+    /// Both: smallest cosine similarity, and largest difference, relative to the largest value.
+    Both { cosine: f64, error: f64 },
 }
 
 /// Checks `model` on `samples`, or finds an earlier check of the same files.
@@ -140,14 +142,19 @@ fn without_padding(values: &[f32], sample: &TextSample, index: usize) -> Vec<f32
 fn each_alone(snapshot: &Snapshot, model: &Stored<Model>, samples: &Samples) -> Result<PerSample> {
     let mut together: PerSample = Vec::new();
     for single in samples.singles(snapshot, &model.record)? {
-        for (name, values) in per_sample(&run(model, &single)?, &single) {
-            match together.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, known)) => known.extend(values),
-                None => together.push((name, values)),
-            }
-        }
+        append(&mut together, per_sample(&run(model, &single)?, &single));
     }
     Ok(together)
+}
+
+/// Puts further samples behind those of the same outputs.
+pub(super) fn append(together: &mut PerSample, further: PerSample) {
+    for (name, values) in further {
+        match together.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => known.extend(values),
+            None => together.push((name, values)),
+        }
+    }
 }
 
 /// The facts of each output of the subject, compared with the reference.
@@ -167,6 +174,7 @@ pub(super) fn compare(
             let passed = match gate {
                 Gate::LargestError(tolerance) => max_absolute_error <= tolerance * scale,
                 Gate::Cosine(floor) => min_cosine >= floor,
+                Gate::Both { cosine, error } => min_cosine >= cosine && max_absolute_error <= error * scale,
             };
             CheckFacts {
                 subject: subject.to_owned(),

@@ -29,6 +29,7 @@ pub(crate) fn compile_together(runs: &mut [(&mut Run, &mut Made)], limits: Build
         let own: Vec<_> = engines.by_ref().take(run.targets.len()).collect();
         run.add_engines(&own)?;
         made.engines = own;
+        run.check_engines(made)?;
     }
     Ok(())
 }

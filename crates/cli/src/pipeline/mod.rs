@@ -3,6 +3,8 @@
 mod check;
 mod compile;
 mod endpoint;
+mod engine_check;
+mod engine_run;
 mod infer;
 mod inspect;
 mod lock;
@@ -23,6 +25,7 @@ mod warm_up;
 pub(crate) use check::cosine;
 pub(crate) use compile::compile_together;
 pub(crate) use endpoint::{HostAnswer, HostRequest};
+pub(crate) use engine_run::{EngineRunRequest, answer_engine_run};
 pub(crate) use infer::Inference;
 pub(crate) use inspect::{ArchiveInspection, EngineInspection, Inspection};
 pub(crate) use measure::Target;

@@ -43,6 +43,30 @@ impl TextSample {
             _ => None,
         }
     }
+
+    /// The batch with padding up to `sequence` tokens, or as it is where it is that long.
+    #[must_use]
+    pub fn padded_to(self, sequence: usize) -> Self {
+        let own = self.sequence;
+        if own >= sequence {
+            return self;
+        }
+        Self {
+            batch: self.batch,
+            sequence,
+            input_ids: padded(&self.input_ids, (own, sequence), &0),
+            attention_mask: padded(&self.attention_mask, (own, sequence), &0),
+            token_type_ids: padded(&self.token_type_ids, (own, sequence), &0),
+            tokens: padded(&self.tokens, (own, sequence), &String::new()),
+            second_spans: padded(&self.second_spans, (own, sequence), &None),
+        }
+    }
+}
+
+/// Rows of `own` elements, each filled up to `sequence`.
+fn padded<T: Clone>(rows: &[T], (own, sequence): (usize, usize), filler: &T) -> Vec<T> {
+    let fill = |row: &[T]| row.iter().cloned().chain(std::iter::repeat_n(filler.clone(), sequence - own)).collect();
+    rows.chunks(own.max(1)).flat_map(|row| -> Vec<T> { fill(row) }).collect()
 }
 
 /// Tokenizes `texts`, each cut to `max_sequence` tokens and to the checkpoint's own limit.

@@ -63,17 +63,19 @@ impl Runtime {
         if !crate::has_cuda_driver() {
             return Err(Error::NoDriver);
         }
+        let cannot = |source: std::io::Error| Error::Library { path: path.to_owned(), source: Box::new(source) };
+        let path = &path.canonicalize().map_err(cannot)?;
         let _guard = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = RUNTIME.get() {
-            return if runtime.path == path {
+            return if runtime.path == *path {
                 Ok(runtime)
             } else {
-                Err(Error::OtherLibrary { asked: path.to_owned(), loaded: runtime.path.clone() })
+                Err(Error::OtherLibrary { asked: path.clone(), loaded: runtime.path.clone() })
             };
         }
         let version = supported_version(path)?;
         let native = Mutex::new(NativeRuntime::new(path, sink)?);
-        Ok(RUNTIME.get_or_init(|| Self { path: path.to_owned(), version, native }))
+        Ok(RUNTIME.get_or_init(|| Self { path: path.clone(), version, native }))
     }
 
     /// Version of the library, such as `1.7.1.116`.
