@@ -106,5 +106,19 @@ fn an_engine_says_what_it_needs() {
         assert_eq!(loaded.status, 400, "{text}");
         assert!(text.contains("model.plan` is a TensorRT-RTX engine for compute capability 8.9"), "{text}");
         assert!(text.contains("it needs an NVIDIA GPU and its driver, and there is none here"), "{text}");
+        // One archive for all types.
+        workspace.edit("tiny.toml", "[package]", "[package]\nfat = true");
+        workspace.planforge(&["package", "tiny.toml"]).succeeds();
+        let archive = archives.join("tensorrt-fp16-sm75-sm89/tiny.tar.gz");
+        let file = TritonServer::unpack(&archive, "fat.tar.gz").join("tiny/config.pbtxt");
+        let own = fs_err::read_to_string(&file).unwrap();
+        fs_err::write(&file, own.replace("KIND_GPU", "KIND_CPU")).unwrap();
+        let text = server.load_unpacked("fat.tar.gz").text();
+        assert!(text.contains("model-sm75.plan` is a TensorRT-RTX engine for compute capability 7.5,8.9"), "{text}");
+        // NVIDIA's backend is not here; the server's parser takes the map.
+        let theirs = own.replace("backend: \"planforge\"", "platform: \"tensorrt_plan\"\nbackend: \"tensorrt\"");
+        fs_err::write(&file, theirs).unwrap();
+        let text = server.load_unpacked("fat.tar.gz").text();
+        assert!(text.contains("unable to find backend library for backend 'tensorrt'"), "{text}");
     });
 }

@@ -343,7 +343,7 @@ dynamic_batching { }
         assert!(!text.contains("graphs: true"), "{text}");
         let triton = planforge_core::TritonSpec { cuda_graphs: true, ..Default::default() };
         let serving = Serving { triton, ..Serving::default() };
-        let text = engine_config(&name(), &engine_record(), &[], &serving).unwrap();
+        let text = engine_config(&name(), &[&engine_record()], &[], &serving).unwrap();
         assert!(text.contains("optimization {\n  cuda {\n    graphs: true\n"), "{text}");
     }
 

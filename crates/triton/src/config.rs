@@ -19,6 +19,9 @@ pub(crate) struct ModelConfig {
     /// Name of the model file; empty for the usual one.
     #[serde(default)]
     pub(crate) default_model_filename: String,
+    /// Names of model files by the compute capability of the GPU that takes each, such as `8.6`.
+    #[serde(default)]
+    pub(crate) cc_model_filenames: BTreeMap<String, String>,
     #[serde(default)]
     parameters: BTreeMap<String, Parameter>,
     #[serde(default)]

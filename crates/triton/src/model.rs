@@ -4,7 +4,7 @@ use crate::config::ModelConfig;
 use crate::native::RuntimePlaces;
 use crate::{Error, Result};
 use planforge_core::{METRICS_FILE, metrics_outputs};
-use planforge_runtime::{EngineModel, ExecutionOptions, SessionOptions, has_cuda_driver};
+use planforge_runtime::{EngineModel, ExecutionOptions, Gpu, SessionOptions, has_cuda_driver};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -43,10 +43,10 @@ pub(crate) struct Graph {
     pub(crate) runtime: (PathBuf, String),
 }
 
-/// An engine, and what runs it.
+/// An engine, or several of which each GPU takes its own, and what runs it.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    path: PathBuf,
+    files: Files,
     library: PathBuf,
     pub(crate) options: ExecutionOptions,
     /// The engine on each GPU that an instance is on: instances share its weights.
@@ -60,25 +60,25 @@ impl Model {
     /// A file that is missing or cannot be run here, a bad parameter, no library to run it; for the metrics model a
     /// configuration that does not fit.
     pub(crate) fn open(config: ModelConfig, version_folder: &Path, places: &RuntimePlaces) -> Result<Self> {
-        let (path, kind) = model_file(&config, version_folder)?;
+        let (files, kind) = model_files(&config, version_folder)?;
         let parameters = config.parameters();
         let content = match kind {
             Kind::Metrics => {
                 config.check(&[], &metrics_outputs())?;
                 Content::Metrics
             }
-            Kind::Engine if !has_cuda_driver() => return Err(no_driver(path, parameters.get(ENGINE_TARGET))),
+            Kind::Engine if !has_cuda_driver() => return Err(no_driver(&files, parameters.get(ENGINE_TARGET))),
             Kind::Engine => {
                 let options =
                     ExecutionOptions { cuda_graphs: config.wants_cuda_graphs(), ..ExecutionOptions::default() };
                 let library = places.tensorrt.find(&parameters)?;
-                Content::Plan(Plan { path, library, options, loaded: Mutex::default() })
+                Content::Plan(Plan { files, library, options, loaded: Mutex::default() })
             }
             Kind::Graph => {
                 let options = parameters.session_options()?;
                 let library = places.onnx_runtime.find(&parameters)?;
                 let version = planforge_runtime::load_library(&library)?;
-                Content::Graph(Graph { path, options, runtime: (library, version) })
+                Content::Graph(Graph { path: files.any().to_owned(), options, runtime: (library, version) })
             }
         };
         Ok(Self { config, content })
@@ -95,14 +95,67 @@ impl Plan {
         if let Some(engine) = loaded.get(&ordinal) {
             return Ok(engine.clone());
         }
-        let engine = EngineModel::load(&self.library, &self.path, ordinal)?;
+        let file = match &self.files {
+            Files::One(file) => file,
+            Files::ByCapability { .. } => {
+                let gpu = Gpu::open(ordinal).map_err(planforge_runtime::Error::from)?;
+                self.files.on_gpu(gpu.facts().compute_capability)?
+            }
+        };
+        let engine = EngineModel::load(&self.library, file, ordinal)?;
         loaded.insert(ordinal, engine.clone());
         Ok(engine)
     }
 
-    /// The file.
+    /// The file, or one of them.
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.files.any()
+    }
+}
+
+/// The files of a model.
+#[derive(Debug, PartialEq, Eq)]
+enum Files {
+    /// One for all devices.
+    One(PathBuf),
+    /// One for each compute capability, at least one, and perhaps one for all others.
+    ByCapability { files: BTreeMap<String, PathBuf>, other: Option<PathBuf> },
+}
+
+impl Files {
+    /// One of them, to be named in messages.
+    fn any(&self) -> &Path {
+        match self {
+            Self::One(file) => file,
+            Self::ByCapability { files, other } => {
+                files.values().next().or(other.as_ref()).expect("there is a file for one of the GPUs")
+            }
+        }
+    }
+
+    /// All of them.
+    fn all(&self) -> Vec<&Path> {
+        match self {
+            Self::One(file) => vec![file],
+            Self::ByCapability { files, other } => files.values().chain(other).map(PathBuf::as_path).collect(),
+        }
+    }
+
+    /// The one for a GPU of this compute capability.
+    fn on_gpu(&self, (major, minor): (u8, u8)) -> Result<&Path> {
+        match self {
+            Self::One(file) => Ok(file),
+            Self::ByCapability { files, other } => {
+                files.get(&format!("{major}.{minor}")).or(other.as_ref()).map(PathBuf::as_path).ok_or_else(|| {
+                    let known: Vec<_> = files.keys().map(String::as_str).collect();
+                    Error::Config(format!(
+                        "`cc_model_filenames` has engines for compute capability {}, and the GPU here has {major}.{minor}; \
+                         package one for it too",
+                        known.join(", ")
+                    ))
+                })
+            }
+        }
     }
 }
 
@@ -114,25 +167,43 @@ enum Kind {
     Metrics,
 }
 
-fn model_file(config: &ModelConfig, version_folder: &Path) -> Result<(PathBuf, Kind)> {
-    let name = Some(config.default_model_filename.as_str()).filter(|name| !name.is_empty()).unwrap_or(ONNX_FILE);
-    let path = version_folder.join(name);
-    fs_err::metadata(&path)?;
-    if name == METRICS_FILE {
-        return Ok((path, Kind::Metrics));
+fn model_files(config: &ModelConfig, version_folder: &Path) -> Result<(Files, Kind)> {
+    let named = Some(config.default_model_filename.as_str()).filter(|name| !name.is_empty());
+    let by_capability = &config.cc_model_filenames;
+    let files = if by_capability.is_empty() {
+        Files::One(version_folder.join(named.unwrap_or(ONNX_FILE)))
+    } else {
+        let files = by_capability.iter().map(|(gpu, name)| (gpu.clone(), version_folder.join(name))).collect();
+        Files::ByCapability { files, other: named.map(|name| version_folder.join(name)) }
+    };
+    let mut kinds = Vec::new();
+    for file in files.all() {
+        fs_err::metadata(file)?;
+        kinds.push(kind_of(file)?);
     }
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("onnx") => Ok((path, Kind::Graph)),
-        Some(ENGINE_EXTENSION) => Ok((path, Kind::Engine)),
-        _ => Err(Error::FileKind { path }),
+    match kinds.as_slice() {
+        [kind] => Ok((files, *kind)),
+        kinds if kinds.iter().all(|kind| *kind == Kind::Engine) => Ok((files, Kind::Engine)),
+        _ => Err(Error::Config("`cc_model_filenames` is for engines, and a file of it is none".to_owned())),
+    }
+}
+
+fn kind_of(file: &Path) -> Result<Kind> {
+    if file.file_name().is_some_and(|name| name == METRICS_FILE) {
+        return Ok(Kind::Metrics);
+    }
+    match file.extension().and_then(|extension| extension.to_str()) {
+        Some("onnx") => Ok(Kind::Graph),
+        Some(ENGINE_EXTENSION) => Ok(Kind::Engine),
+        _ => Err(Error::FileKind { path: file.to_owned() }),
     }
 }
 
 /// Why an engine cannot be run without a driver.
-fn no_driver(path: PathBuf, compute_capability: Option<&str>) -> Error {
+fn no_driver(files: &Files, compute_capability: Option<&str>) -> Error {
     let target = compute_capability.map_or_else(String::new, |target| format!(" for compute capability {target}"));
     let reason = "it needs an NVIDIA GPU and its driver, and there is none here; package the model for platform `onnx`";
-    Error::Engine { path, target, reason: reason.to_owned() }
+    Error::Engine { path: files.any().to_owned(), target, reason: reason.to_owned() }
 }
 
 #[cfg(test)]
@@ -150,16 +221,45 @@ mod tests {
     fn the_file_is_the_one_that_the_configuration_names() {
         let folder = folder_with("a.onnx");
         let config = ModelConfig::parse(r#"{"default_model_filename":"a.onnx"}"#).unwrap();
-        assert_eq!(model_file(&config, folder.path()).unwrap(), (folder.path().join("a.onnx"), Kind::Graph));
-        let missing = model_file(&ModelConfig::parse("{}").unwrap(), folder.path()).unwrap_err().to_string();
+        assert_eq!(
+            model_files(&config, folder.path()).unwrap(),
+            (Files::One(folder.path().join("a.onnx")), Kind::Graph)
+        );
+        let missing = model_files(&ModelConfig::parse("{}").unwrap(), folder.path()).unwrap_err().to_string();
         assert!(missing.contains("/model.onnx"), "{missing}");
+    }
+
+    #[test]
+    fn each_gpu_takes_the_engine_of_its_compute_capability() {
+        let folder = folder_with("a.plan");
+        fs_err::write(folder.path().join("b.plan"), "bytes").unwrap();
+        let json = r#"{"cc_model_filenames":{"8.6":"a.plan","8.9":"b.plan"}}"#;
+        let (files, kind) = model_files(&ModelConfig::parse(json).unwrap(), folder.path()).unwrap();
+        assert_eq!(kind, Kind::Engine);
+        assert_eq!(files.on_gpu((8, 6)).unwrap(), folder.path().join("a.plan"));
+        assert_eq!(files.on_gpu((8, 9)).unwrap(), folder.path().join("b.plan"));
+        let other = files.on_gpu((9, 0)).unwrap_err().to_string();
+        assert!(
+            other.ends_with(
+                "has engines for compute capability 8.6, 8.9, and the GPU here has 9.0; package one for it too"
+            ),
+            "{other}"
+        );
+        let with = json.replace("{\"cc", "{\"default_model_filename\":\"a.plan\",\"cc");
+        let (files, _) = model_files(&ModelConfig::parse(&with).unwrap(), folder.path()).unwrap();
+        assert_eq!(files.on_gpu((9, 0)).unwrap(), folder.path().join("a.plan"));
+        let fails =
+            |json: &str| model_files(&ModelConfig::parse(json).unwrap(), folder.path()).unwrap_err().to_string();
+        assert!(fails(&json.replace("b.plan", "c.plan")).contains("/c.plan"));
+        fs_err::write(folder.path().join("c.onnx"), "bytes").unwrap();
+        assert!(fails(&json.replace("b.plan", "c.onnx")).ends_with("is for engines, and a file of it is none"));
     }
 
     #[test]
     fn strange_files_say_why_they_cannot_run() {
         let folder = folder_with("model.pt");
         let config = ModelConfig::parse(r#"{"default_model_filename":"model.pt"}"#).unwrap();
-        let message = model_file(&config, folder.path()).unwrap_err().to_string();
+        let message = model_files(&config, folder.path()).unwrap_err().to_string();
         let words = "model.pt` is neither an ONNX graph nor an engine: this backend runs `.onnx` and `.plan` files";
         assert!(message.ends_with(words), "{message}");
     }
