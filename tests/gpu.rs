@@ -18,6 +18,12 @@ const BUILT_FOR: [(u8, u8); 6] = [(7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 
 /// Largest difference of an fp16 engine from ONNX Runtime in a vector of length 1.
 const HALF_TOLERANCE: f32 = 0.02;
 
+/// Says aloud that a test was skipped.
+#[expect(clippy::print_stderr, reason = "that is how a skipped test says so")]
+fn skipped(test: &str, reason: &str) {
+    eprintln!("SKIPPED {test}: {reason}");
+}
+
 /// Whether there is a GPU to test on; else it is said that `test` was skipped.
 fn has_gpu(test: &str) -> bool {
     let gpus = local_gpus().unwrap();
@@ -29,7 +35,7 @@ fn has_gpu(test: &str) -> bool {
         None => "there is no GPU".to_owned(),
     };
     assert!(std::env::var_os(REQUIRED).is_none(), "{REQUIRED} is set, but {reason}");
-    eprintln!("SKIPPED {test}: {reason}");
+    skipped(test, &reason);
     false
 }
 
@@ -81,7 +87,7 @@ fn bench_engine_says_what_is_wrong_with_a_file_and_what_is_missing() {
     }
     workspace.json(&["compile", "tiny.toml", "--gpu", "l4", "--precision", "fp16"]);
     if planforge_tensorrt::has_cuda_driver() {
-        eprintln!("SKIPPED: there is a CUDA driver");
+        skipped("bench-engine without a driver", "there is a CUDA driver");
         return;
     }
     let plan = "planforge-out/tiny/engines/tensorrt-fp16-l4/model.plan";

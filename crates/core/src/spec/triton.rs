@@ -27,7 +27,7 @@ pub struct TritonSpec {
     pub warm_up_batch_sizes: Vec<u64>,
     /// Whether equal requests are answered from the server's cache, where it was started with one.
     pub response_cache: bool,
-    /// Whether executions are recorded and replayed as CUDA graphs; plans of builder `trtexec` only.
+    /// Whether executions of engines are recorded and replayed as CUDA graphs.
     pub cuda_graphs: bool,
     /// Whether ONNX Runtime gives the graph to TensorRT where the server has a GPU; its own backend only.
     pub tensorrt_accelerator: Option<AcceleratorSpec>,

@@ -289,8 +289,8 @@ impl Binding {
 
     /// Bytes of the tensor in this shape.
     fn bytes_of(&self, shape: &[i64]) -> Result<usize> {
-        let sizes = shape.iter().map(|&size| usize::try_from(size).ok());
-        let product = sizes.fold(Some(self.element_byte_count), |product, size| product?.checked_mul(size?));
+        let mut sizes = shape.iter().map(|&size| usize::try_from(size).ok());
+        let product = sizes.try_fold(self.element_byte_count, |product, size| product.checked_mul(size?));
         product
             .ok_or_else(|| self.fault(&format!("has shape {shape:?}, whose size is not known before it is computed")))
     }
