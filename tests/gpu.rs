@@ -16,7 +16,7 @@ const REQUIRED: &str = "PLANFORGE_REQUIRE_GPU";
 /// What TensorRT-RTX builds for.
 const BUILT_FOR: [(u8, u8); 6] = [(7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1)];
 /// Largest difference of an fp16 engine from ONNX Runtime in a vector of length 1.
-const HALF_TOLERANCE: f32 = 0.02;
+pub(crate) const HALF_TOLERANCE: f32 = 0.02;
 
 /// Says aloud that a test was skipped.
 #[expect(clippy::print_stderr, reason = "that is how a skipped test says so")]
@@ -25,7 +25,7 @@ fn skipped(test: &str, reason: &str) {
 }
 
 /// Whether there is a GPU to test on; else it is said that `test` was skipped.
-fn has_gpu(test: &str) -> bool {
+pub(crate) fn has_gpu(test: &str) -> bool {
     let gpus = local_gpus().unwrap();
     if gpus.first().is_some_and(|gpu| BUILT_FOR.contains(&gpu.compute_capability)) {
         return true;

@@ -42,6 +42,7 @@ fn with_options(test: &str, options: &TritonOptions, body: impl FnOnce(&TritonSe
         let link = |file: &Path, name: &str| std::os::unix::fs::symlink(file, installed.join(name)).unwrap();
         link(&backend(), "libtriton_planforge.so");
         link(&native().join("onnxruntime/libonnxruntime.so"), "libonnxruntime.so");
+        link(&native().join("tensorrt-rtx/libtensorrt_rtx.so.1"), "libtensorrt_rtx.so.1");
         let options = TritonOptions { backends: Some(backends.path().to_owned()), ..options.clone() };
         let server = TritonServer::start(&options);
         body(&server);

@@ -1,10 +1,11 @@
 //! Archives as the program makes them, in every form.
 
 use super::{Packaged, REQUIRED, assert_close, backend, binary_body, inputs, invoke, json_body, outputs, with_server};
+use crate::gpu::{HALF_TOLERANCE, has_gpu};
 use crate::support::Workspace;
 use planforge_core::{ModelName, OnnxBackend, Task};
 use planforge_package::{Form, module_config};
-use planforge_runtime::{OnnxSession, SessionOptions, load_library};
+use planforge_runtime::{OnnxSession, SessionOptions, TensorValues, load_library};
 use planforge_testkit::{TritonOptions, TritonServer, isolated, native};
 
 #[test]
@@ -83,6 +84,45 @@ fn configurations_for_other_backends_are_accepted() {
         fs_err::write(folder.join("config.pbtxt"), config).unwrap();
         let text = server.load_unpacked("module.tar.gz").text();
         assert!(text.contains("unable to find backend library for backend 'pytorch'"), "{text}");
+    });
+}
+
+#[test]
+fn an_engine_answers_on_a_gpu() {
+    if !has_gpu("an_engine_answers_on_a_gpu") {
+        return;
+    }
+    with_server(concat!(module_path!(), "::an_engine_answers_on_a_gpu"), |server| {
+        let workspace = Workspace::tiny();
+        workspace.edit("tiny.toml", "[load]", "[triton]\ninstances = 2\ncuda_graphs = true\n\n[load]");
+        let report = workspace.json(&["package", "tiny.toml", "--gpu", "auto", "--precision", "fp16"]);
+        let made = workspace.path("planforge-out/tiny");
+        let gpu = report["engines"][0]["gpu"].as_str().unwrap();
+        let loaded = server.load(&made.join(format!("archives/tensorrt-fp16-{gpu}/tiny.tar.gz")), "engine.tar.gz");
+        assert_eq!(loaded.status, 200, "{}\n{}", loaded.text(), server.log());
+        let instances = server.log().matches(", CUDA graphs, loaded in ").count();
+        assert_eq!(instances, 2 * planforge_tensorrt::local_gpus().unwrap().len(), "{}", server.log());
+        load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
+        let graph = made.join("export/onnx-fp16/model.onnx");
+        let mut session = OnnxSession::load(&graph, &SessionOptions::default()).unwrap();
+        for (seed, batch) in [1, 3, 4, 1, 2].into_iter().enumerate() {
+            let texts = inputs(session.inputs(), (batch, 16), seed);
+            let found = outputs(&invoke(server, "engine.tar.gz", &binary_body(&texts)));
+            let names: Vec<String> = found.iter().map(|output| output.name.clone()).collect();
+            for (found, expected) in found.iter().zip(session.run(&texts, &names).unwrap()) {
+                let (TensorValues::Fp32(found), TensorValues::Fp32(expected)) = (&found.values, &expected.values)
+                else {
+                    panic!("{found:?}");
+                };
+                assert_eq!(found.len(), expected.len());
+                assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() <= HALF_TOLERANCE), "batch {batch}");
+            }
+        }
+        // Shorter than the profile's shortest sequence.
+        let short = inputs(session.inputs(), (1, 2), 0);
+        let answer = invoke(server, "engine.tar.gz", &json_body(&short));
+        assert!(answer.text().contains("the engine was built for [1 to 4, 4 to 64]"), "{}", answer.text());
+        assert_eq!(server.unload("engine.tar.gz").status, 200);
     });
 }
 

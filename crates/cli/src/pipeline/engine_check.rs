@@ -8,12 +8,14 @@ use crate::pipeline::steps::{Made, Run, model_of};
 use anyhow::{Context, Result};
 use planforge_bench::{CheckFacts, EngineRunFacts};
 use planforge_core::{
-    Builder, CacheKey, CacheKind, Engine, Model, Outcome, Precision, Profile, Snapshot, Step, Stored, Variant,
+    Builder, CacheKey, CacheKind, ComputeCapability, Engine, Model, Outcome, Precision, Profile, Snapshot, Step,
+    Stored, Variant,
 };
 use planforge_engine::Sample;
 use planforge_runtime::Tensor;
 use planforge_tensorrt::Libraries;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// What an fp32 engine must reach, compared with ONNX Runtime on the processor: GPUs multiply fp32 in TF32, whose
@@ -23,6 +25,9 @@ const ENGINE_FP32_GATE: Gate = Gate::Both { cosine: 0.9999, error: 0.02 };
 const ENGINE_FP16_GATE: Gate = Gate::Both { cosine: 0.999, error: 0.1 };
 /// Bumped whenever the same engine and samples give other facts.
 const FORMAT: u32 = 1;
+
+/// Compute capabilities of engines that no GPU here runs, and why.
+type WithoutGpu = BTreeMap<Vec<ComputeCapability>, String>;
 
 /// An engine that was run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,10 +44,11 @@ impl Run {
     /// [`CheckFailed`] for an engine whose outputs differ, and engines that should have run and did not.
     pub(super) fn check_engines(&mut self, made: &Made) -> Result<()> {
         let mut reasons: Vec<String> = Vec::new();
+        let mut without_gpu = WithoutGpu::new();
         for (target, engine) in self.targets.clone().iter().zip(&made.engines) {
             let subject = target.variant.id();
             let model = model_of(&made.models, target.variant.precision)?;
-            let run = match self.check_engine(&subject, &made.snapshot, (model, engine))? {
+            let run = match self.check_engine(&subject, &made.snapshot, (model, engine), &mut without_gpu)? {
                 Ok(checked) => {
                     self.report.checks.extend(checked.facts.iter().cloned());
                     if let Some(failed) = checked.facts.iter().find(|check| !check.passed) {
@@ -76,6 +82,7 @@ impl Run {
         subject: &str,
         snapshot: &Snapshot,
         (model, engine): (&Stored<Model>, &Stored<Engine>),
+        without_gpu: &mut WithoutGpu,
     ) -> Result<Result<Checked, String>> {
         let record = &engine.record;
         if let Some(reason) = obstacle(record) {
@@ -88,6 +95,10 @@ impl Run {
         if let Some(stored) = self.cache().get::<Checked>(CacheKind::Check, &key) {
             return Ok(Ok(stored.record));
         }
+        let capabilities = &record.header.compute_capabilities;
+        if let Some(reason) = without_gpu.get(capabilities) {
+            return Ok(Err(reason.clone()));
+        }
         self.load_onnx_runtime()?;
         let start = Instant::now();
         self.progress().started(Step::Check, subject, None, "");
@@ -95,11 +106,13 @@ impl Run {
         let given: Vec<Vec<Tensor>> =
             batches.iter().map(|batch| inputs(&record.inputs, batch)).collect::<Result<_>>()?;
         let library = Libraries::in_folder(&self.settings.tensorrt_folder()).builder;
-        let files = (library.as_path(), engine.path(&record.plan));
-        let capabilities = &record.header.compute_capabilities;
-        let ran = run_engine((files.0, &files.1), capabilities, &given, self.progress())
+        let ran = run_engine((&library, &engine.path(&record.plan)), capabilities, &given, self.progress())
             .with_context(|| format!("engine `{subject}` was built, and failed when it was run"))?;
         let (gpu, outputs) = match ran {
+            EngineRun::NoGpu(reason) => {
+                without_gpu.insert(capabilities.clone(), reason.clone());
+                return Ok(Err(reason));
+            }
             EngineRun::Not(reason) => return Ok(Err(reason)),
             EngineRun::On(gpu, outputs) => (gpu, outputs),
         };

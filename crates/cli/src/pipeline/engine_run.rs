@@ -42,7 +42,9 @@ struct TensorFile {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum EngineRunAnswer {
-    /// There is no GPU to run it on, or the engine does not take such inputs.
+    /// There is no GPU to run it on.
+    NoGpu(String),
+    /// The engine does not take such inputs.
     NotRun(String),
     /// Product name of the GPU, and outputs of each batch.
     Ran(String, Vec<Vec<TensorFile>>),
@@ -53,6 +55,8 @@ enum EngineRunAnswer {
 /// Whether an engine ran, and what came of it.
 #[derive(Debug)]
 pub(super) enum EngineRun {
+    /// There is no GPU to run it on, nor any other engine for the same GPUs.
+    NoGpu(String),
     /// Why not.
     Not(String),
     /// Product name of the GPU, and outputs of each batch.
@@ -84,6 +88,7 @@ pub(super) fn run_engine(
     let mut command = Command::new(std::env::current_exe().context("the path of this program is unknown")?);
     command.args(["internal", "run-engine"]);
     match ask(command, &request, TIMEOUT, progress)? {
+        EngineRunAnswer::NoGpu(reason) => Ok(EngineRun::NoGpu(reason)),
         EngineRunAnswer::NotRun(reason) => Ok(EngineRun::Not(reason)),
         EngineRunAnswer::Failed(message) => anyhow::bail!(message),
         EngineRunAnswer::Ran(gpu, batches) => {
@@ -107,7 +112,7 @@ fn run(request: &EngineRunRequest) -> Result<EngineRunAnswer> {
     };
     let Some(ordinal) = gpus.iter().position(|gpu| request.compute_capabilities.contains(&capability(gpu))) else {
         let found: Vec<_> = gpus.iter().map(|gpu| format!("{} ({})", gpu.product, capability(gpu))).collect();
-        return Ok(EngineRunAnswer::NotRun(no_gpu(&request.compute_capabilities, &found)));
+        return Ok(EngineRunAnswer::NoGpu(no_gpu(&request.compute_capabilities, &found)));
     };
     let engine = EngineModel::load(&request.library, &request.plan, ordinal)?;
     // Kernels for the very shapes are what is served in the long run.
@@ -187,7 +192,7 @@ mod tests {
             batches: Vec::new(),
         };
         let answer = serde_json::from_str(&answer_engine_run(&request).unwrap()).unwrap();
-        let EngineRunAnswer::NotRun(reason) = answer else { panic!("{answer:?}") };
+        let EngineRunAnswer::NoGpu(reason) = answer else { panic!("{answer:?}") };
         let expected = if planforge_tensorrt::has_cuda_driver() {
             "it was built for compute capability 250.0, and here is "
         } else {

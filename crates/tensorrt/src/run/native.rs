@@ -225,7 +225,7 @@ impl NativeEngine {
         }
         // SAFETY: the engine's names are C strings that live as long as it does, and this is one of them.
         unsafe {
-            let is_linear = TensorFormat::from(self.0.getTensorFormat(name)) == TensorFormat::kLINEAR;
+            let is_linear = TensorFormat::from(self.0.getTensorFormat1(name, 0)) == TensorFormat::kLINEAR;
             let is_on_device = TensorLocation::from(self.0.getTensorLocation(name)) == TensorLocation::kDEVICE;
             Some(TensorFacts {
                 name: CStr::from_ptr(name).to_string_lossy().into_owned(),
