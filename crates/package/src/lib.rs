@@ -7,6 +7,7 @@
 
 mod archive;
 mod config_reader;
+mod deflate;
 mod error;
 mod form;
 mod gzip;

@@ -1,0 +1,86 @@
+//! How a block of an archive is deflated (RFC 1951): by the frequency of its bytes alone, or with repeats where a sample
+//! of it shows that there are some.
+
+mod huffman;
+mod literals;
+
+use miniz_oxide::deflate::core::{
+    CompressorOxide, TDEFLFlush, TDEFLStatus, compress, create_comp_flags_from_zip_params,
+};
+
+const LEVEL: i32 = 1;
+/// Raw deflate, no zlib header.
+const WINDOW_BITS: i32 = -15;
+/// What is looked at of a block: so many pieces of so many bytes, evenly spread.
+const SAMPLES: usize = 4;
+const SAMPLE_BYTE_COUNT: usize = 4 << 10;
+/// Repeats pay when they make the sample smaller by one part in so many.
+const WORTHWHILE: usize = 200;
+
+/// A compressor, with the memory that it uses again for every block.
+pub(crate) struct Compressor {
+    repeats: CompressorOxide,
+    sample: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+impl Compressor {
+    pub(crate) fn new() -> Self {
+        let repeats = CompressorOxide::new(create_comp_flags_from_zip_params(LEVEL, WINDOW_BITS, 0));
+        Self { repeats, sample: Vec::new(), scratch: Vec::new() }
+    }
+
+    /// Deflates `input` into `output`, whose content is lost, and ends on a byte; the next block may follow. None when
+    /// the compressor refuses, which it has no reason to.
+    pub(crate) fn deflate(&mut self, input: &[u8], output: &mut Vec<u8>) -> Option<()> {
+        if self.has_repeats(input)? {
+            return with_repeats(&mut self.repeats, input, output);
+        }
+        grow(output, literals::bound(input.len()));
+        let size = literals::deflate(input, output);
+        output.truncate(size);
+        Some(())
+    }
+
+    /// Whether looking for repeats makes a sample of `input` smaller.
+    fn has_repeats(&mut self, input: &[u8]) -> Option<bool> {
+        self.sample.clear();
+        if input.len() <= SAMPLES * SAMPLE_BYTE_COUNT {
+            self.sample.extend_from_slice(input);
+        } else {
+            for part in input.chunks(input.len().div_ceil(SAMPLES)) {
+                self.sample.extend_from_slice(&part[..part.len().min(SAMPLE_BYTE_COUNT)]);
+            }
+        }
+        grow(&mut self.scratch, literals::bound(self.sample.len()));
+        let plain = literals::deflate(&self.sample, &mut self.scratch);
+        with_repeats(&mut self.repeats, &self.sample, &mut self.scratch)?;
+        Some(self.scratch.len() + plain / WORTHWHILE < plain)
+    }
+}
+
+/// Makes `buffer` at least so long; what is in it counts for nothing, and is not cleared.
+fn grow(buffer: &mut Vec<u8>, byte_count: usize) {
+    if buffer.len() < byte_count {
+        buffer.resize(byte_count, 0);
+    }
+}
+
+/// Deflates `input` and flushes, so that the next block starts on a byte with an empty window.
+fn with_repeats(compressor: &mut CompressorOxide, input: &[u8], output: &mut Vec<u8>) -> Option<()> {
+    compressor.reset();
+    grow(output, input.len() + 4096);
+    let (mut read, mut written) = (0, 0);
+    loop {
+        let (status, taken, made) = compress(compressor, &input[read..], &mut output[written..], TDEFLFlush::Full);
+        (read, written) = (read + taken, written + made);
+        if status != TDEFLStatus::Okay {
+            return None;
+        }
+        if read == input.len() && written < output.len() {
+            output.truncate(written);
+            return Some(());
+        }
+        output.resize(output.len() + output.len() / 2, 0);
+    }
+}
