@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 
 /// Metadata that says which archive an object is.
 pub(super) const DIGEST_KEY: &str = "planforge-sha256";
+/// Metadata that says with which settings it was made.
+pub(super) const SETTINGS_KEY: &str = "planforge-settings";
 /// Most objects that S3 removes at once.
 const REMOVED_AT_ONCE: usize = 1000;
 
@@ -29,6 +31,8 @@ pub(super) struct Properties {
     pub(super) byte_count: u64,
     /// Of the archive that it is said to be.
     pub(super) sha256: Option<String>,
+    /// The settings that it was made with.
+    pub(super) noted: Option<String>,
     /// S3's SHA-256 of it.
     pub(super) checksum: Option<String>,
     pub(super) e_tag: Option<String>,
@@ -90,6 +94,7 @@ impl Bucket {
             Ok(found) => Ok(Some(Properties {
                 byte_count: found.content_length().and_then(|length| length.try_into().ok()).unwrap_or(0),
                 sha256: found.metadata().and_then(|metadata| metadata.get(DIGEST_KEY).cloned()),
+                noted: found.metadata().and_then(|metadata| metadata.get(SETTINGS_KEY).cloned()),
                 checksum: found.checksum_sha256().map(str::to_owned),
                 e_tag: found.e_tag().map(str::to_owned),
             })),

@@ -5,10 +5,10 @@ use super::fault::fault;
 use super::options::with_options;
 use super::source::Source;
 use super::unfinished::{Unfinished, Upload};
-use super::upload::{begin, finish};
+use super::upload::{CONTENT_TYPE, begin, finish};
 use crate::store::percent_encoded;
 use crate::{Action, Result};
-use aws_sdk_s3::types::{CompletedPart, TaggingDirective};
+use aws_sdk_s3::types::{CompletedPart, MetadataDirective, TaggingDirective};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 /// An object that is the archive.
@@ -16,9 +16,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 pub(super) struct Origin {
     pub(super) key: String,
     pub(super) e_tag: Option<String>,
+    /// Whether it has the key, storage class and tags that are asked for.
+    pub(super) is_current: bool,
 }
 
-/// Makes `key` a copy of `origin`, as that was when it was looked at.
+/// Makes `key` a copy of `origin`, as that was when it was looked at. It may be the origin itself, for other settings.
 pub(super) async fn copy(
     bucket: &Bucket,
     source: &Source,
@@ -30,9 +32,9 @@ pub(super) async fn copy(
     }
     let request = bucket.client.copy_object().bucket(bucket.name()).key(key);
     let request = request.copy_source(copy_source(bucket, origin)).set_copy_source_if_match(origin.e_tag.clone());
-    // Tags are given anew, so that nobody needs the right to read the origin's.
-    let directive = bucket.options.tagging().map(|_| TaggingDirective::Replace);
-    let request = with_options!(request, &bucket.options).set_tagging_directive(directive);
+    // All is given anew: the origin may have other settings, and nobody needs the right to read its tags.
+    let request = with_options!(request, &bucket.options, &source.sha256).content_type(CONTENT_TYPE);
+    let request = request.metadata_directive(MetadataDirective::Replace).tagging_directive(TaggingDirective::Replace);
     let answer = request.send().await.map_err(|error| fault(bucket, Action::Copy, key, &error))?;
     let checksum = answer.copy_object_result().and_then(|result| result.checksum_sha256());
     bucket.confirm(key, source, checksum).await

@@ -1,8 +1,10 @@
 //! What a pipeline says of its store on S3, and the sizes that uploads and copies are cut into.
 
+use super::bucket::{DIGEST_KEY, SETTINGS_KEY};
 use crate::store::percent_encoded;
 use aws_sdk_s3::types::{ServerSideEncryption, StorageClass};
-use std::collections::BTreeMap;
+use planforge_core::{Digest, digest_bytes};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
@@ -72,14 +74,33 @@ impl S3Options {
             self.tags.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value))).collect();
         (!tags.is_empty()).then(|| tags.join("&"))
     }
+
+    /// What is asked for objects beside their content, in short; none where that is nothing. It is noted with every
+    /// object, as S3 tells tags only to those who have a right of its own to read them, and keys by other names.
+    pub(super) fn noted(&self) -> Option<String> {
+        let class = self.storage_class.map(|class| class.name());
+        let settings =
+            [self.kms_key.as_deref(), class, self.tagging().as_deref()].map(|it| it.unwrap_or("").to_owned());
+        settings
+            .iter()
+            .any(|it| !it.is_empty())
+            .then(|| digest_bytes(settings.join("\n").as_bytes()).short().to_owned())
+    }
+
+    /// The metadata of an object.
+    pub(super) fn metadata(&self, sha256: &Digest) -> HashMap<String, String> {
+        let digest = (DIGEST_KEY.to_owned(), sha256.to_string());
+        self.noted().map(|noted| (SETTINGS_KEY.to_owned(), noted)).into_iter().chain([digest]).collect()
+    }
 }
 
 /// Sets what every new object is given, whether it is uploaded, copied, or made of parts: three builders of the client
 /// that have these methods, and no trait, in common.
 macro_rules! with_options {
-    ($request:expr, $options:expr) => {{
+    ($request:expr, $options:expr, $sha256:expr) => {{
         let options: &$crate::s3::options::S3Options = $options;
         $request
+            .set_metadata(Some(options.metadata($sha256)))
             .set_server_side_encryption(options.encryption())
             .set_ssekms_key_id(options.kms_key.clone())
             .set_storage_class(options.class())
@@ -91,6 +112,18 @@ pub(super) use with_options;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_are_noted_where_there_are_some() {
+        let plain = S3Options::default();
+        assert_eq!((plain.noted(), plain.metadata(&digest_bytes(b"")).len()), (None, 1));
+        let key = || S3Options { kms_key: Some("alias/models".to_owned()), ..S3Options::default() };
+        let tagged = S3Options { tags: [("alias/models".to_owned(), String::new())].into(), ..S3Options::default() };
+        let both = S3Options { tags: tagged.tags.clone(), ..key() };
+        let noted = [&key(), &tagged, &both].map(|options| options.noted().unwrap());
+        assert!(noted[0] != noted[1] && noted[1] != noted[2] && noted[0] != noted[2], "{noted:?}");
+        assert_eq!(key().noted().as_ref(), key().metadata(&digest_bytes(b"")).get(SETTINGS_KEY));
+    }
 
     #[test]
     fn parts_are_as_many_as_s3_takes_and_tags_a_query() {

@@ -1,6 +1,6 @@
 //! The publish step into a bucket, and away again.
 
-use super::bucket::{Bucket, DIGEST_KEY};
+use super::bucket::Bucket;
 use super::copy::{Origin, copy};
 use super::fault::fault;
 use super::options::with_options;
@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Puts copies of an archive into a bucket: one is uploaded, the others are made of it by the store. Copies that are
-/// there with the same content stay as they are, those from [`Publication::copies`] on are removed.
+/// there with the same content and settings stay as they are, those from [`Publication::copies`] on are removed.
 ///
 /// Each copy appears whole or not at all. When it fails, or the user asks to stop, uploads in parts are given up; those
 /// of a run that was killed are gone on with, or given up, by the next one.
@@ -70,7 +70,7 @@ impl Publishing<'_> {
         let source = self.read().await?;
         let listed = self.bucket.list(&self.folder).await?;
         let mut there = self.find_copies(&source, &listed).await?;
-        let kept = there.len();
+        let kept = there.values().filter(|copy| copy.is_current).count();
         let mut left = self.left_behind().await?;
         let mut written_byte_count = 0;
         if there.is_empty() && self.publication.copies > 0 {
@@ -78,7 +78,7 @@ impl Publishing<'_> {
             let of_key: Vec<_> = left.extract_if(.., |upload| upload.key == key).collect();
             let uploaded = self.upload(&source, &key, &of_key).await?;
             written_byte_count = uploaded.byte_count;
-            there.insert(0, Origin { key, e_tag: uploaded.e_tag });
+            there.insert(0, Origin { key, e_tag: uploaded.e_tag, is_current: true });
         }
         for upload in &left {
             self.bucket.abort(upload).await?;
@@ -119,7 +119,8 @@ impl Publishing<'_> {
         let looking = stream::iter(candidates).map(|index| async move {
             let key = self.copy_key(index);
             let found = self.bucket.holding(&key, source).await?;
-            Ok::<_, Error>(found.map(|found| (index, Origin { key, e_tag: found.e_tag })))
+            let is_current = found.as_ref().is_some_and(|found| found.noted == self.bucket.options.noted());
+            Ok::<_, Error>(found.map(|found| (index, Origin { key, e_tag: found.e_tag, is_current })))
         });
         let found: Vec<_> = looking.buffer_unordered(self.bucket.options.connections).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
@@ -150,13 +151,15 @@ impl Publishing<'_> {
         uploading.upload(key, left).await
     }
 
-    /// Has the store make the copies that are not `there` of the first that is.
+    /// Has the store make the copies that are not `there`, or have other settings, of one that is there.
     async fn copy_missing(&self, source: &Source, there: &BTreeMap<u32, Origin>) -> Result<()> {
         let copies = self.publication.copies;
-        let Some(origin) = there.values().next() else { return Ok(()) };
+        let is_current = |index: &u32| there.get(index).is_some_and(|copy| copy.is_current);
+        let Some(from) = there.keys().copied().find(is_current).or(there.keys().next().copied()) else { return Ok(()) };
+        let origin = &there[&from];
         self.progress.started(Step::Publish, self.subject, Some(copies.into()), "copies");
-        let done = AtomicU64::new(there.len() as u64);
-        let missing = (0..copies).filter(|index| !there.contains_key(index));
+        let done = AtomicU64::new((0..copies).filter(is_current).count() as u64);
+        let missing = (0..copies).filter(|index| *index != from && !is_current(index));
         let copying = stream::iter(missing).map(|index| {
             let done = &done;
             async move {
@@ -166,7 +169,10 @@ impl Publishing<'_> {
                 Ok::<_, Error>(())
             }
         });
-        copying.buffer_unordered(self.bucket.options.connections).try_collect().await
+        let copied: Result<()> = copying.buffer_unordered(self.bucket.options.connections).try_collect().await;
+        copied?;
+        // The others were copies of it as it was.
+        if origin.is_current { Ok(()) } else { copy(self.bucket, source, (origin, &origin.key), self.unfinished).await }
     }
 
     /// Removes this model's copies beyond the number wanted, and nothing else.
@@ -185,13 +191,14 @@ impl Publishing<'_> {
         let sha256 = digest_bytes(&text);
         if listed.get(&file) == Some(&(text.len() as u64)) {
             let found = bucket.properties(&key).await?;
-            if found.and_then(|found| found.sha256).as_deref() == Some(sha256.as_str()) {
+            let noted = bucket.options.noted();
+            if found.is_some_and(|found| found.sha256.as_deref() == Some(sha256.as_str()) && found.noted == noted) {
                 return Ok(());
             }
         }
         let request = bucket.client.put_object().bucket(bucket.name()).key(&key).body(ByteStream::from(text));
-        let request = request.content_type("application/json").metadata(DIGEST_KEY, sha256.as_str());
-        let sent = with_options!(request, &bucket.options).send().await;
+        let request = request.content_type("application/json");
+        let sent = with_options!(request, &bucket.options, &sha256).send().await;
         sent.map(drop).map_err(|error| fault(bucket, Action::Upload, &key, &error))
     }
 }

@@ -1,6 +1,6 @@
 //! The one upload: whole, or in parts at once, each with its checksum. An upload that an earlier run left is gone on with.
 
-use super::bucket::{Bucket, DIGEST_KEY};
+use super::bucket::Bucket;
 use super::fault::fault;
 use super::options::with_options;
 use super::source::{Part, Source};
@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How much of a file is read at once while it is sent.
 const BUFFER: usize = 128 << 10;
-const CONTENT_TYPE: &str = "application/gzip";
+/// What archives are.
+pub(super) const CONTENT_TYPE: &str = "application/gzip";
 
 /// What an upload came to.
 pub(super) struct Uploaded {
@@ -47,10 +48,11 @@ impl Uploading<'_> {
             return self.in_parts(key, None).await;
         };
         let resumed = self.in_parts(key, Some((upload, parts))).await;
-        // It may have been begun for another archive, whose first parts are the same, and have that one's digest; or
-        // another run has given it up meanwhile.
+        // It may have been begun for another archive, whose first parts are the same, and have that one's digest, or with
+        // other settings; or another run has given it up meanwhile.
+        let noted = self.bucket.options.noted();
         let is_settled = match &resumed {
-            Ok(_) => self.bucket.holding(key, self.source).await?.is_some(),
+            Ok(_) => self.bucket.holding(key, self.source).await?.is_some_and(|found| found.noted == noted),
             Err(error) => !is_gone(error) && !matches!(error, Error::Corrupted { .. }),
         };
         if is_settled { resumed } else { self.in_parts(key, None).await }
@@ -60,8 +62,8 @@ impl Uploading<'_> {
         let Self { bucket, source, .. } = self;
         let body = self.body(&source.parts[0]).await?;
         let request = bucket.client.put_object().bucket(bucket.name()).key(key).body(body);
-        let request = request.content_type(CONTENT_TYPE).metadata(DIGEST_KEY, source.sha256.as_str());
-        let request = with_options!(request, &bucket.options).checksum_sha256(source.checksum());
+        let request = request.content_type(CONTENT_TYPE).checksum_sha256(source.checksum());
+        let request = with_options!(request, &bucket.options, &source.sha256);
         let answer = request.send().await.map_err(|error| fault(bucket, Action::Upload, key, &error))?;
         bucket.confirm(key, source, answer.checksum_sha256()).await?;
         (self.advanced)(source.byte_count);
@@ -180,8 +182,8 @@ type Parts = BTreeMap<i32, String>;
 /// Begins an upload in parts.
 pub(super) async fn begin(bucket: &Bucket, source: &Source, key: &str) -> Result<Upload> {
     let request = bucket.client.create_multipart_upload().bucket(bucket.name()).key(key);
-    let request = request.content_type(CONTENT_TYPE).metadata(DIGEST_KEY, source.sha256.as_str());
-    let request = with_options!(request, &bucket.options).checksum_algorithm(ChecksumAlgorithm::Sha256);
+    let request = request.content_type(CONTENT_TYPE).checksum_algorithm(ChecksumAlgorithm::Sha256);
+    let request = with_options!(request, &bucket.options, &source.sha256);
     let answer = request.send().await.map_err(|error| fault(bucket, Action::Upload, key, &error))?;
     Ok(Upload { key: key.to_owned(), id: answer.upload_id().unwrap_or_default().to_owned() })
 }
