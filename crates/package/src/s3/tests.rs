@@ -1,5 +1,7 @@
 //! Publishing into a real S3 server, SeaweedFS, also through a network that fails.
 
+mod moto;
+
 use super::connect::configured;
 use super::*;
 use crate::package::tests::{name, stored};
@@ -51,7 +53,11 @@ fn small() -> S3Options {
 
 /// The bucket `models` behind an address.
 fn bucket(address: &str, options: S3Options) -> Bucket {
-    let credentials = Credentials::new(ADMIN.0, ADMIN.1, None, None, "test");
+    bucket_of(address, "models", ADMIN, options)
+}
+
+fn bucket_of(address: &str, name: &str, (key, secret): (&str, &str), options: S3Options) -> Bucket {
+    let credentials = Credentials::new(key, secret, None, None, "test");
     let shared = SdkConfig::builder()
         .behavior_version(aws_config::BehaviorVersion::latest())
         .credentials_provider(SharedCredentialsProvider::new(credentials))
@@ -59,7 +65,7 @@ fn bucket(address: &str, options: S3Options) -> Bucket {
         .endpoint_url(format!("http://{address}"))
         .build();
     let config = configured(&shared, &options).force_path_style(true).build();
-    Bucket::new(config, ("models", "team (a)"), options)
+    Bucket::new(config, (name, "team (a)"), options)
 }
 
 fn publish(runtime: &Runtime, bucket: &Bucket, archive: &Stored<Archive>, copies: u32) -> Result<Published> {
@@ -150,6 +156,40 @@ fn large_objects_are_copied_in_parts_and_only_own_ones_are_removed() {
     assert_eq!(unpublish(false), listed);
     assert_eq!(server.keys("team (a)/"), others);
     assert_eq!(unpublish(false), []);
+}
+
+#[test]
+fn objects_that_are_there_get_the_settings_that_are_asked_for_now_and_nothing_is_sent() {
+    let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
+    let proxy = FaultyProxy::start(&server.address(), |_, _| None).unwrap();
+    let tagged = |team: &str| S3Options { tags: [("team".to_owned(), team.to_owned())].into(), ..small() };
+    let class = S3Options { storage_class: Some(planforge_core::StorageClass::StandardIa), ..tagged("vision") };
+    let in_parts = S3Options { copy_byte_count: 6 * MIB as u64, copy_part_byte_count: 5 * MIB as u64, ..tagged("nlp") };
+    let content = content(10, 11 * MIB);
+    let archive = archive(folder.path(), &content);
+    publish(&runtime, &bucket(&proxy.address(), small()), &archive, 3).unwrap();
+    let sent = proxy.body_byte_count();
+    for (options, tag, class) in [
+        (tagged("nlp"), Some("nlp"), None),
+        (class, Some("vision"), Some("standard_ia")),
+        (in_parts, Some("nlp"), None),
+        (small(), None, None),
+    ] {
+        let bucket = bucket(&proxy.address(), options);
+        let changed = publish(&runtime, &bucket, &archive, 3).unwrap();
+        assert_eq!((changed.kept, changed.written_byte_count), (0, 0));
+        assert_published(&server, &content, 3);
+        for key in keys(3) {
+            let properties = server.properties(&key);
+            let found = properties.split_once("<Value>").and_then(|(_, rest)| rest.split_once("</Value>"));
+            assert_eq!(found.map(|(value, _)| value), tag, "{properties}");
+            let found = properties.split_once("x-amz-storage-class: ").and_then(|(_, rest)| rest.lines().next());
+            assert_eq!(found.filter(|class| *class != "standard"), class, "{properties}");
+            assert!(properties.contains("content-type: application/gzip"), "{properties}");
+        }
+        assert_eq!(publish(&runtime, &bucket, &archive, 3).unwrap().kept, 3, "now they stay");
+    }
+    assert!((proxy.body_byte_count() - sent) < 40_000, "nothing is sent again");
 }
 
 #[test]
