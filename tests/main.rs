@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod cache;
+mod disks;
 mod engines;
 mod fetch;
 mod full_size;

@@ -3,6 +3,7 @@
 use planforge_core::Error as CoreError;
 use planforge_package::Error as PackageError;
 use planforge_tensorrt::Error as TensorrtError;
+use std::io::{Error as IoError, ErrorKind};
 use std::process::ExitCode;
 
 /// A check that was run and did not hold.
@@ -182,6 +183,9 @@ impl Failure {
         if let Some(planforge_runtime::Error::Engine(error)) = cause.downcast_ref() {
             return Self::hint_of_tensorrt(error);
         }
+        if let Some(hint) = hint_of_disk(cause) {
+            return Some(hint);
+        }
         if let Some(error) = cause.downcast_ref() {
             return Self::hint_of_package(error);
         }
@@ -240,6 +244,24 @@ impl Failure {
             }
             _ => None,
         }
+    }
+}
+
+fn hint_of_disk(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let error = match (cause.downcast_ref(), cause.downcast_ref()) {
+        (Some(PackageError::Io(error) | PackageError::Core(CoreError::Io(error))), _) => error,
+        (_, Some(CoreError::Io(error))) => error,
+        _ => cause.downcast_ref::<IoError>()?,
+    };
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(
+            "make room there, for example with `planforge cache prune`, or choose another disk with --output, or with key \
+             `store.url` for copies",
+        ),
+        ErrorKind::ReadOnlyFilesystem => {
+            Some("choose another folder with --output, or with key `store.url` for copies")
+        }
+        _ => None,
     }
 }
 

@@ -1,0 +1,80 @@
+//! Disks that are full, and folders that cannot be written: what is said, and that nothing is lost or left half-written.
+
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+
+use crate::support::{Ended, Workspace, end_quietly};
+use std::process::Command;
+
+/// Runs the program with a small file system mounted on a folder of the workspace, in a mount namespace of its own; what is
+/// then in that folder is said on standard output, as nobody else sees it.
+fn with_mounted(workspace: &Workspace, options: &str, folder: &str, arguments: &[&str]) -> Ended {
+    let inner = workspace.command(arguments);
+    fs_err::create_dir_all(workspace.path(folder)).unwrap();
+    let script = r#"mount -t tmpfs -o "$0" tmpfs "$1" || exit 99; folder=$1; shift; "$@"; code=$?
+                    find "$folder" ! -type d; exit $code"#;
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--map-root-user", "sh", "-c", script, options]).arg(workspace.path(folder));
+    command.arg(inner.get_program()).args(inner.get_args()).current_dir(workspace.folder.path()).env_clear();
+    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    end_quietly(command)
+}
+
+/// Whether this machine lets tests mount something; says so where it does not.
+fn can_mount() -> bool {
+    let mut probe = Command::new("unshare");
+    probe.args(["--mount", "--map-root-user", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]);
+    let ended = end_quietly(probe);
+    if !ended.status.success() {
+        eprintln!("SKIPPED: nothing can be mounted here: {}", ended.stderr.trim());
+    }
+    ended.status.success()
+}
+
+/// A pipeline with one ONNX package, which is made.
+fn packaged() -> (Workspace, u64) {
+    let workspace = Workspace::tiny();
+    workspace.edit("tiny.toml", "platforms = [\"onnx\", \"tensorrt\"]", "platforms = [\"onnx\"]");
+    workspace.edit("tiny.toml", "precisions = [\"fp32\", \"fp16\"]", "precisions = [\"fp32\"]");
+    workspace.planforge(&["package", "tiny.toml"]).succeeds();
+    let archive = workspace.path("planforge-out/tiny/archives/onnx-fp32/tiny.tar.gz");
+    let byte_count = fs_err::metadata(archive).unwrap().len();
+    (workspace, byte_count)
+}
+
+#[test]
+fn a_full_disk_is_named_and_leaves_no_half_archive() {
+    if !can_mount() {
+        return;
+    }
+    let (workspace, byte_count) = packaged();
+    let archives = "planforge-out/.cache/archives";
+    let half = format!("size={}k", byte_count / 2048);
+    let full = with_mounted(&workspace, &half, archives, &["package", "tiny.toml"]);
+    full.fails(1, &["tiny.tar.gz`", "No space left on device", "hint: make room there", "planforge cache prune"]);
+    assert!(full.stdout.lines().all(|file| file.ends_with(".lock")), "this is left of it: {}", full.stdout);
+    // What was there before is still whole.
+    workspace.planforge(&["cache", "check"]).succeeds();
+    let report = workspace.json(&["package", "tiny.toml"]);
+    let package = report["artifacts"].as_array().unwrap().iter().find(|row| row["step"] == "package").unwrap();
+    assert_eq!(package["outcome"], "cached");
+}
+
+#[test]
+fn a_full_or_read_only_store_is_named_and_gets_no_half_copy() {
+    if !can_mount() {
+        return;
+    }
+    let (workspace, byte_count) = packaged();
+    let url = format!("file://{}", workspace.path("store").display());
+    workspace.edit("tiny.toml", "[load]", &format!("[store]\nurl = \"{url}\"\n\n[load]"));
+    let publish = |options: &str| with_mounted(&workspace, options, "store", &["publish", "tiny.toml", "--quiet"]);
+    let full = publish(&format!("size={}k", byte_count / 2048));
+    full.fails(1, &["store/tiny/onnx-fp32/", "No space left on device", "hint: make room there", "store.url"]);
+    assert_eq!(full.stdout.trim(), "", "nothing is left of it");
+    let read_only = publish("ro");
+    read_only.fails(1, &["store/tiny", "Read-only file system", "hint: choose another folder", "store.url"]);
+    // With room for one archive there is room for all copies of it.
+    let roomy = publish(&format!("size={}k", byte_count / 1024 + 64));
+    roomy.succeeds();
+    assert_eq!(roomy.stdout.matches("tiny-v").count(), 3, "{}", roomy.stdout);
+}
