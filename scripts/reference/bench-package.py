@@ -1,20 +1,26 @@
 #!/usr/bin/env python3
 """Packages and publishes models of full size, each figure with its peer in the same run.
 
-    python3 scripts/reference/bench-package.py PLANFORGE FOLDER SEAWEEDFS LARGE SMALL
+    python3 scripts/reference/bench-package.py PLANFORGE FOLDER SEAWEEDFS CEPH LARGE SMALL
 
 Checkpoints are those of random-checkpoint.py, made in FOLDER when they are not there; exports are made first and do not
 count. Then
 
 - the archive of LARGE is made anew, against `tar | pigz` at its usual level and at its fastest, over the same files;
-- 50 copies of the archive of SMALL are published to a SeaweedFS that runs for this, against 50 uploads of it by Python's
-  http.client, as many at once as planforge sends; bytes are counted on the way;
+- 50 copies of the archive of SMALL are published to servers that run for this, against 50 uploads of it by Python's
+  http.client, as many at once as planforge sends; bytes are counted on the way. One upload and 49 copies by http.client
+  show what the server itself takes. SeaweedFS writes the bytes of every copy anew; Ceph's RADOS Gateway, as AWS, only
+  refers to them. CEPH is the folder of Ceph's packages, or `-` to leave it out;
 - 50 copies of LARGE are published to a folder: time of the copies and disk space that they take.
 
 Peak memory is that of the process, with the pages of files that it has mapped.
 """
 
+import base64
 import concurrent.futures
+import email.utils
+import hashlib
+import hmac
 import http.client
 import json
 import os
@@ -26,6 +32,8 @@ import tarfile
 import threading
 import time
 from pathlib import Path
+
+from ceph import Ceph
 
 SCRIPTS = Path(__file__).parent
 COPIES, AT_ONCE = 50, 8
@@ -127,12 +135,20 @@ class Relay:
                 pass
 
 
-def request(port, method, path, body=b""):
+def request(port, method, path, body=b"", **headers):
+    """Status of a request that is signed in S3's old way, which both servers take."""
+    headers = {f"x-amz-{name.replace('_', '-')}": value for name, value in headers.items()}
+    date = email.utils.formatdate(usegmt=True)
+    lines = [method, "", "", date, *(f"{name}:{headers[name]}" for name in sorted(headers)), path]
+    secret = KEYS["AWS_SECRET_ACCESS_KEY"].encode()
+    signature = base64.b64encode(hmac.new(secret, "\n".join(lines).encode(), hashlib.sha1).digest()).decode()
+    headers |= {"Date": date, "Authorization": f"AWS {KEYS['AWS_ACCESS_KEY_ID']}:{signature}"}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-    connection.request(method, path, body=body)
-    status = connection.getresponse().status
+    connection.request(method, path, body=body, headers=headers)
+    answer = connection.getresponse()
+    answer.read()
     connection.close()
-    return status
+    return answer.status
 
 
 def start_server(weed, folder):
@@ -171,32 +187,44 @@ def start_server(weed, folder):
     return server, ports
 
 
-def bench_bucket(program, folder, weed, name):
+def timed(work, keys):
+    """Seconds that `work` takes for all keys, as many at once as planforge has."""
+    start = time.perf_counter()
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        statuses = list(pool.map(work, keys))
+    assert statuses == [200] * len(keys), statuses
+    return time.perf_counter() - start
+
+
+def bench_bucket(program, folder, name, server, port):
+    relay = Relay(port)
+    environment = {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{relay.port}"}
+    # Before the package step, as running the model on its samples takes memory of its own.
+    planforge(program, folder, "check", f"{name}.toml")
+    _, report = planforge(program, folder, "publish", f"{name}.toml", environment=environment)
+    seconds, size = row(report, "publish")
+    sent = relay.byte_count
+    body = (folder / "out" / name / "archives" / "onnx-fp32" / f"{name}.tar.gz").read_bytes()
+    upload = lambda path: request(relay.port, "PUT", path, body)
+    copy = lambda path: request(relay.port, "PUT", path, copy_source="/models/bare/0")
+    paths = [f"/models/peer/{copy}" for copy in range(COPIES)]
+    peer = timed(upload, paths)
+    bare = timed(upload, ["/models/bare/0"]) + timed(copy, [f"/models/bare/{copy}" for copy in range(1, COPIES)])
+    print(f"{COPIES} copies of {size / 1e6:.0f} MB on {server}: {seconds:.2f} s, {sent / 1e6:.1f} MB sent "
+          f"(once: {verdict(sent < 1.02 * size)})")
+    holds = verdict(peer >= PUBLISH_SPEED * seconds)
+    print(f"  {COPIES} uploads, {AT_ONCE} at once: {peer:.2f} s; {peer / seconds:.1f} times as fast "
+          f"(>= {PUBLISH_SPEED}: {holds})")
+    print(f"  the server's own time, for one upload and {COPIES - 1} copies by http.client: {bare:.2f} s", flush=True)
+    start = time.perf_counter()
+    planforge(program, folder, "publish", f"{name}.toml", environment=environment)
+    print(f"  the whole command once more, with everything there: {time.perf_counter() - start:.2f} s", flush=True)
+
+
+def bench_seaweedfs(program, folder, weed, name):
     server, ports = start_server(weed, folder / "seaweedfs")
     try:
-        relay = Relay(ports[0])
-        environment = {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{relay.port}"}
-        # Before the package step, as running the model on its samples takes memory of its own.
-        planforge(program, folder, "check", f"{name}.toml")
-        _, report = planforge(program, folder, "publish", f"{name}.toml", environment=environment)
-        seconds, size = row(report, "publish")
-        sent = relay.byte_count
-        archive = folder / "out" / name / "archives" / "onnx-fp32" / f"{name}.tar.gz"
-        body = archive.read_bytes()
-        start = time.perf_counter()
-        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-            paths = [f"/models/peer/{copy}.tar.gz" for copy in range(COPIES)]
-            statuses = list(pool.map(lambda path: request(relay.port, "PUT", path, body), paths))
-        peer = time.perf_counter() - start
-        assert statuses == [200] * COPIES, statuses
-        print(f"{COPIES} copies of {size / 1e6:.0f} MB on SeaweedFS: {seconds:.2f} s, {sent / 1e6:.1f} MB sent "
-              f"(once: {verdict(sent < 1.02 * size)})")
-        holds = verdict(peer >= PUBLISH_SPEED * seconds)
-        print(f"  {COPIES} uploads, {AT_ONCE} at once: {peer:.2f} s; {peer / seconds:.1f} times as fast "
-              f"(>= {PUBLISH_SPEED}: {holds})", flush=True)
-        start = time.perf_counter()
-        planforge(program, folder, "publish", f"{name}.toml", environment=environment)
-        print(f"  the whole command once more, with everything there: {time.perf_counter() - start:.2f} s")
+        bench_bucket(program, folder, name, "SeaweedFS", ports[0])
     finally:
         # Asked to end, it would first wait half a minute for clients.
         server.kill()
@@ -205,6 +233,16 @@ def bench_bucket(program, folder, weed, name):
             for socket_file in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
                 socket_file.unlink(missing_ok=True)
         shutil.rmtree(folder / "seaweedfs", ignore_errors=True)
+
+
+def bench_ceph(program, folder, packages, name):
+    server = Ceph(packages, folder / "ceph", KEYS["AWS_SECRET_ACCESS_KEY"])
+    try:
+        status = request(server.port, "PUT", "/models")
+        assert status == 200, f"the bucket was not made: {status}"
+        bench_bucket(program, folder, name, "Ceph's RADOS Gateway", server.port)
+    finally:
+        server.stop()
 
 
 def bench_folder(program, folder, archive, name):
@@ -221,10 +259,10 @@ def bench_folder(program, folder, archive, name):
 
 
 def main():
-    if len(sys.argv) != 6:
+    if len(sys.argv) != 7:
         sys.exit(__doc__)
-    program, folder, weed = (Path(it).resolve() for it in sys.argv[1:4])
-    large, small = sys.argv[4:]
+    program, folder, weed, ceph = (Path(it).resolve() for it in sys.argv[1:5])
+    large, small = sys.argv[5:]
     subprocess.run([sys.executable, SCRIPTS / "random-checkpoint.py", folder, large, small], check=True)
     write_pipeline(folder, large, f"file://{folder}/store")
     write_pipeline(folder, small, "s3://models/bench")
@@ -232,7 +270,9 @@ def main():
     print(f"{os.cpu_count()} processors, {large} and {small} in fp32", flush=True)
     archive = bench_archive(program, folder, large)
     bench_folder(program, folder, archive, large)
-    bench_bucket(program, folder, weed, small)
+    bench_seaweedfs(program, folder, weed, small)
+    if sys.argv[4] != "-":
+        bench_ceph(program, folder, ceph, small)
     for command in ("package", "publish"):
         holds = verdict(peaks[command] <= PEAK)
         print(f"largest peak memory of planforge {command}: {peaks[command] / 1e6:.0f} MB (<= {PEAK / 1e6:.0f}: {holds})")
