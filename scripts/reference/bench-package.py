@@ -10,7 +10,8 @@ count. Then
 - 50 copies of the archive of SMALL are published to servers that run for this, against 50 uploads of it by Python's
   http.client, as many at once as planforge sends; bytes are counted on the way. One upload and 49 copies by http.client
   show what the server itself takes. SeaweedFS writes the bytes of every copy anew; Ceph's RADOS Gateway, as AWS, only
-  refers to them. CEPH is the folder of Ceph's packages, or `-` to leave it out;
+  refers to them. The same once more as over lines of 1 Gbit/s and 100 Mbit/s to the server, as whoever publishes from
+  outside has them. CEPH is the folder of Ceph's packages, or `-` to leave it out;
 - 50 copies of LARGE are published to a folder: time of the copies and disk space that they take.
 
 Peak memory is that of the process, with the pages of files that it has mapped.
@@ -37,6 +38,8 @@ from ceph import Ceph
 
 SCRIPTS = Path(__file__).parent
 COPIES, AT_ONCE = 50, 8
+# Lines to the server, in bits a second, and how many of the uploads are timed over them; the time of all is in proportion.
+LINES = {"1 Gbit/s": (10**9, 50), "100 Mbit/s": (10**8, 5)}
 KEYS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench-secret", "AWS_EC2_METADATA_DISABLED": "true"}
 # How much faster than the peer, most of its size, seconds for copies in a folder, bytes of memory.
 ARCHIVE_SPEED, ARCHIVE_SIZE, PUBLISH_SPEED, FOLDER_SECONDS, PEAK = 4, 1.01, 10, 1, 200 * 10**6
@@ -104,10 +107,11 @@ def bench_archive(program, folder, name):
 
 
 class Relay:
-    """Passes connections on to a server and counts what clients send."""
+    """Passes connections on to a server and counts what clients send; no faster than a line of so many bits a second."""
 
-    def __init__(self, port):
-        self.byte_count, self.server = 0, port
+    def __init__(self, port, line=None):
+        self.byte_count, self.server, self.line = 0, port, line
+        self.free, self.lock = 0, threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -122,9 +126,9 @@ class Relay:
 
     def copy(self, one, other, counts):
         try:
-            while data := one.recv(1 << 20):
+            while data := one.recv(1 << 16 if self.line and counts else 1 << 20):
                 if counts:
-                    self.byte_count += len(data)
+                    self.send(len(data))
                 other.sendall(data)
         except OSError:
             pass
@@ -133,6 +137,14 @@ class Relay:
                 it.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+
+
+    def send(self, count):
+        with self.lock:
+            self.byte_count += count
+            now = time.monotonic()
+            self.free = max(self.free, now) + (8 * count / self.line if self.line else 0)
+        time.sleep(self.free - now)
 
 
 def request(port, method, path, body=b"", **headers):
@@ -197,28 +209,35 @@ def timed(work, keys):
 
 
 def bench_bucket(program, folder, name, server, port):
-    relay = Relay(port)
-    environment = {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{relay.port}"}
+    environment = {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
     # Before the package step, as running the model on its samples takes memory of its own.
     planforge(program, folder, "check", f"{name}.toml")
-    _, report = planforge(program, folder, "publish", f"{name}.toml", environment=environment)
-    seconds, size = row(report, "publish")
-    sent = relay.byte_count
+    planforge(program, folder, "package", f"{name}.toml")
     body = (folder / "out" / name / "archives" / "onnx-fp32" / f"{name}.tar.gz").read_bytes()
-    upload = lambda path: request(relay.port, "PUT", path, body)
-    copy = lambda path: request(relay.port, "PUT", path, copy_source="/models/bare/0")
-    paths = [f"/models/peer/{copy}" for copy in range(COPIES)]
-    peer = timed(upload, paths)
-    bare = timed(upload, ["/models/bare/0"]) + timed(copy, [f"/models/bare/{copy}" for copy in range(1, COPIES)])
-    print(f"{COPIES} copies of {size / 1e6:.0f} MB on {server}: {seconds:.2f} s, {sent / 1e6:.1f} MB sent "
-          f"(once: {verdict(sent < 1.02 * size)})")
-    holds = verdict(peer >= PUBLISH_SPEED * seconds)
-    print(f"  {COPIES} uploads, {AT_ONCE} at once: {peer:.2f} s; {peer / seconds:.1f} times as fast "
-          f"(>= {PUBLISH_SPEED}: {holds})")
+    for line, (bits, uploads) in {"": (None, COPIES), **LINES}.items():
+        relay = Relay(port, bits)
+        through = {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{relay.port}"}
+        _, report = planforge(program, folder, "publish", f"{name}.toml", environment=through)
+        seconds, size = row(report, "publish")
+        sent = relay.byte_count
+        paths = [f"/models/peer/{copy}" for copy in range(uploads)]
+        peer = timed(lambda path: request(relay.port, "PUT", path, body), paths) * COPIES / uploads
+        over = f" over a line of {line}" if line else ""
+        print(f"{COPIES} copies of {size / 1e6:.0f} MB on {server}{over}: {seconds:.2f} s, {sent / 1e6:.1f} MB sent "
+              f"(once: {verdict(sent < 1.02 * size)})")
+        holds = verdict(peer >= PUBLISH_SPEED * seconds)
+        timed_share = "" if uploads == COPIES else f", {uploads} of them timed"
+        print(f"  {COPIES} uploads, {AT_ONCE} at once{timed_share}: {peer:.2f} s; {peer / seconds:.1f} times as fast "
+              f"(>= {PUBLISH_SPEED}: {holds})", flush=True)
+        start = time.perf_counter()
+        planforge(program, folder, "publish", f"{name}.toml", environment=environment)
+        if not line:
+            print(f"  the whole command once more, with everything there: {time.perf_counter() - start:.2f} s", flush=True)
+        planforge(program, folder, "unpublish", f"{name}.toml", environment=environment)
+    bare = timed(lambda path: request(port, "PUT", path, body), ["/models/bare/0"])
+    copy = lambda path: request(port, "PUT", path, copy_source="/models/bare/0")
+    bare += timed(copy, [f"/models/bare/{copy}" for copy in range(1, COPIES)])
     print(f"  the server's own time, for one upload and {COPIES - 1} copies by http.client: {bare:.2f} s", flush=True)
-    start = time.perf_counter()
-    planforge(program, folder, "publish", f"{name}.toml", environment=environment)
-    print(f"  the whole command once more, with everything there: {time.perf_counter() - start:.2f} s", flush=True)
 
 
 def bench_seaweedfs(program, folder, weed, name):
@@ -240,6 +259,8 @@ def bench_ceph(program, folder, packages, name):
     try:
         status = request(server.port, "PUT", "/models")
         assert status == 200, f"the bucket was not made: {status}"
+        # Ceph makes what it keeps parts in when the first is announced.
+        assert request(server.port, "POST", "/models/first?uploads") == 200
         bench_bucket(program, folder, name, "Ceph's RADOS Gateway", server.port)
     finally:
         server.stop()
