@@ -8,6 +8,7 @@ mod engines;
 mod fetch;
 mod full_size;
 mod gpu;
+mod gpu_stand_in;
 mod help;
 mod huggingface_hub;
 mod inspect;

@@ -1,0 +1,201 @@
+//! What runs engines, on stand-ins for the CUDA driver and for TensorRT-RTX (fixtures/gpu): which calls are made, in which
+//! order, with which arguments, and what is freed when. It shows nothing of a GPU.
+
+use crate::support::{Workspace, end, end_quietly};
+use planforge_core::{DataType, Dim, TensorSpec};
+use planforge_runtime::{
+    EngineModel, EngineSession, ExecutionOptions, KernelSpecialization, Tensor, TensorValues, has_cuda_driver,
+};
+use planforge_testkit::repository;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Names the folder of the stand-ins to the test that runs on them.
+const FOLDER: &str = "PLANFORGE_TEST_STAND_INS";
+
+/// A folder with both stand-ins, as `tensorrt-rtx` below it too.
+fn stand_ins() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut build = Command::new(repository().join("fixtures/gpu/build"));
+    build.arg(folder.path());
+    end_quietly(build).succeeds();
+    fs_err::os::unix::fs::symlink(folder.path(), folder.path().join("tensorrt-rtx")).unwrap();
+    folder
+}
+
+/// What the stand-in takes for an engine, with these bytes changed.
+fn plan(folder: &Path, name: &str, changes: &[(usize, u8)]) -> PathBuf {
+    let mut bytes = vec![0; 256];
+    bytes[..4].copy_from_slice(b"vtrt");
+    bytes[24..28].copy_from_slice(&[1, 7, 1, 116]);
+    bytes[32] = 0b1000;
+    changes.iter().for_each(|&(at, byte)| bytes[at] = byte);
+    let path = folder.join(name);
+    fs_err::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn engines_are_run_in_the_order_that_the_library_asks_for() {
+    let folder = stand_ins();
+    let mut inner = Command::new(std::env::current_exe().unwrap());
+    inner.args(["gpu_stand_in::on_stand_ins", "--exact", "--ignored", "--nocapture"]);
+    // The dynamic linker reads it when a process starts.
+    inner.env("LD_LIBRARY_PATH", folder.path()).env(FOLDER, folder.path());
+    let ended = end_quietly(inner);
+    ended.succeeds();
+    assert!(ended.stdout.contains("1 passed"), "{}", ended.stdout);
+    assert!(ended.stderr.contains("stand-in: engine freed"), "{}", ended.stderr);
+    let released: Vec<_> = ended.stderr.lines().filter(|line| line.contains("context released")).collect();
+    assert!(!released.is_empty() && released.iter().all(|line| line.ends_with(", 0 left")), "{}", ended.stderr);
+}
+
+#[test]
+#[ignore = "the test above runs it in a process that finds the stand-ins"]
+fn on_stand_ins() {
+    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
+    assert!(has_cuda_driver());
+    let library = folder.join("libtensorrt_rtx.so.1");
+    let engine = EngineModel::load(&library, &plan(&folder, "sum.plan", &[]), 0).unwrap();
+    assert_eq!(engine.library_version(), "1.7.1.116");
+    let ids = vec![Dim::dynamic("batch"), Dim::dynamic("ids_dimension_1")];
+    assert_eq!(engine.inputs()[0], TensorSpec::new("ids", DataType::Int64, ids));
+    assert_eq!(engine.outputs(), [TensorSpec::new("sum", DataType::Fp32, vec![Dim::dynamic("batch")])]);
+    assert_eq!(engine.profiles()[1][1].opt, [8, 16]);
+    assert_eq!(engine.activation_byte_counts(), [1000, 2000]);
+    let options = ExecutionOptions { cuda_graphs: true, specialization: KernelSpecialization::Eager, timings: true };
+    let mut session = engine.session(options).unwrap();
+    // Growing and shrinking, from one profile to the other and back, and twice the same.
+    for shape in [(1, 4), (4, 64), (9, 16), (2, 5), (2, 5), (16, 64), (16, 64), (1, 4)] {
+        assert_sums(&mut session, shape);
+    }
+    assert_eq!(session.timings().compute, Duration::from_micros(250));
+    mistakes_leave_a_session_usable(&mut session);
+    // Sessions in threads of their own outlive what they were made of.
+    std::thread::scope(|scope| {
+        for batch in 1..=4 {
+            let engine = engine.clone();
+            scope.spawn(move || {
+                let mut session = engine.session(ExecutionOptions::default()).unwrap();
+                drop(engine);
+                (0..50).for_each(|length| assert_sums(&mut session, (batch, 4 + length)));
+            });
+        }
+    });
+    drop(engine);
+    assert_sums(&mut session, (3, 7));
+    drop(session);
+    files_that_cannot_be_loaded_say_why(&folder, &library);
+}
+
+fn tensors(ids: (usize, usize), mask: (usize, usize)) -> Vec<Tensor> {
+    let tensor = |name: &str, (batch, length): (usize, usize), value: fn(usize) -> i64| {
+        let values = (0..batch * length).map(value).collect();
+        Tensor::new(name, &[batch, length], TensorValues::Int64(values)).unwrap()
+    };
+    vec![tensor("mask", mask, |index| i64::from(index % 3 != 0)), tensor("ids", ids, |index| index as i64 - 5)]
+}
+
+fn assert_sums(session: &mut EngineSession, (batch, length): (usize, usize)) {
+    let sum = |row: usize| {
+        let kept = (row * length..(row + 1) * length).filter(|index| index % 3 != 0);
+        kept.map(|index| index as f32 - 5.0).sum::<f32>()
+    };
+    let found = session.run(&tensors((batch, length), (batch, length)), &[]).unwrap();
+    let expected = TensorValues::Fp32((0..batch).map(sum).collect());
+    assert_eq!(found, [Tensor::new("sum", &[batch], expected).unwrap()]);
+}
+
+fn mistakes_leave_a_session_usable(session: &mut EngineSession) {
+    let mut message = |inputs: &[Tensor], outputs: &[String]| {
+        let message = session.run(inputs, outputs).unwrap_err().to_string();
+        assert_sums(session, (2, 8));
+        message
+    };
+    let ranges = "[1 to 4, 4 to 64] or [5 to 16, 4 to 64]";
+    assert_eq!(
+        message(&tensors((17, 4), (17, 4)), &[]),
+        format!("input `ids` has shape [17, 4], the engine was built for {ranges}")
+    );
+    assert!(message(&tensors((2, 3), (2, 3)), &[]).starts_with("input `ids` has shape [2, 3]"));
+    assert_eq!(message(&tensors((2, 4), (3, 4)), &[]), "input `ids` has batch 2, input `mask` has batch 3");
+    assert_eq!(message(&tensors((2, 4), (2, 5)), &[]), "TensorRT cannot run the engine: inputs disagree");
+    assert_eq!(message(&tensors((2, 4), (2, 4))[..1], &[]), "input `ids` is missing");
+    assert_eq!(
+        message(&tensors((2, 4), (2, 4)), &["product".to_owned()]),
+        "unknown output `product`; the model's outputs: `sum`"
+    );
+}
+
+fn files_that_cannot_be_loaded_say_why(folder: &Path, library: &Path) {
+    let message = |library: &Path, changes: &[(usize, u8)], ordinal| {
+        let path = plan(folder, "other.plan", changes);
+        let message = EngineModel::load(library, &path, ordinal).unwrap_err().to_string();
+        message.replace(&path.display().to_string(), "PLAN")
+    };
+    assert_eq!(message(library, &[(100, b'D')], 0), "TensorRT cannot load `PLAN`: first reason; second reason");
+    assert_eq!(message(library, &[(100, b'V')], 0), "`PLAN` cannot be run here: the CUDA driver is too old for it");
+    assert!(message(library, &[(32, 1)], 0).starts_with("`PLAN` was built for compute capability 7.5, the GPU here"));
+    assert!(
+        message(library, &[(25, 6)], 0).starts_with("`PLAN` was built by TensorRT-RTX 1.6.1.116, the library here")
+    );
+    assert_eq!(message(library, &[], 1), "there is no GPU 1: the CUDA driver sees 1");
+    let copy = folder.join("copy.so");
+    fs_err::copy(library, &copy).unwrap();
+    assert!(message(&copy, &[], 0).contains("this process has loaded"), "{}", message(&copy, &[], 0));
+}
+
+#[test]
+fn commands_run_engines_in_processes_of_their_own() {
+    let (folder, workspace) = (stand_ins(), Workspace::empty());
+    let plan = plan(folder.path(), "sum.plan", &[]);
+    let command = |arguments: &[&str]| {
+        let mut command = workspace.command(arguments);
+        command.env("LD_LIBRARY_PATH", folder.path()).env("PLANFORGE_NATIVE_DIR", folder.path());
+        command
+    };
+    let bench = ["bench-engine", plan.to_str().unwrap(), "--seconds", "0.05", "--warm-up", "0"];
+    let ended = end(command(&[&bench[..], &["--batch", "9", "--streams", "3", "--json"]].concat()));
+    ended.succeeds();
+    let measured: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(measured["shapes"], json!([["ids", [9, 16]], ["mask", [9, 16]]]));
+    assert_eq!((&measured["gpu"], &measured["compute"]["p99_ms"]), (&json!("Stand-in GPU"), &json!(0.25)));
+    assert!(measured["stream_byte_count"].as_u64() > Some(0) && measured["runs"].as_u64() > Some(2), "{measured}");
+    end(command(&[&bench[..], &["--batch", "17"]].concat()))
+        .fails(2, &["takes no batch of 17; it was built for 1 to 4 or 5 to 16"]);
+    end(command(&[&bench[..], &["--shape", "ids=1x3", "--shape", "mask=1x3"]].concat()))
+        .fails(2, &["the engine was built for [1 to 4, 4 to 64]"]);
+    let tensor = |name: &str, values: [i64; 8]| {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
+        fs_err::write(folder.path().join(name), bytes).unwrap();
+        json!({ "name": name, "data_type": "int64", "shape": [2, 4], "file": name })
+    };
+    let batch = [tensor("ids", [1, 2, 3, 4, 5, 6, 7, 8]), tensor("mask", [1, 1, 1, 0, 0, 1, 1, 1])];
+    let ask = |capability: &str| -> Value {
+        let request = json!({
+            "library": folder.path().join("libtensorrt_rtx.so.1"),
+            "plan": plan,
+            "compute_capabilities": [capability],
+            "folder": folder.path(),
+            "batches": [batch],
+        });
+        let mut child = command(&["internal", "run-engine"]).stdin(Stdio::piped()).spawn().unwrap();
+        // It ends when its standard input does.
+        let mut stdin = child.stdin.take().unwrap();
+        writeln!(stdin, "{request}").unwrap();
+        let output = child.wait_with_output().unwrap();
+        drop(stdin);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let ran = ask("8.9");
+    assert_eq!((&ran["ran"][0], &ran["ran"][1][0][0]["shape"]), (&json!("Stand-in GPU"), &json!([2])), "{ran}");
+    let file = ran["ran"][1][0][0]["file"].as_str().unwrap();
+    let bytes = fs_err::read(folder.path().join(file)).unwrap();
+    assert_eq!(bytes, [6.0_f32.to_ne_bytes(), 21.0_f32.to_ne_bytes()].concat());
+    let reason = "it was built for compute capability 7.5, and here is Stand-in GPU (8.9)";
+    assert_eq!(ask("7.5"), json!({ "no_gpu": reason }));
+}
