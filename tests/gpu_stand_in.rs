@@ -1,65 +1,27 @@
 //! What runs engines, on stand-ins for the CUDA driver and for TensorRT-RTX (fixtures/gpu): which calls are made, in which
 //! order, with which arguments, and what is freed when. It shows nothing of a GPU.
 
-use crate::support::{Workspace, end, end_quietly};
+use crate::support::{Workspace, end};
 use planforge_core::{DataType, Dim, TensorSpec};
 use planforge_runtime::{
     EngineModel, EngineSession, ExecutionOptions, KernelSpecialization, Tensor, TensorValues, has_cuda_driver,
 };
-use planforge_testkit::repository;
+use planforge_testkit::{gpu_stand_ins, on_gpu_stand_ins, stand_in_engine};
 use serde_json::{Value, json};
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
-
-/// Names the folder of the stand-ins to the test that runs on them.
-const FOLDER: &str = "PLANFORGE_TEST_STAND_INS";
-
-/// A folder with both stand-ins, as `tensorrt-rtx` below it too.
-fn stand_ins() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let mut build = Command::new(repository().join("fixtures/gpu/build"));
-    build.arg(folder.path());
-    end_quietly(build).succeeds();
-    fs_err::os::unix::fs::symlink(folder.path(), folder.path().join("tensorrt-rtx")).unwrap();
-    folder
-}
-
-/// What the stand-in takes for an engine, with these bytes changed.
-fn plan(folder: &Path, name: &str, changes: &[(usize, u8)]) -> PathBuf {
-    let mut bytes = vec![0; 256];
-    bytes[..4].copy_from_slice(b"vtrt");
-    bytes[24..28].copy_from_slice(&[1, 7, 1, 116]);
-    bytes[32] = 0b1000;
-    changes.iter().for_each(|&(at, byte)| bytes[at] = byte);
-    let path = folder.join(name);
-    fs_err::write(&path, bytes).unwrap();
-    path
-}
 
 #[test]
 fn engines_are_run_in_the_order_that_the_library_asks_for() {
-    let folder = stand_ins();
-    let mut inner = Command::new(std::env::current_exe().unwrap());
-    inner.args(["gpu_stand_in::on_stand_ins", "--exact", "--ignored", "--nocapture"]);
-    // The dynamic linker reads it when a process starts.
-    inner.env("LD_LIBRARY_PATH", folder.path()).env(FOLDER, folder.path());
-    let ended = end_quietly(inner);
-    ended.succeeds();
-    assert!(ended.stdout.contains("1 passed"), "{}", ended.stdout);
-    assert!(ended.stderr.contains("stand-in: engine freed"), "{}", ended.stderr);
-    let released: Vec<_> = ended.stderr.lines().filter(|line| line.contains("context released")).collect();
-    assert!(!released.is_empty() && released.iter().all(|line| line.ends_with(", 0 left")), "{}", ended.stderr);
+    on_gpu_stand_ins(concat!(module_path!(), "::engines_are_run_in_the_order_that_the_library_asks_for"), run_engines);
 }
 
-#[test]
-#[ignore = "the test above runs it in a process that finds the stand-ins"]
-fn on_stand_ins() {
-    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
+fn run_engines(folder: &Path) {
     assert!(has_cuda_driver());
     let library = folder.join("libtensorrt_rtx.so.1");
-    let engine = EngineModel::load(&library, &plan(&folder, "sum.plan", &[]), 0).unwrap();
+    let engine = EngineModel::load(&library, &stand_in_engine(folder, "sum.plan", &[]), 0).unwrap();
     assert_eq!(engine.library_version(), "1.7.1.116");
     let ids = vec![Dim::dynamic("batch"), Dim::dynamic("ids_dimension_1")];
     assert_eq!(engine.inputs()[0], TensorSpec::new("ids", DataType::Int64, ids));
@@ -88,7 +50,7 @@ fn on_stand_ins() {
     drop(engine);
     assert_sums(&mut session, (3, 7));
     drop(session);
-    files_that_cannot_be_loaded_say_why(&folder, &library);
+    files_that_cannot_be_loaded_say_why(folder, &library);
 }
 
 fn tensors(ids: (usize, usize), mask: (usize, usize)) -> Vec<Tensor> {
@@ -132,7 +94,7 @@ fn mistakes_leave_a_session_usable(session: &mut EngineSession) {
 
 fn files_that_cannot_be_loaded_say_why(folder: &Path, library: &Path) {
     let message = |library: &Path, changes: &[(usize, u8)], ordinal| {
-        let path = plan(folder, "other.plan", changes);
+        let path = stand_in_engine(folder, "other.plan", changes);
         let message = EngineModel::load(library, &path, ordinal).unwrap_err().to_string();
         message.replace(&path.display().to_string(), "PLAN")
     };
@@ -150,8 +112,8 @@ fn files_that_cannot_be_loaded_say_why(folder: &Path, library: &Path) {
 
 #[test]
 fn commands_run_engines_in_processes_of_their_own() {
-    let (folder, workspace) = (stand_ins(), Workspace::empty());
-    let plan = plan(folder.path(), "sum.plan", &[]);
+    let (folder, workspace) = (gpu_stand_ins(), Workspace::empty());
+    let plan = stand_in_engine(folder.path(), "sum.plan", &[]);
     let command = |arguments: &[&str]| {
         let mut command = workspace.command(arguments);
         command.env("LD_LIBRARY_PATH", folder.path()).env("PLANFORGE_NATIVE_DIR", folder.path());

@@ -1,6 +1,7 @@
 //! What tests need and nothing else: where the parts lie that `scripts/setup` brings, a Hub, a Triton and an S3 server,
-//! a proxy that fails, and checkpoints small enough to be made on the spot.
+//! a proxy that fails, stand-ins for a GPU, and checkpoints small enough to be made on the spot.
 
+mod gpu;
 mod hub;
 mod isolated;
 mod notes;
@@ -10,6 +11,7 @@ mod s3;
 mod tiny_bert;
 mod triton;
 
+pub use gpu::{gpu_stand_ins, on_gpu_stand_ins, stand_in_engine};
 pub use hub::{Access, Fault, HubOptions, Lie, Rule, Seen, TestHub};
 pub use isolated::isolated;
 pub use notes::Notes;

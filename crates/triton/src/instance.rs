@@ -91,3 +91,6 @@ fn open_plan(plan: &Plan, device: Device) -> Result<(Session, String)> {
     let description = format!("TensorRT-RTX on {}{graphs}", engine.gpu().facts().product);
     Ok((Session::Engine(Box::new(engine.session(plan.options)?)), description))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! Engines on stand-ins for the driver and the library, which shows nothing of a GPU.
+
+use super::*;
+use crate::batch::InputTensor;
+use crate::config::ModelConfig;
+use crate::execute::Computed;
+use crate::native::RuntimePlaces;
+use crate::settings::BackendSettings;
+use planforge_core::DataType;
+use planforge_runtime::TensorView;
+use planforge_testkit::{on_gpu_stand_ins, stand_in_engine};
+use std::path::Path;
+
+const CONFIG: &str = r#"{"max_batch_size":16,"default_model_filename":"model.plan",
+    "input":[{"name":"ids","data_type":"TYPE_INT64","dims":[-1]},{"name":"mask","data_type":"TYPE_INT64","dims":[-1]}],
+    "output":[{"name":"sum","data_type":"TYPE_FP32","dims":[1],"reshape":{"shape":[]}}],
+    "optimization":{"cuda":{"graphs":true}}}"#;
+
+/// What each request got, and the sizes of the batches that ran.
+#[derive(Default)]
+struct Got {
+    answers: Vec<(usize, std::result::Result<Vec<f32>, String>)>,
+    batches: Vec<usize>,
+}
+
+impl Answers for Got {
+    fn now(&self) -> u64 {
+        0
+    }
+
+    fn answer(&mut self, request: usize, outputs: Result<&[TensorView<'_>]>, _: Computed) {
+        let values = outputs.map(|outputs| bytemuck::pod_collect_to_vec(outputs[0].bytes));
+        self.answers.push((request, values.map_err(|error| error.chain())));
+    }
+
+    fn ran(&mut self, batch_size: usize, _: Computed) {
+        self.batches.push(batch_size);
+    }
+}
+
+fn open(config: &str, folder: &Path) -> Result<Model> {
+    let places = RuntimePlaces::new(&BackendSettings::default(), |_| None, folder);
+    Model::open(ModelConfig::parse(config)?, folder, &places)
+}
+
+fn request(rows: usize, bytes: &[i64]) -> RequestTensors<'_> {
+    let input = |name: &str| InputTensor {
+        name: name.to_owned(),
+        data_type: DataType::Int64,
+        shape: vec![rows, 4],
+        pieces: vec![bytemuck::cast_slice(&bytes[..rows * 4])],
+    };
+    RequestTensors { inputs: vec![input("ids"), input("mask")], outputs: vec!["sum".to_owned()] }
+}
+
+#[test]
+fn instances_on_a_gpu_share_an_engine_and_answer_in_batches() {
+    let name = concat!(module_path!(), "::instances_on_a_gpu_share_an_engine_and_answer_in_batches");
+    on_gpu_stand_ins(name, |folder| {
+        let _ = stand_in_engine(folder, "model.plan", &[]);
+        let model = open(CONFIG, folder).unwrap();
+        let mut first = Instance::load(&model, Device::Cuda(0)).unwrap();
+        // From here on the file is not needed: the second instance has the first one's engine.
+        fs_err::remove_file(folder.join("model.plan")).unwrap();
+        let mut second = Instance::load(&model, Device::Cuda(0)).unwrap();
+        assert_eq!(first.describe(), "TensorRT-RTX on Stand-in GPU, CUDA graphs");
+        let values: Vec<i64> = (0..80).map(|value| value % 7).collect();
+        let sums = |rows: usize| -> Vec<f32> {
+            values.chunks(4).take(rows).map(|row| row.iter().map(|&value| (value * value) as f32).sum()).collect()
+        };
+        let requests = [request(1, &values), request(3, &values), request(2, &values)];
+        let mut got = Got::default();
+        first.execute(&requests, &mut got);
+        assert_eq!(got.batches, [6]);
+        assert_eq!(got.answers, [(0, Ok(sums(1))), (1, Ok(sums(3))), (2, Ok(sums(2)))]);
+        // Too many rows together: each is run alone, and only the one that is too large fails.
+        let requests = [request(17, &values), request(4, &values)];
+        let mut got = Got::default();
+        second.execute(&requests, &mut got);
+        assert_eq!(got.answers[1], (1, Ok(sums(4))));
+        let error = got.answers[0].1.clone().unwrap_err();
+        assert_eq!(
+            error,
+            "input `ids` has shape [17, 4], the engine was built for [1 to 4, 4 to 64] or [5 to 16, 4 to 64]"
+        );
+        drop(model);
+        let mut got = Got::default();
+        first.execute(&[request(5, &values)], &mut got);
+        assert_eq!(got.answers, [(0, Ok(sums(5)))]);
+    });
+}
+
+#[test]
+fn engines_that_cannot_be_served_say_why() {
+    let name = concat!(module_path!(), "::engines_that_cannot_be_served_say_why");
+    on_gpu_stand_ins(name, |folder| {
+        let _ = stand_in_engine(folder, "model.plan", &[]);
+        let fault = |config: &str, device| {
+            let model = open(config, folder).unwrap();
+            Instance::load(&model, device).err().map(|error| error.chain()).unwrap()
+        };
+        let processor = fault(CONFIG, Device::Cpu);
+        assert!(
+            processor.ends_with("is an engine, which runs on GPUs only: its instances are of kind KIND_GPU"),
+            "{processor}"
+        );
+        assert_eq!(fault(CONFIG, Device::Cuda(1)), "there is no GPU 1: the CUDA driver sees 1");
+        let twisted = fault(&CONFIG.replace("TYPE_FP32", "TYPE_INT64"), Device::Cuda(0));
+        assert!(twisted.contains("output `sum` has data type TYPE_INT64, the model's is TYPE_FP32"), "{twisted}");
+        let _ = stand_in_engine(folder, "model.plan", &[(32, 1)]);
+        assert!(fault(CONFIG, Device::Cuda(0)).contains("was built for compute capability 7.5"));
+        let named = CONFIG.replace(
+            "\"optimization\"",
+            "\"parameters\":{\"tensorrt_rtx_library\":{\"string_value\":\"/nowhere\"}},\"optimization\"",
+        );
+        assert!(fault(&named, Device::Cuda(0)).starts_with("native library `/nowhere` cannot be opened"));
+    });
+}
