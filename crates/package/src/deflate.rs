@@ -84,3 +84,55 @@ fn with_repeats(compressor: &mut CompressorOxide, input: &[u8], output: &mut Vec
         output.resize(output.len() + output.len() / 2, 0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::read::DeflateDecoder;
+    use std::io::Read;
+
+    const BLOCK: usize = 1 << 20;
+
+    /// Values as weights have them: of four bytes three are noise, and the last is one of a few.
+    fn weights(byte_count: usize) -> Vec<u8> {
+        let mut state = 1_u64;
+        let next = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let noise = (state >> 33).to_le_bytes();
+            [noise[0], noise[1], noise[2], 0x3c | (noise[3] & 3)]
+        };
+        std::iter::repeat_with(next).flatten().take(byte_count).collect()
+    }
+
+    fn text(byte_count: usize) -> Vec<u8> {
+        (0..).flat_map(|number: u32| format!("layer.{number}.weight ").into_bytes()).take(byte_count).collect()
+    }
+
+    #[test]
+    fn repeats_are_looked_for_where_a_sample_has_some() {
+        let mut compressor = Compressor::new();
+        let with_text_at_the_end = [weights(3 * BLOCK / 4), text(BLOCK / 4)].concat();
+        for (input, repeats) in [(weights(BLOCK), false), (text(BLOCK), true), (with_text_at_the_end, true)] {
+            assert_eq!(compressor.has_repeats(&input), Some(repeats));
+        }
+        assert_eq!(compressor.has_repeats(b""), Some(false));
+        assert_eq!(compressor.has_repeats(&text(1000)), Some(true), "what is shorter than a sample is all looked at");
+    }
+
+    #[test]
+    fn blocks_of_all_kinds_inflate_again_one_after_another() {
+        let (mut compressor, mut output) = (Compressor::new(), Vec::new());
+        let (mut deflated, mut expected) = (Vec::new(), Vec::new());
+        let inputs = [weights(BLOCK), text(BLOCK), weights(5), text(70_000), Vec::new(), weights(BLOCK - 1)];
+        for (input, largest) in inputs.iter().zip([94, 25, 300, 25, 0, 94]) {
+            compressor.deflate(input, &mut output).unwrap();
+            assert!(output.len() <= input.len() * largest / 100 + 5, "{} of {}", output.len(), input.len());
+            deflated.extend_from_slice(&output);
+            expected.extend_from_slice(input);
+        }
+        deflated.extend([0x03, 0x00]);
+        let mut inflated = Vec::new();
+        DeflateDecoder::new(deflated.as_slice()).read_to_end(&mut inflated).unwrap();
+        assert!(inflated == expected);
+    }
+}

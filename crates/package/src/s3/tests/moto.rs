@@ -1,8 +1,6 @@
 //! Publishing into moto, an S3 server in Python that knows keys of KMS, storage classes and rights, and what boto3, AWS's
 //! own library, then finds there.
 
-#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-
 use super::*;
 use crate::Action;
 use planforge_core::StorageClass;
