@@ -6,7 +6,7 @@ use planforge_core::{DataType, Dim, TensorSpec};
 use planforge_runtime::{
     EngineModel, EngineSession, ExecutionOptions, KernelSpecialization, Tensor, TensorValues, has_cuda_driver,
 };
-use planforge_testkit::{gpu_stand_ins, on_gpu_stand_ins, stand_in_engine};
+use planforge_testkit::{gpu_stand_ins, native, on_gpu_stand_ins, repository, stand_in_engine};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
@@ -161,3 +161,55 @@ fn commands_run_engines_in_processes_of_their_own() {
     let reason = "it was built for compute capability 7.5, and here is Stand-in GPU (8.9)";
     assert_eq!(ask("7.5"), json!({ "no_gpu": reason }));
 }
+
+/// The engine that is built is the stand-in's, and so are its numbers.
+#[test]
+fn an_engine_that_differs_or_crashes_fails_the_build() {
+    let (folder, workspace) = (gpu_stand_ins(), Workspace::empty());
+    fs_err::create_dir(workspace.path("model")).unwrap();
+    let graph = repository().join("fixtures/tiny-onnx/sums/model.onnx");
+    fs_err::copy(graph, workspace.path("model/model.onnx")).unwrap();
+    workspace.write("own.toml", SUMS);
+    let built = workspace.json(&["compile", "own.toml"]);
+    if has_cuda_driver() {
+        assert!(built["engines"][0]["run"].is_object(), "{built}");
+    } else {
+        assert_eq!(built["engines"][0]["run"], json!({ "not_run": "there is no CUDA driver here" }));
+    }
+    let runtime = native().join("onnxruntime");
+    fs_err::os::unix::fs::symlink(runtime, folder.path().join("onnxruntime")).unwrap();
+    let compile = |fault: &str| {
+        let mut command = workspace.command(&["compile", "own.toml", "--json"]);
+        command.env("LD_LIBRARY_PATH", folder.path()).env("PLANFORGE_NATIVE_DIR", folder.path());
+        command.env("GPU_STAND_IN_FAULT", fault);
+        end(command)
+    };
+    let words = ["engine `tensorrt-fp32-l4` was built, and failed when it was run", "its process crashed (signal 6)"];
+    compile("crash").fails(1, &words);
+    let words =
+        ["output `sum` of `tensorrt-fp32-l4` on Stand-in GPU differs from onnx-fp32 on ONNX Runtime: cosine 1.0"];
+    compile("sums").fails(4, &words);
+    let right = compile("");
+    right.succeeds();
+    let report: Value = serde_json::from_str(&right.stdout).unwrap();
+    assert_eq!(report["engines"][0]["run"], json!({ "on": "Stand-in GPU" }));
+    let check = report["checks"].as_array().unwrap().iter().find(|check| check["subject"] == "tensorrt-fp32-l4");
+    let check = check.unwrap();
+    assert_eq!((&check["samples"], &check["passed"]), (&json!(3), &json!(true)), "{check}");
+    // What agreed once is not run again.
+    compile("crash").succeeds();
+}
+
+const SUMS: &str = r#"name = "own"
+task = "feature-extraction"
+[source]
+path = "model"
+graph = "model.onnx"
+[[profiles]]
+batch = [1, 2, 4]
+sequence = [4, 16, 64]
+[compile]
+gpus = ["l4"]
+[package]
+platforms = ["tensorrt"]
+"#;
