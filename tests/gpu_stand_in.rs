@@ -165,19 +165,14 @@ fn commands_run_engines_in_processes_of_their_own() {
 /// The engine that is built is the stand-in's, and so are its numbers.
 #[test]
 fn an_engine_that_differs_or_crashes_fails_the_build() {
-    let (folder, workspace) = (gpu_stand_ins(), Workspace::empty());
-    fs_err::create_dir(workspace.path("model")).unwrap();
-    let graph = repository().join("fixtures/tiny-onnx/sums/model.onnx");
-    fs_err::copy(graph, workspace.path("model/model.onnx")).unwrap();
-    workspace.write("own.toml", SUMS);
+    let (folder, workspace) = (gpu_stand_ins(), sums());
     let built = workspace.json(&["compile", "own.toml"]);
     if has_cuda_driver() {
         assert!(built["engines"][0]["run"].is_object(), "{built}");
     } else {
         assert_eq!(built["engines"][0]["run"], json!({ "not_run": "there is no CUDA driver here" }));
     }
-    let runtime = native().join("onnxruntime");
-    fs_err::os::unix::fs::symlink(runtime, folder.path().join("onnxruntime")).unwrap();
+    add_onnx_runtime(folder.path());
     let compile = |fault: &str| {
         let mut command = workspace.command(&["compile", "own.toml", "--json"]);
         command.env("LD_LIBRARY_PATH", folder.path()).env("PLANFORGE_NATIVE_DIR", folder.path());
@@ -198,6 +193,51 @@ fn an_engine_that_differs_or_crashes_fails_the_build() {
     assert_eq!((&check["samples"], &check["passed"]), (&json!(3), &json!(true)), "{check}");
     // What agreed once is not run again.
     compile("crash").succeeds();
+}
+
+/// The endpoint's requests are answered by the stand-in, whose GPU loses a MiB with each buffer.
+#[test]
+fn the_endpoint_serves_engines() {
+    let (folder, workspace) = (gpu_stand_ins(), sums());
+    workspace.json(&["compile", "own.toml"]);
+    workspace.edit("own.toml", "platforms = [\"tensorrt\"]", SERVED);
+    if !has_cuda_driver() {
+        let words = ["`tensorrt-fp32-l4` needs a GPU of compute capability 8.9, and there is none here"];
+        workspace.planforge(&["run", "own.toml"]).fails(2, &words);
+    }
+    add_onnx_runtime(folder.path());
+    let mut command = workspace.command(&["run", "own.toml", "--json"]);
+    command.env("LD_LIBRARY_PATH", folder.path()).env("PLANFORGE_NATIVE_DIR", folder.path());
+    let ended = end(command);
+    ended.succeeds();
+    let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let by = "planforge's local endpoint (TensorRT-RTX, Stand-in GPU)";
+    assert_eq!(report["served"], json!({ "variant": "tensorrt-fp32-l4", "by": by }));
+    assert_eq!(report["load"]["total"]["failures"], 0, "{}", report["load"]);
+    assert_eq!(report["capacity"]["copies"], 2, "{}", report["capacity"]);
+}
+
+const SERVED: &str = r#"platforms = ["tensorrt"]
+copies = 4
+[host]
+variant = "tensorrt-fp32-l4"
+memory = "20 MiB"
+[load]
+stages = [{ users = 2, seconds = 1 }]"#;
+
+/// A pipeline over a graph that does what the stand-in's engine does.
+fn sums() -> Workspace {
+    let workspace = Workspace::empty();
+    fs_err::create_dir(workspace.path("model")).unwrap();
+    let graph = repository().join("fixtures/tiny-onnx/sums/model.onnx");
+    fs_err::copy(graph, workspace.path("model/model.onnx")).unwrap();
+    workspace.write("own.toml", SUMS);
+    workspace
+}
+
+/// ONNX Runtime is the real one.
+fn add_onnx_runtime(folder: &Path) {
+    fs_err::os::unix::fs::symlink(native().join("onnxruntime"), folder.join("onnxruntime")).unwrap();
 }
 
 const SUMS: &str = r#"name = "own"

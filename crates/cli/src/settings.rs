@@ -78,6 +78,11 @@ impl Settings {
         self.native.join("tensorrt-rtx")
     }
 
+    /// The library of TensorRT-RTX that builds and runs engines.
+    pub(crate) fn tensorrt_library(&self) -> PathBuf {
+        planforge_tensorrt::Libraries::in_folder(&self.tensorrt_folder()).builder
+    }
+
     /// The tool `trtexec`.
     ///
     /// # Errors

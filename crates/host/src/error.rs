@@ -33,8 +33,8 @@ pub enum Error {
         /// The name given.
         endpoint: String,
     },
-    /// The kernel does not tell how much memory this process holds.
-    #[error("the memory of this process cannot be read")]
+    /// The kernel does not tell how much memory this process holds, or the driver how much is left on the GPU.
+    #[error("the memory that models take cannot be read")]
     Memory(#[source] std::io::Error),
     /// A folder could not be read, made or removed, or the server stopped; the text names the path.
     #[error("{0}")]

@@ -45,8 +45,10 @@ impl Host {
             work_folder: work_folder.path.clone(),
             budget_byte_count: options.memory_budget_byte_count,
             intra_op_threads: options.intra_op_threads,
+            engines: options.engines.clone(),
         };
-        let models = Models::new(load_options, Memory::start().map_err(Error::Memory)?);
+        let gpu = options.engines.as_ref().map(|engines| engines.gpu);
+        let models = Models::new(load_options, Memory::start(gpu).map_err(Error::Memory)?);
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let invoker = Invoker::new(Arc::clone(&models), processors, options.load_timeout, options.invocation_timeout);
         let endpoint = Endpoint {

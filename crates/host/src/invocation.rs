@@ -3,7 +3,7 @@
 use crate::infer::{Answer, Encoding, Inference, read_request, write_answer};
 use crate::models::{Lease, Model, Models, blocking};
 use crate::refusal::{Refusal, with_causes};
-use planforge_runtime::OnnxSession;
+use planforge_runtime::Session;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(crate) struct Invoker {
 /// What one inference holds. Fields are dropped in this order: the lease ends last, so a model is
 /// unloaded only after everything else has let go of it.
 struct Work {
-    session: OwnedMutexGuard<OnnxSession>,
+    session: OwnedMutexGuard<Session>,
     _processor: OwnedSemaphorePermit,
     model: Arc<Model>,
     lease: Arc<Lease>,

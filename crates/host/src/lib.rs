@@ -1,4 +1,4 @@
-//! A multi-model endpoint on this machine, with SageMaker's contract, run by ONNX Runtime on the CPU,
+//! A multi-model endpoint on this machine, with SageMaker's contract, run by ONNX Runtime on the CPU or TensorRT-RTX on a GPU,
 //! so that density and load can be tried before anything is paid for.
 //!
 //! [`Host::bind`] listens on a loopback address and [`Host::serve`] answers `InvokeEndpoint` requests:
@@ -27,7 +27,7 @@ mod target;
 
 pub use error::{Error, Result};
 pub use host::Host;
-pub use options::HostOptions;
+pub use options::{EngineOptions, HostOptions};
 
 #[cfg(test)]
 mod tests;

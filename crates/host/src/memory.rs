@@ -1,4 +1,8 @@
-//! How much memory this process holds: its resident set, from `/proc/self/smaps_rollup`, which is
+//! How much memory models take: that of a GPU where the endpoint runs engines, else the process's own.
+//!
+//! Of a GPU it is what is free there, less than at the start, so it counts whoever else uses that GPU.
+//!
+//! Of the process it is the resident set, from `/proc/self/smaps_rollup`, which is
 //! exact where the cheaper `/proc/self/statm` may be off by some pages for each processor.
 //!
 //! # What is in it
@@ -23,29 +27,41 @@
 //! GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 //! ```
 
+use planforge_runtime::Gpu;
 use std::io;
 
-/// Growth of this process since a starting point.
+/// Growth since a starting point.
 #[derive(Debug)]
-pub(crate) struct Memory {
-    start: u64,
+pub(crate) enum Memory {
+    /// Of this process.
+    Process { start: u64 },
+    /// Of what is taken on a GPU.
+    Gpu { gpu: Gpu, free_at_start: u64 },
 }
 
 impl Memory {
-    /// Takes what the process holds now as the starting point.
+    /// Takes what is held now as the starting point, on the GPU of this number or in this process.
     ///
     /// # Errors
-    /// The kernel's account cannot be read.
-    pub(crate) fn start() -> io::Result<Self> {
-        Ok(Self { start: resident()? })
+    /// The account of the kernel or of the driver cannot be read.
+    pub(crate) fn start(gpu: Option<usize>) -> io::Result<Self> {
+        let Some(ordinal) = gpu else { return Ok(Self::Process { start: resident()? }) };
+        let gpu = Gpu::open(ordinal).map_err(io::Error::other)?;
+        let free_at_start = gpu.free_byte_count().map_err(io::Error::other)?;
+        Ok(Self::Gpu { gpu, free_at_start })
     }
 
-    /// Bytes the process has grown by; 0 while it is smaller than at the start.
+    /// Bytes that are held beyond the start; 0 while they are fewer.
     ///
     /// # Errors
     /// As [`Self::start`].
     pub(crate) fn used(&self) -> io::Result<u64> {
-        Ok(resident()?.saturating_sub(self.start))
+        Ok(match self {
+            Self::Process { start } => resident()?.saturating_sub(*start),
+            Self::Gpu { gpu, free_at_start } => {
+                free_at_start.saturating_sub(gpu.free_byte_count().map_err(io::Error::other)?)
+            }
+        })
     }
 }
 

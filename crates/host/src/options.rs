@@ -20,6 +20,8 @@ pub struct HostOptions {
     pub memory_budget_byte_count: u64,
     /// Threads of one inference.
     pub intra_op_threads: usize,
+    /// What runs engines; without it only ONNX models are served.
+    pub engines: Option<EngineOptions>,
     /// Longest time a request waits for its model to be loaded; then it is told to come back, and the
     /// load goes on. SageMaker: 60 s.
     pub load_timeout: Duration,
@@ -29,6 +31,15 @@ pub struct HostOptions {
     pub body_timeout: Duration,
     /// Longest time that requests in flight are waited for at the end.
     pub drain_timeout: Duration,
+}
+
+/// What runs TensorRT-RTX engines. The endpoint's memory is then that of the GPU.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// The library `libtensorrt_rtx.so.1`.
+    pub library: PathBuf,
+    /// Number of the GPU, in the driver's order.
+    pub gpu: usize,
 }
 
 impl HostOptions {
@@ -48,6 +59,7 @@ impl HostOptions {
             work_folder: work_folder.to_owned(),
             memory_budget_byte_count,
             intra_op_threads: 1,
+            engines: None,
             load_timeout: Duration::from_mins(1),
             invocation_timeout: Duration::from_mins(1),
             body_timeout: Duration::from_mins(1),

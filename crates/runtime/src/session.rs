@@ -1,6 +1,6 @@
 //! A session of either kind, for those who serve both.
 
-use crate::{EngineSession, OnnxSession, Result, TensorView};
+use crate::{EngineSession, OnnxSession, Result, Tensor, TensorView};
 use planforge_core::TensorSpec;
 
 /// What runs a packaged model.
@@ -28,6 +28,17 @@ impl Session {
         match self {
             Self::Onnx(session) => session.outputs(),
             Self::Engine(session) => session.outputs(),
+        }
+    }
+
+    /// Runs the model as [`OnnxSession::run`] and [`EngineSession::run`] do.
+    ///
+    /// # Errors
+    /// Theirs.
+    pub fn run(&mut self, inputs: &[Tensor], outputs: &[String]) -> Result<Vec<Tensor>> {
+        match self {
+            Self::Onnx(session) => session.run(inputs, outputs),
+            Self::Engine(session) => session.run(inputs, outputs),
         }
     }
 

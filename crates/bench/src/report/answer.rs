@@ -1,7 +1,7 @@
 //! The answer in words: how many copies fit, how much traffic they take, and what was measured.
 
 use super::html::escape;
-use super::model::Report;
+use super::model::{EngineRunFacts, Report};
 use super::units;
 use planforge_core::{Capacity, CapacityLimit, LoadPoint, LoadResult};
 
@@ -118,8 +118,10 @@ fn served_words(report: &Report) -> String {
     let engines = report.engines.len() as u64;
     let not_run = if engines > 0 && !served.variant.starts_with("tensorrt") {
         let verb = if engines == 1 { "was" } else { "were" };
+        let ran = report.engines.iter().all(|engine| matches!(engine.run, Some(EngineRunFacts::On(_))));
+        let fate = if ran { "compared but not served" } else { "built but not run" };
         format!(
-            " The {} of this report {verb} built but not run, so these figures say nothing about {}.",
+            " The {} of this report {verb} {fate}, so these figures say nothing about {}.",
             units::plural(engines, "TensorRT engine", "TensorRT engines"),
             if engines == 1 { "its GPU" } else { "their GPUs" }
         )
@@ -156,6 +158,9 @@ mod tests {
         assert!(text.contains("With 4 users on 3 copies the endpoint answered 110 requests per second"), "{text}");
         assert!(text.contains("12 of the 1,332 requests failed (0.9 %)"), "{text}");
         assert!(text.contains("served by ONNX Runtime on the CPU.") && text.contains("built but not run"), "{text}");
+        let mut ran = sample::full();
+        ran.engines[0].run = Some(EngineRunFacts::On("NVIDIA T4".to_owned()));
+        assert!(words(&ran).contains("was compared but not served"), "{}", words(&ran));
     }
 
     #[test]

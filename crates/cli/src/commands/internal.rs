@@ -5,7 +5,7 @@ use crate::pipeline::{EngineRunRequest, HostAnswer, HostRequest, answer_engine_r
 use crate::printer;
 use anyhow::{Context, Result};
 use planforge_engine::{WorkerRequest, run_worker};
-use planforge_host::{Host, HostOptions};
+use planforge_host::{EngineOptions, Host, HostOptions};
 use serde::de::DeserializeOwned;
 use std::io::{BufRead, Read};
 use tokio::runtime::Runtime;
@@ -72,6 +72,7 @@ fn bind(runtime: &Runtime, request: &HostRequest) -> Result<Host, HostAnswer> {
     planforge_runtime::load_library(&request.onnx_runtime).map_err(|error| failed(true, error.into()))?;
     let options = HostOptions {
         intra_op_threads: request.intra_op_threads,
+        engines: request.engines.clone().map(|(library, gpu)| EngineOptions { library, gpu }),
         ..HostOptions::new(
             &request.endpoint,
             request.address,

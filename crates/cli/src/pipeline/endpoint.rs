@@ -47,6 +47,8 @@ pub(crate) struct HostRequest {
     pub(crate) intra_op_threads: usize,
     /// The ONNX Runtime library.
     pub(crate) onnx_runtime: PathBuf,
+    /// Where engines are served: the TensorRT-RTX library, and the number of the GPU.
+    pub(crate) engines: Option<(PathBuf, usize)>,
 }
 
 /// The child's only words.

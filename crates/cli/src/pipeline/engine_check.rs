@@ -13,7 +13,6 @@ use planforge_core::{
 };
 use planforge_engine::Sample;
 use planforge_runtime::Tensor;
-use planforge_tensorrt::Libraries;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -106,7 +105,7 @@ impl Run {
         let batches = fitting(&samples, snapshot, &model.record, &record.profiles)?;
         let given: Vec<Vec<Tensor>> =
             batches.iter().map(|batch| inputs(&record.inputs, batch)).collect::<Result<_>>()?;
-        let library = Libraries::in_folder(&self.settings.tensorrt_folder()).builder;
+        let library = self.settings.tensorrt_library();
         let ran = run_engine((&library, &engine.path(&record.plan)), capabilities, &given, self.progress())
             .with_context(|| format!("engine `{subject}` was built, and failed when it was run"))?;
         let (gpu, outputs) = match ran {

@@ -7,10 +7,12 @@ use crate::pipeline::steps::Run;
 use anyhow::{Context, Result};
 use planforge_bench::{EndpointClient, Served, load, probe};
 use planforge_core::{
-    Capacity, DataType, Dim, InferRequest, InferTensor, LoadResult, MAX_BODY_BYTE_COUNT, Model, Outcome, Pipeline,
-    Platform, Published, RequestBody, RequestedOutput, Snapshot, Step, Stored, TensorData, Variant, endpoint_name,
+    Builder, Capacity, ComputeCapability, DataType, Dim, InferRequest, InferTensor, LoadResult, MAX_BODY_BYTE_COUNT,
+    Model, Outcome, Pipeline, Platform, Published, RequestBody, RequestedOutput, Snapshot, Step, Stored, TensorData,
+    Variant, endpoint_name,
 };
 use planforge_engine::{Sample, SampleValues, random_texts};
+use planforge_tensorrt::LocalGpu;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,8 @@ pub(crate) struct Target {
     probe_body: RequestBody,
     /// The load test's request.
     load_body: RequestBody,
+    /// For engines, number and name of the GPU that they run on.
+    gpu: Option<(usize, String)>,
 }
 
 impl Run {
@@ -39,6 +43,7 @@ impl Run {
             self.progress().note(Step::Host, self.pipeline.name.as_str(), note);
             return Ok(None);
         };
+        let gpu = self.gpu_of(&variant)?;
         let is_served = |published: &&Published| published.variant == variant;
         let published = published.iter().find(is_served).context("the served variant was not published")?.clone();
         let model = models.iter().find(|model| model.record.precision == variant.precision);
@@ -55,7 +60,30 @@ impl Run {
         let (probe_body, load_body) = (self.body(model, &probe)?, self.body(model, &load)?);
         refuse_oversized("probe.batch", &probe_body)?;
         refuse_oversized("load.batch", &load_body)?;
-        Ok(Some(Target { published, probe_body, load_body }))
+        Ok(Some(Target { published, probe_body, load_body, gpu }))
+    }
+
+    /// Number and name of the first GPU here that runs an engine of this variant; none for other variants.
+    ///
+    /// # Errors
+    /// [`BadUsage`] where there is no such GPU.
+    fn gpu_of(&self, variant: &Variant) -> Result<Option<(usize, String)>> {
+        let Some(target) = self.targets.iter().find(|target| target.variant == *variant) else { return Ok(None) };
+        let wanted = target.compute_capabilities();
+        let runs = |gpu: &LocalGpu| {
+            let (major, minor) = gpu.compute_capability;
+            wanted.contains(&ComputeCapability { major, minor })
+        };
+        let gpus = planforge_tensorrt::local_gpus()?;
+        let found = gpus.iter().position(runs).map(|ordinal| (ordinal, gpus[ordinal].product.clone()));
+        Ok(Some(found.ok_or_else(|| {
+            let wanted: Vec<_> = wanted.iter().map(ToString::to_string).collect();
+            let wanted = wanted.join(" or ");
+            let id = variant.id();
+            BadUsage(format!(
+                "key `host.variant`: `{id}` needs a GPU of compute capability {wanted}, and there is none here"
+            ))
+        })?))
     }
 
     /// Starts the local endpoint over the copies' store.
@@ -73,16 +101,20 @@ impl Run {
             memory_budget_byte_count: host.memory.byte_count(),
             intra_op_threads: host.intra_op_threads,
             onnx_runtime: library,
+            engines: target.gpu.as_ref().map(|(ordinal, _)| (self.settings.tensorrt_library(), *ordinal)),
         };
         let start = Instant::now();
         let variant = target.published.variant.id();
         self.progress().started(Step::Host, &variant, None, "");
         let endpoint = LocalEndpoint::start(&request, &self.layout.host().join("host.log"), self.settings.verbose)?;
         self.progress().finished(Step::Host, &variant, Outcome::Built, start.elapsed());
-        let by = format!(
-            "planforge's local endpoint (ONNX Runtime, CPU, {} thread(s) per inference)",
-            host.intra_op_threads
-        );
+        let by = match &target.gpu {
+            Some((_, gpu)) => format!("planforge's local endpoint (TensorRT-RTX, {gpu})"),
+            None => format!(
+                "planforge's local endpoint (ONNX Runtime, CPU, {} thread(s) per inference)",
+                self.pipeline.host.intra_op_threads
+            ),
+        };
         self.report.served = Some(Served { variant, by });
         Ok(endpoint)
     }
@@ -218,13 +250,13 @@ fn hosted_variant(pipeline: &Pipeline, variants: &[Variant]) -> Result<Option<Va
         BadUsage(format!("key `host.variant`: `{wanted}` is not among the pipeline's variants: {}", known.join(", ")))
     })?;
     match found.platform {
-        Platform::Onnx => Ok(Some(found)),
-        Platform::Pytorch => Err(BadUsage(format!(
-            "key `host.variant`: the local endpoint runs ONNX on the CPU; `{wanted}` is TorchScript"
+        Platform::Tensorrt if pipeline.compile.builder == Builder::Trtexec => Err(BadUsage(format!(
+            "key `host.variant`: `{wanted}` is a plan of TensorRT, and the local endpoint runs engines of TensorRT-RTX"
         ))
         .into()),
-        Platform::Tensorrt => Err(BadUsage(format!(
-            "key `host.variant`: the local endpoint runs ONNX on the CPU; `{wanted}` needs a GPU"
+        Platform::Onnx | Platform::Tensorrt => Ok(Some(found)),
+        Platform::Pytorch => Err(BadUsage(format!(
+            "key `host.variant`: the local endpoint runs ONNX and engines; `{wanted}` is TorchScript"
         ))
         .into()),
     }

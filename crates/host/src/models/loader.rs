@@ -5,10 +5,11 @@ use super::room::unload;
 use super::shelf::{Lease, Phase, Shelf, Slot};
 use super::sizes::{ArchiveSize, KnownSizes, Need};
 use crate::memory::Memory;
+use crate::options::EngineOptions;
 use crate::refusal::{Refusal, with_causes};
 use planforge_core::EndpointState;
 use planforge_package::{Backend, UnpackLimits, UnpackedModel, unpack};
-use planforge_runtime::{OnnxSession, SessionOptions};
+use planforge_runtime::{EngineModel, ExecutionOptions, OnnxSession, Session, SessionOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,6 +25,8 @@ pub(crate) struct LoadOptions {
     pub(crate) budget_byte_count: u64,
     /// Threads of one inference.
     pub(crate) intra_op_threads: usize,
+    /// What runs engines, if anything does.
+    pub(crate) engines: Option<EngineOptions>,
 }
 
 /// All models of the endpoint.
@@ -147,8 +150,12 @@ impl Models {
         let (size, unpacked, folder) = unpacked.map_err(|error| unpack_failure(target_model, &error))?;
         match unpacked.backend {
             Backend::Onnxruntime => Ok((size, unpacked, folder)),
+            Backend::TensorrtRtx if self.options.engines.is_some() => Ok((size, unpacked, folder)),
             Backend::Tensorrt | Backend::TensorrtRtx => {
-                let text = "its engine needs a GPU, the local endpoint runs ONNX models on the CPU";
+                let text = match self.options.engines {
+                    Some(_) => "it is a plan of TensorRT, the local endpoint runs engines of TensorRT-RTX",
+                    None => "its engine needs a GPU, the local endpoint runs ONNX models on the CPU",
+                };
                 Err(Refusal::load_failed(target_model, text))
             }
             Backend::Pytorch => {
@@ -167,15 +174,25 @@ impl Models {
         before: u64,
     ) -> Result<Model, Refusal> {
         let options = SessionOptions { intra_op_threads: self.options.intra_op_threads, ..SessionOptions::default() };
+        let engines = self.options.engines.clone();
         let memory = Arc::clone(&self.memory);
         let work = move || {
-            let session = OnnxSession::load(&unpacked.model_file, &options)?;
+            let session = match engines.filter(|_| unpacked.backend == Backend::TensorrtRtx) {
+                Some(engines) => open_engine(&engines, &unpacked.model_file)?,
+                None => Session::Onnx(Box::new(OnnxSession::load(&unpacked.model_file, &options)?)),
+            };
             let byte_count = memory.used()?.saturating_sub(before);
             Ok(Model::new(session, &unpacked, folder, byte_count))
         };
         let opened: planforge_runtime::Result<Model> = blocking(work).await?;
         opened.map_err(|error| Refusal::load_failed(target_model, &with_causes(&error)))
     }
+}
+
+/// Every copy has weights of its own, as on SageMaker.
+fn open_engine(engines: &EngineOptions, plan: &Path) -> planforge_runtime::Result<Session> {
+    let engine = EngineModel::load(&engines.library, plan, engines.gpu)?;
+    Ok(Session::Engine(Box::new(engine.session(ExecutionOptions::default())?)))
 }
 
 /// An archive that cannot be served is its owner's mistake; a full disk is the endpoint's.

@@ -3,7 +3,7 @@
 use crate::infer::Interface;
 use planforge_core::TensorSpec;
 use planforge_package::UnpackedModel;
-use planforge_runtime::OnnxSession;
+use planforge_runtime::Session;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 /// A loaded model with its files. Dropping it frees its memory and removes the files.
 #[derive(Debug)]
 pub(crate) struct Model {
-    session: Arc<Mutex<OnnxSession>>,
+    session: Arc<Mutex<Session>>,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
     max_batch_size: u64,
@@ -26,7 +26,7 @@ pub(crate) struct Model {
 
 impl Model {
     /// A model that took `byte_count` bytes to load.
-    pub(crate) fn new(session: OnnxSession, unpacked: &UnpackedModel, folder: ModelFolder, byte_count: u64) -> Self {
+    pub(crate) fn new(session: Session, unpacked: &UnpackedModel, folder: ModelFolder, byte_count: u64) -> Self {
         Self {
             inputs: session.inputs().to_vec(),
             outputs: session.outputs().to_vec(),
@@ -56,7 +56,7 @@ impl Model {
     }
 
     /// Waits for the session; one inference runs at a time, in order of arrival.
-    pub(crate) async fn session(&self) -> OwnedMutexGuard<OnnxSession> {
+    pub(crate) async fn session(&self) -> OwnedMutexGuard<Session> {
         Arc::clone(&self.session).lock_owned().await
     }
 

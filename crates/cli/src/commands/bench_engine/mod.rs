@@ -10,7 +10,6 @@ use inputs::{chosen_shapes, made_up};
 use planforge_bench::{BenchTimes, EngineFigures, LatencyFigures, RunTimes, measure_engine};
 use planforge_core::Progress;
 use planforge_runtime::{EngineModel, EngineSession, ExecutionOptions, Gpu, Tensor, TensorView};
-use planforge_tensorrt::Libraries;
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -44,7 +43,7 @@ struct Benched {
 
 /// Measures the engine and prints what was found.
 pub(super) fn bench_engine(surroundings: &Surroundings, arguments: &BenchEngineArguments) -> Result<()> {
-    let library = Libraries::in_folder(&surroundings.settings.tensorrt_folder()).builder;
+    let library = surroundings.settings.tensorrt_library();
     // Its context exists from here on, so that it does not count as the engine's.
     let gpu = Gpu::open(arguments.gpu);
     let free_before = gpu.as_ref().map(Gpu::free_byte_count);

@@ -1,0 +1,56 @@
+//! Engines, on stand-ins for the driver and the library, which shows nothing of a GPU.
+
+use super::{Folders, Served, UNLIMITED, options, refusal, write_archive};
+use crate::{EngineOptions, HostOptions};
+use planforge_testkit::{on_gpu_stand_ins, stand_in_engine};
+use serde_json::{Value, json};
+use std::path::Path;
+
+const CONFIG: &str = "backend: \"planforge\" max_batch_size: 16 default_model_filename: \"model.plan\"";
+
+fn publish(folders: &Folders, folder: &Path, target_model: &str) {
+    let engine = fs_err::read(stand_in_engine(folder, "model.plan", &[])).unwrap();
+    let files = [("model.plan".to_owned(), engine)];
+    write_archive(&folders.store().join(target_model), CONFIG.as_bytes(), &files);
+}
+
+fn request(rows: usize) -> Value {
+    let tensor = |name: &str, value: i64| json!({ "name": name, "datatype": "INT64", "shape": [rows, 4], "data": vec![value; rows * 4] });
+    json!({ "inputs": [tensor("ids", 3), tensor("mask", 1)] })
+}
+
+#[test]
+fn engines_are_served_within_the_memory_of_the_gpu() {
+    let name = concat!(module_path!(), "::engines_are_served_within_the_memory_of_the_gpu");
+    on_gpu_stand_ins(name, |folder| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(serve(folder));
+    });
+}
+
+/// The stand-in's memory falls by 1 MiB with each buffer and stream.
+async fn serve(folder: &Path) {
+    let folders = Folders::new();
+    for copy in 0..3 {
+        publish(&folders, folder, &format!("sum-v{copy}.tar.gz"));
+    }
+    let engines = Some(EngineOptions { library: folder.join("libtensorrt_rtx.so.1"), gpu: 0 });
+    let started = Served::start_with(HostOptions { engines: engines.clone(), ..options(&folders, UNLIMITED) }).await;
+    let outputs = started.outputs("sum-v0.tar.gz", &request(5)).await;
+    assert_eq!(outputs[0]["data"], json!([12.0, 12.0, 12.0, 12.0, 12.0]), "{outputs}");
+    let one = started.state().await.used_byte_count;
+    assert!(one >= 1 << 20, "{one}");
+    let (status, _, error) = refusal(started.invoke("sum-v0.tar.gz", &request(17)).await).await;
+    assert_eq!(status, 424, "{error:?}");
+    started.end().await;
+    // Room for two copies: the third takes the place of the first.
+    let options = HostOptions { engines, ..options(&folders, 2 * one + (1 << 19)) };
+    let served = Served::start_with(options).await;
+    for copy in [0, 1, 2, 0] {
+        let outputs = served.outputs(&format!("sum-v{copy}.tar.gz"), &request(1)).await;
+        assert_eq!(outputs[0]["data"], json!([12.0]), "{outputs}");
+    }
+    let state = served.state().await;
+    assert_eq!((state.models.len(), state.evictions), (2, 2), "{state:?}");
+    served.end().await;
+}
