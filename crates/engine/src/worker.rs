@@ -140,7 +140,7 @@ fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
     let tensor = |tensor: &planforge_tensorrt::EngineTensor| {
         (tensor.name.clone(), tensor.data_type.clone(), tensor.dims.clone())
     };
-    Ok(WorkerResponse {
+    let response = WorkerResponse {
         version: built.header.version.map(|number| number.to_string()).join("."),
         plan_sha256,
         compute_capabilities: built.header.compute_capabilities,
@@ -152,7 +152,10 @@ fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
         is_repeatable,
         peak_byte_count: peak_resident_byte_count(),
         builder_duration,
-    })
+    };
+    // The answer does not wait until the engine is freed, as the process ends with it.
+    std::mem::forget(built.bytes);
+    Ok(response)
 }
 
 /// Writes a file, whose folder is nobody else's yet, and digests it meanwhile: either takes a second for a large engine.

@@ -24,7 +24,7 @@ fn build_engine() -> Result<()> {
     let request: WorkerRequest = read_request()?;
     end_with_stdin();
     let answer = run_worker(&request);
-    printer::stdout(&serde_json::to_string(&answer)?);
+    printer::stdout(&format!("{}\n", serde_json::to_string(&answer)?));
     Ok(())
 }
 

@@ -5,8 +5,8 @@ use super::peak::EarlierPeaks;
 use super::pool::{BuildLimits, Pool};
 use crate::{Error, Result};
 use planforge_core::{Cache, Engine, Event, Model, Progress, Stored};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// One engine to make.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub struct CompileJob<'a> {
 /// What all jobs of one call share.
 #[derive(Debug)]
 pub(super) struct Builds<'a> {
-    pub(super) pool: Pool,
+    pub(super) pool: Arc<Pool>,
     pub(super) cache: &'a Cache,
     earlier: OnceLock<EarlierPeaks>,
 }
@@ -46,7 +46,7 @@ pub fn compile_all(
     cache: &Cache,
     progress: &dyn Progress,
 ) -> Result<Vec<Stored<Engine>>> {
-    let builds = Builds { pool: Pool::new(limits), cache, earlier: OnceLock::new() };
+    let builds = Builds { pool: Arc::new(Pool::new(limits)), cache, earlier: OnceLock::new() };
     let progress = Stoppable { inner: progress, failed: AtomicBool::new(false) };
     let results: Vec<_> = std::thread::scope(|scope| {
         let start = |(order, job)| {

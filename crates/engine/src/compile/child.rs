@@ -5,11 +5,11 @@ use super::tail::LogTail;
 use crate::{Error, Result, WorkerFailure, WorkerRequest, WorkerResponse};
 use bytesize::ByteSize;
 use planforge_core::Progress;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 /// The child is looked at this often.
@@ -17,8 +17,8 @@ const INTERVAL: Duration = Duration::from_millis(10);
 /// Memory that a build may take between two looks at it, in bytes.
 const HEADROOM: u64 = 64 << 20;
 
-/// A command that reads a [`WorkerRequest`] as one line, answers with a [`WorkerResponse`], and ends at
-/// once when its standard input does: then the parent is gone.
+/// A command that reads a [`WorkerRequest`] as one line, answers with a [`WorkerResponse`] as one line when nothing is
+/// left to do, and ends at once when its standard input does: then the parent is gone.
 #[derive(Debug, Clone)]
 pub struct Worker {
     /// The program.
@@ -27,21 +27,27 @@ pub struct Worker {
     pub arguments: Vec<String>,
 }
 
+/// What a child says: what it built, or why it did not.
+type Answer = std::result::Result<WorkerResponse, WorkerFailure>;
+
 /// How a child ended.
 enum End {
+    /// It has answered, and has nothing left to do but to give its memory back.
+    Answered(Answer),
+    /// It ended without an answer.
     Exited(ExitStatus),
     TooSlow,
     /// It needs so many bytes.
     TooLarge(u64),
 }
 
-/// Runs a build in a child process and waits for it, for the time-out, or for the wish to stop. `None` when it needed more
-/// memory than the others leave, and was ended.
+/// Runs a build in a child process and waits for its answer, for the time-out, or for the wish to stop. `None` when it needed
+/// more memory than the others leave, and was ended.
 pub(super) fn run_child(
     worker: &Worker,
     request: &WorkerRequest,
     (subject, timeout): (&str, Duration),
-    share: &mut Share<'_>,
+    mut share: Share,
     progress: &dyn Progress,
 ) -> Result<Option<WorkerResponse>> {
     let fail = |message: String| Error::Build { subject: subject.to_owned(), message };
@@ -55,50 +61,60 @@ pub(super) fn run_child(
         .process_group(0)
         .spawn()
         .map_err(|error| fail(format!("`{}` does not start: {error}", worker.program.display())))?;
-    let answer = read_answer(&mut child);
     let tail = request.tool.is_some().then(|| LogTail::new(&request.log, subject));
-    let end =
-        feed_and_wait(&mut child, request, (timeout, tail), share, progress).inspect_err(|_| end_child(&mut child))?;
+    let end = feed_and_wait(&mut child, request, (timeout, tail), &mut share, progress)
+        .inspect_err(|_| end_child(&mut child))?;
     let words = || last_words(&[&request.log, &stderr]);
-    let status = match end {
-        End::Exited(status) => status,
+    let answer = match end {
+        End::Answered(answer) => answer,
+        End::Exited(status) => return Err(fail(format!("the build process {}; {}", how_it_ended(status), words()))),
         End::TooSlow => return Err(fail(format!("it took longer than {} s; {}", timeout.as_secs(), words()))),
         End::TooLarge(needed) if needed > share.most() => {
             return Err(Error::BuildMemory { subject: subject.to_owned(), allowed: ByteSize(share.most()) });
         }
         End::TooLarge(_) => return Ok(None),
     };
-    let answer = answer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    let lost = format!("the build process {}; {}", how_it_ended(status), words());
+    end_behind(child, share);
     fs_err::remove_file(&stderr).ok();
-    match serde_json::from_str::<std::result::Result<WorkerResponse, WorkerFailure>>(&answer) {
-        Ok(Ok(response)) if status.success() => Ok(Some(response)),
-        Ok(Err(failure)) if failure.library_missing => Err(Error::NativeLibrary { message: failure.message }),
-        Ok(Err(failure)) => Err(fail(failure.message)),
-        _ => Err(fail(lost)),
+    match answer {
+        Ok(response) => Ok(Some(response)),
+        Err(failure) if failure.library_missing => Err(Error::NativeLibrary { message: failure.message }),
+        Err(failure) => Err(fail(failure.message)),
     }
 }
 
-/// Reads what the child answers while it runs: one that has more to say than a pipe holds would not end before.
-fn read_answer(child: &mut Child) -> JoinHandle<std::io::Result<String>> {
-    let stdout = child.stdout.take();
+/// Ends a child that has answered. The kernel takes a while to take back gigabytes, which nobody waits for; only the memory
+/// counts as the build's until then.
+fn end_behind(mut child: Child, mut share: Share) {
+    share.leave();
     std::thread::spawn(move || {
-        let mut answer = String::new();
-        if let Some(mut stdout) = stdout {
-            stdout.read_to_string(&mut answer)?;
-        }
-        Ok(answer)
-    })
+        end_child(&mut child);
+        drop(share);
+    });
 }
 
-/// Sends the request and looks at the child until it ends, or has to be ended.
+/// Reads the line that the child answers while it runs: one that has more to say than a pipe holds would not end before.
+fn read_answer(child: &mut Child) -> Receiver<std::io::Result<String>> {
+    let stdout = child.stdout.take();
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = stdout.map_or(Ok(0), |stdout| BufReader::new(stdout).read_line(&mut line));
+        // Nobody waits for the answer of a child that was ended.
+        let _ = sender.send(read.map(|_| line));
+    });
+    receiver
+}
+
+/// Sends the request and looks at the child until it answers or ends, or has to be ended.
 fn feed_and_wait(
     child: &mut Child,
     request: &WorkerRequest,
     (timeout, mut tail): (Duration, Option<LogTail<'_>>),
-    share: &mut Share<'_>,
+    share: &mut Share,
     progress: &dyn Progress,
 ) -> Result<End> {
+    let mut answer = Some(read_answer(child));
     let mut request = serde_json::to_vec(request).expect("a request is plain data");
     request.push(b'\n');
     if let Some(stdin) = child.stdin.as_mut() {
@@ -107,11 +123,19 @@ fn feed_and_wait(
     }
     let start = Instant::now();
     loop {
-        let status = child.try_wait()?;
+        let line = wait_for_line(answer.as_ref())?;
         if let Some(tail) = &mut tail {
             tail.pass_on(progress);
         }
-        if let Some(status) = status {
+        match line.map(|line| serde_json::from_str(&line)) {
+            Some(Ok(answer)) => return Ok(End::Answered(answer)),
+            // Its standard output has ended, and so will the child.
+            Some(Err(_)) => answer = None,
+            None => {}
+        }
+        if answer.is_none()
+            && let Some(status) = child.try_wait()?
+        {
             return Ok(End::Exited(status));
         }
         if progress.is_cancelled() {
@@ -126,7 +150,17 @@ fn feed_and_wait(
             end_child(child);
             return Ok(End::TooLarge(needed));
         }
-        std::thread::sleep(INTERVAL);
+    }
+}
+
+/// The line that the child answers, if it comes within [`INTERVAL`].
+fn wait_for_line(answer: Option<&Receiver<std::io::Result<String>>>) -> Result<Option<String>> {
+    match answer {
+        Some(answer) => Ok(answer.recv_timeout(INTERVAL).ok().transpose()?),
+        None => {
+            std::thread::sleep(INTERVAL);
+            Ok(None)
+        }
     }
 }
 
@@ -166,9 +200,10 @@ mod tests {
     use crate::BuildLimits;
     use crate::compile::pool::Pool;
     use planforge_core::{BuilderOptions, NoProgress};
+    use std::sync::Arc;
 
-    #[test]
-    fn an_answer_longer_than_a_pipe_holds_does_not_keep_the_child() {
+    /// Runs a child that is this script, and says how long that took.
+    fn run_script(pool: &Arc<Pool>, script: &str) -> (Result<Option<WorkerResponse>>, Duration) {
         let folder = tempfile::tempdir().unwrap();
         let request = WorkerRequest {
             libraries: PathBuf::new(),
@@ -180,12 +215,46 @@ mod tests {
             plan: folder.path().join("plan"),
             log: folder.path().join("log"),
         };
-        let failure = r#"read request; printf '{"Err":{"library_missing":false,"message":"'; \
+        let arguments = vec!["-c".to_owned(), format!("read request; {script}")];
+        let worker = Worker { program: "/bin/sh".into(), arguments };
+        let share = pool.enter(0, 1, &NoProgress).unwrap();
+        let start = Instant::now();
+        let ended = run_child(&worker, &request, ("engine", Duration::from_secs(60)), share, &NoProgress);
+        (ended, start.elapsed())
+    }
+
+    fn pool() -> Arc<Pool> {
+        Arc::new(Pool::new(BuildLimits { memory_byte_count: 1 << 40, processes: 1 }))
+    }
+
+    #[test]
+    fn an_answer_longer_than_a_pipe_holds_does_not_keep_the_child() {
+        let failure = r#"printf '{"Err":{"library_missing":false,"message":"'; \
                          head -c 1000000 /dev/zero | tr '\0' x; printf '"}}'"#;
-        let worker = Worker { program: "/bin/sh".into(), arguments: vec!["-c".to_owned(), failure.to_owned()] };
-        let pool = Pool::new(BuildLimits { memory_byte_count: 1 << 40, processes: 1 });
-        let mut share = pool.enter(0, 1, &NoProgress).unwrap();
-        let ended = run_child(&worker, &request, ("engine", Duration::from_secs(60)), &mut share, &NoProgress);
+        let (ended, _) = run_script(&pool(), failure);
         assert!(matches!(ended, Err(Error::Build { message, .. }) if message.len() == 1_000_000));
+    }
+
+    #[test]
+    fn nobody_waits_for_the_end_of_a_child_that_has_answered() {
+        let pool = pool();
+        let failure = r#"echo '{"Err":{"library_missing":false,"message":"no"}}'; exec sleep 30"#;
+        let (ended, elapsed) = run_script(&pool, failure);
+        assert!(matches!(ended, Err(Error::Build { message, .. }) if message == "no"));
+        assert!(elapsed < Duration::from_secs(20), "{elapsed:?}");
+        // The only place is free again.
+        drop(pool.enter(1, 1, &NoProgress).unwrap());
+    }
+
+    #[test]
+    fn a_child_that_ends_without_a_whole_answer_has_failed() {
+        for (script, how) in [
+            ("printf '{\"Err\":{'; exit 3", "ended with exit status: 3 and no answer"),
+            ("exec 1>&-; kill -ABRT $$", "crashed (signal 6)"),
+            ("true", "ended with exit status: 0 and no answer"),
+        ] {
+            let (ended, _) = run_script(&pool(), script);
+            assert!(matches!(&ended, Err(Error::Build { message, .. }) if message.contains(how)), "{ended:?}");
+        }
     }
 }

@@ -225,16 +225,17 @@ fn run_within_limits(
     let subject = options.subject.as_str();
     let mut wanted = builds.expected_peak(model);
     loop {
-        let mut share = builds.pool.enter(order, wanted, progress)?;
+        let share = builds.pool.enter(order, wanted, progress)?;
+        let most = share.most();
         progress.started(Step::Compile, subject, None, "");
         let start = Instant::now();
-        let response = run_child(&options.worker, request, (subject, options.timeout), &mut share, progress)
+        let response = run_child(&options.worker, request, (subject, options.timeout), share, progress)
             .map_err(|error| named_workspace(error, options.builder_options))?;
         if let Some(response) = response {
             return Ok((response, start.elapsed()));
         }
         progress.note(Step::Compile, subject, "needs more memory than is left; waiting to be built alone");
-        wanted = share.most();
+        wanted = most;
     }
 }
 

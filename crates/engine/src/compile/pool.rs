@@ -3,7 +3,7 @@
 use crate::Result;
 use planforge_core::{Error, Progress};
 use std::collections::BTreeSet;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Waiting builds look this often whether the user wants to stop.
@@ -39,9 +39,10 @@ struct State {
 
 /// A place among the builds that run, with an amount of memory; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Share<'a> {
-    pool: &'a Pool,
+pub(super) struct Share {
+    pool: Arc<Pool>,
     byte_count: u64,
+    has_place: bool,
 }
 
 impl Pool {
@@ -54,7 +55,7 @@ impl Pool {
     ///
     /// # Errors
     /// [`Error::Cancelled`].
-    pub(super) fn enter(&self, order: usize, byte_count: u64, progress: &dyn Progress) -> Result<Share<'_>> {
+    pub(super) fn enter(self: &Arc<Self>, order: usize, byte_count: u64, progress: &dyn Progress) -> Result<Share> {
         let byte_count = byte_count.min(self.limits.memory_byte_count);
         let mut state = self.state();
         state.waiting.insert(order);
@@ -76,7 +77,7 @@ impl Pool {
         }
         state.taken_byte_count += byte_count;
         state.running += 1;
-        Ok(Share { pool: self, byte_count })
+        Ok(Share { pool: Arc::clone(self), byte_count, has_place: true })
     }
 
     /// Notes that `order` will not come for a place, or not again.
@@ -98,7 +99,7 @@ impl Pool {
     }
 }
 
-impl Share<'_> {
+impl Share {
     /// Whether the share is at least `byte_count`, if need be after taking more of what nobody has.
     pub(super) fn holds(&mut self, byte_count: u64) -> bool {
         if byte_count <= self.byte_count {
@@ -114,17 +115,24 @@ impl Share<'_> {
         true
     }
 
+    /// Gives the place back and keeps the memory, for a process that only has to end.
+    pub(super) fn leave(&mut self) {
+        if std::mem::take(&mut self.has_place) {
+            self.pool.state().running -= 1;
+            self.pool.freed.notify_all();
+        }
+    }
+
     /// Most that it could be made.
     pub(super) fn most(&self) -> u64 {
         self.pool.limits.memory_byte_count
     }
 }
 
-impl Drop for Share<'_> {
+impl Drop for Share {
     fn drop(&mut self) {
-        let mut state = self.pool.state();
-        state.taken_byte_count -= self.byte_count;
-        state.running -= 1;
+        self.leave();
+        self.pool.state().taken_byte_count -= self.byte_count;
         self.pool.freed.notify_all();
     }
 }
@@ -145,9 +153,13 @@ mod tests {
         }
     }
 
+    fn pool(processes: usize) -> Arc<Pool> {
+        Arc::new(Pool::new(BuildLimits { memory_byte_count: 100, processes }))
+    }
+
     #[test]
     fn shares_never_pass_the_limits() {
-        let pool = Pool::new(BuildLimits { memory_byte_count: 100, processes: 3 });
+        let pool = pool(3);
         let (memory, processes) = (AtomicU64::new(0), AtomicU64::new(0));
         std::thread::scope(|scope| {
             for order in 0..24 {
@@ -171,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_next_waits_until_the_one_before_has_come_or_will_not_but_not_for_ever() {
-        let pool = Pool::new(BuildLimits { memory_byte_count: 100, processes: 1 });
+        let pool = pool(1);
         std::thread::scope(|scope| {
             let share = pool.enter(0, 1, &NoProgress).unwrap();
             pool.await_arrival(0);
@@ -188,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_share_grows_into_what_is_free() {
-        let pool = Pool::new(BuildLimits { memory_byte_count: 100, processes: 2 });
+        let pool = pool(2);
         let mut first = pool.enter(0, 40, &NoProgress).unwrap();
         let second = pool.enter(1, 40, &NoProgress).unwrap();
         assert!(first.holds(60) && !first.holds(61));
@@ -198,8 +210,23 @@ mod tests {
     }
 
     #[test]
+    fn who_leaves_makes_room_for_another_process_and_not_for_its_memory() {
+        let pool = pool(1);
+        let mut first = pool.enter(0, 60, &NoProgress).unwrap();
+        first.leave();
+        first.leave();
+        let mut second = pool.enter(1, 40, &NoProgress).unwrap();
+        assert!(!second.holds(41));
+        drop(first);
+        assert!(second.holds(100));
+        drop(second);
+        let state = pool.state();
+        assert_eq!((state.taken_byte_count, state.running), (0, 0));
+    }
+
+    #[test]
     fn who_waits_is_told_to_stop() {
-        let pool = Pool::new(BuildLimits { memory_byte_count: 100, processes: 1 });
+        let pool = pool(1);
         let _share = pool.enter(0, 1, &NoProgress).unwrap();
         assert!(matches!(pool.enter(1, 1, &Stopped), Err(crate::Error::Core(Error::Cancelled))));
         assert!(pool.state().waiting.is_empty());
