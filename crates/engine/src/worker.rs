@@ -8,15 +8,22 @@ mod tool;
 pub use tool::WorkerTool;
 
 use crate::{Error, Result};
-use planforge_core::{BuilderOptions, Digest, SmallWrites, digest_bytes};
+use planforge_core::{BuilderOptions, Digest, digest_bytes};
 use planforge_heap::with_repeatable_heap;
 use planforge_tensorrt::{BuildRequest, InputShapes, Libraries, Product, Severity, build_engine};
+use rustix::fs::{FallocateFlags, fallocate};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+/// Bytes of an engine that are written at once. The kernel makes pieces of its page cache as large; larger ones it takes from
+/// memory that was not used for long, which a virtual machine's host then has to find, and smaller ones cost more each.
+/// Measured on one with 2 processors: 724 MB in pieces of 32 KiB, with blocks reserved before, take 0.2 s, in pieces of
+/// 8 KiB without 0.5 s.
+const PIECE_BYTE_COUNT: usize = 1 << 15;
 
 /// What to build, and where to put it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -162,7 +169,10 @@ fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
 fn write_and_digest(path: &Path, bytes: &[u8]) -> Result<Digest> {
     std::thread::scope(|scope| {
         let digest = scope.spawn(|| digest_bytes(bytes));
-        SmallWrites(fs_err::File::create(path)?).write_all(bytes)?;
+        let mut file = fs_err::File::create(path)?;
+        // A file system that cannot reserve its blocks finds them with every piece.
+        let _ = fallocate(file.file(), FallocateFlags::empty(), 0, bytes.len() as u64);
+        bytes.chunks(PIECE_BYTE_COUNT).try_for_each(|piece| file.write_all(piece))?;
         Ok(digest.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
