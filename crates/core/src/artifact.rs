@@ -127,7 +127,8 @@ pub struct Model {
     pub max_sequence: Option<u64>,
     /// Tensors of the checkpoint that the graph does not use, such as stored position ids.
     pub unused_tensors: Vec<String>,
-    /// In fp16, values that are kept in binary32 because binary16 would not hold them, or because the pipeline says so.
+    /// In fp16 and bf16, values that are kept in binary32: because binary16 would not hold them, or because the pipeline
+    /// says so.
     #[serde(default)]
     pub wide_values: Vec<String>,
     /// Names of the scores, for classification.
@@ -197,9 +198,9 @@ impl Variant {
     #[must_use]
     pub fn from_id(id: &str) -> Option<Self> {
         let platforms = [Platform::Onnx, Platform::Pytorch, Platform::Tensorrt];
-        let variants = platforms.into_iter().flat_map(|platform| {
-            [Precision::Fp32, Precision::Fp16].map(|precision| Self { platform, precision, gpu: None })
-        });
+        let variants = platforms
+            .into_iter()
+            .flat_map(|platform| Precision::ALL.map(|precision| Self { platform, precision, gpu: None }));
         variants.into_iter().find_map(|variant| {
             let rest = id.strip_prefix(&variant.id())?;
             match (variant.platform, rest.strip_prefix('-')) {
@@ -362,6 +363,8 @@ mod tests {
         for variant in [
             Variant::onnx(Precision::Fp32),
             Variant::pytorch(Precision::Fp16),
+            Variant::onnx(Precision::Bf16),
+            Variant::tensorrt(Precision::Bf16, "a10g"),
             Variant::tensorrt(Precision::Fp16, "rtx-pro-6000"),
             Variant::tensorrt(Precision::Fp32, "sm86-sm89"),
         ] {

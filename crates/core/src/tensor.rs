@@ -12,6 +12,8 @@ pub enum DataType {
     Fp32,
     /// IEEE 754 binary16.
     Fp16,
+    /// bfloat16: the first half of a binary32.
+    Bf16,
     /// 64-bit signed integer.
     Int64,
     /// 32-bit signed integer.
@@ -21,12 +23,15 @@ pub enum DataType {
 }
 
 impl DataType {
+    /// Every type.
+    pub const ALL: [Self; 6] = [Self::Fp32, Self::Fp16, Self::Bf16, Self::Int64, Self::Int32, Self::Bool];
+
     /// Bytes of one element.
     #[must_use]
     pub const fn byte_count(self) -> usize {
         match self {
             Self::Fp32 | Self::Int32 => 4,
-            Self::Fp16 => 2,
+            Self::Fp16 | Self::Bf16 => 2,
             Self::Int64 => 8,
             Self::Bool => 1,
         }
@@ -44,6 +49,7 @@ impl DataType {
         match self {
             Self::Fp32 => "FP32",
             Self::Fp16 => "FP16",
+            Self::Bf16 => "BF16",
             Self::Int64 => "INT64",
             Self::Int32 => "INT32",
             Self::Bool => "BOOL",
@@ -53,9 +59,7 @@ impl DataType {
     /// The type of a KServe v2 name; `None` for names planforge does not handle.
     #[must_use]
     pub fn from_kserve_name(name: &str) -> Option<Self> {
-        [Self::Fp32, Self::Fp16, Self::Int64, Self::Int32, Self::Bool]
-            .into_iter()
-            .find(|data_type| data_type.kserve_name() == name)
+        Self::ALL.into_iter().find(|data_type| data_type.kserve_name() == name)
     }
 }
 
@@ -67,15 +71,21 @@ pub enum Precision {
     Fp32,
     /// Weights and matrix products in binary16, softmax and normalisation statistics in binary32.
     Fp16,
+    /// The same in bfloat16, which has binary32's range and 8 bits of digits where binary16 has 11.
+    Bf16,
 }
 
 impl Precision {
+    /// Every precision.
+    pub const ALL: [Self; 3] = [Self::Fp32, Self::Fp16, Self::Bf16];
+
     /// Element type of the weights.
     #[must_use]
     pub const fn data_type(self) -> DataType {
         match self {
             Self::Fp32 => DataType::Fp32,
             Self::Fp16 => DataType::Fp16,
+            Self::Bf16 => DataType::Bf16,
         }
     }
 }
@@ -85,6 +95,7 @@ impl fmt::Display for Precision {
         f.write_str(match self {
             Self::Fp32 => "fp32",
             Self::Fp16 => "fp16",
+            Self::Bf16 => "bf16",
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Writing a checkpoint's weights in another precision, as one safetensors file, in pieces of fixed size.
 
 use crate::checkpoint::{Checkpoint, StoredType};
+use crate::export::stored_type;
 use crate::onnx::{WeightPlan, WeightUse};
 use crate::{Error, Result};
 use half::{bf16, f16};
@@ -15,7 +16,7 @@ const PIECE: usize = 1 << 18;
 /// Writes `weights`, each as its own type, to `folder`/`file` and returns where each lies.
 ///
 /// # Errors
-/// I/O errors, a value outside the range of binary16, or the wish to stop.
+/// I/O errors, a value outside the range of its type, or the wish to stop.
 pub(crate) fn convert(
     checkpoint: &Checkpoint,
     weights: &[&WeightUse],
@@ -41,7 +42,7 @@ pub(crate) fn convert(
 fn layout(weights: &[&WeightUse], file: &str) -> (Vec<u8>, WeightPlan) {
     #[derive(serde::Serialize)]
     struct Entry<'a> {
-        dtype: &'a str,
+        dtype: String,
         shape: &'a [usize],
         data_offsets: [u64; 2],
     }
@@ -50,7 +51,7 @@ fn layout(weights: &[&WeightUse], file: &str) -> (Vec<u8>, WeightPlan) {
         let shape = &weight.source.tensor.shape;
         let start = end;
         end += weight.data_type.bytes_of(shape.iter().product()) as u64;
-        let dtype = if weight.data_type == DataType::Fp16 { "F16" } else { "F32" };
+        let dtype = stored_type(weight.data_type).name();
         entries.insert(weight.name.as_str(), Entry { dtype, shape, data_offsets: [start, end] });
     }
     let mut header = serde_json::to_vec(&entries).expect("names, shapes and offsets are plain data");
@@ -90,29 +91,45 @@ pub(crate) fn convert_tensor(
         let piece = &mut bytes[..count * width];
         input.read_exact(piece)?;
         written.clear();
-        let fits = if weight.data_type == DataType::Fp16 {
-            to_half(piece, stored.data_type, &mut written)
-        } else {
-            each(piece, stored.data_type, |value| written.extend_from_slice(&value.to_le_bytes()));
-            Ok(())
+        let outside = |(value, largest)| Error::WeightRange {
+            name: weight.name.clone(),
+            value,
+            kind: weight.data_type.kserve_name().to_lowercase(),
+            largest,
         };
-        fits.map_err(|value| Error::HalfRange { name: weight.name.clone(), value })?;
+        convert_piece(piece, (stored.data_type, weight.data_type), &mut written).map_err(outside)?;
         output.write_all(&written)?;
         left -= count;
     }
     Ok(())
 }
 
-/// Rounds to binary16; a finite value that becomes infinite is returned as the error.
-fn to_half(piece: &[u8], data_type: StoredType, written: &mut Vec<u8>) -> std::result::Result<(), f32> {
+/// Rounds to the nearest number of the type. A finite value that becomes infinite is returned as the error, with the largest
+/// number of the type.
+fn convert_piece(
+    piece: &[u8],
+    (stored, wanted): (StoredType, DataType),
+    written: &mut Vec<u8>,
+) -> std::result::Result<(), (f32, f32)> {
     let mut outside = None;
-    each(piece, data_type, |value| {
-        let rounded = f16::from_f32(value);
-        if !rounded.is_finite() {
-            outside = Some(value);
+    let mut note = |value: f32, is_held: bool, largest: f32| {
+        if !is_held {
+            outside = Some((value, largest));
         }
-        written.extend_from_slice(&rounded.to_le_bytes());
-    });
+    };
+    match wanted {
+        DataType::Fp16 => each(piece, stored, |value| {
+            let rounded = f16::from_f32(value);
+            note(value, rounded.is_finite(), f16::MAX.to_f32());
+            written.extend_from_slice(&rounded.to_le_bytes());
+        }),
+        DataType::Bf16 => each(piece, stored, |value| {
+            let rounded = bf16::from_f32(value);
+            note(value, rounded.is_finite(), bf16::MAX.to_f32());
+            written.extend_from_slice(&rounded.to_le_bytes());
+        }),
+        _ => each(piece, stored, |value| written.extend_from_slice(&value.to_le_bytes())),
+    }
     outside.map_or(Ok(()), Err)
 }
 
@@ -129,13 +146,27 @@ fn each(piece: &[u8], data_type: StoredType, mut visit: impl FnMut(f32)) {
 mod tests {
     use super::*;
 
+    fn converted(values: &[f32], wanted: DataType) -> std::result::Result<Vec<u8>, (f32, f32)> {
+        let piece: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let mut written = Vec::new();
+        convert_piece(&piece, (StoredType::F32, wanted), &mut written).map(|()| written)
+    }
+
     #[test]
     fn halves_round_to_nearest_and_refuse_overflow() {
-        let piece: Vec<u8> = [1.0f32, -2.5, 65504.0].iter().flat_map(|value| value.to_le_bytes()).collect();
-        let mut written = Vec::new();
-        assert_eq!(to_half(&piece, StoredType::F32, &mut written), Ok(()));
+        let written = converted(&[1.0, -2.5, 65504.0], DataType::Fp16).unwrap();
         let halves: Vec<f32> = written.as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect();
         assert_eq!(halves, [1.0, -2.5, 65504.0]);
-        assert_eq!(to_half(&70000.0f32.to_le_bytes(), StoredType::F32, &mut Vec::new()), Err(70000.0));
+        assert_eq!(converted(&[1.0, 70000.0], DataType::Fp16), Err((70000.0, 65504.0)));
+    }
+
+    #[test]
+    fn bfloats_round_to_the_nearest_even_number_and_refuse_overflow() {
+        // 8 bits: 1 + 2^-8 lies between 1 and 1 + 2^-7 and goes to the even one, 1 + 3 * 2^-8 to 1 + 2^-6.
+        let written = converted(&[1.0, 257.0 / 256.0, 259.0 / 256.0, -70000.0, 3.0e38], DataType::Bf16).unwrap();
+        let found: Vec<f32> = written.as_chunks().0.iter().map(|&bytes| bf16::from_le_bytes(bytes).to_f32()).collect();
+        assert_eq!(found, [1.0, 1.0, 260.0 / 256.0, -70144.0, 3.004_055_3e38]);
+        assert_eq!(converted(&[f32::MAX], DataType::Bf16), Err((f32::MAX, 3.389_531_4e38)));
+        assert_eq!(converted(&[f32::MAX], DataType::Fp32), Ok(f32::MAX.to_le_bytes().to_vec()));
     }
 }

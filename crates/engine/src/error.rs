@@ -113,13 +113,17 @@ pub enum Error {
         /// The first few names.
         names: String,
     },
-    /// A weight that binary16 cannot hold.
-    #[error("tensor `{name}` has the value {value}, which fp16 cannot hold (largest: 65504)")]
-    HalfRange {
+    /// A weight that the precision cannot hold.
+    #[error("tensor `{name}` has the value {value:?}, which {kind} cannot hold (largest: {largest:?})")]
+    WeightRange {
         /// Its name.
         name: String,
         /// The value.
         value: f32,
+        /// `fp16` or `bf16`.
+        kind: String,
+        /// The largest number that it holds.
+        largest: f32,
     },
     /// A file that is no ONNX graph, or one that cannot be served.
     #[error("`{}` is not a usable ONNX graph: {message}", path.display())]
@@ -278,8 +282,12 @@ pub enum Error {
         kept: String,
     },
     /// Values that are to stay in binary32 in a format that knows only one precision.
-    #[error("TorchScript in fp16 cannot keep single values in fp32, here {count} such as `{name}`; export it in fp32")]
+    #[error(
+        "TorchScript in {precision} cannot keep single values in fp32, here {count} such as `{name}`; export it in fp32"
+    )]
     ModuleRange {
+        /// Precision of the module.
+        precision: planforge_core::Precision,
         /// Name of the first.
         name: String,
         /// How many there are.

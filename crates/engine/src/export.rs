@@ -6,7 +6,7 @@
 use crate::arch::{Architecture, task_labels};
 use crate::checkpoint::{Checkpoint, StoredType};
 use crate::convert::convert;
-use crate::onnx::{OPSET, OnnxGraph, WeightPlan, WeightUse, covers};
+use crate::onnx::{OnnxGraph, Opset, WeightPlan, WeightUse, covers};
 use crate::self_contained::write_self_contained;
 use crate::{Error, Result};
 use planforge_core::{
@@ -29,7 +29,7 @@ pub struct ExportOptions {
     pub precision: Precision,
     /// Size of pictures, where it is not to be the checkpoint's own.
     pub image_size: Option<ImageSize>,
-    /// In fp16, values that are kept in binary32: by name, or by the name of a scope around them.
+    /// In fp16 and bf16, values that are kept in binary32: by name, or by the name of a scope around them.
     pub wide: BTreeSet<String>,
     /// Whether the weights are written into the graph's own file.
     pub self_contained: bool,
@@ -59,7 +59,7 @@ impl ExportOptions {
 ///
 /// # Errors
 /// Unsupported model types, missing, misshapen or unused tensors, damaged files, weights outside the
-/// range of binary16, I/O errors, and the wish to stop. Each names the file or the tensor.
+/// range of the precision, I/O errors, and the wish to stop. Each names the file or the tensor.
 pub fn export(
     snapshot: &Snapshot,
     options: &ExportOptions,
@@ -162,7 +162,7 @@ fn write_model(
         format: ModelFormat::Onnx,
         graph: GRAPH.to_owned(),
         weights: files.into_iter().collect(),
-        opset: Some(OPSET),
+        opset: Some(Opset::of(options.precision).version),
         inputs,
         outputs,
         parameter_count: parameter_count(&used),
@@ -206,8 +206,7 @@ fn place_weights(
     report: (&dyn Progress, &str),
 ) -> Result<WeightPlan> {
     let is_stored_so = |weight: &&WeightUse| {
-        let wanted = if weight.data_type == DataType::Fp16 { StoredType::F16 } else { StoredType::F32 };
-        weight.source.tensor.data_type == wanted && weight.source.tensor.is_aligned()
+        weight.source.tensor.data_type == stored_type(weight.data_type) && weight.source.tensor.is_aligned()
     };
     if !used.iter().all(is_stored_so) {
         return convert(checkpoint, used, (folder, &format!("model.{precision}.safetensors")), report);
@@ -221,6 +220,15 @@ fn place_weights(
         plan.insert(weight.name.clone(), (flat_name, tensor.offset, tensor.byte_count));
     }
     Ok(plan)
+}
+
+/// How a safetensors file has weights of a type.
+pub(crate) const fn stored_type(data_type: DataType) -> StoredType {
+    match data_type {
+        DataType::Fp16 => StoredType::F16,
+        DataType::Bf16 => StoredType::Bf16,
+        _ => StoredType::F32,
+    }
 }
 
 /// Tensors that nothing uses mean that the description and the checkpoint disagree, unless the

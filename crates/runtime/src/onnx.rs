@@ -14,6 +14,9 @@ use std::path::Path;
 
 mod values;
 
+/// ONNX Runtime's key for the folder of weights that a graph in memory keeps outside.
+const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
+
 /// Options of a session. The defaults are for many models in one process, where memory has to come back when a model
 /// is dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,11 +74,30 @@ impl OnnxSession {
     /// [`Error::LibraryNotLoaded`], [`Error::Io`] for a missing file, [`Error::Load`] for a bad graph or
     /// bad weights, [`Error::UnsupportedType`] for inputs and outputs other than plain tensors.
     pub fn load(graph: &Path, options: &SessionOptions) -> Result<Self> {
+        Self::load_with(graph, options, |mut builder, graph| builder.commit_from_file(graph))
+    }
+
+    /// Loads `bytes` as if they stood in the graph file `graph`: weights outside are looked for beside that.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_instead(graph: &Path, bytes: &[u8], options: &SessionOptions) -> Result<Self> {
+        Self::load_with(graph, options, |builder, graph| {
+            let folder = graph.parent().unwrap_or(Path::new("/")).to_string_lossy();
+            builder.with_config_entry(WEIGHTS_FOLDER, folder)?.commit_from_memory(bytes)
+        })
+    }
+
+    fn load_with(
+        graph: &Path,
+        options: &SessionOptions,
+        commit: impl FnOnce(SessionBuilder, &Path) -> ort::Result<Session>,
+    ) -> Result<Self> {
         let environment = environment()?;
         let graph = fs_err::canonicalize(graph)?;
         let session = Session::builder(environment)
             .and_then(|builder| configure(builder, options))
-            .and_then(|mut builder| builder.commit_from_file(&graph))
+            .and_then(|builder| commit(builder, &graph))
             .map_err(|source| Error::Load { path: graph, source })?;
         let inputs = session.inputs().iter().map(tensor_spec).collect::<Result<_>>()?;
         let outputs = session.outputs().iter().map(tensor_spec).collect::<Result<_>>()?;
@@ -199,6 +221,7 @@ const fn data_type(found: TensorElementType) -> Option<DataType> {
     match found {
         TensorElementType::Float32 => Some(DataType::Fp32),
         TensorElementType::Float16 => Some(DataType::Fp16),
+        TensorElementType::Bfloat16 => Some(DataType::Bf16),
         TensorElementType::Int64 => Some(DataType::Int64),
         TensorElementType::Int32 => Some(DataType::Int32),
         TensorElementType::Bool => Some(DataType::Bool),

@@ -1,7 +1,7 @@
 //! Values that go into a model and come out of it.
 
 use crate::{Error, Result};
-use half::f16;
+use half::{bf16, f16};
 use planforge_core::DataType;
 
 /// A named tensor, elements in row-major order.
@@ -22,6 +22,8 @@ pub enum TensorValues {
     Fp32(Vec<f32>),
     /// IEEE 754 binary16.
     Fp16(Vec<f16>),
+    /// bfloat16.
+    Bf16(Vec<bf16>),
     /// 64-bit signed integers.
     Int64(Vec<i64>),
     /// 32-bit signed integers.
@@ -53,6 +55,7 @@ impl Tensor {
         let bytes = match &self.values {
             TensorValues::Fp32(values) => bytemuck::cast_slice(values),
             TensorValues::Fp16(values) => bytemuck::cast_slice(values),
+            TensorValues::Bf16(values) => bytemuck::cast_slice(values),
             TensorValues::Int64(values) => bytemuck::cast_slice(values),
             TensorValues::Int32(values) => bytemuck::cast_slice(values),
             TensorValues::Bool(values) => bytemuck::cast_slice(values),
@@ -81,6 +84,7 @@ impl TensorView<'_> {
         let values = match self.data_type {
             DataType::Fp32 => TensorValues::Fp32(bytemuck::pod_collect_to_vec(self.bytes)),
             DataType::Fp16 => TensorValues::Fp16(bytemuck::pod_collect_to_vec(self.bytes)),
+            DataType::Bf16 => TensorValues::Bf16(bytemuck::pod_collect_to_vec(self.bytes)),
             DataType::Int64 => TensorValues::Int64(bytemuck::pod_collect_to_vec(self.bytes)),
             DataType::Int32 => TensorValues::Int32(bytemuck::pod_collect_to_vec(self.bytes)),
             DataType::Bool => TensorValues::Bool(self.bytes.iter().map(|&byte| byte != 0).collect()),
@@ -119,6 +123,7 @@ impl TensorValues {
         match self {
             Self::Fp32(_) => DataType::Fp32,
             Self::Fp16(_) => DataType::Fp16,
+            Self::Bf16(_) => DataType::Bf16,
             Self::Int64(_) => DataType::Int64,
             Self::Int32(_) => DataType::Int32,
             Self::Bool(_) => DataType::Bool,
@@ -131,6 +136,7 @@ impl TensorValues {
         match self {
             Self::Fp32(values) => values.len(),
             Self::Fp16(values) => values.len(),
+            Self::Bf16(values) => values.len(),
             Self::Int64(values) => values.len(),
             Self::Int32(values) => values.len(),
             Self::Bool(values) => values.len(),

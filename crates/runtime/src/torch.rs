@@ -2,7 +2,7 @@
 
 use crate::check::check_inputs;
 use crate::{Device, Error, Result, SessionOptions, Tensor, TensorValues};
-use half::f16;
+use half::{bf16, f16};
 use planforge_core::TensorSpec;
 use std::path::{Path, PathBuf};
 use tch::kind::Element;
@@ -87,6 +87,7 @@ fn to_torch(tensor: &Tensor) -> Computed<tch::Tensor> {
     let flat = match &tensor.values {
         TensorValues::Fp32(values) => tch::Tensor::f_from_slice(values),
         TensorValues::Fp16(values) => tch::Tensor::f_from_slice(values),
+        TensorValues::Bf16(values) => tch::Tensor::f_from_slice(values),
         TensorValues::Int64(values) => tch::Tensor::f_from_slice(values),
         TensorValues::Int32(values) => tch::Tensor::f_from_slice(values),
         TensorValues::Bool(values) => tch::Tensor::f_from_slice(values),
@@ -98,6 +99,7 @@ fn from_torch(name: &str, tensor: &tch::Tensor) -> Computed<Tensor> {
     let values = match tensor.f_kind()? {
         Kind::Float => TensorValues::Fp32(elements(tensor)?),
         Kind::Half => TensorValues::Fp16(elements::<f16>(tensor)?),
+        Kind::BFloat16 => TensorValues::Bf16(elements::<bf16>(tensor)?),
         Kind::Int64 => TensorValues::Int64(elements(tensor)?),
         Kind::Int => TensorValues::Int32(elements(tensor)?),
         Kind::Bool => TensorValues::Bool(elements(tensor)?),

@@ -23,9 +23,6 @@ pub(super) fn parse_memory(text: &str) -> Result<MemorySize, String> {
 }
 
 pub(super) fn parse_precision(text: &str) -> Result<Precision, String> {
-    match text {
-        "fp32" => Ok(Precision::Fp32),
-        "fp16" => Ok(Precision::Fp16),
-        _ => Err("use fp32 or fp16".to_owned()),
-    }
+    let found = Precision::ALL.into_iter().find(|precision| precision.to_string() == text);
+    found.ok_or_else(|| "use fp32, fp16 or bf16".to_owned())
 }

@@ -87,7 +87,7 @@ impl RunLock {
         let held = self.held.iter().filter(|_| self.purpose == LockUse::Rebuild);
         let names =
             |lock: &Lock, precision: Precision| lock.exports.keys().any(|id| id.ends_with(&precision.to_string()));
-        held.flat_map(|lock| [Precision::Fp32, Precision::Fp16].into_iter().filter(|it| names(lock, *it))).collect()
+        held.flat_map(|lock| Precision::ALL.into_iter().filter(|it| names(lock, *it))).collect()
     }
 
     fn variant(&self, id: &str) -> Result<Variant> {

@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use planforge_bench::{EndpointClient, Served, load, probe};
 use planforge_core::{
     Builder, Capacity, ComputeCapability, DataType, Dim, InferRequest, InferTensor, LoadResult, MAX_BODY_BYTE_COUNT,
-    Model, Outcome, Pipeline, Platform, Published, RequestBody, RequestedOutput, Snapshot, Step, Stored, TensorData,
-    Variant, endpoint_name,
+    Model, Outcome, Pipeline, Platform, Precision, Published, RequestBody, RequestedOutput, Snapshot, Step, Stored,
+    TensorData, Variant, endpoint_name,
 };
 use planforge_engine::{Sample, SampleValues, random_texts};
 use planforge_tensorrt::LocalGpu;
@@ -38,7 +38,8 @@ impl Run {
         published: &[Published],
     ) -> Result<Option<Target>> {
         let Some(variant) = hosted_variant(&self.pipeline, &self.variants)? else {
-            let note = "nothing was served: the local endpoint runs ONNX packages, and this pipeline makes none";
+            let note = "nothing was served: the local endpoint runs ONNX packages in fp32 and fp16, and this pipeline \
+                        makes none";
             self.report.notes.push(note.to_owned());
             self.progress().note(Step::Host, self.pipeline.name.as_str(), note);
             return Ok(None);
@@ -240,10 +241,11 @@ fn refuse_oversized(key: &str, body: &RequestBody) -> Result<()> {
     Ok(())
 }
 
-/// The first ONNX variant, or the one the pipeline names.
+/// The first ONNX variant that runs on the CPU, or the one the pipeline names.
 fn hosted_variant(pipeline: &Pipeline, variants: &[Variant]) -> Result<Option<Variant>> {
     let Some(wanted) = &pipeline.host.variant else {
-        return Ok(variants.iter().find(|variant| variant.platform == Platform::Onnx).cloned());
+        let is_hosted = |variant: &&Variant| variant.platform == Platform::Onnx && variant.precision != Precision::Bf16;
+        return Ok(variants.iter().find(is_hosted).cloned());
     };
     let found = variants.iter().find(|variant| variant.id() == *wanted).cloned().ok_or_else(|| {
         let known: Vec<_> = variants.iter().map(Variant::id).collect();
@@ -252,6 +254,10 @@ fn hosted_variant(pipeline: &Pipeline, variants: &[Variant]) -> Result<Option<Va
     match found.platform {
         Platform::Tensorrt if pipeline.compile.builder == Builder::Trtexec => Err(BadUsage(format!(
             "key `host.variant`: `{wanted}` is a plan of TensorRT, and the local endpoint runs engines of TensorRT-RTX"
+        ))
+        .into()),
+        Platform::Onnx if found.precision == Precision::Bf16 => Err(BadUsage(format!(
+            "key `host.variant`: the local endpoint runs on the CPU, where ONNX Runtime has no bf16; `{wanted}` needs a GPU"
         ))
         .into()),
         Platform::Onnx | Platform::Tensorrt => Ok(Some(found)),

@@ -1,11 +1,11 @@
 //! TorchScript modules beside the ONNX exports: made from the same snapshot, and compared with ONNX in fp32.
 
 use crate::libtorch;
-use crate::pipeline::check::{Gate, HALF_GATE, compare, digests, inputs, per_sample, preparation_digests, run};
+use crate::pipeline::check::{Gate, compare, digests, half_gate, inputs, per_sample, preparation_digests, run};
 use crate::pipeline::steps::Run;
 use anyhow::Result;
 use planforge_bench::CheckFacts;
-use planforge_core::{CacheKey, CacheKind, Model, ModelFormat, Outcome, Precision, Snapshot, Step, Stored, Variant};
+use planforge_core::{CacheKey, CacheKind, Model, ModelFormat, Outcome, Snapshot, Step, Stored, Variant};
 use planforge_engine::ExportOptions;
 use std::time::Instant;
 
@@ -68,7 +68,7 @@ impl Run {
             let batch = samples.batch(snapshot, &module.record)?;
             let found = libtorch::run(module, &inputs(&module.record.inputs, &batch)?)?;
             let expected = run(reference, &batch)?;
-            let gate = if precision == Precision::Fp32 { FP32_GATE } else { HALF_GATE };
+            let gate = half_gate(precision).unwrap_or(FP32_GATE);
             let (found, expected) = (per_sample(&found, &batch), per_sample(&expected, &batch));
             Ok::<_, anyhow::Error>(compare((&subject, "onnx-fp32"), gate, &found, &expected))
         })?;

@@ -16,9 +16,14 @@ use planforge_core::{
 };
 use planforge_engine::{BuildLimits, ExportOptions, check_profiles, export, pass_through};
 use planforge_hub::{FetchOptions, fetch, local_snapshot, model_card};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How a bf16 export was run.
+const BF16_NOTE: &str = "onnx-bf16 was run as a graph that computes each of its operators in fp32 and rounds the result to \
+                         bf16: ONNX Runtime has no bf16 arithmetic on the CPU.";
 
 /// What the steps made, as far as they went.
 pub(crate) struct Made {
@@ -223,9 +228,12 @@ impl Run {
             return Ok(pass_through(snapshot, graph, purpose, &self.cache, self.progress())?);
         }
         let mut options = self.export_options(precision);
-        if precision == Precision::Fp16 {
-            options.wide = self.wide_values(snapshot, &options)?;
-        }
+        options.wide = match precision {
+            Precision::Fp32 => BTreeSet::new(),
+            Precision::Fp16 => self.wide_values(snapshot, &options)?,
+            // Its range is that of binary32.
+            Precision::Bf16 => self.pipeline.export.keep_fp32.iter().cloned().collect(),
+        };
         Ok(export(snapshot, &options, &self.cache, self.progress())?)
     }
 
@@ -262,6 +270,9 @@ impl Run {
             let inputs = (model, reference.as_ref(), &samples);
             let facts = check_model(snapshot, inputs, &library, &self.cache, self.progress())?;
             self.report.checks.extend(facts);
+        }
+        if models.iter().any(|model| model.record.precision == Precision::Bf16) {
+            self.report.notes.push(BF16_NOTE.to_owned());
         }
         // Modules are made from a checkpoint, and so is their reference.
         for (module, reference) in modules.iter().zip(reference.iter().cycle()) {

@@ -121,6 +121,33 @@ mod tests {
     }
 
     #[test]
+    fn bf16_is_for_compute_capability_8_0_and_later() {
+        for name in ["a100", "a10g", "l4", "rtx-pro-6000"] {
+            assert!(gpu(name).check(Builder::Rtx, Precision::Bf16).is_ok(), "{name}");
+        }
+        for (name, builder, words) in [
+            ("t4", Builder::Rtx, "TensorRT-RTX has no bf16 matrix products for compute capability 7.5; use fp16"),
+            (
+                "t4",
+                Builder::Trtexec,
+                "TensorRT has no bf16 matrix products for compute capability 7.5; use fp32 or fp16",
+            ),
+            (
+                "v100",
+                Builder::Trtexec,
+                "TensorRT has no bf16 matrix products for compute capability 7.0; use fp32 or fp16",
+            ),
+        ] {
+            let error = gpu(name).check(builder, Precision::Bf16).unwrap_err().to_string();
+            assert_eq!(error, format!("GPU `{name}` cannot be built for: {words}"));
+        }
+        let capable = |gpu: &Gpu| gpu.precisions(Builder::Trtexec).contains(&Precision::Bf16);
+        for gpu in GpuCatalogue::built_in().gpus {
+            assert_eq!(capable(&gpu), gpu.compute_capability.major >= 8, "{}", gpu.name);
+        }
+    }
+
+    #[test]
     fn a_refusal_names_the_other_builder_and_the_nearest_types() {
         let error = gpu("h100").check(Builder::Rtx, Precision::Fp16).unwrap_err().to_string();
         assert_eq!(

@@ -172,7 +172,7 @@ impl Pipeline {
             return Err(("export.formats", "name \"onnx\" too: packages and engines are made from it".to_owned()));
         }
         if self.export.precisions.is_empty() {
-            return Err(("export.precisions", "give at least one of \"fp32\" and \"fp16\"".to_owned()));
+            return Err(("export.precisions", "give at least one of \"fp32\", \"fp16\" and \"bf16\"".to_owned()));
         }
         if self.export.samples.as_ref().is_some_and(Vec::is_empty) {
             return Err(("export.samples", "give at least one sample, or leave the key out".to_owned()));
@@ -233,7 +233,7 @@ impl Pipeline {
             }
             Some(precisions) if precisions.is_empty() => Err((
                 "package.pytorch_precisions",
-                "give at least one of \"fp32\" and \"fp16\", or leave the key out".to_owned(),
+                "give at least one of \"fp32\", \"fp16\" and \"bf16\", or leave the key out".to_owned(),
             )),
             _ => Ok(()),
         }

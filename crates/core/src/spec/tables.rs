@@ -42,7 +42,7 @@ pub struct ExportSpec {
     pub measure_ranges: bool,
     /// Whether weights are written into the ONNX file itself, which may then be moved on its own; at most 2 GiB.
     pub self_contained: bool,
-    /// Values to keep in fp32 in an fp16 export, whatever their range: names, or scopes such as `blocks.3`.
+    /// Values to keep in fp32 in an fp16 or bf16 export, whatever their range: names, or scopes such as `blocks.3`.
     pub keep_fp32: Vec<String>,
 }
 

@@ -162,6 +162,9 @@ mod tests {
         let (found, _) =
             ids("gpus = [\"l40s\", \"t4\", \"a10g\", \"l4\"]\nfat = true", "[\"fp32\", \"fp16\"]").unwrap();
         assert_eq!(found, ["tensorrt-fp32-sm86-sm89", "tensorrt-fp16-sm75-sm86-sm89"]);
+        let (found, skipped) = ids("gpus = [\"l4\", \"t4\", \"a10g\"]\nfat = true", "[\"fp16\", \"bf16\"]").unwrap();
+        assert_eq!(found, ["tensorrt-fp16-sm75-sm86-sm89", "tensorrt-bf16-sm86-sm89"]);
+        assert!(skipped.len() == 1 && skipped[0].contains("no bf16 matrix products"), "{skipped:?}");
         let same = ids("gpus = [\"a10g\", \"l4\"]\nfat = true", "[\"fp16\"]").unwrap().0;
         assert_eq!(same, ids("gpus = [\"l40s\", \"a10g\"]\nfat = true", "[\"fp16\"]").unwrap().0);
     }

@@ -107,6 +107,12 @@ impl Pipeline {
         if spec.instance_kind == Some(InstanceKind::Cpu) && has_engines {
             return Err(("triton.instance_kind", "engines run on GPUs only".to_owned()));
         }
+        if spec.instance_kind == Some(InstanceKind::Cpu)
+            && platforms.contains(&Platform::Onnx)
+            && self.export.precisions.contains(&Precision::Bf16)
+        {
+            return Err(("triton.instance_kind", "ONNX Runtime has bf16 arithmetic on GPUs only".to_owned()));
+        }
         if spec.cuda_graphs && !has_engines {
             let why = "only engines are run as CUDA graphs, and none are packaged";
             return Err(("triton.cuda_graphs", why.to_owned()));
@@ -116,6 +122,12 @@ impl Pipeline {
         if spec.tensorrt_accelerator.is_some() && !has_onnx_runtime {
             let why = "it is one of Triton's ONNX Runtime backend, and nothing is packaged for that";
             return Err(("triton.tensorrt_accelerator", why.to_owned()));
+        }
+        if spec.tensorrt_accelerator.as_ref().is_some_and(|it| it.precision == Some(Precision::Bf16)) {
+            return Err((
+                "triton.tensorrt_accelerator.precision",
+                "the backend knows \"fp32\" and \"fp16\"".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -166,6 +178,9 @@ mod tests {
         fault("[triton]\ndynamic_batching = false\nmax_queue_delay_microseconds = 5", "`dynamic_batching` is off");
         fault("[triton]\ncuda_graphs = true", "only engines are run as CUDA graphs");
         fault("[package]\nonnx_backend = \"planforge\"\n[triton.tensorrt_accelerator]", "ONNX Runtime backend");
+        let bf16 = "[export]\nprecisions = [\"bf16\"]\n[triton]\n";
+        fault(&format!("{bf16}instance_kind = \"cpu\""), "ONNX Runtime has bf16 arithmetic on GPUs only");
+        fault("[triton.tensorrt_accelerator]\nprecision = \"bf16\"", "the backend knows \"fp32\" and \"fp16\"");
         let engines = "[compile]\ngpus = [\"l4\"]\n[package]\nplatforms = [\"tensorrt\"]\n[triton]\n";
         fault(&format!("{engines}instance_kind = \"cpu\""), "engines run on GPUs only");
         check(&format!("{engines}cuda_graphs = true")).unwrap();

@@ -11,9 +11,22 @@ use planforge_core::{DataType, Dim, Precision, TensorSpec};
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Operator set of the graphs: the first with `Gelu`.
-pub(crate) const OPSET: i64 = 20;
-const IR_VERSION: i64 = 9;
+/// Version of the operator set of a graph, and the first version of the format with it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opset {
+    pub(crate) version: i64,
+    ir_version: i64,
+}
+
+impl Opset {
+    /// The first with `Gelu`; in bf16 the first with `Conv` and pooling in it.
+    pub(crate) const fn of(precision: Precision) -> Self {
+        match precision {
+            Precision::Fp32 | Precision::Fp16 => Self { version: 20, ir_version: 9 },
+            Precision::Bf16 => Self { version: 22, ir_version: 10 },
+        }
+    }
+}
 
 /// A weight as the graph uses it.
 #[derive(Debug, Clone)]
@@ -83,7 +96,7 @@ pub(crate) struct Value {
 }
 
 impl<'a> OnnxGraph<'a> {
-    /// An empty graph over these parameters. In fp16, the values named in `wide` are kept in binary32.
+    /// An empty graph over these parameters. In fp16 and bf16, the values named in `wide` are kept in binary32.
     pub(crate) fn new(precision: Precision, wide: &'a BTreeSet<String>, parameters: &'a mut Parameters) -> Self {
         Self {
             precision,
@@ -124,13 +137,13 @@ impl<'a> OnnxGraph<'a> {
             });
         }
         self.graph.name = name.to_owned();
-        ModelProto { graph: Some(self.graph), ..model() }.encode_to_vec()
+        ModelProto { graph: Some(self.graph), ..model(self.precision) }.encode_to_vec()
     }
 
     /// The finished file without its weights, which are to follow the graph.
     pub(crate) fn encode_without_weights(mut self, name: &str) -> EncodedModel {
         self.graph.name = name.to_owned();
-        EncodedModel { rest: model().encode_to_vec(), graph: self.graph.encode_to_vec() }
+        EncodedModel { rest: model(self.precision).encode_to_vec(), graph: self.graph.encode_to_vec() }
     }
 
     /// The parameter of this full name, which must have this shape, in the precision of the export.
@@ -159,7 +172,7 @@ impl<'a> OnnxGraph<'a> {
 
     /// Whether the value made under this name is to be kept in binary32: it or a scope around it was named.
     pub(super) fn is_wide(&self, name: &str) -> bool {
-        self.precision == Precision::Fp16 && self.wide.iter().any(|scope| covers(scope, name))
+        self.precision != Precision::Fp32 && self.wide.iter().any(|scope| covers(scope, name))
     }
 
     /// Tensors of the checkpoint that were not used so far.
@@ -254,6 +267,7 @@ impl<'a> OnnxGraph<'a> {
     pub(super) fn number(&mut self, value: f32, data_type: DataType) -> Value {
         let raw = match data_type {
             DataType::Fp16 => half::f16::from_f32(value).to_le_bytes().to_vec(),
+            DataType::Bf16 => half::bf16::from_f32(value).to_le_bytes().to_vec(),
             _ => value.to_le_bytes().to_vec(),
         };
         let kind = data_type.kserve_name().to_lowercase();
@@ -316,10 +330,11 @@ pub(crate) fn covers(scope: &str, name: &str) -> bool {
 }
 
 /// A file without its graph.
-fn model() -> ModelProto {
+fn model(precision: Precision) -> ModelProto {
+    let opset = Opset::of(precision);
     ModelProto {
-        ir_version: IR_VERSION,
-        opset_import: vec![OperatorSetId { domain: String::new(), version: OPSET }],
+        ir_version: opset.ir_version,
+        opset_import: vec![OperatorSetId { domain: String::new(), version: opset.version }],
         producer_name: "planforge".to_owned(),
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
         graph: None,

@@ -6,11 +6,13 @@ mod interface;
 mod nodes;
 mod proto;
 mod prune;
+mod rounded;
 mod text;
 mod types;
 
-pub(crate) use graph::{EncodedModel, OPSET, OnnxGraph, WeightPlan, WeightUse, covers};
+pub(crate) use graph::{EncodedModel, OnnxGraph, Opset, WeightPlan, WeightUse, covers};
 pub(crate) use interface::GraphFacts;
 pub(crate) use prune::keep_outputs;
+pub use rounded::rounded_graph;
 pub use text::graph_text;
 pub(crate) use types::graph_needs;

@@ -1,6 +1,6 @@
 //! Each operation of [`Ops`] as ONNX nodes.
 //!
-//! In fp16 the matrix products, convolutions and point-wise functions run in binary16; normalisation keeps its
+//! In fp16 and bf16 the matrix products, convolutions and point-wise functions run in that type; normalisation keeps its
 //! statistics in binary32, and softmax, pooling of tokens and unit vectors are computed in binary32.
 
 use super::emit::window_attributes;

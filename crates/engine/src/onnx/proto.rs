@@ -145,6 +145,7 @@ pub(super) const fn element_type(data_type: DataType) -> i32 {
         DataType::Int64 => 7,
         DataType::Bool => 9,
         DataType::Fp16 => 10,
+        DataType::Bf16 => 16,
     }
 }
 

@@ -40,7 +40,7 @@ fn needs(graph: &GraphProto) -> GraphNeeds {
     let mut dequantized: BTreeSet<&str> = BTreeSet::new();
     let mut wide_products = Vec::new();
     for node in &graph.node {
-        let result = output_type(node, &types);
+        let result = output_type(node, |name| types.get(name).copied());
         types.extend(node.output.iter().map(|output| (output.as_str(), result)));
         if node.op_type == "DequantizeLinear" {
             dequantized.extend(node.output.iter().map(String::as_str));
@@ -56,8 +56,8 @@ fn needs(graph: &GraphProto) -> GraphNeeds {
 
 /// Type of a node's outputs: what it says itself, or that of the input that decides. A wrong guess about an operator
 /// between integers does no harm here.
-fn output_type(node: &NodeProto, types: &BTreeMap<&str, i32>) -> i32 {
-    let of_input = |index: usize| node.input.get(index).and_then(|input| types.get(input.as_str())).copied();
+pub(super) fn output_type(node: &NodeProto, type_of: impl Fn(&str) -> Option<i32>) -> i32 {
+    let of_input = |index: usize| node.input.get(index).and_then(|input| type_of(input));
     let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name == name);
     let number = |attribute: &Attribute| i32::try_from(attribute.i).unwrap_or(0);
     let decided = match node.op_type.as_str() {
@@ -70,6 +70,9 @@ fn output_type(node: &NodeProto, types: &BTreeMap<&str, i32>) -> i32 {
         "TRT_FP8DequantizeLinear" => of_input(1),
         "Where" => of_input(1),
         "Shape" | "Size" | "ArgMax" | "ArgMin" | "NonZero" => Some(element_type(DataType::Int64)),
+        "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "IsNaN" | "IsInf" => {
+            Some(element_type(DataType::Bool))
+        }
         _ => of_input(0),
     };
     decided.unwrap_or(0)

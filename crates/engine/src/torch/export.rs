@@ -34,7 +34,7 @@ pub fn export_torchscript(
     // The weights lie in the module whatever `self_contained` says.
     let ExportOptions { task, precision, image_size, wide, self_contained: _ } = options;
     if let Some(first) = wide.first() {
-        return Err(Error::ModuleRange { name: first.clone(), count: wide.len() });
+        return Err(Error::ModuleRange { precision: *precision, name: first.clone(), count: wide.len() });
     }
     let subject = format!("torchscript-{precision}");
     progress.started(Step::Export, &subject, None, "bytes");

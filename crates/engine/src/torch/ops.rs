@@ -1,6 +1,6 @@
 //! Each operation of [`Ops`] as libtorch's.
 //!
-//! In fp16 the matrix products, convolutions and point-wise functions run in binary16; libtorch keeps the statistics
+//! In fp16 and bf16 the matrix products, convolutions and point-wise functions run in that type; libtorch keeps the statistics
 //! of layer normalisation in binary32, and softmax, pooling of tokens and unit vectors are computed in binary32.
 
 use super::interpreter::{Torch, Value};

@@ -81,6 +81,7 @@ pub(super) const fn kind(data_type: DataType) -> Kind {
     match data_type {
         DataType::Fp32 => Kind::Float,
         DataType::Fp16 => Kind::Half,
+        DataType::Bf16 => Kind::BFloat16,
         DataType::Int64 => Kind::Int64,
         DataType::Int32 => Kind::Int,
         DataType::Bool => Kind::Bool,

@@ -56,6 +56,7 @@ fn plan_request(tool: &WorkerTool, request: &WorkerRequest) -> Result<PlanReques
         plan_type: match tool.precision {
             Precision::Fp32 => PlanType::Fp32,
             Precision::Fp16 => PlanType::Fp16,
+            Precision::Bf16 => PlanType::Bf16,
         },
         mixes_types: tool.mixes_types,
         optimization_level: options.optimization_level,

@@ -4,7 +4,7 @@ use super::elements::append_bytes;
 use super::encoding::binary_content_type;
 use super::request::OutputForm;
 use crate::refusal::Refusal;
-use half::f16;
+use half::{bf16, f16};
 use planforge_runtime::{Tensor, TensorValues};
 use serde::ser::{Serialize, Serializer};
 
@@ -50,6 +50,7 @@ impl Serialize for Elements<'_> {
         match self.0 {
             TensorValues::Fp32(values) => serializer.collect_seq(values),
             TensorValues::Fp16(values) => serializer.collect_seq(values.iter().map(|&value| f32::from(value))),
+            TensorValues::Bf16(values) => serializer.collect_seq(values.iter().map(|&value| f32::from(value))),
             TensorValues::Int64(values) => serializer.collect_seq(values),
             TensorValues::Int32(values) => serializer.collect_seq(values),
             TensorValues::Bool(values) => serializer.collect_seq(values),
@@ -110,6 +111,7 @@ fn is_finite(values: &TensorValues) -> bool {
     match values {
         TensorValues::Fp32(values) => values.iter().all(|value| value.is_finite()),
         TensorValues::Fp16(values) => values.iter().all(|&value: &f16| value.is_finite()),
+        TensorValues::Bf16(values) => values.iter().all(|&value: &bf16| value.is_finite()),
         TensorValues::Int64(_) | TensorValues::Int32(_) | TensorValues::Bool(_) => true,
     }
 }

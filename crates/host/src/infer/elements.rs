@@ -1,9 +1,9 @@
 //! Tensor elements: from JSON numbers, flat or nested, and from raw little-endian bytes.
 //!
 //! A value that its type cannot hold is an error, never rounded to an integer or wrapped. Integers
-//! and decimals become the nearest binary32 or binary16.
+//! and decimals become the nearest binary32, binary16 or bfloat16.
 
-use half::f16;
+use half::{bf16, f16};
 use planforge_core::DataType;
 use planforge_runtime::TensorValues;
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
@@ -18,6 +18,7 @@ pub(crate) fn from_json(data: &RawValue, data_type: DataType, expected_count: us
     Ok(match data_type {
         DataType::Fp32 => TensorValues::Fp32(collect(data, expected_count)?),
         DataType::Fp16 => TensorValues::Fp16(collect(data, expected_count)?),
+        DataType::Bf16 => TensorValues::Bf16(collect(data, expected_count)?),
         DataType::Int64 => TensorValues::Int64(collect(data, expected_count)?),
         DataType::Int32 => TensorValues::Int32(collect(data, expected_count)?),
         DataType::Bool => TensorValues::Bool(collect(data, expected_count)?),
@@ -29,6 +30,7 @@ pub(crate) fn from_bytes(bytes: &[u8], data_type: DataType) -> TensorValues {
     match data_type {
         DataType::Fp32 => TensorValues::Fp32(words(bytes).map(f32::from_le_bytes).collect()),
         DataType::Fp16 => TensorValues::Fp16(words(bytes).map(f16::from_le_bytes).collect()),
+        DataType::Bf16 => TensorValues::Bf16(words(bytes).map(bf16::from_le_bytes).collect()),
         DataType::Int64 => TensorValues::Int64(words(bytes).map(i64::from_le_bytes).collect()),
         DataType::Int32 => TensorValues::Int32(words(bytes).map(i32::from_le_bytes).collect()),
         DataType::Bool => TensorValues::Bool(bytes.iter().map(|&byte| byte != 0).collect()),
@@ -40,6 +42,7 @@ pub(crate) fn append_bytes(values: &TensorValues, bytes: &mut Vec<u8>) {
     match values {
         TensorValues::Fp32(values) => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
         TensorValues::Fp16(values) => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
+        TensorValues::Bf16(values) => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
         TensorValues::Int64(values) => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
         TensorValues::Int32(values) => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
         TensorValues::Bool(values) => bytes.extend(values.iter().map(|&value| u8::from(value))),
@@ -108,6 +111,20 @@ impl Element for f32 {
 #[expect(clippy::cast_precision_loss, reason = "the nearest binary16 is what is meant")]
 impl Element for f16 {
     const NAME: &str = "FP16";
+    fn from_signed(value: i64) -> Option<Self> {
+        Self::from_float(value as f64)
+    }
+    fn from_unsigned(value: u64) -> Option<Self> {
+        Self::from_float(value as f64)
+    }
+    fn from_float(value: f64) -> Option<Self> {
+        Some(Self::from_f64(value)).filter(|value| value.is_finite())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the nearest bfloat16 is what is meant")]
+impl Element for bf16 {
+    const NAME: &str = "BF16";
     fn from_signed(value: i64) -> Option<Self> {
         Self::from_float(value as f64)
     }

@@ -2,7 +2,7 @@
 
 use crate::TensorView;
 use bytemuck::{NoUninit, Pod};
-use half::f16;
+use half::{bf16, f16};
 use ort::session::SessionInputValue;
 use ort::value::{DynValue, PrimitiveTensorElementType, Tensor, TensorRef};
 use planforge_core::DataType;
@@ -13,6 +13,7 @@ pub(super) fn lend<'a>(view: &TensorView<'a>) -> ort::Result<SessionInputValue<'
     match view.data_type {
         DataType::Fp32 => lend_as::<f32>(view),
         DataType::Fp16 => lend_as::<f16>(view),
+        DataType::Bf16 => lend_as::<bf16>(view),
         DataType::Int64 => lend_as::<i64>(view),
         DataType::Int32 => lend_as::<i32>(view),
         DataType::Bool => {
@@ -38,6 +39,7 @@ pub(super) fn elements(data_type: DataType, value: &DynValue) -> ort::Result<(Ve
     match data_type {
         DataType::Fp32 => elements_as::<f32>(value),
         DataType::Fp16 => elements_as::<f16>(value),
+        DataType::Bf16 => elements_as::<bf16>(value),
         DataType::Int64 => elements_as::<i64>(value),
         DataType::Int32 => elements_as::<i32>(value),
         DataType::Bool => elements_as::<bool>(value),

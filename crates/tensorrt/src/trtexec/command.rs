@@ -41,6 +41,8 @@ pub enum PlanType {
     Fp32,
     /// binary16.
     Fp16,
+    /// bfloat16.
+    Bf16,
 }
 
 /// GPUs that a plan runs on besides the one it was built on.
@@ -93,10 +95,11 @@ pub fn plan_arguments(version: TrtexecVersion, request: &PlanRequest) -> Result<
     Ok(arguments)
 }
 
-/// 8.6 has types of its own choice within `--fp16`, 10 keeps the graph's when asked, 11 always.
+/// 8.6 has types of its own choice within `--fp16`, 9 within `--bf16` too, 10 keeps the graph's when asked, 11 always.
 fn type_arguments(version: TrtexecVersion, plan_type: PlanType) -> Option<String> {
     match (version.major, plan_type) {
         (..=9, PlanType::Fp16) => Some("--fp16".to_owned()),
+        (..=9, PlanType::Bf16) => Some("--bf16".to_owned()),
         (10, _) => Some("--stronglyTyped".to_owned()),
         _ => None,
     }
@@ -122,6 +125,7 @@ fn check(version: TrtexecVersion, request: &PlanRequest) -> std::result::Result<
         (!at_least(FIRST.0, FIRST.1), "planforge takes 8.6 and later"),
         (request.profiles.len() > 1 && !at_least(10, 0), "it takes one optimization profile, later ones several"),
         (request.mixes_types && !at_least(10, 0), "it would not keep the values that the export keeps in fp32"),
+        (request.plan_type == PlanType::Bf16 && !at_least(9, 0), "it has no bf16, 9.0 and later have"),
         (request.strip_weights && !at_least(10, 0), "it cannot leave weights out, 10.0 and later can"),
         (is_same && !at_least(10, 9), "10.9 is the first with the hardware compatibility `same-compute-capability`"),
     ];
@@ -182,6 +186,10 @@ mod tests {
         assert_eq!(line(11, 1, &request()), format!("{common} {shapes}"));
         let fp32 = PlanRequest { plan_type: PlanType::Fp32, ..request() };
         assert_eq!(line(8, 6, &fp32), format!("{common} {shapes}"));
+        let bf16 = PlanRequest { plan_type: PlanType::Bf16, ..request() };
+        assert_eq!(line(9, 2, &bf16), format!("{common} --bf16 {shapes}"));
+        assert_eq!(line(10, 9, &bf16), format!("{common} --stronglyTyped {shapes}"));
+        assert_eq!(line(11, 1, &bf16), format!("{common} {shapes}"));
     }
 
     #[test]
@@ -209,6 +217,7 @@ mod tests {
         assert!(refusal((8, 5), |_| {}).contains("8.6 and later"));
         assert!(refusal((8, 6), |asked| asked.profiles.push(Vec::new())).contains("one optimization profile"));
         assert!(refusal((8, 6), |asked| asked.mixes_types = true).contains("keeps in fp32"));
+        assert!(refusal((8, 6), |asked| asked.plan_type = PlanType::Bf16).contains("has no bf16, 9.0 and later have"));
         assert!(refusal((8, 6), |asked| asked.strip_weights = true).contains("leave weights out"));
         let same =
             |asked: &mut PlanRequest| asked.hardware_compatibility = HardwareCompatibility::SameComputeCapability;

@@ -16,8 +16,14 @@ use std::cell::Cell;
 use std::ffi::c_int;
 
 /// `TRITONSERVER_DataType` of the element types that are handled.
-const DATA_TYPES: [(c_int, DataType); 5] =
-    [(1, DataType::Bool), (8, DataType::Int32), (9, DataType::Int64), (10, DataType::Fp16), (11, DataType::Fp32)];
+const DATA_TYPES: [(c_int, DataType); 6] = [
+    (1, DataType::Bool),
+    (8, DataType::Int32),
+    (9, DataType::Int64),
+    (10, DataType::Fp16),
+    (11, DataType::Fp32),
+    (14, DataType::Bf16),
+];
 
 /// A request that belongs to this library. When it goes it is released, answered with an error if it has not been.
 pub(super) struct Request {
