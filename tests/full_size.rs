@@ -2,7 +2,9 @@
 
 #![expect(clippy::print_stdout, reason = "a person runs it for what it measures")]
 
-use crate::parity::{FP16_COSINE_FLOOR, cosine, engine_for, floats, relative_difference, run_on, try_export};
+use crate::parity::{
+    BF16_COSINE_FLOOR, FP16_COSINE_FLOOR, cosine, engine_for, floats, relative_difference, run_on, try_export,
+};
 use crate::support::Workspace;
 use planforge_core::{Model, Precision, Task};
 use planforge_runtime::{Tensor, TensorValues};
@@ -39,7 +41,7 @@ fn a_model_of_full_size_agrees_with_its_reference() {
     let described: Described = serde_json::from_slice(&fs_err::read(folder.join("case.json")).unwrap()).unwrap();
     // Beside the checkpoint, so that its files can be linked.
     let workspace = Workspace { folder: tempfile::tempdir_in(folder.parent().unwrap()).unwrap() };
-    for precision in [Precision::Fp32, Precision::Fp16] {
+    for precision in Precision::ALL {
         let start = Instant::now();
         let model = try_export(&workspace, (&folder, name), described.task, precision).unwrap();
         println!("{name} {precision}: exported in {} ms", start.elapsed().as_millis());
@@ -47,6 +49,7 @@ fn a_model_of_full_size_agrees_with_its_reference() {
         let bound = match precision {
             Precision::Fp32 => Bound::LargestError(FP32_TOLERANCE),
             Precision::Fp16 => Bound::SmallestCosine(FP16_COSINE_FLOOR),
+            Precision::Bf16 => Bound::SmallestCosine(BF16_COSINE_FLOOR),
         };
         for file in expected_files(&folder) {
             let run = |inputs: &[Tensor]| run_on(&model, inputs);

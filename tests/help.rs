@@ -49,7 +49,7 @@ fn gpus_lists_types_and_what_can_be_built_for_them() {
     let gpus = workspace.json(&["gpus", "--catalogue", "own.toml"]);
     assert_eq!(
         gpus.as_array().unwrap().last().unwrap()["builders"][0]["precisions"],
-        serde_json::json!(["fp32", "fp16"])
+        serde_json::json!(["fp32", "fp16", "bf16"])
     );
     workspace.write("own.toml", &own.replace("memory_gib", "memory"));
     workspace.planforge(&["gpus", "--catalogue", "own.toml"]).fails(2, &["GPU catalogue", "own.toml", "memory"]);

@@ -5,7 +5,9 @@ use planforge_core::{
     Builder, BuilderOptions, Cache, DataType, Engine, EngineTarget, GpuCatalogue, ImageSize, KnownDigests, Model,
     NoProgress, Precision, Profile, ProfileRange, Stored, Task, TensorSpec,
 };
-use planforge_engine::{BuildLimits, CompileJob, CompileOptions, ExportOptions, Worker, compile_all, export};
+use planforge_engine::{
+    BuildLimits, CompileJob, CompileOptions, ExportOptions, Worker, compile_all, export, rounded_graph,
+};
 use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues, load_library};
 use planforge_testkit::{native, repository};
 use serde::Deserialize;
@@ -17,8 +19,12 @@ use std::time::Duration;
 pub(crate) const FP32_TOLERANCE: f64 = 1e-5;
 /// The same where a row of the batch is run alone, without padding.
 const PADDING_TOLERANCE: f64 = 1e-4;
+/// Least difference of a bf16 output, whose values are rounded to 8 bits, relative to the largest value of the output.
+const BF16_LEAST_DIFFERENCE: f64 = 1e-4;
 /// Smallest cosine similarity of an fp16 output.
 pub(crate) const FP16_COSINE_FLOOR: f64 = 0.999;
+/// The same of a bf16 output.
+pub(crate) const BF16_COSINE_FLOOR: f64 = 0.999;
 
 /// `expected.json`.
 #[derive(Deserialize)]
@@ -157,9 +163,18 @@ impl Case {
 
 /// Runs the exported graph.
 pub(crate) fn run_on(model: &Stored<Model>, inputs: &[Tensor]) -> Vec<Tensor> {
+    run_graph(&model.path(&model.record.graph), model.record.precision, inputs)
+}
+
+/// In bf16, which ONNX Runtime does not compute in on the CPU, each operator runs in binary32 and has its result rounded.
+fn run_graph(graph: &Path, precision: Precision, inputs: &[Tensor]) -> Vec<Tensor> {
     load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
     let options = SessionOptions { intra_op_threads: 2, ..SessionOptions::default() };
-    OnnxSession::load(&model.path(&model.record.graph), &options).unwrap().run(inputs, &[]).unwrap()
+    let session = match precision {
+        Precision::Bf16 => OnnxSession::load_instead(graph, &rounded_graph(graph).unwrap(), &options),
+        Precision::Fp32 | Precision::Fp16 => OnnxSession::load(graph, &options),
+    };
+    session.unwrap().run(inputs, &[]).unwrap()
 }
 
 /// Runs the exported graph on rows of the batch.
@@ -227,13 +242,50 @@ fn fp16_exports_agree_with_the_references() {
     cases(&workspace, Precision::Fp16).for_each(|case| agrees_in_fp16(&case));
 }
 
+/// Digits are lost in each, as many as bfloat16 has fewer.
+#[test]
+fn bf16_exports_agree_with_the_references() {
+    let workspace = Workspace::empty();
+    for case in cases(&workspace, Precision::Bf16) {
+        for output in run(&case, 0..case.batch()) {
+            let (name, expected) = (case.name, &case.expected.outputs[&output.name].values);
+            let similarity = cosine(floats(&output), expected);
+            assert!(similarity >= BF16_COSINE_FLOOR, "{name} {}: {similarity}", output.name);
+            let difference = relative_difference(floats(&output), expected);
+            assert!((BF16_LEAST_DIFFERENCE..1.0).contains(&difference), "{name} {}: {difference:e}", output.name);
+        }
+    }
+}
+
+/// ONNX Runtime says so itself: the way around it is needed.
+#[test]
+fn onnx_runtime_has_no_bf16_arithmetic_on_the_cpu() {
+    let workspace = Workspace::empty();
+    load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
+    let model = case(&workspace, "bert", Precision::Bf16).model;
+    let error = OnnxSession::load(&model.path("model.onnx"), &SessionOptions::default()).unwrap_err();
+    let words = std::error::Error::source(&error).unwrap().to_string();
+    assert!(words.contains("Could not find an implementation for"), "{words}");
+}
+
+#[test]
+fn weights_that_are_stored_in_bf16_stay_where_they_are() {
+    let workspace = Workspace::empty();
+    let weights = |name| case(&workspace, name, Precision::Bf16).model.record.weights;
+    assert_eq!(weights("bert-bfloat"), ["model.safetensors"]);
+    assert_eq!(weights("bert"), ["model.bf16.safetensors"]);
+}
+
 /// A file of its own gives what a graph over the checkpoint's files gives, to the bit.
 #[test]
 fn self_contained_exports_are_the_same_models() {
     let workspace = Workspace::empty();
-    for (name, precision) in
-        [("bert", Precision::Fp32), ("roberta", Precision::Fp16), ("timm-resnet18", Precision::Fp16)]
-    {
+    for (name, precision) in [
+        ("bert", Precision::Fp32),
+        ("roberta", Precision::Fp16),
+        ("timm-resnet18", Precision::Fp16),
+        ("vit", Precision::Bf16),
+    ] {
         let case = case(&workspace, name, precision);
         let snapshot =
             planforge_hub::local_snapshot(&folder(name), None, &KnownDigests::default(), &NoProgress).unwrap();
@@ -245,9 +297,7 @@ fn self_contained_exports_are_the_same_models() {
         let alone = workspace.path(&format!("{name}.onnx"));
         fs_err::copy(model.path("model.onnx"), &alone).unwrap();
         let inputs = case.inputs(&(0..case.batch()));
-        load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
-        let session = OnnxSession::load(&alone, &SessionOptions { intra_op_threads: 2, ..SessionOptions::default() });
-        for (one, other) in session.unwrap().run(&inputs, &[]).unwrap().iter().zip(run_on(&case.model, &inputs)) {
+        for (one, other) in run_graph(&alone, precision, &inputs).iter().zip(run_on(&case.model, &inputs)) {
             assert_eq!(floats(one), floats(&other), "{name}");
         }
         engine_for(&workspace, &model, "l4", 24);
@@ -282,14 +332,24 @@ pub(crate) fn build_engine(workspace: &Workspace, case: &Case, gpu: &str) {
     assert_eq!(engine.record.outputs.len(), case.model.record.task.main_outputs().len(), "{}", case.name);
 }
 
-/// Builds an engine for batches up to 4, of texts up to `max_sequence`.
-pub(crate) fn engine_for(workspace: &Workspace, model: &Stored<Model>, gpu: &str, max_sequence: u64) -> Stored<Engine> {
+/// Builds an engine for batches up to 4, of texts up to `max_sequence`; one for several GPU types, separated by commas.
+pub(crate) fn engine_for(
+    workspace: &Workspace,
+    model: &Stored<Model>,
+    gpus: &str,
+    max_sequence: u64,
+) -> Stored<Engine> {
     let range = |min, opt, max| ProfileRange { min, opt, max };
     let task = model.record.task;
+    let catalogue = GpuCatalogue::built_in();
+    let found: Vec<_> = gpus.split(',').map(|gpu| catalogue.find(gpu).unwrap().clone()).collect();
     let sequence = (!task.is_over_images()).then(|| range(1, max_sequence / 2, max_sequence));
     let options = CompileOptions {
-        subject: gpu.to_owned(),
-        target: EngineTarget::single(model.record.precision, GpuCatalogue::built_in().find(gpu).unwrap()),
+        subject: gpus.to_owned(),
+        target: match found.as_slice() {
+            [gpu] => EngineTarget::single(model.record.precision, gpu),
+            _ => EngineTarget::fat(model.record.precision, found),
+        },
         builder: Builder::Rtx,
         builder_options: BuilderOptions::default(),
         profiles: vec![Profile { batch: range(1, 2, 4), sequence }],
@@ -311,7 +371,7 @@ pub(crate) fn engine_for(workspace: &Workspace, model: &Stored<Model>, gpu: &str
 fn engines_are_built(cases: &[Checkpoint]) {
     let workspace = Workspace::empty();
     for (name, ..) in cases {
-        for (gpu, precision) in [("t4", Precision::Fp16), ("l4", Precision::Fp32)] {
+        for (gpu, precision) in [("t4", Precision::Fp16), ("l4", Precision::Fp32), ("a10g,l4", Precision::Bf16)] {
             build_engine(&workspace, &case(&workspace, name, precision), gpu);
         }
     }

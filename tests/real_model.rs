@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 const FP32_TOLERANCE: f64 = 1e-5;
 /// Smallest cosine similarity of an fp16 embedding with the reference.
 const FP16_COSINE_FLOOR: f64 = 0.9999;
+/// The same of a bf16 embedding, and what it would take more digits to reach.
+const BF16_COSINE_FLOOR: f64 = 0.999;
+const BF16_COSINE_CEILING: f64 = 0.999_999_9;
 /// The pooler's output is not scaled to length 1, so its rounding errors are larger.
 const POOLER_TOLERANCE: f64 = 2e-5;
 
@@ -86,6 +89,17 @@ fn assert_fp16(found: &[Vec<f64>], sentences: &[Sentence]) {
     for (found, sentence) in found.iter().zip(sentences) {
         let cosine = cosine(found, &sentence.sentence_embedding);
         assert!(cosine >= FP16_COSINE_FLOOR, "`{}` has cosine {cosine}", sentence.sentence);
+    }
+}
+
+/// Digits are lost in each value, so it must not agree too well either.
+#[track_caller]
+fn assert_bf16(found: &[Vec<f64>], sentences: &[Sentence]) {
+    assert_eq!(found.len(), sentences.len());
+    for (found, sentence) in found.iter().zip(sentences) {
+        let cosine = cosine(found, &sentence.sentence_embedding);
+        let range = BF16_COSINE_FLOOR..BF16_COSINE_CEILING;
+        assert!(range.contains(&cosine), "`{}` has cosine {cosine}", sentence.sentence);
     }
 }
 
@@ -199,7 +213,9 @@ fn the_command_line_gives_the_embeddings_of_transformers() {
     let workspace = Workspace::real();
     let sentences = reference();
     let texts = sentences.iter().flat_map(|sentence| ["--text", sentence.sentence.as_str()]);
-    for (precision, assert) in [("fp32", assert_fp32 as fn(&[Vec<f64>], &[Sentence])), ("fp16", assert_fp16)] {
+    for (precision, assert) in
+        [("fp32", assert_fp32 as fn(&[Vec<f64>], &[Sentence])), ("fp16", assert_fp16), ("bf16", assert_bf16)]
+    {
         let arguments: Vec<&str> =
             ["infer", "real.toml", "--precision", precision].into_iter().chain(texts.clone()).collect();
         let answer = workspace.json(&arguments);

@@ -66,6 +66,24 @@ fn each_version_gets_options_that_it_takes() {
 }
 
 #[test]
+fn bf16_is_built_by_versions_that_have_it_and_refused_for_the_other() {
+    for (version, types) in [("10.9.0", "--stronglyTyped "), ("11.1.0", "")] {
+        let workspace = resnet("");
+        workspace.edit("p.toml", "[\"fp16\"]", "[\"bf16\"]");
+        compile(&workspace, version, &[]).succeeds();
+        let log = fs_err::read_to_string(workspace.path(&ENGINE.replace("fp16", "bf16")).join("build.log")).unwrap();
+        assert!(log.contains(&format!(".cache {types}--minShapes=")), "{log}");
+    }
+    let workspace = resnet("");
+    workspace.edit("p.toml", "[\"fp16\"]", "[\"bf16\"]");
+    compile(&workspace, "8.6.1", &[]).fails(1, &["TensorRT 8.6.1", "it has no bf16, 9.0 and later have"]);
+    compile(&workspace, "10.9.0", &[]).succeeds();
+    workspace.edit("p.toml", "a10g", "t4");
+    let words = "no bf16 matrix products for compute capability 7.5; use fp32 or fp16";
+    compile(&workspace, "10.9.0", &[]).fails(2, &[words]);
+}
+
+#[test]
 fn a_second_build_uses_the_timings_of_the_first_and_a_third_run_builds_nothing() {
     let workspace = resnet("");
     compile(&workspace, "10.9.0", &[]).succeeds();

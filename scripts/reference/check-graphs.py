@@ -46,11 +46,11 @@ def main():
         pipeline = Path(work) / "model.toml"
         pipeline.write_text(
             f'name = "model"\ntask = "{task}"\n[source]\npath = "{folder}"\n[[profiles]]\n{profile}'
-            f'[export]\nprecisions = ["fp32", "fp16"]\n{size}'
+            f'[export]\nprecisions = ["fp32", "fp16", "bf16"]\n{size}'
         )
         command = [planforge, "export", str(pipeline), "--output", f"{work}/out", "--quiet"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        for precision in ["fp32", "fp16"]:
+        for precision in ["fp32", "fp16", "bf16"]:
             copied = Path(work) / precision
             shutil.copytree(Path(work) / f"out/model/export/onnx-{precision}", copied)
             onnx.checker.check_model(str(copied / "model.onnx"), full_check=True)
