@@ -51,12 +51,12 @@ fn engines_of_convolutional_networks_are_the_same_in_every_build() {
             workspace.write(
                 "p.toml",
                 "name = \"p\"\ntask = \"image-classification\"\n[source]\npath = \"model\"\n[[profiles]]\nbatch = [1, 4, 8]\n\
-                 [export]\nprecisions = [\"fp32\", \"fp16\"]\n[compile]\ngpus = [\"a10g\"]\n\
+                 [export]\nprecisions = [\"fp32\", \"fp16\", \"bf16\"]\n[compile]\ngpus = [\"a10g\"]\n\
                  [package]\nplatforms = [\"tensorrt\"]\n",
             );
             workspace
         },
-        2,
+        3,
     );
 }
 
