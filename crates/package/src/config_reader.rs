@@ -3,6 +3,7 @@
 
 use crate::ArchiveFault;
 use crate::lint::{Value, last, values};
+use std::collections::BTreeMap;
 
 /// What runs the model of a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct ServingConfig {
     pub max_batch_size: u64,
     /// Name of the model file in the version folder; one of them where each GPU type has its own.
     pub model_file: String,
+    /// Names of files by the compute capability of the GPUs that take each.
+    pub files_by_capability: BTreeMap<String, String>,
 }
 
 impl ServingConfig {
@@ -35,20 +38,20 @@ impl ServingConfig {
     /// [`ArchiveFault::Config`] with the line, [`ArchiveFault::Backend`].
     pub fn parse(text: &str) -> Result<Self, ArchiveFault> {
         let (mut backend, mut platform, mut file, mut batch) = (String::new(), String::new(), String::new(), 0);
-        let mut files_by_gpu = Vec::new();
+        let mut files_by_capability = BTreeMap::new();
         let mut reader = Reader::new(text);
         while let Some(field) = reader.field_name()? {
             match field.as_str() {
                 "backend" => backend = reader.string()?,
                 "platform" => platform = reader.string()?,
                 "default_model_filename" => file = reader.string()?,
-                "cc_model_filenames" => values(&mut reader, |value| files_by_gpu.push(file_of(&value)))?,
+                "cc_model_filenames" => values(&mut reader, |value| files_by_capability.extend(pair_of(&value)))?,
                 "max_batch_size" => batch = reader.unsigned()?,
                 _ => reader.skip_value()?,
             }
         }
         if file.is_empty() {
-            file = files_by_gpu.into_iter().next().unwrap_or_default();
+            file = files_by_capability.values().next().cloned().unwrap_or_default();
         }
         let (backend, default_file) = match (backend.as_str(), platform.as_str()) {
             ("onnxruntime", _) | ("", "onnxruntime_onnx") => (Backend::Onnxruntime, crate::triton_config::ONNX_FILE),
@@ -61,16 +64,15 @@ impl ServingConfig {
             ("", other) | (other, _) => return Err(ArchiveFault::Backend(other.to_owned())),
         };
         let model_file = if file.is_empty() { default_file.to_owned() } else { file };
-        Ok(Self { backend, max_batch_size: batch, model_file })
+        Ok(Self { backend, max_batch_size: batch, model_file, files_by_capability })
     }
 }
 
-/// The file of one item of `cc_model_filenames`.
-fn file_of(item: &Value) -> String {
-    match item {
-        Value::Message(fields) => last(fields, "value").map(|field| field.text().to_owned()).unwrap_or_default(),
-        Value::Text(_) | Value::Word(_) => String::new(),
-    }
+/// Compute capability and file of one item of `cc_model_filenames`.
+fn pair_of(item: &Value) -> Option<(String, String)> {
+    let Value::Message(fields) = item else { return None };
+    let text = |name: &str| last(fields, name).map(|field| field.text().to_owned());
+    Some((text("key")?, text("value")?))
 }
 
 /// A position in the text.
@@ -275,7 +277,15 @@ backend: "onnx" 'runtime' max_batch_size: 8
 default_model_filename: "a\056\x6fnnx""#;
         let config = ServingConfig::parse(text).unwrap();
         let model_file = "a.onnx".to_owned();
-        assert_eq!(config, ServingConfig { backend: Backend::Onnxruntime, max_batch_size: 8, model_file });
+        assert_eq!(
+            config,
+            ServingConfig {
+                backend: Backend::Onnxruntime,
+                max_batch_size: 8,
+                model_file,
+                files_by_capability: BTreeMap::new()
+            }
+        );
     }
 
     #[test]
@@ -284,6 +294,11 @@ default_model_filename: "a\056\x6fnnx""#;
         assert_eq!((config.max_batch_size, config.model_file.as_str()), (0, "model.onnx"));
         let own = ServingConfig::parse("backend: \"planforge\"").unwrap();
         assert_eq!((own.backend, own.model_file.as_str()), (Backend::Onnxruntime, "model.onnx"));
+        let text = "backend: \"planforge\" cc_model_filenames { key: \"8.9\", value: \"b.plan\" }\
+                    cc_model_filenames [{ key: \"8.6\" value: \"a.plan\" }]";
+        let several = ServingConfig::parse(text).unwrap();
+        assert_eq!((several.backend, several.model_file.as_str()), (Backend::TensorrtRtx, "a.plan"));
+        assert_eq!(several.files_by_capability["8.9"], "b.plan");
         let engine = ServingConfig::parse("backend: \"planforge\" default_model_filename: \"a.plan\"").unwrap();
         assert_eq!((engine.backend, engine.model_file.as_str()), (Backend::TensorrtRtx, "a.plan"));
         let plan = ServingConfig::parse("platform: \"tensorrt_plan\"").unwrap();

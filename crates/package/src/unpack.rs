@@ -4,6 +4,7 @@
 use crate::config_reader::{Backend, ServingConfig};
 use crate::{ArchiveFault, Error, Result};
 use flate2::read::MultiGzDecoder;
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 use tar::{Entry, EntryType};
@@ -28,6 +29,8 @@ impl Default for UnpackLimits {
 pub struct UnpackedModel {
     /// The model file; the files it refers to lie beside it.
     pub model_file: PathBuf,
+    /// Engines by the compute capability, such as `8.9`, of the GPUs that take each; empty where one is for all.
+    pub files_by_capability: BTreeMap<String, PathBuf>,
     /// What runs it.
     pub backend: Backend,
     /// Largest batch of one request; 0 when the model's shapes have no batch dimension.
@@ -167,13 +170,18 @@ fn find_model(target: &Path, byte_count: u64) -> std::result::Result<UnpackedMod
         let found = if versions.is_empty() { "none".to_owned() } else { versions.join(", ") };
         return Err(ArchiveFault::Versions(found).into());
     };
-    let model_file = folder.join(version).join(&config.model_file);
-    let is_plain = Path::new(&config.model_file).components().all(|part| matches!(part, Component::Normal(_)));
-    if !is_plain || !model_file.is_file() {
-        return Err(ArchiveFault::NoModelFile(shown(&model_file)).into());
-    }
+    let found = |name: &str| {
+        let file = folder.join(version).join(name);
+        let is_plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+        if is_plain && file.is_file() { Ok(file) } else { Err(ArchiveFault::NoModelFile(shown(&file))) }
+    };
+    let model_file = found(&config.model_file)?;
+    let by_capability = config.files_by_capability.iter();
+    let by_capability: std::result::Result<_, ArchiveFault> =
+        by_capability.map(|(capability, name)| Ok((capability.clone(), found(name)?))).collect();
     Ok(UnpackedModel {
         model_file,
+        files_by_capability: by_capability?,
         backend: config.backend,
         max_batch_size: config.max_batch_size,
         version: version.clone(),

@@ -23,6 +23,9 @@ use std::time::Instant;
 const ENGINE_FP32_GATE: Gate = Gate::Both { cosine: 0.9999, error: 0.02 };
 /// What an fp16 engine must reach, compared with the fp16 export on ONNX Runtime.
 const ENGINE_FP16_GATE: Gate = Gate::Both { cosine: 0.999, error: 0.1 };
+/// What a bf16 engine must reach, compared with the bf16 export in rounded binary32 on ONNX Runtime: an engine that does not
+/// round where two operators are one differs from that by about as much as either differs from fp32.
+const ENGINE_BF16_GATE: Gate = Gate::Cosine(0.99);
 /// Bumped whenever the same engine and samples give other facts.
 const FORMAT: u32 = 1;
 
@@ -183,6 +186,7 @@ fn compared(
     let gate = match precision {
         Precision::Fp32 => ENGINE_FP32_GATE,
         Precision::Fp16 => ENGINE_FP16_GATE,
+        Precision::Bf16 => ENGINE_BF16_GATE,
     };
     let reference = format!("{} on ONNX Runtime", Variant::onnx(precision).id());
     Ok(compare((subject, &reference), gate, &found, &expected))

@@ -7,12 +7,13 @@ use crate::pipeline::steps::Run;
 use anyhow::{Context, Result};
 use planforge_bench::{EndpointClient, Served, load, probe};
 use planforge_core::{
-    Builder, Capacity, ComputeCapability, DataType, Dim, InferRequest, InferTensor, LoadResult, MAX_BODY_BYTE_COUNT,
-    Model, Outcome, Pipeline, Platform, Precision, Published, RequestBody, RequestedOutput, Snapshot, Step, Stored,
-    TensorData, Variant, endpoint_name,
+    Builder, Capacity, ComputeCapability, DataType, Dim, EngineTarget, InferRequest, InferTensor, LoadResult,
+    MAX_BODY_BYTE_COUNT, Model, Outcome, Pipeline, Platform, Precision, Published, RequestBody, RequestedOutput,
+    Snapshot, Step, Stored, TensorData, Variant, endpoint_name,
 };
 use planforge_engine::{Sample, SampleValues, random_texts};
 use planforge_tensorrt::LocalGpu;
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -69,8 +70,11 @@ impl Run {
     /// # Errors
     /// [`BadUsage`] where there is no such GPU.
     fn gpu_of(&self, variant: &Variant) -> Result<Option<(usize, String)>> {
-        let Some(target) = self.targets.iter().find(|target| target.variant == *variant) else { return Ok(None) };
-        let wanted = target.compute_capabilities();
+        let targets = self.targets.iter().filter(|target| self.pipeline.is_packed(target, variant));
+        let wanted: BTreeSet<_> = targets.flat_map(EngineTarget::compute_capabilities).collect();
+        if wanted.is_empty() {
+            return Ok(None);
+        }
         let runs = |gpu: &LocalGpu| {
             let (major, minor) = gpu.compute_capability;
             wanted.contains(&ComputeCapability { major, minor })

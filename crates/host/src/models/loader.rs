@@ -9,7 +9,7 @@ use crate::options::EngineOptions;
 use crate::refusal::{Refusal, with_causes};
 use planforge_core::EndpointState;
 use planforge_package::{Backend, UnpackLimits, UnpackedModel, unpack};
-use planforge_runtime::{EngineModel, ExecutionOptions, OnnxSession, Session, SessionOptions};
+use planforge_runtime::{EngineModel, ExecutionOptions, Gpu, OnnxSession, Session, SessionOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -178,7 +178,7 @@ impl Models {
         let memory = Arc::clone(&self.memory);
         let work = move || {
             let session = match engines.filter(|_| unpacked.backend == Backend::TensorrtRtx) {
-                Some(engines) => open_engine(&engines, &unpacked.model_file)?,
+                Some(engines) => open_engine(&engines, &unpacked)?,
                 None => Session::Onnx(Box::new(OnnxSession::load(&unpacked.model_file, &options)?)),
             };
             let byte_count = memory.used()?.saturating_sub(before);
@@ -190,7 +190,13 @@ impl Models {
 }
 
 /// Every copy has weights of its own, as on SageMaker.
-fn open_engine(engines: &EngineOptions, plan: &Path) -> planforge_runtime::Result<Session> {
+fn open_engine(engines: &EngineOptions, unpacked: &UnpackedModel) -> planforge_runtime::Result<Session> {
+    let mut plan = &unpacked.model_file;
+    if !unpacked.files_by_capability.is_empty() {
+        let (major, minor) = Gpu::open(engines.gpu)?.facts().compute_capability;
+        // Another GPU's engine says what it is for.
+        plan = unpacked.files_by_capability.get(&format!("{major}.{minor}")).unwrap_or(plan);
+    }
     let engine = EngineModel::load(&engines.library, plan, engines.gpu)?;
     Ok(Session::Engine(Box::new(engine.session(ExecutionOptions::default())?)))
 }

@@ -52,5 +52,14 @@ async fn serve(folder: &Path) {
     }
     let state = served.state().await;
     assert_eq!((state.models.len(), state.evictions), (2, 2), "{state:?}");
+    // Of several engines, the one of this GPU.
+    let config = CONFIG.replace("default_model_filename: \"model.plan\"", "");
+    let config = format!(
+        "{config} cc_model_filenames [ {{ key: \"7.5\" value: \"a.plan\" }}, {{ key: \"8.9\" value: \"b.plan\" }} ]"
+    );
+    let engine = fs_err::read(stand_in_engine(folder, "model.plan", &[])).unwrap();
+    let files = [("a.plan".to_owned(), b"another".to_vec()), ("b.plan".to_owned(), engine)];
+    write_archive(&folders.store().join("fat.tar.gz"), config.as_bytes(), &files);
+    assert_eq!(served.outputs("fat.tar.gz", &request(1)).await[0]["data"], json!([12.0]));
     served.end().await;
 }

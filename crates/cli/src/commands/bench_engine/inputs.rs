@@ -2,7 +2,7 @@
 
 use crate::failure::BadUsage;
 use anyhow::Result;
-use half::f16;
+use half::{bf16, f16};
 use planforge_core::{DataType, TensorSpec};
 use planforge_runtime::{InputShapes, ProfileShapes, Tensor, TensorValues};
 
@@ -72,6 +72,7 @@ pub(super) fn made_up(spec: &TensorSpec, shape: &[i64]) -> Result<Tensor> {
     let values = match spec.data_type {
         DataType::Fp32 => TensorValues::Fp32((0..count).map(number).collect()),
         DataType::Fp16 => TensorValues::Fp16((0..count).map(|index| f16::from_f32(number(index))).collect()),
+        DataType::Bf16 => TensorValues::Bf16((0..count).map(|index| bf16::from_f32(number(index))).collect()),
         DataType::Int64 => TensorValues::Int64(vec![integer; count]),
         DataType::Int32 => TensorValues::Int32(vec![i32::from(spec.name.contains("mask")); count]),
         DataType::Bool => TensorValues::Bool(vec![true; count]),
