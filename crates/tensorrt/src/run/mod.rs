@@ -4,15 +4,17 @@
 //! - `fit`: whether a library and a GPU can run an engine, by its header
 //! - `device`: a GPU, with memory on it and beside it
 //! - `native`: the library's objects
+//! - `messages`: what it says
 //! - `engine`: an engine whose weights are on a GPU
 //! - `execution`: what runs it, with buffers and a stream of its own
 //!
-//! Only the last three need a GPU.
+//! Only `device`, `engine` and `execution` need a GPU.
 
 mod device;
 mod engine;
 mod execution;
 mod fit;
+mod messages;
 mod native;
 mod profiles;
 
