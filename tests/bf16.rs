@@ -1,8 +1,31 @@
 //! bf16 from the pipeline file to packages. ONNX Runtime has no bf16 arithmetic on the CPU, so the export is run there as a graph
 //! that rounds what it computes in binary32; engines are built and not run.
 
+use crate::parity::{BF16_COSINE_FLOOR, build_engine, case, cases, cosine, floats, relative_difference, run};
 use crate::support::{Hosted, Workspace};
+use planforge_core::Precision;
+use planforge_runtime::{OnnxSession, SessionOptions, load_library};
+use planforge_testkit::native;
 use serde_json::{Value, json};
+
+/// Least difference of a bf16 output, whose values are rounded to 8 bits, relative to the largest value of the output.
+const BF16_LEAST_DIFFERENCE: f64 = 1e-4;
+
+/// One checkpoint of each architecture and naming, whose engines are built; in fp32 and fp16 all are.
+const BF16_ENGINES: [&str; 12] = [
+    "bert-bfloat",
+    "roberta",
+    "camembert-masked",
+    "distilbert",
+    "mpnet-sentences",
+    "resnet",
+    "convnext",
+    "deit",
+    "vit-no-bias",
+    "timm-resnet50",
+    "timm-convnext",
+    "timm-deit-distilled",
+];
 
 /// The tiny model in fp32 and bf16.
 fn tiny() -> Workspace {
@@ -23,6 +46,48 @@ fn layer_counts(workspace: &Workspace, precision: &str) -> Value {
     let read = |file: String| fs_err::read(workspace.path(&format!("{cache}/{file}"))).unwrap();
     let mut records = records.map(|file| serde_json::from_slice::<Value>(&read(file)).unwrap()["record"].clone());
     records.find(|record| record["precision"] == precision).unwrap()["layer_counts"].clone()
+}
+
+/// Digits are lost in each, as many as bfloat16 has fewer.
+#[test]
+fn bf16_exports_agree_with_the_references() {
+    let workspace = Workspace::empty();
+    for case in cases(&workspace, Precision::Bf16) {
+        for output in run(&case, 0..case.batch()) {
+            let (name, expected) = (case.name, &case.expected.outputs[&output.name].values);
+            let similarity = cosine(floats(&output), expected);
+            assert!(similarity >= BF16_COSINE_FLOOR, "{name} {}: {similarity}", output.name);
+            let difference = relative_difference(floats(&output), expected);
+            assert!((BF16_LEAST_DIFFERENCE..1.0).contains(&difference), "{name} {}: {difference:e}", output.name);
+        }
+    }
+}
+
+/// ONNX Runtime says so itself: the way around it is needed.
+#[test]
+fn onnx_runtime_has_no_bf16_arithmetic_on_the_cpu() {
+    let workspace = Workspace::empty();
+    load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
+    let model = case(&workspace, "bert", Precision::Bf16).model;
+    let error = OnnxSession::load(&model.path("model.onnx"), &SessionOptions::default()).unwrap_err();
+    let words = std::error::Error::source(&error).unwrap().to_string();
+    assert!(words.contains("Could not find an implementation for"), "{words}");
+}
+
+#[test]
+fn weights_that_are_stored_in_bf16_stay_where_they_are() {
+    let workspace = Workspace::empty();
+    let weights = |name| case(&workspace, name, Precision::Bf16).model.record.weights;
+    assert_eq!(weights("bert-bfloat"), ["model.safetensors"]);
+    assert_eq!(weights("bert"), ["model.bf16.safetensors"]);
+}
+
+#[test]
+fn bf16_engines_are_built_from_every_architecture() {
+    let workspace = Workspace::empty();
+    for name in BF16_ENGINES {
+        build_engine(&workspace, &case(&workspace, name, Precision::Bf16), "a10g,l4");
+    }
 }
 
 #[test]

@@ -19,8 +19,6 @@ use std::time::Duration;
 pub(crate) const FP32_TOLERANCE: f64 = 1e-5;
 /// The same where a row of the batch is run alone, without padding.
 const PADDING_TOLERANCE: f64 = 1e-4;
-/// Least difference of a bf16 output, whose values are rounded to 8 bits, relative to the largest value of the output.
-const BF16_LEAST_DIFFERENCE: f64 = 1e-4;
 /// Smallest cosine similarity of an fp16 output.
 pub(crate) const FP16_COSINE_FLOOR: f64 = 0.999;
 /// The same of a bf16 output.
@@ -120,7 +118,7 @@ pub(crate) fn try_export(
     export(&snapshot, &options, &Cache::new(&workspace.path("cache")), &NoProgress)
 }
 
-fn case(workspace: &Workspace, name: &str, precision: Precision) -> Case {
+pub(crate) fn case(workspace: &Workspace, name: &str, precision: Precision) -> Case {
     let checkpoint = *CASES.iter().find(|(known, ..)| *known == name).unwrap();
     exported(workspace, &folder(name), checkpoint, precision)
 }
@@ -135,7 +133,7 @@ pub(crate) fn exported(workspace: &Workspace, folder: &Path, checkpoint: Checkpo
     Case { name, expected: serde_json::from_slice(&fs_err::read(file).unwrap()).unwrap(), model }
 }
 
-fn cases(workspace: &Workspace, precision: Precision) -> impl Iterator<Item = Case> {
+pub(crate) fn cases(workspace: &Workspace, precision: Precision) -> impl Iterator<Item = Case> {
     CASES.iter().map(move |(name, ..)| case(workspace, name, precision))
 }
 
@@ -178,7 +176,7 @@ fn run_graph(graph: &Path, precision: Precision, inputs: &[Tensor]) -> Vec<Tenso
 }
 
 /// Runs the exported graph on rows of the batch.
-fn run(case: &Case, rows: std::ops::Range<usize>) -> Vec<Tensor> {
+pub(crate) fn run(case: &Case, rows: std::ops::Range<usize>) -> Vec<Tensor> {
     run_on(&case.model, &case.inputs(&rows))
 }
 
@@ -240,40 +238,6 @@ fn fp32_exports_agree_with_the_references() {
 fn fp16_exports_agree_with_the_references() {
     let workspace = Workspace::empty();
     cases(&workspace, Precision::Fp16).for_each(|case| agrees_in_fp16(&case));
-}
-
-/// Digits are lost in each, as many as bfloat16 has fewer.
-#[test]
-fn bf16_exports_agree_with_the_references() {
-    let workspace = Workspace::empty();
-    for case in cases(&workspace, Precision::Bf16) {
-        for output in run(&case, 0..case.batch()) {
-            let (name, expected) = (case.name, &case.expected.outputs[&output.name].values);
-            let similarity = cosine(floats(&output), expected);
-            assert!(similarity >= BF16_COSINE_FLOOR, "{name} {}: {similarity}", output.name);
-            let difference = relative_difference(floats(&output), expected);
-            assert!((BF16_LEAST_DIFFERENCE..1.0).contains(&difference), "{name} {}: {difference:e}", output.name);
-        }
-    }
-}
-
-/// ONNX Runtime says so itself: the way around it is needed.
-#[test]
-fn onnx_runtime_has_no_bf16_arithmetic_on_the_cpu() {
-    let workspace = Workspace::empty();
-    load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
-    let model = case(&workspace, "bert", Precision::Bf16).model;
-    let error = OnnxSession::load(&model.path("model.onnx"), &SessionOptions::default()).unwrap_err();
-    let words = std::error::Error::source(&error).unwrap().to_string();
-    assert!(words.contains("Could not find an implementation for"), "{words}");
-}
-
-#[test]
-fn weights_that_are_stored_in_bf16_stay_where_they_are() {
-    let workspace = Workspace::empty();
-    let weights = |name| case(&workspace, name, Precision::Bf16).model.record.weights;
-    assert_eq!(weights("bert-bfloat"), ["model.safetensors"]);
-    assert_eq!(weights("bert"), ["model.bf16.safetensors"]);
 }
 
 /// A file of its own gives what a graph over the checkpoint's files gives, to the bit.
@@ -368,30 +332,11 @@ pub(crate) fn engine_for(
     compile_all(&jobs, limits, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap().remove(0)
 }
 
-/// One checkpoint of each architecture and naming, whose bf16 engines are built; in fp32 and fp16 all are.
-const BF16_ENGINES: [&str; 12] = [
-    "bert-bfloat",
-    "roberta",
-    "camembert-masked",
-    "distilbert",
-    "mpnet-sentences",
-    "resnet",
-    "convnext",
-    "deit",
-    "vit-no-bias",
-    "timm-resnet50",
-    "timm-convnext",
-    "timm-deit-distilled",
-];
-
 fn engines_are_built(cases: &[Checkpoint]) {
     let workspace = Workspace::empty();
     for (name, ..) in cases {
         for (gpu, precision) in [("t4", Precision::Fp16), ("l4", Precision::Fp32)] {
             build_engine(&workspace, &case(&workspace, name, precision), gpu);
-        }
-        if BF16_ENGINES.contains(name) {
-            build_engine(&workspace, &case(&workspace, name, Precision::Bf16), "a10g,l4");
         }
     }
 }

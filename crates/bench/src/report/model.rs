@@ -91,7 +91,7 @@ pub struct ModelFacts {
     pub parameter_count: u64,
     /// Bytes of the parameters in this precision.
     pub weight_byte_count: u64,
-    /// In fp16, values that are kept in fp32.
+    /// In fp16 and bf16, values that are kept in fp32.
     #[serde(default)]
     pub wide_values: Vec<String>,
 }
