@@ -21,9 +21,9 @@ use std::time::{Duration, Instant};
 
 /// Bytes of an engine that are written at once. The kernel makes pieces of its page cache as large; larger ones it takes from
 /// memory that was not used for long, which a virtual machine's host then has to find, and smaller ones cost more each.
-/// Measured on one with 2 processors: 724 MB in pieces of 32 KiB, with blocks reserved before, take 0.2 s, in pieces of
-/// 8 KiB without 0.5 s.
-const PIECE_BYTE_COUNT: usize = 1 << 15;
+/// Medians of eight runs on one with 2 processors that other work shared: 724 MB take 0.38 s into blocks reserved before, in
+/// pieces of 8 KiB 0.47 s (0.50 s into others), and of 32 KiB 0.44 s, but anything from 0.2 to 1.2 s.
+const PIECE_BYTE_COUNT: usize = 1 << 14;
 
 /// What to build, and where to put it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
