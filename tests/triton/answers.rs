@@ -7,6 +7,7 @@ use planforge_runtime::{OnnxSession, SessionOptions, load_library};
 use planforge_testkit::{TritonServer, native};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// Texts and pictures, with heads and without.
 const ARCHITECTURES: [(&str, Task); 6] = [
@@ -66,6 +67,11 @@ fn requests_are_batched_and_counted() {
         let executions = counter("nv_inference_exec_count");
         assert!((40.0..320.0).contains(&executions), "{executions} executions of 320 requests");
         assert!(counter("nv_inference_compute_infer_duration_us") > 0.0);
+        // A failure is counted after it is answered.
+        let start = Instant::now();
+        while counter("nv_inference_request_failure") < 2.0 && start.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         assert_eq!(counter("nv_inference_request_failure"), 2.0);
     });
 }

@@ -10,8 +10,8 @@ fn tensors_are_described_like_those_of_onnx_runtime() {
     let spec = tensor_spec(&tensor("ids", "INT64", &[-1, -1, 4])).unwrap();
     let dims = vec![Dim::dynamic("batch"), Dim::dynamic("ids_dimension_1"), Dim::Fixed(4)];
     assert_eq!(spec, TensorSpec::new("ids", DataType::Int64, dims));
-    let message = tensor_spec(&tensor("x", "BF16", &[1])).unwrap_err().to_string();
-    assert_eq!(message, "tensor `x` has type BF16, which is not supported");
+    let message = tensor_spec(&tensor("x", "FP8", &[1])).unwrap_err().to_string();
+    assert_eq!(message, "tensor `x` has type FP8, which is not supported");
 }
 
 #[test]
