@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Texts and pictures, with heads and without.
-const ARCHITECTURES: [(&str, Task); 6] = [
+pub(super) const ARCHITECTURES: [(&str, Task); 6] = [
     ("bert", Task::FeatureExtraction),
     ("roberta", Task::FeatureExtraction),
     ("distilbert-classifier", Task::TextClassification),
@@ -78,8 +78,14 @@ fn requests_are_batched_and_counted() {
 
 /// The real model, packaged by the program. Its folder, the archive and the export.
 pub(super) fn minilm() -> (Workspace, PathBuf, PathBuf) {
+    minilm_with("")
+}
+
+/// The same with this in `[triton]`.
+pub(super) fn minilm_with(triton: &str) -> (Workspace, PathBuf, PathBuf) {
     let workspace = Workspace::empty();
-    workspace.write("minilm.toml", MINILM);
+    workspace.write("one-thread.pbtxt", ONE_THREAD);
+    workspace.write("minilm.toml", &format!("{MINILM}[triton]\n{triton}"));
     workspace.planforge(&["package", "minilm.toml"]).succeeds();
     let made = workspace.path("planforge-out/all-MiniLM-L6-v2");
     let archive = made.join("archives/onnx-fp32/all-MiniLM-L6-v2.tar.gz");
@@ -95,6 +101,10 @@ batch = [1, 4, 8]
 sequence = [1, 16, 128]
 [package]
 onnx_backend = "planforge"
+"#;
+
+/// Fields of a configuration, for pipelines to name.
+const ONE_THREAD: &str = r#"parameters { key: "intra_op_thread_count" value: { string_value: "1" } }
 "#;
 
 /// 2,000 requests from 16 clients, each with texts of its own, of several lengths and batches.

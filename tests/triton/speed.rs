@@ -2,10 +2,10 @@
 
 #![expect(clippy::print_stdout, reason = "a person runs it for what it measures")]
 
-use super::answers::minilm;
-use super::{Packaged, REQUIRED, assert_close, backend, binary_body, inputs, outputs};
-use planforge_core::{RequestBody, Task};
-use planforge_runtime::{OnnxSession, SessionOptions, load_library};
+use super::answers::{ARCHITECTURES, minilm, minilm_with};
+use super::{MAX_BATCH, Packaged, REQUIRED, assert_close, backend, binary_body, inputs, outputs};
+use planforge_core::RequestBody;
+use planforge_runtime::{OnnxSession, SessionOptions, Spinning, Tensor, load_library};
 use planforge_testkit::{TritonOptions, TritonServer, isolated, native, repository};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const PACKAGES: &str = "PLANFORGE_BENCH_PYTHON_PACKAGES";
 /// One turn of one backend.
 const TURN: Duration = Duration::from_secs(2);
+/// Items of a request, their tokens, and clients.
+const MINILM_TRAFFIC: [(usize, usize, usize); 4] = [(1, 16, 1), (1, 16, 16), (1, 64, 16), (8, 16, 4)];
 /// Turns of each, after one that does not count.
 const TURNS: u32 = 3;
 
@@ -37,8 +39,8 @@ fn backends(packages: &Path) -> tempfile::TempDir {
 }
 
 /// Loads an archive for planforge's backend, and its files for Python's.
-fn load_both(server: &TritonServer, archive: &Path, name: &str) -> [String; 2] {
-    let [own, python] = ["planforge", "python"].map(|backend| format!("{name}-{backend}.tar.gz"));
+fn load_both(server: &TritonServer, archive: &Path, (name, form): (&str, &str)) -> [String; 2] {
+    let [own, python] = ["planforge", "python"].map(|backend| format!("{name}-{form}-{backend}.tar.gz"));
     let loaded = server.load(archive, &own);
     assert_eq!(loaded.status, 200, "{}", loaded.text());
     let folder = TritonServer::unpack(archive, &python).join(name);
@@ -58,8 +60,9 @@ fn throughput(server: &TritonServer, target_model: &str, body: &RequestBody, cli
     std::thread::scope(|scope| {
         for _ in 0..clients {
             scope.spawn(|| {
+                let mut connection = server.connect();
                 while start.elapsed() < TURN {
-                    assert_eq!(super::invoke(server, target_model, body).status, 200);
+                    assert_eq!(connection.invoke(target_model, &body.content_type, &body.bytes).status, 200);
                     answered.fetch_add(1, Ordering::Relaxed);
                 }
             });
@@ -68,20 +71,75 @@ fn throughput(server: &TritonServer, target_model: &str, body: &RequestBody, cli
     answered.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64()
 }
 
-/// Both by turns, so that what else this machine does meets both alike. The median of each, and of the ratios.
-fn compare(server: &TritonServer, targets: &[String; 2], what: &str, body: &RequestBody, clients: usize) {
-    let mut rates: [Vec<f64>; 2] = Default::default();
-    for turn in 0..=TURNS {
-        let measured = [0, 1].map(|index| throughput(server, &targets[index], body, clients));
-        if turn > 0 {
-            rates[0].push(measured[0]);
-            rates[1].push(measured[1]);
-        }
+/// ONNX Runtime in this process with its own defaults, no server and no client: what either backend could answer at
+/// most if it cost nothing.
+struct Alone {
+    session: OnnxSession,
+    inputs: Vec<Tensor>,
+}
+
+impl Alone {
+    /// Over the batches that so many clients of `batch` items keep the server busy with.
+    fn new(graph: &Path, (batch, sequence, clients): (usize, usize, usize)) -> Self {
+        let processors = std::thread::available_parallelism().unwrap().get();
+        let options = SessionOptions {
+            intra_op_threads: processors,
+            spinning: Spinning::Long,
+            arena: true,
+            memory_pattern: true,
+            ..SessionOptions::default()
+        };
+        let session = OnnxSession::load(graph, &options).unwrap();
+        let inputs = inputs(session.inputs(), ((batch * clients).min(MAX_BATCH), sequence), 1);
+        Self { session, inputs }
     }
-    let mut ratios: Vec<f64> = rates[0].iter().zip(&rates[1]).map(|(own, peer)| own / peer).collect();
-    let [own, peer] = [0, 1].map(|index| median(&mut rates[index]));
-    let ratio = median(&mut ratios);
-    println!("{what}, {clients} clients: planforge {own:.0}/s, Python backend {peer:.0}/s, ratio {ratio:.2}");
+
+    /// Requests of `batch` items per second.
+    fn throughput(&mut self, batch: usize) -> f64 {
+        let (start, mut runs) = (Instant::now(), 0);
+        while start.elapsed() < TURN {
+            self.session.run(&self.inputs, &[]).unwrap();
+            runs += 1;
+        }
+        let items = runs * self.inputs[0].shape[0];
+        items as f64 / batch as f64 / start.elapsed().as_secs_f64()
+    }
+}
+
+/// A model that both backends have loaded.
+struct Loaded<'a> {
+    server: &'a TritonServer,
+    /// planforge's and Python's.
+    targets: [String; 2],
+    graph: &'a Path,
+}
+
+impl Loaded<'_> {
+    /// All by turns, so that what else this machine does meets all alike. The median of each, and of the ratios.
+    fn compare(&self, name: &str, (batch, sequence, clients): (usize, usize, usize)) {
+        let mut alone = Alone::new(self.graph, (batch, sequence, clients));
+        let given = inputs(alone.session.inputs(), (batch, sequence), 1);
+        let expected = alone.session.run(&given, &[]).unwrap();
+        let body = binary_body(&given);
+        for target in &self.targets {
+            assert_close(target, &outputs(&super::invoke(self.server, target, &body)), &expected);
+        }
+        let mut rates: [Vec<f64>; 3] = Default::default();
+        for turn in 0..=TURNS {
+            let [own, peer] = [0, 1].map(|index| throughput(self.server, &self.targets[index], &body, clients));
+            let measured = [own, peer, alone.throughput(batch)];
+            if turn > 0 {
+                rates.iter_mut().zip(measured).for_each(|(rates, rate)| rates.push(rate));
+            }
+        }
+        let mut ratios: Vec<f64> = rates[0].iter().zip(&rates[1]).map(|(own, peer)| own / peer).collect();
+        let [own, peer, alone] = rates.map(|mut rates| median(&mut rates));
+        let ratio = median(&mut ratios);
+        println!(
+            "{name}, {batch} x {sequence}, {clients} clients: planforge {own:.0}/s, Python backend {peer:.0}/s, \
+             ratio {ratio:.2}; ONNX Runtime alone {alone:.0}/s"
+        );
+    }
 }
 
 fn median(values: &mut [f64]) -> f64 {
@@ -99,24 +157,26 @@ fn throughput_against_the_python_backend() {
         let environment = vec![("LD_LIBRARY_PATH".to_owned(), libraries)];
         let backends = Some(backends.path().to_owned());
         let server = TritonServer::start(&TritonOptions { backends, environment, ..TritonOptions::default() });
-        let (_workspace, archive, graph) = minilm();
         load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
-        let mut session = OnnxSession::load(&graph, &SessionOptions::default()).unwrap();
-        let targets = load_both(&server, &archive, "all-MiniLM-L6-v2");
-        for (batch, sequence, clients) in [(1, 16, 1), (1, 16, 16), (1, 64, 16), (8, 16, 4)] {
-            let texts = inputs(session.inputs(), (batch, sequence), 1);
-            let expected = session.run(&texts, &[]).unwrap();
-            let body = binary_body(&texts);
-            for target in &targets {
-                assert_close(target, &outputs(&super::invoke(&server, target, &body)), &expected);
-            }
-            compare(&server, &targets, &format!("all-MiniLM-L6-v2, {batch} x {sequence} tokens"), &body, clients);
+        let (_workspace, archive, graph) = minilm();
+        let targets = load_both(&server, &archive, ("all-MiniLM-L6-v2", "plain"));
+        let minilm = Loaded { server: &server, targets, graph: &graph };
+        for traffic in MINILM_TRAFFIC {
+            minilm.compare("all-MiniLM-L6-v2", traffic);
         }
-        for (name, task) in [("bert", Task::FeatureExtraction), ("vit", Task::ImageClassification)] {
+        let processors = std::thread::available_parallelism().unwrap();
+        let triton = format!("instances = {processors}\nconfig = \"one-thread.pbtxt\"\n");
+        let (_workspace, archive, graph) = minilm_with(&triton);
+        let targets = load_both(&server, &archive, ("all-MiniLM-L6-v2", "instances"));
+        let minilm = Loaded { server: &server, targets, graph: &graph };
+        for traffic in MINILM_TRAFFIC {
+            minilm.compare(&format!("all-MiniLM-L6-v2 in {processors} instances"), traffic);
+        }
+        for (name, task) in ARCHITECTURES {
             let packaged = Packaged::fixture(name, task);
-            let targets = load_both(&server, &packaged.archive, name);
-            let body = binary_body(&packaged.inputs(1, 16, 1));
-            compare(&server, &targets, &format!("small {name}, batch 1"), &body, 16);
+            let targets = load_both(&server, &packaged.archive, (name, "plain"));
+            let graph = packaged.model.path(&packaged.model.record.graph);
+            Loaded { server: &server, targets, graph: &graph }.compare(&format!("small {name}"), (1, 16, 16));
         }
         server.stop();
     });

@@ -50,6 +50,17 @@ pub(crate) fn environment() -> Result<&'static Environment> {
     LIBRARY.get().map(|library| &library.environment).ok_or(Error::LibraryNotLoaded)
 }
 
+/// Whether the loaded library is known to be of this version or later.
+pub(crate) fn is_at_least(version: (u32, u32)) -> bool {
+    LIBRARY.get().is_some_and(|library| major_and_minor(&library.version) >= Some(version))
+}
+
+/// `(1, 32)` of `1.32.0`, nothing of a text that is no version.
+fn major_and_minor(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
 fn open(path: &Path) -> std::result::Result<Environment, String> {
     let builder = ort::init_from(path).map_err(|error| error.to_string())?;
     let environment = builder
@@ -91,6 +102,12 @@ mod tests {
         assert_eq!(version("/a/libonnxruntime.so.1.32.0").as_deref(), Some("1.32.0"));
         assert_eq!(version("/a/libonnxruntime.1.32.0.dylib").as_deref(), Some("1.32.0"));
         assert_eq!(version("/a/libonnxruntime.so"), None);
+    }
+
+    #[test]
+    fn versions_are_compared() {
+        assert!(major_and_minor("1.32.0") >= Some((1, 26)) && major_and_minor("1.9.1") < Some((1, 26)));
+        assert_eq!(major_and_minor("ORT Build Info: git-branch=main, git-commit-id=1.30"), None);
     }
 
     #[test]

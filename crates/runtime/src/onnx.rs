@@ -1,7 +1,7 @@
 //! ONNX graphs on the CPU, through ONNX Runtime.
 
 use crate::check::{check_inputs, check_outputs};
-use crate::library::environment;
+use crate::library::{environment, is_at_least};
 use crate::{Error, Result, Tensor, TensorView};
 use ort::ep::{CPU, CUDA};
 use ort::session::builder::{AutoDevicePolicy, SessionBuilder};
@@ -16,6 +16,11 @@ mod values;
 
 /// ONNX Runtime's key for the folder of weights that a graph in memory keeps outside.
 const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
+/// Its keys for the microseconds that an idle thread waits actively.
+const INTRA_OP_SPINNING: &str = "session.intra_op.spin_duration_us";
+const INTER_OP_SPINNING: &str = "session.inter_op.spin_duration_us";
+/// The first version that has them.
+const BOUNDED_SPINNING: (u32, u32) = (1, 26);
 
 /// Options of a session. The defaults are for many models in one process, where memory has to come back when a model
 /// is dropped.
@@ -25,8 +30,8 @@ pub struct SessionOptions {
     pub intra_op_threads: usize,
     /// Threads for operators that do not depend on each other, at least 1.
     pub inter_op_threads: usize,
-    /// Whether idle threads wait for work actively, which takes the processor from other models.
-    pub spinning: bool,
+    /// How idle threads wait for more work.
+    pub spinning: Spinning,
     /// Whether working memory comes from ONNX Runtime's arena, which doubles its reservation as it grows and keeps
     /// everything it ever took until the session ends, so that one long sequence is paid for by every later request.
     /// Without it, tensors come from the system's allocator and go back after each run.
@@ -36,6 +41,18 @@ pub struct SessionOptions {
     pub memory_pattern: bool,
     /// Where the model runs.
     pub device: Device,
+}
+
+/// How an idle thread waits for more work: actively it is there at once, and takes the processor from other models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spinning {
+    /// It sleeps.
+    Never,
+    /// Actively for so many microseconds, and then it sleeps. ONNX Runtime can do so from 1.26 on; with an earlier one,
+    /// or one whose version is unknown, it sleeps.
+    Microseconds(u32),
+    /// Actively for as long as ONNX Runtime does by itself, which is longer than most models leave a thread idle.
+    Long,
 }
 
 /// Where a model runs.
@@ -52,7 +69,7 @@ impl Default for SessionOptions {
         Self {
             intra_op_threads: 1,
             inter_op_threads: 1,
-            spinning: false,
+            spinning: Spinning::Never,
             arena: false,
             memory_pattern: false,
             device: Device::Cpu,
@@ -163,12 +180,21 @@ fn configure(builder: SessionBuilder, options: &SessionOptions) -> ort::Result<S
             builder.with_execution_providers([cuda, cpu])?
         }
     };
+    let (spins, builder) = match options.spinning {
+        Spinning::Never => (false, builder),
+        Spinning::Long => (true, builder),
+        Spinning::Microseconds(limit) if limit > 0 && is_at_least(BOUNDED_SPINNING) => {
+            let limit = limit.to_string();
+            (true, builder.with_config_entry(INTRA_OP_SPINNING, &limit)?.with_config_entry(INTER_OP_SPINNING, &limit)?)
+        }
+        Spinning::Microseconds(_) => (false, builder),
+    };
     Ok(builder
         .with_memory_pattern(options.memory_pattern)?
         .with_intra_threads(options.intra_op_threads.max(1))?
         .with_inter_threads(options.inter_op_threads.max(1))?
-        .with_intra_op_spinning(options.spinning)?
-        .with_inter_op_spinning(options.spinning)?)
+        .with_intra_op_spinning(spins)?
+        .with_inter_op_spinning(spins)?)
 }
 
 fn run<R>(

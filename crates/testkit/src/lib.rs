@@ -19,4 +19,4 @@ pub use parts::{native, repository, sample_hub};
 pub use proxy::{FaultyProxy, ProxyFault};
 pub use s3::{ADMIN, READER, S3Server, WRITER};
 pub use tiny_bert::TinyBert;
-pub use triton::{Answer, TritonOptions, TritonServer};
+pub use triton::{Answer, TritonConnection, TritonOptions, TritonServer};

@@ -26,7 +26,8 @@ pub struct TritonOptions {
     pub environment: Vec<(String, String)>,
 }
 
-/// A running server. Requests use a connection of their own each, as idle ones would hold up loads and unloads.
+/// A running server. Requests use a connection of their own each, as idle ones would hold up loads and unloads; for many
+/// requests there is [`TritonServer::connect`].
 #[derive(Debug)]
 pub struct TritonServer {
     child: Child,
@@ -152,6 +153,15 @@ impl TritonServer {
         self.request("POST", &path, target_model, (content_type, body))
     }
 
+    /// A connection that is kept from request to request, as SageMaker keeps its own.
+    ///
+    /// # Panics
+    /// When the server does not listen.
+    #[must_use]
+    pub fn connect(&self) -> TritonConnection {
+        TritonConnection(connect(self.port).expect("the server listens"))
+    }
+
     /// Where the archive of a model is unpacked.
     #[must_use]
     pub fn model_folder(target_model: &str) -> PathBuf {
@@ -237,20 +247,51 @@ impl TritonServer {
         target_model: Option<&str>,
         (content_type, body): (&str, &[u8]),
     ) -> io::Result<Answer> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_nodelay(true)?;
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n");
-        if let Some(target_model) = target_model {
-            head.push_str(&format!("X-Amzn-SageMaker-Target-Model: {target_model}\r\n"));
-        }
-        if !content_type.is_empty() {
-            head.push_str(&format!("Content-Type: {content_type}\r\n"));
-        }
-        head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
-        stream.write_all(&[head.as_bytes(), body].concat())?;
-        answer(BufReader::new(stream))
+        let mut stream = connect(port)?;
+        stream.get_mut().write_all(&request((method, path, "close"), target_model, (content_type, body)))?;
+        answer(&mut stream)
     }
+}
+
+/// A connection for many requests, one after the other. While it is open and idle, a load or unload may have to wait.
+#[derive(Debug)]
+pub struct TritonConnection(BufReader<TcpStream>);
+
+impl TritonConnection {
+    /// Invokes a model.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    #[must_use]
+    pub fn invoke(&mut self, target_model: &str, content_type: &str, body: &[u8]) -> Answer {
+        let path = format!("/models/{}/invoke", hash(target_model));
+        let request = request(("POST", &path, "keep-alive"), Some(target_model), (content_type, body));
+        self.0.get_mut().write_all(&request).expect("the server reads");
+        answer(&mut self.0).expect("the server answers")
+    }
+}
+
+fn connect(port: u16) -> io::Result<BufReader<TcpStream>> {
+    let stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    Ok(BufReader::new(stream))
+}
+
+fn request(
+    (method, path, connection): (&str, &str, &str),
+    target_model: Option<&str>,
+    (content_type, body): (&str, &[u8]),
+) -> Vec<u8> {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: {connection}\r\n");
+    if let Some(target_model) = target_model {
+        head.push_str(&format!("X-Amzn-SageMaker-Target-Model: {target_model}\r\n"));
+    }
+    if !content_type.is_empty() {
+        head.push_str(&format!("Content-Type: {content_type}\r\n"));
+    }
+    head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    [head.as_bytes(), body].concat()
 }
 
 impl Drop for TritonServer {
@@ -263,7 +304,7 @@ impl Drop for TritonServer {
 
 /// Reads an answer by the length that it tells. The end of the connection would not do: processes that the server
 /// starts meanwhile for Python models keep it open.
-fn answer(mut reader: impl BufRead) -> io::Result<Answer> {
+fn answer(reader: &mut impl BufRead) -> io::Result<Answer> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if reader.read_line(&mut head)? == 0 {

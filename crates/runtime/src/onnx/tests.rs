@@ -139,7 +139,7 @@ fn options_choose_threads_and_memory() {
     let options = SessionOptions {
         intra_op_threads: 2,
         inter_op_threads: 2,
-        spinning: true,
+        spinning: Spinning::Microseconds(20),
         arena: true,
         memory_pattern: true,
         device: Device::Cpu,
