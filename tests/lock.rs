@@ -185,15 +185,23 @@ impl TwoCommits {
 #[test]
 fn a_backend_that_archives_carry_is_named_where_it_changes() {
     let workspace = Workspace::tiny();
-    let package = "platforms = [\"onnx\"]\nonnx_backend = \"planforge\"\ninclude_backend = true";
-    workspace.edit("tiny.toml", "platforms = [\"onnx\", \"tensorrt\"]", package);
+    workspace.edit("tiny.toml", "copies = 3", "copies = 3\ninclude_backend = true");
     workspace.write("backend.so", "a library");
-    workspace.planforge(&["lock", "tiny.toml", "--triton-backend", "backend.so"]).succeeds();
+    let common = ["tiny.toml", "--gpu", "l4", "--precision", "fp16", "--triton-backend", "backend.so"];
+    let with_backend = |arguments: &[&str]| workspace.planforge(&[arguments, &common].concat());
+    with_backend(&["lock"]).succeeds();
     let digest = planforge_core::digest_bytes(b"a library");
     assert_eq!(lock_of(&workspace, "tiny.lock").tools["triton-backend"], format!("sha256:{digest}"));
+    // NVIDIA's backend serves the ONNX export, so its archive carries none.
+    let names_backend = |variant: &str| {
+        let statement = format!("planforge-out/tiny/archives/{variant}/tiny.tar.gz.intoto.json");
+        text_of(&workspace, &statement).contains("\"triton-backend\"")
+    };
+    assert_eq!(["onnx-fp16", "tensorrt-fp16-l4"].map(names_backend), [false, true]);
     workspace.write("backend.so", "another library");
-    let again = ["package", "tiny.toml", "--triton-backend", "backend.so", "--locked", "--output", "elsewhere"];
-    workspace.planforge(&again).fails(4, &["tool `triton-backend`", "archive `onnx-fp32`"]);
+    let changed = with_backend(&["package", "--locked", "--output", "elsewhere"]);
+    changed.fails(4, &["tool `triton-backend`", "archive `tensorrt-fp16-l4`"]);
+    assert!(!changed.stderr.contains("archive `onnx-fp16`"), "{}", changed.stderr);
 }
 
 #[test]

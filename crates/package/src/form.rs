@@ -18,7 +18,8 @@ pub struct Form<'a> {
     pub top_folder: bool,
     /// What serves ONNX exports.
     pub onnx_backend: OnnxBackend,
-    /// planforge's backend, where the archive carries it along for servers that do not have it installed.
+    /// planforge's backend, where it serves the package and the archive carries it along for servers that do not have
+    /// it installed.
     pub backend_library: Option<&'a Path>,
     /// How the server runs it.
     pub serving: Serving,
@@ -32,15 +33,9 @@ impl<'a> Form<'a> {
         Self { name, top_folder: true, onnx_backend, backend_library: None, serving }
     }
 
-    /// Adds warm-up data to `entries`, and the backend where planforge's serves them, and takes the top folder away where
-    /// there is none.
-    pub(crate) fn apply(
-        &self,
-        mut entries: Entries,
-        served_by_planforge: bool,
-        progress: &dyn Progress,
-    ) -> Result<Entries> {
-        if let Some(library) = self.backend_library.filter(|_| served_by_planforge) {
+    /// Adds the backend that goes along and warm-up data to `entries`, and takes the top folder away where there is none.
+    pub(crate) fn apply(&self, mut entries: Entries, progress: &dyn Progress) -> Result<Entries> {
+        if let Some(library) = self.backend_library {
             let (file, content) = backend_entry(library, progress)?;
             entries.insert(format!("{}/{file}", self.name), content);
         }

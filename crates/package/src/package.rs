@@ -9,8 +9,8 @@ use crate::triton_config::{
 };
 use crate::{Error, Result, Severity, gzip};
 use planforge_core::{
-    Archive, Builder, Cache, CacheKey, CacheKind, ComputeCapability, Digest, Engine, Model, ModelName, OnnxBackend,
-    Outcome, Platform, Profile, Progress, Step, Stored, Variant,
+    Archive, Cache, CacheKey, CacheKind, ComputeCapability, Digest, Engine, Model, ModelName, Outcome, Platform,
+    Profile, Progress, Step, Stored, Variant,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -72,8 +72,7 @@ pub fn package(
     if let Some(labels) = label_file(&model.record) {
         entries.insert(format!("{}/{LABELS_FILE}", form.name), Content::Bytes(labels.into_bytes()));
     }
-    let by_planforge = served_by_planforge(variant, engines, form.onnx_backend);
-    let entries = form.apply(entries, by_planforge, progress)?;
+    let entries = form.apply(entries, progress)?;
     check_entries(variant, &entries)?;
     let subject = variant.id();
     let unpacked_byte_count = entries.values().map(Content::byte_count).sum();
@@ -99,15 +98,6 @@ fn check_entries(variant: &Variant, entries: &Entries) -> Result<()> {
     match lint_entries(entries).into_iter().find(|finding| finding.severity == Severity::Error) {
         None => Ok(()),
         Some(finding) => Err(Error::Refused { variant: variant.id(), place: finding.place, message: finding.message }),
-    }
-}
-
-/// Engines of TensorRT-RTX are in any case: no other backend loads them.
-fn served_by_planforge(variant: &Variant, engines: &[&Stored<Engine>], onnx_backend: OnnxBackend) -> bool {
-    match variant.platform {
-        Platform::Onnx => onnx_backend == OnnxBackend::Planforge,
-        Platform::Pytorch => false,
-        Platform::Tensorrt => engines.iter().any(|engine| engine.record.builder == Builder::Rtx),
     }
 }
 

@@ -6,8 +6,7 @@ use crate::pipeline::steps::{Made, Run};
 use anyhow::{Context, Result};
 use planforge_core::{
     Archive, ArtifactFile, Builder, Difference, EngineTarget, GpuCatalogue, ItemKind, Lock, LockedEngine, LockedFile,
-    LockedSource, OnnxBackend, Pipeline, Platform, Precision, Snapshot, SourceSpec, Step, Stored, Variant, digest_file,
-    lock_file,
+    LockedSource, Pipeline, Platform, Precision, Snapshot, SourceSpec, Step, Stored, Variant, digest_file, lock_file,
 };
 use planforge_package::Provenance;
 use std::collections::BTreeMap;
@@ -260,14 +259,8 @@ impl Run {
     }
 
     /// Whether planforge's backend is in the archive of a variant.
-    fn carries_backend(&self, variant: &Variant) -> bool {
-        let package = &self.pipeline.package;
-        let is_served = match variant.platform {
-            Platform::Onnx => package.onnx_backend == OnnxBackend::Planforge,
-            Platform::Pytorch => false,
-            Platform::Tensorrt => self.pipeline.compile.builder == Builder::Rtx,
-        };
-        package.include_backend && is_served
+    pub(super) fn carries_backend(&self, variant: &Variant) -> bool {
+        self.pipeline.package.include_backend && self.pipeline.is_served_by_planforge(variant.platform)
     }
 
     fn write_lock(&mut self, found: &Lock) -> Result<()> {

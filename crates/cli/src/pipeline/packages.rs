@@ -6,7 +6,8 @@ use crate::pipeline::warm_up::warm_up_inputs;
 use anyhow::Result;
 use planforge_bench::ArchiveFacts;
 use planforge_core::{
-    Archive, ArtifactFile, Engine, Model, ModelFormat, Outcome, Published, Snapshot, Step, Stored, link_or_copy,
+    Archive, ArtifactFile, Engine, Model, ModelFormat, Outcome, Published, Snapshot, Step, Stored, Variant,
+    link_or_copy,
 };
 use planforge_package::{Form, Further, Provenance, Publication, Serving, Store};
 use std::path::Path;
@@ -33,7 +34,7 @@ impl Run {
             let pairs = self.targets.iter().zip(engines);
             let pairs = pairs.filter(|(target, _)| self.pipeline.is_packed(target, &variant));
             let engines: Vec<_> = pairs.map(|(_, engine)| engine).collect();
-            let (form, profiles) = (self.form(snapshot, &model.record)?, &self.pipeline.profiles);
+            let (form, profiles) = (self.form(snapshot, &variant, &model.record)?, &self.pipeline.profiles);
             let archive =
                 planforge_package::package(&form, &variant, model, &engines, profiles, self.cache(), self.progress());
             let archive = archive.map_err(|error| self.without_damage(error))?;
@@ -56,14 +57,14 @@ impl Run {
         Ok(())
     }
 
-    /// How this pipeline's archives are laid out and served.
-    fn form(&self, snapshot: &Snapshot, model: &Model) -> Result<Form<'_>> {
+    /// How the archive of a variant is laid out and served.
+    fn form(&self, snapshot: &Snapshot, variant: &Variant, model: &Model) -> Result<Form<'_>> {
         let package = &self.pipeline.package;
         Ok(Form {
             name: &self.pipeline.name,
             top_folder: package.top_folder,
             onnx_backend: package.onnx_backend,
-            backend_library: package.include_backend.then_some(self.settings.triton_backend.as_path()),
+            backend_library: self.carries_backend(variant).then_some(self.settings.triton_backend.as_path()),
             serving: self.serving(snapshot, model)?,
         })
     }

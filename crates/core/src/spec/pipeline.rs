@@ -132,6 +132,16 @@ impl Pipeline {
         }
     }
 
+    /// Whether planforge's Triton backend serves the packages for `platform`. No other loads engines of TensorRT-RTX.
+    #[must_use]
+    pub fn is_served_by_planforge(&self, platform: Platform) -> bool {
+        match platform {
+            Platform::Onnx => self.package.onnx_backend == OnnxBackend::Planforge,
+            Platform::Pytorch => false,
+            Platform::Tensorrt => self.compile.builder == Builder::Rtx,
+        }
+    }
+
     /// Batch and tokens of the probe's request.
     #[must_use]
     pub fn probe_request(&self) -> (u64, Option<u64>) {
@@ -198,7 +208,7 @@ impl Pipeline {
 
     /// Each platform needs something of its own.
     fn check_platforms(&self) -> std::result::Result<(), (&'static str, String)> {
-        let PackageSpec { platforms, pytorch_precisions, onnx_backend, include_backend, fat, .. } = &self.package;
+        let PackageSpec { platforms, pytorch_precisions, include_backend, fat, .. } = &self.package;
         if platforms.is_empty() {
             let known = "give at least one of \"onnx\", \"pytorch\" and \"tensorrt\"";
             return Err(("package.platforms", known.to_owned()));
@@ -221,10 +231,9 @@ impl Pipeline {
             let message = "`compile.fat` makes one engine for all GPU types: there is nothing to put together";
             return Err(("package.fat", message.to_owned()));
         }
-        let has_rtx_engines = platforms.contains(&Platform::Tensorrt) && self.compile.builder == Builder::Rtx;
-        let has_own_backend = *onnx_backend == OnnxBackend::Planforge || has_rtx_engines;
-        if *include_backend && !has_own_backend {
-            let message = "no archive is served by it: set `onnx_backend = \"planforge\"`, or leave the key out";
+        if *include_backend && !platforms.iter().any(|platform| self.is_served_by_planforge(*platform)) {
+            let message = "no archive would carry planforge's backend: of `package.platforms` it serves \"tensorrt\" with \
+                           builder `rtx`, and \"onnx\" with `onnx_backend = \"planforge\"`; leave the key out";
             return Err(("package.include_backend", message.to_owned()));
         }
         match pytorch_precisions {

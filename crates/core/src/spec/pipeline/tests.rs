@@ -48,8 +48,29 @@ fn contradictions_name_the_key() {
     let own = SMALL.replace("repo = ", "graph = \"model.onnx\"\nrepo = ");
     let graph = message(&format!("{own}[package]\nplatforms = [\"onnx\", \"pytorch\"]\n"));
     assert!(graph.contains("package.platforms") && graph.contains("stays ONNX"), "{graph}");
-    let unserved = message(&format!("{SMALL}[package]\ninclude_backend = true\n"));
-    assert!(unserved.contains("package.include_backend"), "{unserved}");
+}
+
+#[test]
+fn a_backend_is_included_only_where_it_serves_something() {
+    let package = |keys: &str| format!("{SMALL}[compile]\ngpus = [\"l4\"]\n{keys}\ninclude_backend = true\n");
+    let served = |keys: &str| {
+        let pipeline = read(&package(keys)).unwrap();
+        [Platform::Onnx, Platform::Pytorch, Platform::Tensorrt]
+            .map(|platform| pipeline.is_served_by_planforge(platform))
+    };
+    let engines = "[package]\nplatforms = [\"onnx\", \"tensorrt\"]";
+    assert_eq!(served(engines), [false, false, true]);
+    let both = "[package]\nonnx_backend = \"planforge\"\nplatforms = [\"onnx\", \"pytorch\"]";
+    assert_eq!(served(&format!("builder = \"trtexec\"\n{both}")), [true, false, false]);
+    for keys in [
+        "[package]",
+        "[package]\nonnx_backend = \"planforge\"\nplatforms = [\"pytorch\"]",
+        &format!("builder = \"trtexec\"\n{engines}"),
+    ] {
+        let refused = message(&package(keys));
+        let words = ["`package.include_backend`", "no archive would carry", "`onnx_backend = \"planforge\"`"];
+        assert!(words.iter().all(|word| refused.contains(word)), "{refused}");
+    }
 }
 
 #[test]
