@@ -1,10 +1,12 @@
 //! Arguments of the command line.
 
 mod bench_engine;
+mod endpoint;
 mod values;
 
 pub(crate) use bench_engine::BenchEngineArguments;
 use clap::{Args, Parser, Subcommand};
+pub(crate) use endpoint::{EndpointArguments, HostArguments};
 use planforge_core::{MemorySize, Precision};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -323,28 +325,6 @@ pub(crate) struct PlanArguments {
     /// Build the engine of every maximum batch, rather than count over the model where there is none.
     #[arg(long)]
     pub(crate) build: bool,
-}
-
-/// `host`.
-#[derive(Debug, Args)]
-pub(crate) struct HostArguments {
-    /// The pipeline file.
-    #[arg(value_name = "PIPELINE")]
-    pub(crate) pipeline: PathBuf,
-    /// Port on 127.0.0.1; 0 takes a free one.
-    #[arg(long, default_value_t = 8080)]
-    pub(crate) port: u16,
-}
-
-/// `probe` and `load`.
-#[derive(Debug, Args)]
-pub(crate) struct EndpointArguments {
-    /// The pipeline file.
-    #[arg(value_name = "PIPELINE")]
-    pub(crate) pipeline: PathBuf,
-    /// A running `planforge host`; one is started for the measurement when left out.
-    #[arg(long, value_name = "URL")]
-    pub(crate) url: Option<String>,
 }
 
 /// `infer`.

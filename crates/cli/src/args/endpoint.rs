@@ -1,0 +1,26 @@
+//! Arguments of `host`, `probe` and `load`.
+
+use clap::Args;
+use std::path::PathBuf;
+
+/// `host`.
+#[derive(Debug, Args)]
+pub(crate) struct HostArguments {
+    /// The pipeline file.
+    #[arg(value_name = "PIPELINE")]
+    pub(crate) pipeline: PathBuf,
+    /// Port on 127.0.0.1; 0 takes a free one.
+    #[arg(long, default_value_t = 8080)]
+    pub(crate) port: u16,
+}
+
+/// `probe` and `load`.
+#[derive(Debug, Args)]
+pub(crate) struct EndpointArguments {
+    /// The pipeline file.
+    #[arg(value_name = "PIPELINE")]
+    pub(crate) pipeline: PathBuf,
+    /// A running `planforge host`; one is started for the measurement when left out.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+}
