@@ -1,11 +1,10 @@
 //! A process of this program's own that is asked one thing: a crash of it is an error here.
 
 use anyhow::{Context, Result, bail};
-use planforge_core::Progress;
+use planforge_core::{Progress, end_child, end_without_answer, send_request, start_child};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::io::{Read, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,32 +23,19 @@ pub(crate) fn ask<A: DeserializeOwned>(
     timeout: Duration,
     progress: &dyn Progress,
 ) -> Result<A> {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        // The terminal's Ctrl-C is for this process, which ends the child in its own way.
-        .process_group(0)
-        .spawn()
+    let mut child = start_child(command.stderr(Stdio::piped()))
         .with_context(|| format!("`{}` does not start", command.get_program().display()))?;
     let (answer, words) = (reader(child.stdout.take()), reader(child.stderr.take()));
-    let mut line = serde_json::to_vec(request)?;
-    line.push(b'\n');
-    if let Some(stdin) = child.stdin.as_mut() {
-        // A child that ends without reading shows in its exit status.
-        let _ = stdin.write_all(&line);
-    }
+    send_request(&mut child, request);
     let ended = wait(&mut child, timeout, progress);
     if ended.is_err() {
-        // The child is ours; a kill that comes too late has nothing left to do.
-        let _ = child.kill();
-        let _ = child.wait();
+        end_child(&mut child);
     }
     let (answer, words) = (text_of(answer), text_of(words));
     let status = ended?;
     match serde_json::from_str(&answer) {
         Ok(answer) if status.success() => Ok(answer),
-        _ => bail!("its process {}; {}", how_it_ended(status), last_words(&words)),
+        _ => bail!("its process {}; {}", end_without_answer(status), last_words(&words)),
     }
 }
 
@@ -81,13 +67,6 @@ fn wait(child: &mut Child, timeout: Duration, progress: &dyn Progress) -> Result
             bail!("it took longer than {} s", timeout.as_secs());
         }
         std::thread::sleep(INTERVAL);
-    }
-}
-
-fn how_it_ended(status: ExitStatus) -> String {
-    match status.signal() {
-        Some(signal) => format!("crashed (signal {signal})"),
-        None => format!("ended with {status} and no answer"),
     }
 }
 

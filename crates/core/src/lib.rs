@@ -6,6 +6,7 @@
 mod artifact;
 mod cache;
 mod card;
+mod child;
 mod density;
 mod digest;
 mod engine;
@@ -29,6 +30,7 @@ pub use artifact::{
 };
 pub use cache::{Cache, CacheEntry, CacheKey, CacheKind, CacheUse, Damage, PruneRule};
 pub use card::ModelCard;
+pub use child::{end_child, end_without_answer, send_request, start_child};
 pub use density::{BATCHES, CONTEXT_BYTE_COUNT, CopyMemory, dense_batch};
 pub use digest::{Digest, DigestWriter, digest_bytes, digest_file};
 pub use engine::{BuilderFigures, Engine, EngineHeader};

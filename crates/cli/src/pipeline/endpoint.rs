@@ -6,12 +6,12 @@
 
 use crate::failure::Missing;
 use anyhow::{Context, Result, bail};
+use planforge_core::{end_child, send_request, start_child};
 use serde::{Deserialize, Serialize};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 /// Longest wait for requests in flight when the endpoint ends.
@@ -79,17 +79,10 @@ impl LocalEndpoint {
     pub(crate) fn start(request: &HostRequest, log: &Path, verbose: u8) -> Result<Self> {
         let program = std::env::current_exe().context("the path of this program is unknown")?;
         fs_err::create_dir_all(log.parent().unwrap_or(Path::new(".")))?;
-        let mut child = Command::new(program)
-            .args(["internal", "host"])
-            .args(std::iter::repeat_n("-v", usize::from(verbose)))
-            .envs(ALLOCATOR)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(fs_err::File::create(log)?.into_parts().0)
-            // The terminal's Ctrl-C is for the parent, which ends the endpoint in its own way.
-            .process_group(0)
-            .spawn()
-            .context("the local endpoint does not start")?;
+        let mut command = Command::new(program);
+        command.args(["internal", "host"]).args(std::iter::repeat_n("-v", usize::from(verbose))).envs(ALLOCATOR);
+        command.stderr(fs_err::File::create(log)?.into_parts().0);
+        let mut child = start_child(&mut command).context("the local endpoint does not start")?;
         let answer = converse(&mut child, request);
         let mut endpoint = Self { url: String::new(), child, log: log.to_owned() };
         match answer {
@@ -145,20 +138,14 @@ impl LocalEndpoint {
 impl Drop for LocalEndpoint {
     fn drop(&mut self) {
         if !matches!(self.end(), Ok(Some(_))) {
-            // The child is ours; a kill that comes too late has nothing left to do.
-            drop(self.child.kill());
-            drop(self.child.wait());
+            end_child(&mut self.child);
         }
     }
 }
 
 /// Sends the request and reads the answer; standard input stays open.
 fn converse(child: &mut Child, request: &HostRequest) -> Result<HostAnswer> {
-    let mut line = serde_json::to_string(request)?;
-    line.push('\n');
-    let stdin = child.stdin.as_mut().context("the local endpoint has no standard input")?;
-    // A child that ends without reading shows in its answer.
-    drop(stdin.write_all(line.as_bytes()));
+    send_request(child, request);
     let stdout = child.stdout.as_mut().context("the local endpoint has no standard output")?;
     let mut answer = String::new();
     BufReader::new(stdout).read_line(&mut answer)?;

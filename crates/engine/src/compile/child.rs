@@ -4,11 +4,11 @@ use super::pool::Share;
 use super::tail::LogTail;
 use crate::{Error, Result, WorkerFailure, WorkerRequest, WorkerResponse};
 use bytesize::ByteSize;
-use planforge_core::Progress;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use planforge_core::{Progress, end_child, end_without_answer, send_request, start_child};
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -52,14 +52,9 @@ pub(super) fn run_child(
 ) -> Result<Option<WorkerResponse>> {
     let fail = |message: String| Error::Build { subject: subject.to_owned(), message };
     let stderr = request.log.with_extension("stderr");
-    let mut child = Command::new(&worker.program)
-        .args(&worker.arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(fs_err::File::create(&stderr)?.into_parts().0)
-        // The terminal's Ctrl-C is for the parent, which ends the build in its own way.
-        .process_group(0)
-        .spawn()
+    let mut command = Command::new(&worker.program);
+    command.args(&worker.arguments).stderr(fs_err::File::create(&stderr)?.into_parts().0);
+    let mut child = start_child(&mut command)
         .map_err(|error| fail(format!("`{}` does not start: {error}", worker.program.display())))?;
     let tail = request.tool.is_some().then(|| LogTail::new(&request.log, subject));
     let end = feed_and_wait(&mut child, request, (timeout, tail), &mut share, progress)
@@ -115,12 +110,7 @@ fn feed_and_wait(
     progress: &dyn Progress,
 ) -> Result<End> {
     let mut answer = Some(read_answer(child));
-    let mut request = serde_json::to_vec(request).expect("a request is plain data");
-    request.push(b'\n');
-    if let Some(stdin) = child.stdin.as_mut() {
-        // A child that ends without reading shows in its exit status.
-        let _ = stdin.write_all(&request);
-    }
+    send_request(child, request);
     let start = Instant::now();
     loop {
         let line = wait_for_line(answer.as_ref())?;
@@ -164,12 +154,6 @@ fn wait_for_line(answer: Option<&Receiver<std::io::Result<String>>>) -> Result<O
     }
 }
 
-/// The child is ours; a kill that comes too late has nothing left to do.
-fn end_child(child: &mut Child) {
-    let _ = child.kill();
-    let _ = child.wait();
-}
-
 /// Memory that a process has now; 0 when it has ended.
 fn resident_byte_count(process: u32) -> u64 {
     let status = fs_err::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
@@ -180,8 +164,7 @@ fn how_it_ended(status: ExitStatus) -> String {
     match status.signal() {
         Some(9) => "was killed (signal 9), as the kernel does when memory runs out: `--memory` limits what builds take"
             .to_owned(),
-        Some(signal) => format!("crashed (signal {signal})"),
-        None => format!("ended with {status} and no answer"),
+        _ => end_without_answer(status),
     }
 }
 
