@@ -108,33 +108,27 @@ impl Element for f32 {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "the nearest binary16 is what is meant")]
-impl Element for f16 {
-    const NAME: &str = "FP16";
-    fn from_signed(value: i64) -> Option<Self> {
-        Self::from_float(value as f64)
-    }
-    fn from_unsigned(value: u64) -> Option<Self> {
-        Self::from_float(value as f64)
-    }
-    fn from_float(value: f64) -> Option<Self> {
-        Some(Self::from_f64(value)).filter(|value| value.is_finite())
-    }
+/// A type of 16 bits. What would be infinite in it is no value of it.
+macro_rules! half_element {
+    ($half:ty, $name:literal) => {
+        #[expect(clippy::cast_precision_loss, reason = "the nearest value of 16 bits is what is meant")]
+        impl Element for $half {
+            const NAME: &str = $name;
+            fn from_signed(value: i64) -> Option<Self> {
+                Self::from_float(value as f64)
+            }
+            fn from_unsigned(value: u64) -> Option<Self> {
+                Self::from_float(value as f64)
+            }
+            fn from_float(value: f64) -> Option<Self> {
+                Some(Self::from_f64(value)).filter(|value| value.is_finite())
+            }
+        }
+    };
 }
 
-#[expect(clippy::cast_precision_loss, reason = "the nearest bfloat16 is what is meant")]
-impl Element for bf16 {
-    const NAME: &str = "BF16";
-    fn from_signed(value: i64) -> Option<Self> {
-        Self::from_float(value as f64)
-    }
-    fn from_unsigned(value: u64) -> Option<Self> {
-        Self::from_float(value as f64)
-    }
-    fn from_float(value: f64) -> Option<Self> {
-        Some(Self::from_f64(value)).filter(|value| value.is_finite())
-    }
-}
+half_element!(f16, "FP16");
+half_element!(bf16, "BF16");
 
 impl Element for bool {
     const NAME: &str = "BOOL";
