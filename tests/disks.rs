@@ -8,12 +8,26 @@ use std::process::Command;
 /// Runs the program with a small file system mounted on a folder of the workspace, in a mount namespace of its own; what is
 /// then in that folder is said on standard output, as nobody else sees it.
 fn with_mounted(workspace: &Workspace, options: &str, folder: &str, arguments: &[&str]) -> Ended {
-    let inner = workspace.command(arguments);
-    fs_err::create_dir_all(workspace.path(folder)).unwrap();
     let script = r#"mount -t tmpfs -o "$0" tmpfs "$1" || exit 99; folder=$1; shift; "$@"; code=$?
                     find "$folder" ! -type d; exit $code"#;
+    in_namespace(workspace, (script, options), folder, arguments)
+}
+
+/// Runs the program, which must succeed, with such a file system, then once more with `further` arguments when nothing can
+/// be written there.
+fn again_read_only(workspace: &Workspace, folder: &str, arguments: &[&str], further: &str) -> Ended {
+    let script = r#"mount -t tmpfs tmpfs "$1" || exit 99; folder=$1; shift; "$@" >&2 || exit 98
+                    mount -o remount,ro "$folder" || exit 97; "$@" $0; code=$?
+                    find "$folder" ! -type d; exit $code"#;
+    in_namespace(workspace, (script, further), folder, arguments)
+}
+
+/// Runs a script whose arguments are a word as `$0`, a folder of the workspace, and the program's command line.
+fn in_namespace(workspace: &Workspace, (script, word): (&str, &str), folder: &str, arguments: &[&str]) -> Ended {
+    let inner = workspace.command(arguments);
+    fs_err::create_dir_all(workspace.path(folder)).unwrap();
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--map-root-user", "sh", "-c", script, options]).arg(workspace.path(folder));
+    command.args(["--mount", "--map-root-user", "sh", "-c", script, word]).arg(workspace.path(folder));
     command.arg(inner.get_program()).args(inner.get_args()).current_dir(workspace.folder.path()).env_clear();
     command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
     end_quietly(command)
@@ -77,4 +91,20 @@ fn a_full_or_read_only_store_is_named_and_gets_no_half_copy() {
     let roomy = publish(&format!("size={}k", byte_count / 1024 + 64));
     roomy.succeeds();
     assert_eq!(roomy.stdout.matches("tiny-v").count(), 3, "{}", roomy.stdout);
+}
+
+#[test]
+fn a_read_only_store_that_holds_everything_is_left_as_it_is() {
+    if !can_mount() {
+        return;
+    }
+    let (workspace, _) = packaged();
+    let url = format!("file://{}", workspace.path("store").display());
+    workspace.edit("tiny.toml", "[load]", &format!("[store]\nurl = \"{url}\"\n\n[load]"));
+    let publish = |further: &str| again_read_only(&workspace, "store", &["publish", "tiny.toml", "--quiet"], further);
+    let same = publish("--copies=3");
+    same.succeeds();
+    assert_eq!(same.stdout.matches("tiny-v").count(), 3, "{}", same.stdout);
+    assert!(same.stdout.contains("tiny.tar.gz.intoto.json"), "{}", same.stdout);
+    publish("--copies=4").fails(1, &["store/tiny/onnx-fp32", "Read-only file system", "hint: choose another folder"]);
 }

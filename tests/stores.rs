@@ -77,6 +77,31 @@ fn copies_on_s3_are_published_served_and_taken_away() {
 }
 
 #[test]
+fn what_is_there_needs_no_right_to_write() {
+    let server = S3Server::start();
+    let workspace = workspace("s3://models/x");
+    let publish_at = |address: &str, identity, copies: &str| {
+        run(&workspace, address, Some(identity), &["publish", "tiny.toml", "--copies", copies])
+    };
+    let publish = |identity, copies: &str| publish_at(&server.address(), identity, copies);
+    publish(ADMIN, "3").succeeds();
+    let keys = server.keys("x/");
+    assert_eq!(keys.len(), 4);
+    let proxy = FaultyProxy::start(&server.address(), |_, _| None).unwrap();
+    publish_at(&proxy.address(), READER, "3").succeeds();
+    let asked = proxy.log();
+    assert!(
+        asked.len() > 4 && asked.iter().all(|line| ["GET ", "HEAD "].iter().any(|it| line.starts_with(it))),
+        "{asked:?}"
+    );
+    publish(READER, "4").fails(1, &["copying to `s3://models/x/tiny/onnx-fp32/tiny-v3.tar.gz` was denied"]);
+    publish(READER, "2").fails(1, &["removing `s3://models/x/tiny/onnx-fp32/tiny-v2.tar.gz` was denied"]);
+    let statement = keys.iter().find(|key| key.ends_with(".intoto.json")).unwrap();
+    server.put(statement, b"{}");
+    publish(READER, "3").fails(1, &["uploading `s3://models/x/tiny/onnx-fp32/tiny.tar.gz.intoto.json` was denied"]);
+}
+
+#[test]
 fn what_a_server_refuses_is_named_with_the_next_step() {
     let server = S3Server::start();
     let address = server.address();

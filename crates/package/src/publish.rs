@@ -79,8 +79,9 @@ pub(crate) fn is_own(name: &ModelName, key: &str) -> bool {
     Variant::from_id(variant).is_some() && (copy_index(name, file).is_some() || file == statement_name(name))
 }
 
-/// Puts copies of an archive into the folder `root`. Copies that are there with the same content stay as they are,
-/// those from [`Publication::copies`] on are removed. Each copy appears whole or not at all.
+/// Puts copies of an archive into the folder `root`. Copies and a statement that are there with the same content stay as
+/// they are, so that nothing is written where all is there; copies from [`Publication::copies`] on are removed. Each copy
+/// appears whole or not at all.
 ///
 /// # Errors
 /// [`Error::Changed`] when the archive is not the recorded one, [`Error::Prefix`], I/O errors of the
@@ -121,12 +122,21 @@ pub fn publish(publication: &Publication<'_>, root: &Path, progress: &dyn Progre
     remove_surplus(&folder, name, copies)?;
     remove_left_over(&folder)?;
     if let Some(statement) = publication.statement {
-        link_or_copy(statement, &folder.join(statement_name(name)))?;
+        put_statement(statement, &folder.join(statement_name(name)))?;
     }
     let outcome = if kept == copies { Outcome::Cached } else { Outcome::Built };
     progress.finished(Step::Publish, &subject, outcome, start.elapsed());
     let url = Store::Directory(root.to_owned()).url(&format!("{key}/"));
     Ok(publication.published(url, written_byte_count, kept))
+}
+
+/// Puts the statement at `target`. One that says the same stays: where all is there, the store need not be writable.
+fn put_statement(statement: &Path, target: &Path) -> Result<()> {
+    let text = fs_err::read(statement)?;
+    if fs_err::read(target).is_ok_and(|there| there == text) {
+        return Ok(());
+    }
+    Ok(link_or_copy(statement, target)?)
 }
 
 /// Whether `target` has the archive's content: it is the same file as `verified`, whose content is

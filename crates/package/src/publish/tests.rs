@@ -57,6 +57,29 @@ fn copies_are_links_to_one_file_and_stay_on_a_second_run() {
 }
 
 #[test]
+fn a_statement_that_says_the_same_stays_and_another_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = archive(folder.path());
+    let statement = folder.path().join("statement");
+    let publish_with = |text: &str| {
+        // A file of its own each time, as every run writes it.
+        let _ = fs_err::remove_file(&statement);
+        fs_err::write(&statement, text).unwrap();
+        let (name, prefix) = (name(), "models/tiny");
+        let publication =
+            Publication { archive: &archive, name: &name, prefix, copies: 1, statement: Some(&statement) };
+        publish(&publication, &folder.path().join("store"), &NoProgress).unwrap();
+        let published = objects(folder.path()).join("tiny.tar.gz.intoto.json");
+        (fs_err::read_to_string(&published).unwrap(), fs_err::metadata(&published).unwrap().ino())
+    };
+    let first = publish_with("{}");
+    assert_eq!(publish_with("{}"), first);
+    let other = publish_with("{ }");
+    assert_eq!(other.0, "{ }");
+    assert_ne!(other.1, first.1);
+}
+
+#[test]
 fn fewer_copies_remove_only_our_own_surplus() {
     let folder = tempfile::tempdir().unwrap();
     put(folder.path(), 5);
