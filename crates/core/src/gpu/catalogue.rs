@@ -3,6 +3,7 @@
 use super::{Builder, BuilderSupport, ComputeCapability, Gpu, Instance};
 use crate::{Error, Precision, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// GPU types that an error names as the nearest.
@@ -116,7 +117,8 @@ impl GpuCatalogue {
         for gpu in &mut gpus {
             let (capability, memory) = (gpu.compute_capability, gpu.memory_gib);
             for support in &mut gpu.builders {
-                support.nearest = nearest((capability, memory), support.builder, &all);
+                let takes = |precision| nearest((capability, memory), (support.builder, precision), &all);
+                support.nearest = Precision::ALL.map(|precision| (precision, takes(precision))).into();
             }
         }
         Ok(Self { gpus, data })
@@ -146,7 +148,7 @@ fn resolve(entry: &GpuEntry, data: &Data) -> std::result::Result<Gpu, String> {
             precisions: found.map(|support| support.precisions.clone()).unwrap_or_default(),
             since: found.and_then(|support| support.since.clone()),
             until: found.and_then(|support| support.until.clone()),
-            nearest: Vec::new(),
+            nearest: BTreeMap::new(),
         }
     };
     let instance = |text: &String| instance(text, &data.multi_model_instances);
@@ -173,11 +175,15 @@ fn instance(text: &str, multi_model: &[String]) -> std::result::Result<Instance,
     Ok(Instance { name: name.to_owned(), gpu_count, multi_model })
 }
 
-/// Names of the GPU types that `builder` takes, nearest first by compute capability; of those alike, types in AWS's
-/// instances come first, then the nearest in memory.
-fn nearest((capability, memory): (ComputeCapability, u32), builder: Builder, all: &[Gpu]) -> Vec<String> {
+/// Names of the GPU types that `builder` takes in `precision`, nearest first by compute capability; of those alike, types
+/// in AWS's instances come first, then the nearest in memory.
+fn nearest(
+    (capability, memory): (ComputeCapability, u32),
+    (builder, precision): (Builder, Precision),
+    all: &[Gpu],
+) -> Vec<String> {
     let number = |capability: ComputeCapability| u32::from(capability.major) * 10 + u32::from(capability.minor);
-    let mut found: Vec<&Gpu> = all.iter().filter(|gpu| gpu.is_supported(builder)).collect();
+    let mut found: Vec<&Gpu> = all.iter().filter(|gpu| gpu.precisions(builder).contains(&precision)).collect();
     found.sort_by_key(|gpu| {
         let distance = number(gpu.compute_capability).abs_diff(number(capability));
         (distance, gpu.instances.is_empty(), gpu.memory_gib.abs_diff(memory))

@@ -3,6 +3,7 @@
 use super::{Builder, Gpu};
 use crate::{Error, Precision, Result};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// What a builder does for a GPU type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -15,8 +16,8 @@ pub struct BuilderSupport {
     pub since: Option<String>,
     /// Last version that does, where there is one.
     pub until: Option<String>,
-    /// The nearest GPU types that it takes, this one first where it does.
-    pub nearest: Vec<String>,
+    /// For each precision, the nearest GPU types that it takes, this one first where it does.
+    pub nearest: BTreeMap<Precision, Vec<String>>,
 }
 
 impl Gpu {
@@ -82,9 +83,12 @@ impl Gpu {
             Some(last) => format!("builder `{}` takes it up to {} {last}", other.builder, other.builder.library()),
             None => format!("builder `{}` takes it", other.builder),
         });
-        let nearest = self.support(builder).map(|support| support.nearest.join(", ")).unwrap_or_default();
-        let nearest = format!("the nearest GPU types that builder `{builder}` takes are {nearest}");
-        others.chain([nearest]).collect::<Vec<_>>().join("; ")
+        let nearest = self.support(builder).and_then(|support| support.nearest.get(&precision));
+        let nearest = nearest.filter(|names| !names.is_empty()).map(|names| {
+            let names = names.join(", ");
+            format!("the nearest GPU types that builder `{builder}` takes in {precision} are {names}")
+        });
+        others.chain(nearest).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -153,13 +157,24 @@ mod tests {
         assert_eq!(
             error,
             "GPU `h100` cannot be built for: TensorRT-RTX has no compute capability 9.0; builder `trtexec` takes it; \
-             the nearest GPU types that builder `rtx` takes are l40s, l4, l40"
+             the nearest GPU types that builder `rtx` takes in fp16 are l40s, l4, l40"
         );
-        let error = gpu("v100").check(Builder::Rtx, Precision::Fp16).unwrap_err().to_string();
-        assert!(
-            error.contains("builder `trtexec` takes it up to TensorRT 10.4") && error.contains("are t4"),
-            "{error}"
-        );
+        let until = "TensorRT-RTX has no compute capability 7.0; builder `trtexec` takes it up to TensorRT 10.4; the";
+        for (precision, reason) in [
+            (Precision::Fp16, format!("{until} nearest GPU types that builder `rtx` takes in fp16 are t4, ")),
+            // T4 has neither.
+            (Precision::Fp32, format!("{until} nearest GPU types that builder `rtx` takes in fp32 are a100, ")),
+            (
+                Precision::Bf16,
+                "TensorRT-RTX has no compute capability 7.0; the nearest GPU types that builder `rtx` takes in bf16 are \
+                 a100, "
+                    .to_owned(),
+            ),
+        ] {
+            let error = gpu("v100").check(Builder::Rtx, precision).unwrap_err().to_string();
+            let start = format!("GPU `v100` cannot be built for: {reason}");
+            assert!(error.starts_with(&start), "{error}");
+        }
     }
 
     #[test]
