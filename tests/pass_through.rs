@@ -90,6 +90,30 @@ fn fp8_graphs_are_not_touched_and_built_where_a_gpu_computes_in_fp8() {
     }
 }
 
+/// Engines are built of them, and packages made; nothing here computes in bf16.
+#[test]
+fn bf16_graphs_are_not_touched_and_not_run() {
+    let workspace = Workspace::empty();
+    tiny(&workspace, "bfloat");
+    let lines = "batch = [1, 2, 4]\n[export]\nprecisions = [\"bf16\"]\n[compile]\ngpus = [\"a10g\", \"l4\"]\n[package]\n\
+                 platforms = [\"onnx\", \"tensorrt\"]\ncopies = 1";
+    pipeline(&workspace, ("model.onnx", "feature-extraction"), lines);
+    let report = workspace.json(&["publish", "own.toml"]);
+    let own = fs_err::read(workspace.path("model/model.onnx")).unwrap();
+    assert_eq!(fs_err::read(workspace.path("planforge-out/own/export/onnx-bf16/model.onnx")).unwrap(), own);
+    assert_eq!(report["models"][0]["weight_byte_count"], 2 * (32 + 4));
+    assert_eq!(report["engines"].as_array().unwrap().len(), 2);
+    let checked = workspace.json(&["check", "own.toml"]);
+    assert_eq!(checked["checks"], json!([]));
+    let note = "onnx-bf16 was not run: ONNX Runtime has no bf16 arithmetic on the CPU";
+    assert!(checked["notes"].to_string().contains(note), "{checked}");
+    workspace.planforge(&["infer", "own.toml"]).fails(1, &["`onnx-bf16` cannot be run: ONNX Runtime has no bf16"]);
+    workspace.planforge(&["compile", "own.toml", "--gpu", "t4"]).fails(2, &["no bf16 matrix products"]);
+    workspace.edit("own.toml", "\"bf16\"", "\"fp32\"");
+    let words = ["its weights are bf16 and it is taken as it is", "must be [\"bf16\"]"];
+    workspace.planforge(&["export", "own.toml"]).fails(1, &words);
+}
+
 #[test]
 fn graphs_that_cannot_be_taken_say_why() {
     let refused = |name: &str, edit: &dyn Fn(&Workspace), code: i32, words: &[&str]| {

@@ -5,7 +5,7 @@
 //! CPU, so a bf16 export runs there as a graph that computes each of its operators in binary32 and rounds the result.
 
 use crate::pipeline::samples::Samples;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use planforge_bench::CheckFacts;
 use planforge_core::{
     Cache, CacheKey, CacheKind, Digest, Model, Outcome, Precision, Progress, Snapshot, Step, Stored, TensorSpec,
@@ -91,7 +91,16 @@ pub(super) fn preparation_digests(snapshot: &Snapshot) -> Vec<&Digest> {
     files.iter().filter_map(|name| snapshot.file(name)).map(|file| &file.sha256).collect()
 }
 
+/// Why a model cannot be run on ONNX Runtime here, where it cannot.
+pub(super) fn obstacle(model: &Model) -> Option<&'static str> {
+    (model.taken_as_is && model.precision == Precision::Bf16)
+        .then_some("ONNX Runtime has no bf16 arithmetic on the CPU, and this graph is taken as it is")
+}
+
 pub(super) fn run(model: &Stored<Model>, sample: &Sample) -> Result<Vec<Tensor>> {
+    if let Some(why) = obstacle(&model.record) {
+        bail!("`{}` cannot be run: {why}", Variant::onnx(model.record.precision).id());
+    }
     let options = SessionOptions {
         intra_op_threads: std::thread::available_parallelism().map_or(1, usize::from),
         ..SessionOptions::default()

@@ -1,7 +1,9 @@
 //! Engines run on a GPU of this machine and compared with ONNX Runtime, where there is one that they were built for.
 
 use crate::failure::CheckFailed;
-use crate::pipeline::check::{Gate, PerSample, append, compare, digests, inputs, per_sample, preparation_digests, run};
+use crate::pipeline::check::{
+    self, Gate, PerSample, append, compare, digests, inputs, per_sample, preparation_digests, run,
+};
 use crate::pipeline::engine_run::{EngineRun, run_engine};
 use crate::pipeline::samples::Samples;
 use crate::pipeline::steps::{Made, Run, model_of};
@@ -88,7 +90,7 @@ impl Run {
         without_gpu: &mut WithoutGpu,
     ) -> Result<Result<Checked, String>> {
         let record = &engine.record;
-        if let Some(reason) = obstacle(record) {
+        if let Some(reason) = obstacle(record).or_else(|| check::obstacle(&model.record)) {
             return Ok(Err(reason.to_owned()));
         }
         let samples = self.samples(snapshot, &model.record);

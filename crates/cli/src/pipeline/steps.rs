@@ -1,7 +1,7 @@
 //! Each step: previous result in, next result out, rows for the report on the way.
 
 use crate::failure::{BadUsage, CheckFailed, Missing};
-use crate::pipeline::check::check_model;
+use crate::pipeline::check::{check_model, obstacle};
 use crate::pipeline::compile::compile_together;
 use crate::pipeline::lock::RunLock;
 use crate::pipeline::overrides::{LockUse, Overrides, with_catalogue};
@@ -266,12 +266,17 @@ impl Run {
             None => Some(self.export_precision(snapshot, Precision::Fp32)?),
         };
         for model in models {
+            if let Some(why) = obstacle(&model.record) {
+                let id = Variant::onnx(model.record.precision).id();
+                self.report.notes.push(format!("{id} was not run: {why}."));
+                continue;
+            }
             let samples = self.samples(snapshot, &model.record);
             let inputs = (model, reference.as_ref(), &samples);
             let facts = check_model(snapshot, inputs, &library, &self.cache, self.progress())?;
             self.report.checks.extend(facts);
         }
-        if models.iter().any(|model| model.record.precision == Precision::Bf16) {
+        if models.iter().any(|model| model.record.precision == Precision::Bf16 && obstacle(&model.record).is_none()) {
             self.report.notes.push(BF16_NOTE.to_owned());
         }
         // Modules are made from a checkpoint, and so is their reference.

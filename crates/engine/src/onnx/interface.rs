@@ -40,20 +40,27 @@ impl GraphFacts {
         if inputs.is_empty() || outputs.is_empty() {
             return Err("it has no inputs or no outputs".to_owned());
         }
-        let bytes_of = |data_type: i32| byte_count(&graph, data_type);
-        if bytes_of(BF16) > bytes_of(FP32).max(bytes_of(FP16)) {
-            return Err("its weights are bf16; usable are fp32, fp16, and 8-bit types between them".to_owned());
-        }
         Ok(Self {
             opset: standard.map_or(1, |opset| opset.version),
             inputs,
             outputs,
-            precision: if bytes_of(FP16) > bytes_of(FP32) { Precision::Fp16 } else { Precision::Fp32 },
+            precision: precision(&graph),
             parameter_count: parameters(&graph).map(|(count, _)| count).sum(),
             weight_byte_count: parameters(&graph).map(|(count, width)| count * width).sum(),
             data_files: data_files(&graph)?,
         })
     }
+}
+
+/// The type that most of the weights' bytes have; of those with as many, the widest.
+fn precision(graph: &GraphProto) -> Precision {
+    let of_type = |precision: Precision| match precision {
+        Precision::Fp32 => byte_count(graph, FP32),
+        Precision::Fp16 => byte_count(graph, FP16),
+        Precision::Bf16 => byte_count(graph, BF16),
+    };
+    // Of equals, `max_by_key` takes the last.
+    Precision::ALL.into_iter().rev().max_by_key(|&precision| of_type(precision)).unwrap_or(Precision::Fp32)
 }
 
 /// Numbers of `TensorProto.DataType`.
