@@ -23,6 +23,7 @@ mod server_metrics;
 mod spec;
 mod tensor;
 mod triton;
+mod weights;
 
 pub use artifact::{
     Archive, ArtifactFile, Capacity, CapacityLimit, LatencySummary, LoadPoint, LoadResult, Model, ModelFormat,
@@ -59,3 +60,4 @@ pub use spec::{
 };
 pub use tensor::{DataType, Dim, OnnxBackend, Platform, Precision, TensorSpec};
 pub use triton::TritonRelease;
+pub use weights::{EngineWeight, EngineWeights, PlacedWeights, WeightPlace, WeightTransform};
