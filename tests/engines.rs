@@ -144,19 +144,6 @@ fn auto_means_the_gpu_of_this_machine() {
 }
 
 #[test]
-fn weights_are_stripped_only_where_there_is_a_driver() {
-    if planforge_tensorrt::has_cuda_driver() {
-        println!("SKIPPED: there is a CUDA driver");
-        return;
-    }
-    let workspace = Workspace::tiny();
-    workspace.edit("tiny.toml", "[compile]", "[compile]\nstrip_weights = true");
-    workspace
-        .planforge(&["compile", "tiny.toml"])
-        .fails(3, &["key `compile.strip_weights`", "only where there is a CUDA driver, and none was found"]);
-}
-
-#[test]
 fn profiles_that_differ_go_into_one_engine() {
     let workspace = Workspace::tiny();
     let second = "sequence = [4, 16, 64]\n\n[[profiles]]\nbatch = [8, 8, 16]\nsequence = [1, 4, 8]";

@@ -7,7 +7,7 @@ use planforge_runtime::{
     TensorValues, load_library,
 };
 use planforge_tensorrt::{Libraries, local_gpus};
-use planforge_testkit::native;
+use planforge_testkit::{TinyBert, native};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -186,6 +186,43 @@ fn an_engine_answers_as_onnx_runtime_does() {
     assert!(message.contains("is missing"), "{message}");
     // A mistake leaves nothing behind.
     assert_agrees(&mut session, &mut onnx, (2, 16));
+}
+
+/// One engine for two checkpoints, each of which has its weights put in.
+#[test]
+fn checkpoints_share_an_engine_and_answer_as_onnx_runtime_does() {
+    if !has_gpu("checkpoints_share_an_engine_and_answer_as_onnx_runtime_does") {
+        return;
+    }
+    load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
+    for precision in ["fp16", "fp32"] {
+        let workspace = Workspace::tiny();
+        workspace.edit("tiny.toml", "[compile]", "[compile]\nstrip_weights = true");
+        let capability = local_gpus().unwrap()[0].compute_capability;
+        if precision == "fp32" && capability == (7, 5) {
+            skipped("fp32 engines without weights", "Turing has no fp32 products");
+            continue;
+        }
+        let mut plans = Vec::new();
+        for seed in [1, 2] {
+            fs_err::remove_dir_all(workspace.path("model")).unwrap();
+            TinyBert { seed, ..TinyBert::default() }.write(&workspace.path("model")).unwrap();
+            let report = workspace.json(&["compile", "tiny.toml", "--gpu", "auto", "--precision", precision]);
+            assert!(report["engines"][0]["run"]["on"].is_string(), "{}", report["engines"]);
+            let checks = report["checks"].as_array().unwrap();
+            let of_engine = |check: &&Value| check["subject"].as_str().unwrap().starts_with("tensorrt-");
+            assert!(checks.iter().filter(of_engine).all(|check| check["passed"] == json!(true)), "{checks:?}");
+            let gpu = report["engines"][0]["gpu"].as_str().unwrap().to_owned();
+            let plan = workspace.path(&format!("planforge-out/tiny/engines/tensorrt-{precision}-{gpu}/model.plan"));
+            plans.push(fs_err::read(&plan).unwrap());
+            let graph = workspace.path(&format!("planforge-out/tiny/export/onnx-{precision}/model.onnx"));
+            let mut onnx = OnnxSession::load(&graph, &SessionOptions::default()).unwrap();
+            let engine = EngineModel::load(&library(), &plan, 0).unwrap();
+            let mut session = engine.session(ExecutionOptions::default()).unwrap();
+            [(1, 4), (4, 64), (2, 33)].iter().for_each(|&shape| assert_agrees(&mut session, &mut onnx, shape));
+        }
+        assert_eq!(plans[0], plans[1]);
+    }
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod ranges;
 mod real_model;
 mod repeatable;
 mod stores;
+mod stripped;
 mod support;
 #[cfg(feature = "torch")]
 mod torchscript;

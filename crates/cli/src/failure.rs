@@ -60,13 +60,12 @@ impl Failure {
         if let Some(error) = cause.downcast_ref::<planforge_engine::Error>() {
             return match error {
                 planforge_engine::Error::Core(core) => Self::of_core(core),
-                planforge_engine::Error::NativeLibrary { .. } | planforge_engine::Error::StripWeights => {
-                    Some(Self::Environment)
-                }
+                planforge_engine::Error::NativeLibrary { .. } => Some(Self::Environment),
                 planforge_engine::Error::ProfileLimit { .. }
                 | planforge_engine::Error::ProfileDimension { .. }
                 | planforge_engine::Error::Workspace { .. }
                 | planforge_engine::Error::UnknownOutput { .. }
+                | planforge_engine::Error::StripWeights { .. }
                 | planforge_engine::Error::Fp8 { .. }
                 | planforge_engine::Error::Fp32Products { .. }
                 | planforge_engine::Error::KeptProducts { .. } => Some(Self::Usage),
@@ -111,7 +110,7 @@ impl Failure {
             | TensorrtError::EngineVersion { .. }
             | TensorrtError::EngineTarget { .. }
             | TensorrtError::InvalidEngine { .. } => Some(Self::Environment),
-            TensorrtError::Shape { .. } => Some(Self::Usage),
+            TensorrtError::Shape { .. } | TensorrtError::MissingWeights { .. } => Some(Self::Usage),
             _ => None,
         }
     }

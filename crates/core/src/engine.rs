@@ -27,7 +27,10 @@ pub struct Engine {
     pub plan: String,
     /// The builder's log.
     pub log: String,
-    /// Digest of the exported graph it was made from.
+    /// The list of the weights that it lacks ([`crate::EngineWeights`]), where it was built without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
+    /// Digest of the exported graph it was made from; without the places of its weights where the engine lacks them.
     pub graph: Option<Digest>,
     /// What the engine's own header says.
     pub header: EngineHeader,

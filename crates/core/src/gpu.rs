@@ -82,7 +82,7 @@ pub struct BuilderOptions {
     pub optimization_level: Option<u8>,
     /// Most scratch memory on the GPU that a layer may use, in bytes; its own limit when `None`.
     pub workspace_byte_count: Option<u64>,
-    /// Whether weights are left out of the engine.
+    /// Whether weights are left out of the engine, to be put in when it is loaded.
     pub strip_weights: bool,
     /// Whether later versions of TensorRT load the plan too.
     #[serde(default)]

@@ -235,11 +235,14 @@ pub enum Error {
         /// Most that builds may take.
         allowed: bytesize::ByteSize,
     },
-    /// An engine without weights, on a machine that cannot make one.
-    #[error(
-        "key `compile.strip_weights`: TensorRT-RTX leaves weights out only where there is a CUDA driver, and none was found"
-    )]
-    StripWeights,
+    /// A graph that no engine without weights is built from.
+    #[error("key `compile.strip_weights`: `{}` cannot be built without its weights: {message}", path.display())]
+    StripWeights {
+        /// The graph.
+        path: PathBuf,
+        /// Why.
+        message: String,
+    },
     /// A native library is missing or unusable.
     #[error("{message}")]
     NativeLibrary {

@@ -26,6 +26,7 @@ pub use arch::supported_model_types;
 pub use checkpoint::Checkpoint;
 pub use compile::{
     BuildLimits, CompileJob, CompileOptions, Worker, builder_figures, check_profiles, compile_all, find_engine,
+    place_weights,
 };
 pub use cost::{Cost, estimate};
 pub use error::{Error, Result};

@@ -8,9 +8,11 @@ mod tool;
 pub use tool::WorkerTool;
 
 use crate::{Error, Result};
-use planforge_core::{BuilderOptions, Digest, digest_bytes};
+use planforge_core::{BuilderOptions, DataType, Digest, EngineWeight, WeightTransform, digest_bytes};
 use planforge_heap::with_repeatable_heap;
-use planforge_tensorrt::{BuildRequest, InputShapes, Libraries, Product, Severity, build_engine};
+use planforge_tensorrt::{
+    BuildRequest, InputShapes, LeftOut, LeftOutTransform, Libraries, Product, Severity, build_engine,
+};
 use rustix::fs::{FallocateFlags, fallocate};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,6 +41,8 @@ pub struct WorkerRequest {
     pub profiles: Vec<Vec<(String, [Vec<i64>; 3])>>,
     /// What the builder is told beyond that.
     pub options: BuilderOptions,
+    /// Weights of the graph that TensorRT-RTX leaves out of the engine.
+    pub left_out: Vec<String>,
     /// The tool to build with; the libraries of TensorRT-RTX when `None`.
     pub tool: Option<WorkerTool>,
     /// Where the engine goes.
@@ -82,6 +86,8 @@ pub struct WorkerResponse {
     pub layer_counts: BTreeMap<String, u32>,
     /// The network's convolutions and products of matrices.
     pub products: Vec<WorkerProduct>,
+    /// Weights that the engine may lack, and what they are made of.
+    pub left_out: Vec<EngineWeight<String>>,
     /// Whether another build of the same request gives the same bytes.
     pub is_repeatable: bool,
     /// Peak resident memory of the process in bytes.
@@ -128,7 +134,7 @@ fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
         profiles: request.profiles.iter().map(|profile| profile.iter().map(input_shapes).collect()).collect(),
         optimization_level: request.options.optimization_level,
         workspace_byte_count: request.options.workspace_byte_count.map(usize::try_from).transpose().unwrap_or(None),
-        strip_weights: request.options.strip_weights,
+        left_out: request.left_out.clone(),
     };
     let start = Instant::now();
     let libraries = Libraries::in_folder(&libraries).open().map_err(|error| native_error(&error))?;
@@ -140,7 +146,7 @@ fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
             let _ = writeln!(log, "[{severity:?}] {line}");
         }
     };
-    let (built, is_repeatable) = with_repeatable_heap(|| build_engine(libraries, &build_request, log));
+    let (built, is_repeatable) = with_repeatable_heap(|| build_engine(&libraries, &build_request, log));
     let built = built.map_err(|error| native_error(&error))?;
     let builder_duration = start.elapsed();
     let plan_sha256 = Some(write_and_digest(&plan, &built.bytes)?);
@@ -156,6 +162,7 @@ fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
         layer_count: built.layer_count,
         layer_counts: built.types.layer_counts,
         products: built.types.products.into_iter().map(worker_product).collect(),
+        left_out: built.left_out.into_iter().map(engine_weight).collect::<Result<_>>()?,
         is_repeatable,
         peak_byte_count: peak_resident_byte_count(),
         builder_duration,
@@ -179,6 +186,20 @@ fn write_and_digest(path: &Path, bytes: &[u8]) -> Result<Digest> {
 
 fn worker_product(Product { output, inputs, data_type }: Product) -> WorkerProduct {
     WorkerProduct { output, inputs, data_type }
+}
+
+fn engine_weight(weight: LeftOut) -> Result<EngineWeight<String>> {
+    let LeftOut { name, data_type, element_count, transform, sources } = weight;
+    let data_type = DataType::from_kserve_name(&data_type).ok_or_else(|| Error::Build {
+        subject: "network".to_owned(),
+        message: format!("weight `{name}` has elements of type {data_type}, which are not put into engines"),
+    })?;
+    let transform = match transform {
+        LeftOutTransform::Identity => WeightTransform::Identity,
+        LeftOutTransform::BatchNormScale { epsilon } => WeightTransform::BatchNormScale { epsilon },
+        LeftOutTransform::BatchNormBias { epsilon } => WeightTransform::BatchNormBias { epsilon },
+    };
+    Ok(EngineWeight { name, data_type, element_count, transform, sources })
 }
 
 /// Makes the folder of `graph` the current one, so that the path the library sees is the same wherever the build runs.

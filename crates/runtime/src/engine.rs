@@ -1,8 +1,13 @@
 //! TensorRT-RTX engines on a GPU.
 //!
+//! An engine that was built without its weights is given them when it is loaded, from the files beside it (`weights`).
+//!
 //! [`EngineModel`] is an engine with its weights on a GPU, [`EngineSession`] runs it; sessions of one model share the
 //! weights. Nothing here has been run on a GPU yet.
 
+mod weights;
+
+use self::weights::Weights;
 use crate::check::{check_inputs, check_outputs};
 use crate::{Error, Result, Tensor, TensorView};
 use planforge_core::{DataType, Dim, TensorSpec};
@@ -22,11 +27,13 @@ pub struct EngineModel {
 }
 
 impl EngineModel {
-    /// Loads the engine file `plan` with the TensorRT-RTX library `library` onto the GPU `ordinal`, in the driver's order.
+    /// Loads the engine file `plan` with the TensorRT-RTX library `library` onto the GPU `ordinal`, in the driver's order, and
+    /// puts its weights into it where it was built without: the list of them lies beside it ([`planforge_core::PlacedWeights`]).
     ///
     /// # Errors
     /// [`Error::Io`] for a missing file; [`Error::Engine`] for what is no engine, no driver, no such GPU, another version or
-    /// GPU than the engine is for, and what the library says; [`Error::UnsupportedType`].
+    /// GPU than the engine is for, weights that are missing, and what the library says; [`Error::UnsupportedType`];
+    /// [`Error::Core`] and [`Error::Weight`] for a list of weights that cannot be right.
     pub fn load(library: &Path, plan: &Path, ordinal: usize) -> Result<Self> {
         let bytes = fs_err::read(plan)?;
         let named = |error| match error {
@@ -35,7 +42,9 @@ impl EngineModel {
         };
         planforge_tensorrt::read_header(&bytes).map_err(named)?;
         let runtime = Runtime::open(library, log)?;
-        let engine = LoadedEngine::load(runtime, (plan, &bytes), ordinal).map_err(named)?;
+        let weights = Weights::beside(plan)?;
+        let values = weights.as_ref().map_or_else(Vec::new, Weights::values);
+        let engine = LoadedEngine::load_with_weights(runtime, (plan, &bytes), &values, ordinal).map_err(named)?;
         let interface = engine.interface();
         let specs = |tensors: &[EngineTensor]| tensors.iter().map(tensor_spec).collect::<Result<Vec<_>>>();
         Ok(Self {

@@ -145,6 +145,19 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The list of an engine's weights cannot be read.
+    #[error(transparent)]
+    Core(#[from] planforge_core::Error),
+    /// A weight that an engine lacks is not what the list of them says.
+    #[error("`{}`: weight `{name}`: {message}", path.display())]
+    Weight {
+        /// The list.
+        path: PathBuf,
+        /// The weight.
+        name: String,
+        /// What is wrong.
+        message: String,
+    },
     /// An engine cannot be loaded here, or failed while it ran.
     #[error(transparent)]
     Engine(#[from] planforge_tensorrt::Error),

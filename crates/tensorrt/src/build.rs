@@ -1,14 +1,20 @@
 //! ONNX graph to serialized engine.
 
+mod strip;
+
+pub use strip::{LeftOut, LeftOutTransform};
+
 use crate::library::OpenLibraries;
 use crate::types::{NetworkTypes, data_type_name, network_types};
 use crate::{Error, Header, Result, read_header};
+use cxx::UniquePtr;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use trtx::builder::{BuilderFlag, MemoryPoolType, network_flags};
+use trtx::builder::{MemoryPoolType, network_flags};
 use trtx::host_memory::HostMemory;
-use trtx::trtx_sys::{ComputeCapability, Dims64};
+use trtx::optimization_profile::OptimizationProfile;
+use trtx::trtx_sys::{ComputeCapability, Dims64, nvinfer1};
 use trtx::{Builder, BuilderConfig, LogHandler, Logger, NetworkDefinition, OnnxParser, OptProfileSelector};
 
 /// What to build.
@@ -24,8 +30,9 @@ pub struct BuildRequest {
     pub optimization_level: Option<u8>,
     /// Most bytes of scratch memory that a layer may use on the GPU; the library's default when `None`.
     pub workspace_byte_count: Option<usize>,
-    /// Whether weights are left out of the engine, to be put in by a refitter. Takes a CUDA driver.
-    pub strip_weights: bool,
+    /// Weights of the graph that are left out of the engine, whose bytes then do not depend on their values. Where there are
+    /// any, the graph multiplies or convolves with one of them as it is, and there is one profile at most.
+    pub left_out: Vec<String>,
 }
 
 /// Shapes of every input in one optimization profile.
@@ -59,17 +66,32 @@ pub struct BuiltEngine {
     pub layer_count: u32,
     /// Element types of the parsed network, which the builder keeps.
     pub types: NetworkTypes,
+    /// What the engine may lack, in the order of the graph.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Bytes of an engine, in the library's own memory.
-#[derive(Debug)]
-pub struct SerializedEngine(HostMemory<'static>);
+pub struct SerializedEngine(Memory);
+
+enum Memory {
+    Wrapped(HostMemory<'static>),
+    Native(UniquePtr<nvinfer1::IHostMemory>),
+}
 
 impl Deref for SerializedEngine {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Memory::Wrapped(memory) => memory,
+            Memory::Native(memory) => strip::bytes_of(memory),
+        }
+    }
+}
+
+impl std::fmt::Debug for SerializedEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SerializedEngine({} bytes)", self.len())
     }
 }
 
@@ -101,10 +123,10 @@ pub enum Severity {
 /// same, as a path relative to the current folder can be.
 ///
 /// # Errors
-/// A graph the parser refuses, profiles that do not fit the graph, an unknown compute capability, or a failed build with
-/// the builder's own words.
+/// A graph the parser refuses, profiles that do not fit the graph, an unknown compute capability, a failed build with the
+/// builder's own words; [`Error::NotLeftOut`] for a weight that would stay in the engine.
 pub fn build_engine(
-    _libraries: OpenLibraries,
+    libraries: &OpenLibraries,
     request: &BuildRequest,
     log: impl Fn(Severity, &str) + Send + Sync + 'static,
 ) -> Result<BuiltEngine> {
@@ -117,6 +139,7 @@ pub fn build_engine(
     let network = builder.create_network(network_flags::EXPLICIT_BATCH)?;
     let mut parser = OnnxParser::new(network, &logger)?;
     let path = request.graph.to_str().ok_or_else(|| parse_error(&request.graph, "the path is not UTF-8".to_owned()))?;
+    let records = if request.left_out.is_empty() { None } else { Some(strip::observe(&mut parser)?) };
     let parsed = parser.parse_from_file(path, 2);
     let last_errors = || take_errors(&errors);
     parsed.map_err(|_| parse_error(&request.graph, last_errors()))?;
@@ -127,13 +150,24 @@ pub fn build_engine(
     for (index, profile) in request.profiles.iter().enumerate() {
         add_profile(&mut builder, &mut config, (index, profile), &inputs)?;
     }
-    // NVIDIA's documentation: the bytes outlive the builder and all else that they were made with.
-    let bytes = builder
-        .build_serialized_network(parser.network_mut(), &mut config)
-        .map(SerializedEngine)
-        .map_err(|_| Error::Build { path: request.graph.clone(), log: last_errors() })?;
+    let failed = || Error::Build { path: request.graph.clone(), log: last_errors() };
+    let (memory, left_out) = match records {
+        // NVIDIA's documentation: the bytes outlive the builder and all else that they were made with.
+        None => {
+            let built = builder.build_serialized_network(parser.network_mut(), &mut config);
+            (Memory::Wrapped(built.map_err(|_| failed())?), Vec::new())
+        }
+        Some(records) => {
+            let left_out = strip::left_out(&records.borrow(), request)?;
+            // The weights are read again; those of the first time go before.
+            drop((parser, config));
+            let built = strip::build(libraries, request, path, &left_out)?;
+            (Memory::Native(built.ok_or_else(failed)?), left_out)
+        }
+    };
+    let bytes = SerializedEngine(memory);
     let header = read_header(&bytes)?;
-    Ok(BuiltEngine { bytes, header, inputs, outputs, layer_count, types })
+    Ok(BuiltEngine { bytes, header, inputs, outputs, layer_count, types, left_out })
 }
 
 fn set_options(config: &mut BuilderConfig<'_>, request: &BuildRequest) {
@@ -142,10 +176,6 @@ fn set_options(config: &mut BuilderConfig<'_>, request: &BuildRequest) {
     }
     if let Some(limit) = request.workspace_byte_count {
         config.set_memory_pool_limit(MemoryPoolType::kWORKSPACE, limit);
-    }
-    if request.strip_weights {
-        config.set_flag(BuilderFlag::kSTRIP_PLAN);
-        config.set_flag(BuilderFlag::kREFIT);
     }
 }
 
@@ -178,6 +208,15 @@ fn add_profile<'builder>(
     let fail = |message: String| Error::Profile { index, message };
     check_profile(shapes, inputs).map_err(fail)?;
     let mut profile = builder.creata_optimization_profile()?;
+    fill_profile(&mut profile, shapes)?;
+    if !profile.is_valid() {
+        return Err(fail("TensorRT calls it invalid".to_owned()));
+    }
+    config.add_optimization_profile(&mut profile)?;
+    Ok(())
+}
+
+fn fill_profile(profile: &mut OptimizationProfile<'_>, shapes: &ProfileShapes) -> Result<()> {
     for input in shapes {
         let selected = [
             (OptProfileSelector::kMIN, &input.min),
@@ -188,10 +227,6 @@ fn add_profile<'builder>(
             profile.set_dimensions(&input.name, selector, &Dims64::from_slice(dims))?;
         }
     }
-    if !profile.is_valid() {
-        return Err(fail("TensorRT calls it invalid".to_owned()));
-    }
-    config.add_optimization_profile(&mut profile)?;
     Ok(())
 }
 

@@ -133,6 +133,62 @@ pub enum Error {
         /// The library's last errors.
         log: String,
     },
+    /// An engine was built without weights, and some of them are not given.
+    #[error(
+        "`{}` was built without its weights, and {count} of them are not given: {names}; the list of its weights lies beside \
+         it as `{}`, with the files that it names",
+        path.display(),
+        path.with_extension("weights.json").file_name().unwrap_or_default().to_string_lossy()
+    )]
+    MissingWeights {
+        /// The engine.
+        path: PathBuf,
+        /// How many are missing.
+        count: usize,
+        /// The first few of them.
+        names: String,
+    },
+    /// A weight that is given is not what the engine asks for.
+    #[error("weight `{name}` of `{}` has {found}, expected {expected}", path.display())]
+    WeightValues {
+        /// The engine.
+        path: PathBuf,
+        /// The weight.
+        name: String,
+        /// Number and type of its elements.
+        found: String,
+        /// Those of the engine.
+        expected: String,
+    },
+    /// The library cannot put weights into an engine.
+    #[error("TensorRT cannot put weights into `{}`: {log}", path.display())]
+    Refit {
+        /// The engine.
+        path: PathBuf,
+        /// The library's last errors.
+        log: String,
+    },
+    /// A weight that would stay in an engine that is to be built without.
+    #[error(
+        "weight `{name}` of `{}` cannot be left out of an engine, which could then not be shared; leave key \
+         `compile.strip_weights` out",
+        path.display()
+    )]
+    NotLeftOut {
+        /// The graph.
+        path: PathBuf,
+        /// The weight.
+        name: String,
+    },
+    /// A file cannot be mapped into memory.
+    #[error("`{}` cannot be mapped into memory", path.display())]
+    Map {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The library cannot run an engine.
     #[error("TensorRT cannot run the engine: {log}")]
     Execution {

@@ -1,5 +1,5 @@
 //! The one place that touches TensorRT and CUDA: building engines from ONNX, reading their headers, finding the GPUs of
-//! this machine, and running engines on them.
+//! this machine, running engines on them, and putting weights into those that were built without.
 //!
 //! The libraries are opened at run time. Building needs no GPU and no CUDA driver. Native code can
 //! crash, so callers run [`build_engine`] in a process of its own.
@@ -14,15 +14,16 @@ mod trtexec;
 mod types;
 
 pub use build::{
-    BuildRequest, BuiltEngine, EngineTensor, InputShapes, ProfileShapes, SerializedEngine, Severity, build_engine,
+    BuildRequest, BuiltEngine, EngineTensor, InputShapes, LeftOut, LeftOutTransform, ProfileShapes, SerializedEngine,
+    Severity, build_engine,
 };
 pub use error::{Error, Result};
 pub use gpu::{LocalGpu, has_cuda_driver, local_gpus};
 pub use header::{Header, read_header};
 pub use library::{Libraries, OpenLibraries, library_version, parser_version, supported_version};
 pub use run::{
-    EngineInterface, Execution, ExecutionOptions, Gpu, Input, KernelSpecialization, LoadedEngine, Output, Runtime,
-    Timings, check_fit, choose_profile,
+    EngineInterface, Execution, ExecutionOptions, Gpu, Input, KernelSpecialization, LoadedEngine, MappedFile, Output,
+    Runtime, Timings, WeightValues, check_fit, choose_profile,
 };
 pub use trtexec::{
     BuiltPlan, HardwareCompatibility, PlanRequest, PlanType, TrtexecVersion, build_plan, plan_arguments,

@@ -14,8 +14,10 @@ pub struct Libraries {
 }
 
 /// The word that both are open.
-#[derive(Debug, Clone, Copy)]
-pub struct OpenLibraries(());
+#[derive(Debug)]
+pub struct OpenLibraries {
+    pub(crate) paths: Libraries,
+}
 
 impl Libraries {
     /// The libraries in `folder`.
@@ -35,7 +37,7 @@ impl Libraries {
         };
         trtx::dynamically_load_tensorrt(Some(self.builder.as_os_str())).map_err(failed(&self.builder))?;
         trtx::dynamically_load_tensorrt_onnxparser(Some(self.parser.as_os_str())).map_err(failed(&self.parser))?;
-        Ok(OpenLibraries(()))
+        Ok(OpenLibraries { paths: self.clone() })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Stand-ins for the CUDA driver and for TensorRT-RTX (fixtures/gpu), for tests of what runs engines.
 
 use crate::repository;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -38,6 +39,27 @@ pub fn stand_in_engine(folder: &Path, name: &str, changes: &[(usize, u8)]) -> Pa
     let path = folder.join(name);
     fs_err::write(&path, bytes).expect("the folder can be written");
     path
+}
+
+/// The file of weights and the list of them for an engine whose byte 101 is `S`, which has none: it multiplies the sum of row
+/// `i` with `factors[i % 4]`, and adds `shift`. Returns the names of both files, which lie beside `plan`.
+///
+/// # Panics
+/// When they cannot be written.
+#[must_use]
+pub fn stand_in_weights(plan: &Path, factors: [f32; 4], shift: f32) -> [PathBuf; 2] {
+    let bytes: Vec<u8> = factors.iter().chain([&shift]).flat_map(|value| value.to_le_bytes()).collect();
+    let weight = |name: &str, place: (u64, u64)| {
+        let source = json!({ "file": "weights.safetensors", "offset": place.0 * 4, "byte_count": place.1 * 4 });
+        json!({ "name": name, "data_type": "fp32", "element_count": place.1, "transform": "identity", "sources": [source] })
+    };
+    // One more than the engine asks for, as the builder folds some into others.
+    let weights = [weight("shift", (4, 1)), weight("folded", (0, 2)), weight("factor", (0, 4))];
+    let files = [plan.with_file_name("weights.safetensors"), plan.with_extension("weights.json")];
+    fs_err::write(&files[0], bytes).expect("the folder can be written");
+    let list = json!({ "format": 1, "weights": weights });
+    fs_err::write(&files[1], list.to_string()).expect("the folder can be written");
+    files
 }
 
 /// Runs `body` with the folder of the stand-ins, in a process that finds them: the dynamic linker looks where it is told

@@ -11,7 +11,7 @@ mod s3;
 mod tiny_bert;
 mod triton;
 
-pub use gpu::{gpu_stand_ins, on_gpu_stand_ins, stand_in_engine};
+pub use gpu::{gpu_stand_ins, on_gpu_stand_ins, stand_in_engine, stand_in_weights};
 pub use hub::{Access, Fault, HubOptions, Lie, Rule, Seen, TestHub};
 pub use isolated::isolated;
 pub use notes::Notes;

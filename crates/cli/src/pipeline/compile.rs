@@ -6,8 +6,11 @@ use crate::pipeline::rows::{materialise, outcome};
 use crate::pipeline::steps::{Made, Run, model_of};
 use anyhow::{Context, Result};
 use planforge_bench::{EngineFacts, PlanSource};
-use planforge_core::{Builder, Engine, EngineTarget, Model, Step, Stored, TritonRelease};
-use planforge_engine::{BuildLimits, CompileJob, CompileOptions, Worker, compile_all};
+use planforge_core::{
+    Builder, Engine, EngineTarget, Model, PlacedWeights, Step, Stored, TritonRelease, link_or_copy, write_atomically,
+};
+use planforge_engine::{BuildLimits, CompileJob, CompileOptions, Worker, compile_all, place_weights};
+use std::path::Path;
 use std::time::Duration;
 
 /// Compiles the engines of all `runs` within one limit, and puts each into its run.
@@ -27,11 +30,24 @@ pub(crate) fn compile_together(runs: &mut [(&mut Run, &mut Made)], limits: Build
     let mut engines = compile_all(&jobs, limits, first.cache(), first.progress())?.into_iter();
     for (run, made) in runs {
         let own: Vec<_> = engines.by_ref().take(run.targets.len()).collect();
-        run.add_engines(&own)?;
+        run.add_engines(&own, &made.models)?;
         made.engines = own;
         run.check_engines(made)?;
     }
     Ok(())
+}
+
+/// Puts what the engine at `plan` lacks beside it, so that the folder is all that is needed to run it.
+fn add_weights(model: &Stored<Model>, engine: &Stored<Engine>, plan: &Path) -> Result<()> {
+    let list = PlacedWeights::path(plan);
+    let Some(weights) = place_weights(model, engine)? else {
+        // Of an earlier engine in its place.
+        return if list.exists() { Ok(fs_err::remove_file(list)?) } else { Ok(()) };
+    };
+    for file in weights.files() {
+        link_or_copy(&model.path(file), &plan.with_file_name(file))?;
+    }
+    Ok(write_atomically(&list, &weights.to_json())?)
 }
 
 impl Run {
@@ -78,11 +94,12 @@ impl Run {
     }
 
     /// Puts engines into the output folder and the report, in the order of the targets.
-    fn add_engines(&mut self, engines: &[Stored<Engine>]) -> Result<()> {
+    fn add_engines(&mut self, engines: &[Stored<Engine>], models: &[Stored<Model>]) -> Result<()> {
         for (target, engine) in self.targets.clone().iter().zip(engines) {
             let folder = self.layout.engine(&target.variant);
             materialise(engine, &folder)?;
             let plan = engine.record.plan.clone();
+            add_weights(model_of(models, target.variant.precision)?, engine, &folder.join(&plan))?;
             if let Some(file) = engine.file(&plan) {
                 let facts = EngineFacts::new(&engine.record, file.byte_count, &file.sha256, outcome(engine));
                 self.report.engines.push(facts);

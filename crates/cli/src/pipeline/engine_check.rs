@@ -51,9 +51,8 @@ impl Run {
         let mut reasons: Vec<String> = Vec::new();
         let mut without_gpu = WithoutGpu::new();
         for (target, engine) in self.targets.clone().iter().zip(&made.engines) {
-            let subject = target.variant.id();
             let model = model_of(&made.models, target.variant.precision)?;
-            let run = match self.check_engine(&subject, &made.snapshot, (model, engine), &mut without_gpu)? {
+            let run = match self.check_engine(&target.variant, &made.snapshot, (model, engine), &mut without_gpu)? {
                 Ok(checked) => {
                     self.report.checks.extend(checked.facts.iter().cloned());
                     if let Some(failed) = checked.facts.iter().find(|check| !check.passed) {
@@ -84,12 +83,13 @@ impl Run {
     /// The comparison, or why there is none.
     fn check_engine(
         &mut self,
-        subject: &str,
+        target: &Variant,
         snapshot: &Snapshot,
         (model, engine): (&Stored<Model>, &Stored<Engine>),
         without_gpu: &mut WithoutGpu,
     ) -> Result<Result<Checked, String>> {
-        let record = &engine.record;
+        let (record, subject) = (&engine.record, target.id());
+        let subject = subject.as_str();
         if let Some(reason) = obstacle(record).or_else(|| check::obstacle(&model.record)) {
             return Ok(Err(reason.to_owned()));
         }
@@ -111,7 +111,9 @@ impl Run {
         let given: Vec<Vec<Tensor>> =
             batches.iter().map(|batch| inputs(&record.inputs, batch)).collect::<Result<_>>()?;
         let library = self.settings.tensorrt_library();
-        let ran = run_engine((&library, &engine.path(&record.plan)), capabilities, &given, self.progress())
+        // The one in the output folder has its weights beside it, where it lacks them.
+        let place = self.layout.engine(target).join(&record.plan);
+        let ran = run_engine((&library, &place), capabilities, &given, self.progress())
             .with_context(|| format!("engine `{subject}` was built, and failed when it was run"))?;
         let (gpu, outputs) = match ran {
             EngineRun::NoGpu(reason) => {
@@ -137,9 +139,6 @@ impl Run {
 fn obstacle(engine: &Engine) -> Option<&'static str> {
     if engine.builder == Builder::Trtexec {
         return Some("planforge runs engines of TensorRT-RTX, and leaves plans of TensorRT to Triton");
-    }
-    if engine.builder_options.strip_weights {
-        return Some("its weights were left out");
     }
     (!planforge_tensorrt::has_cuda_driver()).then_some("there is no CUDA driver here")
 }

@@ -192,6 +192,7 @@ impl Pipeline {
         self.check_platforms()?;
         self.check_triton()?;
         check_builder(&self.compile)?;
+        self.check_strip_weights()?;
         super::store::check(&self.store)?;
         if self.compile.outputs.as_ref().is_some_and(Vec::is_empty) {
             return Err(("compile.outputs", "name at least one output, or leave the key out".to_owned()));
@@ -204,6 +205,25 @@ impl Pipeline {
             return Err(("load.stages", "give stages with at least one user and one second each".to_owned()));
         }
         Ok(())
+    }
+
+    /// TensorRT-RTX leaves out weights that lie in files of their own, of engines with one profile (`NvInfer.h`,
+    /// `IBuilderConfig::addOptimizationProfile`).
+    fn check_strip_weights(&self) -> std::result::Result<(), (&'static str, String)> {
+        let fail = |message: &str| Err(("compile.strip_weights", message.to_owned()));
+        if !self.compile.strip_weights || self.compile.builder != Builder::Rtx {
+            return Ok(());
+        }
+        match (self.profiles.len(), &self.source.graph, self.export.self_contained) {
+            (2.., ..) => fail("an engine without weights has one optimization profile; leave one [[profiles]] table"),
+            (_, Some(_), _) => {
+                fail("a graph that is taken as it is keeps its weights; leave `source.graph` or this key out")
+            }
+            (_, _, true) => {
+                fail("weights in the graph's own file cannot be left out; leave `export.self_contained` out")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Each platform needs something of its own.

@@ -194,6 +194,7 @@ mod tests {
             compute_capabilities: Vec::new(),
             profiles: Vec::new(),
             options: BuilderOptions::default(),
+            left_out: Vec::new(),
             tool: None,
             plan: folder.path().join("plan"),
             log: folder.path().join("log"),

@@ -5,9 +5,9 @@ use super::child::{Worker, run_child};
 use super::log::builder_figures;
 use super::precision::check_precision;
 use super::profiles::{Shapes, profile_shapes};
+use super::shared::{Source, WEIGHTS};
 use super::verify::{check_engine, check_plan};
 use crate::limits::check_graph;
-use crate::onnx::keep_outputs;
 use crate::{Error, Result, WorkerRequest, WorkerResponse, WorkerTool};
 use bytesize::ByteSize;
 use planforge_core::{
@@ -64,17 +64,12 @@ pub(super) fn compile(
             check_graph(model, gpu)?;
         }
     }
-    if options.builder == Builder::Rtx
-        && options.builder_options.strip_weights
-        && !planforge_tensorrt::has_cuda_driver()
-    {
-        return Err(Error::StripWeights);
-    }
     let shapes = profile_shapes(&model.record, &options.profiles)?;
     let outputs = selected_outputs(&model.record, &options.outputs)?;
-    let key = engine_key(model, options);
+    let source = Source::of(model, options, &outputs)?;
+    let key = engine_key(&source, options);
     let mut stored = builds.cache.get_or_build_known(CacheKind::Engine, &key, progress, |folder| {
-        let request = Asked { model, options, shapes, outputs };
+        let request = Asked { model, options, shapes, outputs, source };
         build(&request, folder, order, builds, progress)
     })?;
     // GPU types of one compute capability share an engine; the record says which ones were asked for.
@@ -88,7 +83,8 @@ pub(super) fn compile(
 /// The engine of an earlier run, if the cache has it.
 #[must_use]
 pub fn find_engine(CompileJob { model, options }: &CompileJob<'_>, cache: &Cache) -> Option<Stored<Engine>> {
-    cache.get(CacheKind::Engine, &engine_key(model, options))
+    let outputs = selected_outputs(&model.record, &options.outputs).ok()?;
+    cache.get(CacheKind::Engine, &engine_key(&Source::of(model, options, &outputs).ok()?, options))
 }
 
 /// Name of the target, and of the GPU types in it.
@@ -97,8 +93,8 @@ fn names(target: &EngineTarget) -> (String, Vec<String>) {
     (target.variant.gpu.clone().unwrap_or_default(), gpus)
 }
 
-fn engine_key(model: &Stored<Model>, options: &CompileOptions) -> CacheKey {
-    let files: Vec<(&str, &Digest)> = model.files.iter().map(|file| (file.path.as_str(), &file.sha256)).collect();
+fn engine_key(source: &Source<'_>, options: &CompileOptions) -> CacheKey {
+    let files = source.digests();
     // TensorRT-RTX builds for compute capabilities, trtexec chooses kernels by timing them on one GPU type.
     let gpu = (options.builder == Builder::Trtexec).then(|| names(&options.target));
     CacheKey::of(&(
@@ -134,6 +130,7 @@ struct Asked<'a> {
     options: &'a CompileOptions,
     shapes: Shapes,
     outputs: Vec<TensorSpec>,
+    source: Source<'a>,
 }
 
 /// The engine in `folder`, and digests of files that need not be read to be digested.
@@ -144,20 +141,21 @@ fn build(
     builds: &Builds<'_>,
     progress: &dyn Progress,
 ) -> Result<(Engine, Vec<(PathBuf, Digest)>)> {
-    let Asked { model, options, outputs, .. } = asked;
+    let Asked { model, options, outputs, source, .. } = asked;
     let targets = options.target.compute_capabilities();
-    let graph = engine_graph(model, outputs, folder)?;
+    let graph = source.write(folder)?;
     let request = WorkerRequest {
         libraries: options.libraries.clone(),
         graph: graph.path().join(&model.record.graph),
         compute_capabilities: targets.iter().map(|target| (target.major, target.minor)).collect(),
         profiles: asked.shapes.clone(),
         options: options.builder_options,
+        left_out: source.left_out(),
         tool: worker_tool(model, options, builds),
         plan: folder.join(PLAN),
         log: folder.join(LOG),
     };
-    let (response, build_duration) = run_within_limits(&request, asked, order, builds, progress)?;
+    let (mut response, build_duration) = run_within_limits(&request, asked, order, builds, progress)?;
     if !response.is_repeatable {
         let reason = match options.builder {
             Builder::Rtx => "the heap was not under control",
@@ -172,6 +170,7 @@ fn build(
         Builder::Trtexec => check_plan(&targets, &response),
     };
     checked.map_err(|message| Error::EngineMismatch { subject: options.subject.clone(), message })?;
+    let weights = source.write_weights(std::mem::take(&mut response.left_out), folder)?;
     let capability = |&(major, minor): &(u8, u8)| ComputeCapability { major, minor };
     let (gpu, gpus) = names(&options.target);
     let digests = response.plan_sha256.map(|sha256| (request.plan, sha256)).into_iter().collect();
@@ -185,7 +184,8 @@ fn build(
         profiles: options.profiles.clone(),
         plan: PLAN.to_owned(),
         log: LOG.to_owned(),
-        graph: model.file(&model.record.graph).map(|graph| graph.sha256.clone()),
+        weights: weights.then(|| WEIGHTS.to_owned()),
+        graph: source.graph_digest(),
         header: EngineHeader {
             version: response.version,
             compute_capabilities: response.compute_capabilities.iter().map(capability).collect(),
@@ -249,23 +249,4 @@ fn named_workspace(error: Error, options: BuilderOptions) -> Error {
         }
         (error, _) => error,
     }
-}
-
-/// A folder with the graph, cut down to `outputs` if it has more, and links to its weights, for as long as it is kept.
-fn engine_graph(model: &Stored<Model>, outputs: &[TensorSpec], folder: &Path) -> Result<tempfile::TempDir> {
-    let graph = model.path(&model.record.graph);
-    let temporary = tempfile::Builder::new().prefix(".graph-").tempdir_in(folder)?;
-    let place = temporary.path().join(&model.record.graph);
-    if outputs.len() == model.record.outputs.len() {
-        fs_err::os::unix::fs::symlink(&graph, place)?;
-    } else {
-        let names: Vec<String> = outputs.iter().map(|spec| spec.name.clone()).collect();
-        let bytes = keep_outputs(&fs_err::read(&graph)?, &names)
-            .map_err(|error| Error::Graph { path: graph, message: error.to_string() })?;
-        fs_err::write(place, bytes)?;
-    }
-    for weights in &model.record.weights {
-        fs_err::os::unix::fs::symlink(model.path(weights), temporary.path().join(weights))?;
-    }
-    Ok(temporary)
 }

@@ -4,6 +4,7 @@
 //! every engine.
 //!
 //! - `engine`: one engine, found or built
+//! - `shared`: what it is built from, and what of that checkpoints share
 //! - `all`: several at once
 //! - `pool`: how many at once, by memory and processes
 //! - `peak`: the memory a build is expected to take
@@ -21,6 +22,7 @@ mod peak;
 mod pool;
 mod precision;
 mod profiles;
+mod shared;
 mod tail;
 mod verify;
 
@@ -30,3 +32,4 @@ pub use engine::{CompileOptions, find_engine};
 pub use log::builder_figures;
 pub use pool::BuildLimits;
 pub use profiles::check_profiles;
+pub use shared::place_weights;

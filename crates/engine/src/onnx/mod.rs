@@ -7,6 +7,7 @@ mod nodes;
 mod proto;
 mod prune;
 mod rounded;
+mod strip;
 mod text;
 mod types;
 
@@ -14,5 +15,6 @@ pub(crate) use graph::{EncodedModel, OnnxGraph, Opset, WeightPlan, WeightUse, co
 pub(crate) use interface::GraphFacts;
 pub(crate) use prune::keep_outputs;
 pub use rounded::rounded_graph;
+pub(crate) use strip::{SharedGraph, weight_places};
 pub use text::graph_text;
 pub(crate) use types::graph_needs;

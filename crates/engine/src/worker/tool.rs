@@ -42,6 +42,7 @@ pub(super) fn build_with(tool: &WorkerTool, request: &WorkerRequest) -> Result<W
         layer_count: 0,
         layer_counts: BTreeMap::new(),
         products: Vec::new(),
+        left_out: Vec::new(),
         is_repeatable: false,
         peak_byte_count: peak_resident_byte_count(),
         builder_duration: built.duration,

@@ -2,9 +2,23 @@
 
 use super::{Folders, Served, UNLIMITED, options, refusal, write_archive};
 use crate::{EngineOptions, HostOptions};
-use planforge_testkit::{on_gpu_stand_ins, stand_in_engine};
+use planforge_testkit::{on_gpu_stand_ins, stand_in_engine, stand_in_weights};
 use serde_json::{Value, json};
 use std::path::Path;
+
+/// Two checkpoints of one engine.
+async fn weights_are_put_in(served: &Served, folders: &Folders, folder: &Path) {
+    let plan = stand_in_engine(folder, "model.plan", &[(101, b'S')]);
+    let file = |path: &Path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs_err::read(path).unwrap());
+    for (name, factor, sum) in [("one.tar.gz", 2.0, 25.0), ("two.tar.gz", 3.0, 37.0)] {
+        let [weights, list] = stand_in_weights(&plan, [factor; 4], 1.0);
+        write_archive(&folders.store().join(name), CONFIG.as_bytes(), &[file(&plan), file(&weights), file(&list)]);
+        assert_eq!(served.outputs(name, &request(1)).await[0]["data"], json!([sum]));
+    }
+    write_archive(&folders.store().join("none.tar.gz"), CONFIG.as_bytes(), &[file(&plan)]);
+    let (status, _, error) = refusal(served.invoke("none.tar.gz", &request(1)).await).await;
+    assert!(status == 424 && format!("{error:?}").contains("was built without its weights"), "{error:?}");
+}
 
 const CONFIG: &str = "backend: \"planforge\" max_batch_size: 16 default_model_filename: \"model.plan\"";
 
@@ -61,5 +75,6 @@ async fn serve(folder: &Path) {
     let files = [("a.plan".to_owned(), b"another".to_vec()), ("b.plan".to_owned(), engine)];
     write_archive(&folders.store().join("fat.tar.gz"), config.as_bytes(), &files);
     assert_eq!(served.outputs("fat.tar.gz", &request(1)).await[0]["data"], json!([12.0]));
+    weights_are_put_in(&served, &folders, folder).await;
     served.end().await;
 }

@@ -63,6 +63,7 @@ pub(crate) fn engine_record() -> Engine {
         profiles: profiles(),
         plan: "engine.plan".to_owned(),
         log: "build.log".to_owned(),
+        weights: None,
         graph: None,
         header: EngineHeader { version: "1.7.1.116".to_owned(), compute_capabilities: vec!["8.9".parse().unwrap()] },
         inputs: inputs(),

@@ -3,6 +3,7 @@
 use super::device::Gpu;
 use super::fit::check_fit;
 use super::native::{NativeContext, NativeEngine, Runtime, TensorFacts, c_name};
+use super::refit::WeightValues;
 use super::{Execution, ExecutionOptions, KernelSpecialization};
 use crate::{EngineTensor, Error, InputShapes, ProfileShapes, Result, read_header};
 use std::path::{Path, PathBuf};
@@ -40,13 +41,31 @@ impl LoadedEngine {
     /// # Errors
     /// [`Error::Header`] for what is no engine; what [`Gpu::open`] says; an engine for another GPU or of another version;
     /// [`Error::InvalidEngine`] and [`Error::Deserialize`] with the library's own words; [`Error::Tensor`] for inputs and
-    /// outputs that are not handled here.
-    pub fn load(runtime: &Runtime, (plan, bytes): (&Path, &[u8]), ordinal: usize) -> Result<Self> {
+    /// outputs that are not handled here; [`Error::MissingWeights`] for an engine that was built without weights.
+    pub fn load(runtime: &Runtime, plan: (&Path, &[u8]), ordinal: usize) -> Result<Self> {
+        Self::load_with_weights(runtime, plan, &[], ordinal)
+    }
+
+    /// As [`Self::load`], and puts `weights` into an engine that was built without. Those that the engine does not ask for
+    /// are not looked at, as the builder may have folded them into others.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; [`Error::MissingWeights`] names weights that are asked for and not given, [`Error::WeightValues`]
+    /// one of another type or size; [`Error::Refit`] with the library's own words.
+    pub fn load_with_weights(
+        runtime: &Runtime,
+        (plan, bytes): (&Path, &[u8]),
+        weights: &[WeightValues<'_>],
+        ordinal: usize,
+    ) -> Result<Self> {
         let header = read_header(bytes)?;
         let gpu = Gpu::open(ordinal)?;
         check_fit(plan, &header, runtime.version(), gpu.facts())?;
         gpu.enter()?;
-        let native = runtime.deserialize(plan, bytes)?;
+        let mut native = runtime.deserialize(plan, bytes)?;
+        if native.is_refittable() {
+            runtime.refitter(plan, &mut native)?.refit(plan, weights)?;
+        }
         let interface = describe(&native)?;
         Ok(Self(Arc::new(Loaded { native: Mutex::new(Some(native)), interface, gpu, path: plan.to_owned() })))
     }

@@ -4,6 +4,8 @@
 //! - `fit`: whether a library and a GPU can run an engine, by its header
 //! - `device`: a GPU, with memory on it and beside it
 //! - `native`: the library's objects
+//! - `refit`: putting weights into an engine that was built without
+//! - `mapped`: files in memory, for weights
 //! - `messages`: what it says
 //! - `engine`: an engine whose weights are on a GPU
 //! - `execution`: what runs it, with buffers and a stream of its own
@@ -14,13 +16,17 @@ mod device;
 mod engine;
 mod execution;
 mod fit;
+mod mapped;
 mod messages;
 mod native;
 mod profiles;
+mod refit;
 
 pub use device::Gpu;
 pub use engine::{EngineInterface, LoadedEngine};
 pub use execution::{Execution, ExecutionOptions, Input, KernelSpecialization, Output, Timings};
 pub use fit::check_fit;
+pub use mapped::MappedFile;
 pub use native::Runtime;
 pub use profiles::choose_profile;
+pub use refit::WeightValues;

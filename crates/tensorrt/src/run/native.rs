@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "the library's interface is in C++")]
 
 use super::messages::{Sink, clear_messages, logger, messages};
+use super::refit::NativeRefitter;
 use crate::types::data_type_name;
 use crate::{Error, Result, supported_version};
 use cxx::UniquePtr;
@@ -29,8 +30,10 @@ pub struct Runtime {
 
 struct NativeRuntime {
     runtime: UniquePtr<nvinfer1::IRuntime>,
+    /// The process's, which is never freed.
+    logger: *mut c_void,
     /// Stays open for as long as anything of it is in use.
-    _library: libloading::Library,
+    library: libloading::Library,
 }
 
 // SAFETY: the object is not bound to the thread that made it, and a mutex lets one thread use it at a time.
@@ -86,6 +89,25 @@ impl Runtime {
         // SAFETY: the object is new, and nobody else destroys it.
         Ok(NativeEngine(unsafe { UniquePtr::from_raw(engine) }))
     }
+
+    /// What puts weights into `engine`, on the GPU that this thread has entered.
+    pub(super) fn refitter<'a>(&self, plan: &Path, engine: &'a mut NativeEngine) -> Result<NativeRefitter<'a>> {
+        type Create = unsafe extern "C" fn(*mut c_void, *mut c_void, i32) -> *mut c_void;
+        let native = self.native.lock().unwrap_or_else(PoisonError::into_inner);
+        clear_messages();
+        // SAFETY: `NvInferRuntime.h` declares the function so; the logger lives as long as the process, and the engine
+        // longer than the object, which is new.
+        let refitter: UniquePtr<nvinfer1::IRefitter> = unsafe {
+            let create = native.library.get::<Create>(b"createInferRefitter_INTERNAL\0");
+            let create = create.map_err(|error| Error::Library { path: self.path.clone(), source: Box::new(error) })?;
+            let version = trtx_sys::get_tensorrt_version().cast_signed();
+            UniquePtr::from_raw(create(engine.0.as_mut_ptr().cast(), native.logger, version).cast())
+        };
+        if refitter.is_null() {
+            return Err(Error::Refit { path: plan.to_owned(), log: messages() });
+        }
+        Ok(NativeRefitter::new(refitter))
+    }
 }
 
 impl NativeRuntime {
@@ -96,17 +118,18 @@ impl NativeRuntime {
         // SAFETY: NVIDIA's libraries have no initialisers that conflict with ours.
         let library = unsafe { libloading::Library::new(path) }.map_err(|error| failed(error.into()))?;
         clear_messages();
+        let logger = logger(sink);
         // SAFETY: `NvInferRuntime.h` declares the function so; the logger lives as long as the process.
         let runtime = unsafe {
             let create =
                 library.get::<Create>(b"createInferRuntime_INTERNAL\0").map_err(|error| failed(error.into()))?;
-            create(logger(sink), trtx_sys::get_tensorrt_version().cast_signed())
+            create(logger, trtx_sys::get_tensorrt_version().cast_signed())
         };
         if runtime.is_null() {
             return Err(failed(format!("it gives no runtime: {}", messages()).into()));
         }
         // SAFETY: the object is new, of this type, and nobody else destroys it.
-        Ok(Self { runtime: unsafe { UniquePtr::from_raw(runtime.cast()) }, _library: library })
+        Ok(Self { runtime: unsafe { UniquePtr::from_raw(runtime.cast()) }, logger, library })
     }
 
     /// The library's own look at the header: it knows of drivers that are too old, and of too little memory.
@@ -156,6 +179,11 @@ pub(super) struct TensorFacts {
 }
 
 impl NativeEngine {
+    /// Whether weights can be put into it; an engine that was built with its own says no.
+    pub(super) fn is_refittable(&self) -> bool {
+        self.0.isRefittable()
+    }
+
     pub(super) fn tensor_count(&self) -> i32 {
         self.0.getNbIOTensors()
     }

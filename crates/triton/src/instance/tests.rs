@@ -8,7 +8,7 @@ use crate::native::RuntimePlaces;
 use crate::settings::BackendSettings;
 use planforge_core::DataType;
 use planforge_runtime::TensorView;
-use planforge_testkit::{on_gpu_stand_ins, stand_in_engine};
+use planforge_testkit::{on_gpu_stand_ins, stand_in_engine, stand_in_weights};
 use std::path::Path;
 
 const CONFIG: &str = r#"{"max_batch_size":16,"default_model_filename":"model.plan",
@@ -87,6 +87,30 @@ fn instances_on_a_gpu_share_an_engine_and_answer_in_batches() {
         let mut got = Got::default();
         first.execute(&[request(5, &values)], &mut got);
         assert_eq!(got.answers, [(0, Ok(sums(5)))]);
+    });
+}
+
+#[test]
+fn weights_are_put_into_an_engine_once_for_all_instances() {
+    let name = concat!(module_path!(), "::weights_are_put_into_an_engine_once_for_all_instances");
+    on_gpu_stand_ins(name, |folder| {
+        let plan = stand_in_engine(folder, "model.plan", &[(101, b'S')]);
+        let files = stand_in_weights(&plan, [1.0, 2.0, 3.0, 4.0], 0.5);
+        let model = open(CONFIG, folder).unwrap();
+        let mut first = Instance::load(&model, Device::Cuda(0)).unwrap();
+        files.iter().for_each(|file| fs_err::remove_file(file).unwrap());
+        let mut second = Instance::load(&model, Device::Cuda(0)).unwrap();
+        let values = [1; 8];
+        for instance in [&mut first, &mut second] {
+            let mut got = Got::default();
+            instance.execute(&[request(2, &values)], &mut got);
+            assert_eq!(got.answers, [(0, Ok(vec![4.5, 8.5]))]);
+        }
+        let again = open(CONFIG, folder).unwrap();
+        let missing = Instance::load(&again, Device::Cuda(0)).err().map(|error| error.chain()).unwrap();
+        let words = "model.plan` was built without its weights, and 2 of them are not given: `factor`, `shift`; the list of \
+                     its weights lies beside it as `model.weights.json`, with the files that it names";
+        assert!(missing.ends_with(words), "{missing}");
     });
 }
 

@@ -74,6 +74,22 @@ fn a_backend_is_included_only_where_it_serves_something() {
 }
 
 #[test]
+fn weights_are_left_out_where_the_library_can_do_so() {
+    let strip = "[compile]\nstrip_weights = true\n";
+    assert!(read(&format!("{SMALL}{strip}")).unwrap().builder_options().strip_weights);
+    let several = message(&format!("{SMALL}[[profiles]]\nbatch = [1, 8, 8]\n{strip}"));
+    assert!(
+        several.contains("key `compile.strip_weights`") && several.contains("one optimization profile"),
+        "{several}"
+    );
+    let own = SMALL.replace("repo = ", "graph = \"model.onnx\"\nrepo = ");
+    assert!(message(&format!("{own}{strip}")).contains("a graph that is taken as it is keeps its weights"));
+    let inside = message(&format!("{SMALL}[export]\nself_contained = true\n{strip}"));
+    assert!(inside.contains("leave `export.self_contained` out"), "{inside}");
+    read(&format!("{own}{strip}builder = \"trtexec\"\n")).unwrap();
+}
+
+#[test]
 fn requests_of_measurements_stay_within_the_profiles() {
     let pipeline = read(&SMALL.replace("batch = [1, 2, 4]", "batch = [1, 2, 4]\nsequence = [8, 64, 128]")).unwrap();
     assert_eq!(pipeline.probe_request(), (2, Some(64)));

@@ -1,0 +1,111 @@
+//! What an engine is built from: a model with its weights, or a graph that checkpoints share.
+
+use super::engine::CompileOptions;
+use crate::onnx::{SharedGraph, keep_outputs, weight_places};
+use crate::{Error, Result};
+use planforge_core::{
+    Builder, Digest, Engine, EngineWeight, EngineWeights, Model, PlacedWeights, Stored, TensorSpec, WeightTransform,
+};
+use std::path::Path;
+
+/// List of the weights that an engine lacks.
+pub(super) const WEIGHTS: &str = "left-out.json";
+
+/// What an engine is built from.
+pub(super) enum Source<'a> {
+    /// All files of the model. The graph, where it is cut down to some of the outputs.
+    Model(&'a Stored<Model>, Option<Vec<u8>>),
+    /// The graph without the values of its weights; those of `model` are read, and leave no trace.
+    Shared(&'a Stored<Model>, SharedGraph),
+}
+
+impl<'a> Source<'a> {
+    /// What an engine of `model` with these outputs is built from.
+    ///
+    /// # Errors
+    /// [`Error::Graph`], and [`Error::StripWeights`] for a graph that cannot be built without its weights.
+    pub(super) fn of(model: &'a Stored<Model>, options: &CompileOptions, outputs: &[TensorSpec]) -> Result<Self> {
+        let path = model.path(&model.record.graph);
+        let cut = if outputs.len() == model.record.outputs.len() {
+            None
+        } else {
+            let names: Vec<String> = outputs.iter().map(|spec| spec.name.clone()).collect();
+            let bytes = keep_outputs(&fs_err::read(&path)?, &names);
+            Some(bytes.map_err(|error| Error::Graph { path: path.clone(), message: error.to_string() })?)
+        };
+        if options.builder != Builder::Rtx || !options.builder_options.strip_weights {
+            return Ok(Self::Model(model, cut));
+        }
+        let bytes = cut.map_or_else(|| fs_err::read(&path), Ok)?;
+        let graph = SharedGraph::new(&bytes).map_err(|message| Error::StripWeights { path, message })?;
+        Ok(Self::Shared(model, graph))
+    }
+
+    /// Digests of all that decides bytes of the engine, by name.
+    pub(super) fn digests(&self) -> Vec<(&str, &Digest)> {
+        match self {
+            Self::Model(model, _) => model.files.iter().map(|file| (file.path.as_str(), &file.sha256)).collect(),
+            Self::Shared(_, graph) => vec![("shared graph", &graph.digest)],
+        }
+    }
+
+    /// Digest of the graph that engines of this source are made from.
+    pub(super) fn graph_digest(&self) -> Option<Digest> {
+        match self {
+            Self::Model(model, _) => model.file(&model.record.graph).map(|graph| graph.sha256.clone()),
+            Self::Shared(_, graph) => Some(graph.digest.clone()),
+        }
+    }
+
+    /// Weights that are left out of the engine.
+    pub(super) fn left_out(&self) -> Vec<String> {
+        match self {
+            Self::Model(..) => Vec::new(),
+            Self::Shared(_, graph) => graph.weights.clone(),
+        }
+    }
+
+    /// A folder in `folder` with the graph and links to its weights, for as long as it is kept.
+    pub(super) fn write(&self, folder: &Path) -> Result<tempfile::TempDir> {
+        let (Self::Model(model, _) | Self::Shared(model, _)) = self;
+        let temporary = tempfile::Builder::new().prefix(".graph-").tempdir_in(folder)?;
+        let place = temporary.path().join(&model.record.graph);
+        match self {
+            Self::Model(_, None) => fs_err::os::unix::fs::symlink(model.path(&model.record.graph), place)?,
+            Self::Model(_, Some(bytes)) => fs_err::write(place, bytes)?,
+            Self::Shared(_, graph) => fs_err::write(place, &graph.bytes)?,
+        }
+        for weights in &model.record.weights {
+            fs_err::os::unix::fs::symlink(model.path(weights), temporary.path().join(weights))?;
+        }
+        Ok(temporary)
+    }
+
+    /// Writes the list of the weights that the engine lacks to `folder`; whether there is one.
+    pub(super) fn write_weights(&self, mut weights: Vec<EngineWeight<String>>, folder: &Path) -> Result<bool> {
+        let Self::Shared(_, graph) = self else { return Ok(false) };
+        if let Some((name, rows)) = &graph.transposed {
+            let turned = weights.iter_mut().filter(|weight| weight.sources.contains(name));
+            turned.for_each(|weight| weight.transform = WeightTransform::Transposed { rows: *rows });
+        }
+        let text = serde_json::to_vec(&EngineWeights { weights }).expect("names and numbers are plain data");
+        fs_err::write(folder.join(WEIGHTS), text)?;
+        Ok(true)
+    }
+}
+
+/// Where the weights of `model` lie that `engine` lacks; none for an engine that has its own.
+///
+/// # Errors
+/// [`Error::Graph`] for a graph without a weight that the engine asks for, a damaged list, I/O errors.
+pub fn place_weights(model: &Stored<Model>, engine: &Stored<Engine>) -> Result<Option<PlacedWeights>> {
+    let Some(list) = &engine.record.weights else { return Ok(None) };
+    let (list, graph) = (engine.path(list), model.path(&model.record.graph));
+    let fail = |message: String| Error::Graph { path: graph.clone(), message };
+    let weights: EngineWeights = serde_json::from_slice(&fs_err::read(&list)?)
+        .map_err(|source| planforge_core::Error::CacheRecord { path: list, source })?;
+    let places = weight_places(&fs_err::read(&graph)?).map_err(fail)?;
+    let placed = weights.placed(|name| places.get(name).cloned());
+    let lacks = |name| fail(format!("it has no weight `{name}` outside of it, which its engine asks for"));
+    Ok(Some(placed.map_err(lacks)?))
+}

@@ -1,0 +1,170 @@
+//! Engines without weights: what checkpoints share, what is packaged, and how weights are put in.
+
+use crate::support::{Workspace, end};
+use planforge_runtime::{EngineModel, ExecutionOptions, Tensor, TensorValues};
+use planforge_testkit::{TinyBert, gpu_stand_ins, on_gpu_stand_ins, repository, stand_in_engine, stand_in_weights};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A pipeline `<name>.toml` over the checkpoint in `<name>`, for engines without weights.
+fn add(workspace: &Workspace, name: &str, bert: &TinyBert) {
+    bert.write(&workspace.path(name)).unwrap();
+    let text = fs_err::read_to_string(workspace.path("tiny.toml")).unwrap();
+    let text =
+        text.replace("name = \"tiny\"", &format!("name = \"{name}\"")).replace("\"model\"", &format!("\"{name}\""));
+    workspace.write(&format!("{name}.toml"), &text);
+}
+
+fn stripped() -> Workspace {
+    let workspace = Workspace::tiny();
+    workspace.edit("tiny.toml", "[compile]", "[compile]\nstrip_weights = true");
+    workspace.edit("tiny.toml", "[\"t4\", \"l4\"]", "[\"l4\"]");
+    workspace
+}
+
+/// Digest of each engine, and whether it was built.
+fn engines(report: &Value) -> BTreeMap<String, (String, bool)> {
+    let rows = report["artifacts"].as_array().unwrap().iter().filter(|row| row["step"] == "compile");
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    rows.map(|row| (text(&row["subject"]), (text(&row["sha256"]), row["outcome"] == "built"))).collect()
+}
+
+#[test]
+fn checkpoints_of_one_architecture_share_an_engine() {
+    let workspace = stripped();
+    add(&workspace, "tuned", &TinyBert { seed: 2, ..TinyBert::default() });
+    add(&workspace, "wider", &TinyBert { hidden_size: 64, ..TinyBert::default() });
+    let compile = |file: &str| engines(&workspace.json(&["compile", file, "--precision", "fp32,fp16"]));
+    let first = compile("tiny.toml");
+    assert!(first.len() == 2 && first.values().all(|(_, built)| *built), "{first:?}");
+    assert_ne!(first["tensorrt-fp32-l4"].0, first["tensorrt-fp16-l4"].0);
+    let tuned = compile("tuned.toml");
+    assert!(tuned.values().all(|(_, built)| !built), "{tuned:?}");
+    assert!(tuned.iter().all(|(name, (sha256, _))| *sha256 == first[name].0), "{tuned:?}");
+    let wider = compile("wider.toml");
+    assert!(wider.iter().all(|(name, (sha256, built))| *built && *sha256 != first[name].0), "{wider:?}");
+    workspace.edit("tuned.toml", "[1, 2, 4]", "[1, 2, 8]");
+    assert!(compile("tuned.toml").values().all(|(_, built)| *built));
+    // Each has its own weights beside the same engine.
+    let folder = |name: &str| workspace.path(&format!("planforge-out/{name}/engines/tensorrt-fp16-l4"));
+    let weights = |name: &str| fs_err::read(folder(name).join("model.fp16.safetensors")).unwrap();
+    assert_ne!(weights("tiny"), weights("tuned"));
+    // With its weights in it an engine is another, and the list of them goes.
+    workspace.edit("tiny.toml", "strip_weights = true", "strip_weights = false");
+    let whole = compile("tiny.toml");
+    assert!(whole.iter().all(|(name, (sha256, built))| *built && *sha256 != first[name].0), "{whole:?}");
+    assert!(!folder("tiny").join("model.weights.json").exists());
+}
+
+/// The library sees the values of the weights, and none of them may be in the engine: of each family, two checkpoints in
+/// caches of their own.
+#[test]
+fn engines_without_weights_do_not_depend_on_their_values() {
+    let small = "[export]\nprecisions = [\"fp16\"]\nimage_size = [32, 32]";
+    for (name, task, size) in [
+        ("resnet", "image-classification", small),
+        ("timm-convnext", "image-classification", "[export]\nprecisions = [\"fp32\"]"),
+        ("vit", "image-classification", "[export]\nprecisions = [\"bf16\"]"),
+        ("bert", "text-classification", "sequence = [4, 8, 16]\n[export]\nprecisions = [\"fp32\", \"bf16\"]"),
+    ] {
+        let built = [0, 1].map(|change| {
+            let workspace = Workspace::empty();
+            if name == "bert" {
+                let labels = ["bad", "good", "neither"].map(str::to_owned).to_vec();
+                let bert = TinyBert { seed: u64::from(change) + 1, labels, ..TinyBert::default() };
+                bert.write(&workspace.path(name)).unwrap();
+            } else {
+                copy_changed(&repository().join("fixtures/models").join(name), &workspace.path(name), change);
+            }
+            let text = format!(
+                "name = \"m\"\ntask = \"{task}\"\n[source]\npath = \"{name}\"\n[[profiles]]\nbatch = [1, 2, 4]\n{size}\n\
+                 [compile]\nstrip_weights = true\ngpus = [\"l4\"]\n[package]\nplatforms = [\"tensorrt\"]\n"
+            );
+            workspace.write("m.toml", &text);
+            engines(&workspace.json(&["compile", "m.toml"]))
+        });
+        assert!(!built[0].is_empty() && built[0].values().all(|(_, built)| *built), "{built:?}");
+        assert_eq!(built[0], built[1], "{name}");
+    }
+}
+
+/// Copies a checkpoint, each of its numbers changed by up to a sixth where `change` is not 0.
+fn copy_changed(source: &Path, target: &Path, change: u8) {
+    fs_err::create_dir(target).unwrap();
+    for file in fs_err::read_dir(source).unwrap().map(|file| file.unwrap().path()) {
+        let mut bytes = fs_err::read(&file).unwrap();
+        if file.extension().is_some_and(|extension| extension == "safetensors") {
+            let header = usize::try_from(u64::from_le_bytes(*bytes.first_chunk().unwrap())).unwrap();
+            // The upper digits of binary32.
+            bytes[8 + header..].iter_mut().skip(2).step_by(4).for_each(|byte| *byte ^= change * 0x15);
+        }
+        fs_err::write(target.join(file.file_name().unwrap()), bytes).unwrap();
+    }
+}
+
+#[test]
+fn weights_are_put_in_before_an_engine_runs() {
+    on_gpu_stand_ins(concat!(module_path!(), "::weights_are_put_in_before_an_engine_runs"), put_in);
+}
+
+fn put_in(folder: &Path) {
+    let library = folder.join("libtensorrt_rtx.so.1");
+    let plan = |changes: &[(usize, u8)]| stand_in_engine(folder, "m.plan", &[&[(101, b'S')], changes].concat());
+    let load = || EngineModel::load(&library, &folder.join("m.plan"), 0);
+    let message = || load().unwrap_err().to_string().replace(&folder.display().to_string(), "FOLDER");
+    let path = plan(&[]);
+    let words = "`FOLDER/m.plan` was built without its weights, and 2 of them are not given: `factor`, `shift`; the list \
+                 of its weights lies beside it as `m.weights.json`, with the files that it names";
+    assert_eq!(message(), words);
+    // Two checkpoints of one engine, at once.
+    let [weights, list] = stand_in_weights(&path, [1.0, 2.0, 3.0, 4.0], 0.5);
+    let one = load().unwrap();
+    let files = stand_in_weights(&path, [2.0; 4], -1.0);
+    let two = load().unwrap();
+    // What was put in is the engine's own.
+    files.iter().for_each(|file| fs_err::remove_file(file).unwrap());
+    let inputs = ["ids", "mask"].map(|name| Tensor::new(name, &[4, 4], TensorValues::Int64(vec![1; 16])).unwrap());
+    let sums = |engine: &EngineModel| {
+        let mut session = engine.session(ExecutionOptions::default()).unwrap();
+        session.run(&inputs, &[]).unwrap().remove(0).values
+    };
+    assert_eq!(sums(&one), TensorValues::Fp32(vec![4.5, 8.5, 12.5, 16.5]));
+    assert_eq!(sums(&two), TensorValues::Fp32(vec![7.0; 4]));
+    drop((one, two));
+    assert_eq!([&weights, &list], [&files[0], &files[1]]);
+    let _ = stand_in_weights(&path, [1.0; 4], 0.0);
+    let text = fs_err::read_to_string(&list).unwrap();
+    let twist = |from: &str, to: &str| {
+        assert!(text.contains(from));
+        fs_err::write(&list, text.replace(from, to)).unwrap();
+        message()
+    };
+    let type_message = twist("fp32", "int32");
+    assert_eq!(
+        type_message,
+        "weight `factor` of `FOLDER/m.plan` has 4 elements of type INT32, expected 4 elements of type FP32"
+    );
+    assert!(twist("\"shift\"", "\"shaft\"").contains("and 1 of them are not given: `shift`;"));
+    assert!(twist("weights.safetensors", "other").ends_with("other` cannot be mapped into memory"));
+    fs_err::write(&list, &text).unwrap();
+    plan(&[(102, b'R')]);
+    assert_eq!(message(), "TensorRT cannot put weights into `FOLDER/m.plan`: it takes no weights");
+    plan(&[(102, b'M')]);
+    assert!(message().contains("1 of them are not given: `twin`"), "{}", message());
+}
+
+#[test]
+fn bench_engine_puts_weights_in() {
+    let (folder, workspace) = (gpu_stand_ins(), Workspace::empty());
+    let plan = stand_in_engine(folder.path(), "m.plan", &[(101, b'S')]);
+    let bench = || {
+        let arguments = ["bench-engine", plan.to_str().unwrap(), "--seconds", "0.05", "--warm-up", "0", "--json"];
+        let mut command = workspace.command(&arguments);
+        command.env("LD_LIBRARY_PATH", folder.path()).env("PLANFORGE_NATIVE_DIR", folder.path());
+        end(command)
+    };
+    bench().fails(2, &["was built without its weights, and 2 of them are not given", "`m.weights.json`"]);
+    let _ = stand_in_weights(&plan, [1.0; 4], 0.0);
+    bench().succeeds();
+}
