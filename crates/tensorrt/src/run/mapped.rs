@@ -1,23 +1,15 @@
 //! A file in memory, as far as it is read.
-#![expect(unsafe_code, reason = "the kernel maps files at addresses")]
+#![expect(unsafe_code, reason = "what is mapped changes or goes where somebody changes or cuts the file")]
 
 use crate::{Error, Result};
+use memmap2::Mmap;
 use std::ops::Deref;
-use std::os::fd::AsRawFd;
 use std::path::Path;
 
-/// The bytes of a file that is not written to meanwhile. Pages are read when they are first used, and the kernel takes them
+/// The bytes of a file that nobody writes to meanwhile. Pages are read when they are first used, and the kernel takes them
 /// back when it needs memory.
 #[derive(Debug)]
-pub struct MappedFile {
-    address: *const u8,
-    byte_count: usize,
-}
-
-// SAFETY: nobody writes to the memory, which belongs to this object alone.
-unsafe impl Send for MappedFile {}
-// SAFETY: as above.
-unsafe impl Sync for MappedFile {}
+pub struct MappedFile(Mmap);
 
 impl MappedFile {
     /// Maps the file at `path`, whole.
@@ -27,18 +19,8 @@ impl MappedFile {
     pub fn open(path: &Path) -> Result<Self> {
         let fail = |source| Error::Map { path: path.to_owned(), source };
         let file = std::fs::File::open(path).map_err(fail)?;
-        let byte_count = usize::try_from(file.metadata().map_err(fail)?.len()).unwrap_or(usize::MAX);
-        if byte_count == 0 {
-            return Ok(Self { address: std::ptr::dangling(), byte_count });
-        }
-        // SAFETY: the kernel chooses the address; the mapping outlives the descriptor.
-        let address = unsafe {
-            libc::mmap(std::ptr::null_mut(), byte_count, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0)
-        };
-        if address == libc::MAP_FAILED {
-            return Err(fail(std::io::Error::last_os_error()));
-        }
-        Ok(Self { address: address.cast(), byte_count })
+        // SAFETY: the file is one of a cache or of an unpacked archive, whose files are replaced whole and never written to.
+        unsafe { Mmap::map(&file) }.map(Self).map_err(fail)
     }
 }
 
@@ -46,19 +28,7 @@ impl Deref for MappedFile {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: so many bytes are mapped there, or none are asked for; a file that is cut while it is mapped ends the
-        // process with a signal, which files of a cache or of an unpacked archive are not.
-        unsafe { std::slice::from_raw_parts(self.address, self.byte_count) }
-    }
-}
-
-impl Drop for MappedFile {
-    fn drop(&mut self) {
-        if self.byte_count > 0 {
-            // SAFETY: it was mapped by the function's counterpart, and nobody has a part of it any more. A failure leaves
-            // nothing to do.
-            let _ = unsafe { libc::munmap(self.address.cast_mut().cast(), self.byte_count) };
-        }
+        &self.0
     }
 }
 
