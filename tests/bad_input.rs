@@ -57,15 +57,39 @@ fn outputs_of_engines_are_chosen_by_name() {
 fn bad_arguments_are_bad_usage() {
     let workspace = Workspace::tiny();
     workspace.planforge(&["run", "nowhere.toml"]).fails(2, &["pipeline file `nowhere.toml` does not exist"]);
+    workspace.planforge(&["run", "."]).fails(2, &["`.` is a folder: name the pipeline file in it"]);
     workspace.planforge(&["run"]).fails(2, &["<PIPELINE>..."]);
     workspace.planforge(&["rum", "tiny.toml"]).fails(2, &["unrecognized subcommand 'rum'"]);
     workspace.planforge(&["publish", "tiny.toml", "--copies", "0"]).fails(2, &["0 copies: use 1 to 100000"]);
     workspace.planforge(&["compile", "tiny.toml", "--gpu", "a11g"]).fails(2, &["unknown GPU `a11g`"]);
     workspace.planforge(&["report", "tiny.toml"]).fails(2, &["`tiny.toml` is not a report"]);
+    workspace.planforge(&["compile", "tiny.toml", "--jobs", "0"]).fails(2, &["use a whole number from 1 on"]);
+    workspace.planforge(&["compile", "tiny.toml", "--memory", "8"]).fails(2, &["`8` is not an amount of memory"]);
+    let twice = "`tiny.toml`: key `export.precisions`: \"fp16\" is there twice";
+    workspace.planforge(&["plan", "tiny.toml", "--precision", "fp16,fp16"]).fails(2, &[twice]);
+    workspace.planforge(&["load", "tiny.toml", "--url", "127.0.0.1:1"]).fails(2, &["use one such as http://127.0.0.1"]);
+    workspace.planforge(&["lint", "tiny.toml", "no.tar.gz"]).fails(2, &["archive `no.tar.gz` does not exist"]);
+    workspace.planforge(&["lint", "model"]).fails(2, &["`model` is a folder", "such as 'model/*.tar.gz'"]);
+    workspace.planforge(&["lint", "model/*.gz"]).fails(2, &["no file matches `model/*.gz`"]);
     assert_eq!(workspace.files("planforge-out"), [""; 0]);
     let ended = workspace.planforge(&["probe", "tiny.toml", "--url", "http://127.0.0.1:1"]);
     ended
         .fails(1, &["`http://127.0.0.1:1/planforge/state` cannot be reached", "hint: start one with `planforge host`"]);
+    let ended = workspace.planforge(&["load", "tiny.toml", "--url", "http://127.0.0.1:1"]);
+    ended.fails(1, &["requests was answered with success"]);
+    assert!(ended.stdout.contains("endpoint cannot be reached"), "{}", ended.stdout);
+}
+
+#[test]
+fn arguments_and_keys_that_contradict_each_other_are_refused() {
+    let workspace = Workspace::tiny();
+    workspace.edit("tiny.toml", "platforms = [\"onnx\", \"tensorrt\"]", "platforms = [\"onnx\"]");
+    workspace.edit("tiny.toml", "[load]", "[triton]\ninstance_kind = \"cpu\"\n\n[load]");
+    let words = "`tiny.toml`: key `triton.instance_kind`: ";
+    workspace.planforge(&["compile", "tiny.toml", "--gpu", "l4"]).fails(2, &[words, "engines run on GPUs only"]);
+    let half = ["export", "tiny.toml", "--precision", "bf16"];
+    workspace.planforge(&half).fails(2, &[words, "ONNX Runtime has bf16 arithmetic on GPUs only"]);
+    assert_eq!(workspace.files("planforge-out"), [""; 0]);
 }
 
 #[test]

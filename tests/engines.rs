@@ -136,7 +136,10 @@ fn auto_means_the_gpu_of_this_machine() {
     let workspace = Workspace::tiny();
     let ended = workspace.planforge(&["compile", "tiny.toml", "--gpu", "auto"]);
     match planforge_tensorrt::local_gpus().unwrap().as_slice() {
-        [] => ended.fails(3, &["GPU `auto` is the one in this machine, which has no", "`planforge gpus` lists them"]),
+        [] => {
+            ended.fails(3, &["GPU `auto` is the one in this machine, which has no", "`planforge gpus` lists them"]);
+            assert!(!ended.stderr.contains("scripts/setup"), "it brings no GPU: {}", ended.stderr);
+        }
         // Whether the builder knows it is another question.
         gpus => assert!(matches!(ended.status.code(), Some(0 | 2)), "{gpus:?}: {}", ended.stderr),
     }

@@ -11,7 +11,7 @@ use planforge_core::{MemorySize, Precision};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
-use values::{parse_duration, parse_memory, parse_precision};
+use values::{parse_count, parse_duration, parse_memory, parse_precision};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed; 2 bad usage or pipeline file; 3 the environment lacks something \
@@ -208,7 +208,7 @@ pub(crate) struct Pipelines {
     #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
     pub(crate) memory: Option<MemorySize>,
     /// Most engines built at once [default: the number of processors].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroUsize>)]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// Number of copies instead of the pipeline's key `package.copies`.
     #[arg(long, value_name = "N")]
@@ -252,7 +252,7 @@ pub(crate) struct VerifyArguments {
     #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
     pub(crate) memory: Option<MemorySize>,
     /// Most engines built at once [default: the number of processors].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroUsize>)]
     pub(crate) jobs: Option<NonZeroUsize>,
 }
 
@@ -369,7 +369,7 @@ pub(crate) struct ReportArguments {
 /// `lint`.
 #[derive(Debug, Args)]
 pub(crate) struct LintArguments {
-    /// Archives (.tar.gz).
+    /// Archives (.tar.gz); patterns in quotation marks are expanded.
     #[arg(value_name = "ARCHIVE", required = true)]
     pub(crate) archives: Vec<PathBuf>,
 }

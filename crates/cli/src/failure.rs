@@ -32,6 +32,11 @@ const TO_SAFETENSORS: &str = "convert it to safetensors: for a repository on the
     python -c \"import torch, safetensors.torch as s; w = torch.load('pytorch_model.bin', 'cpu', weights_only=True); \
     s.save_file({k: v.clone().contiguous() for k, v in w.items()}, 'model.safetensors')\"";
 
+/// A GPU that is not in this machine, which nothing brings.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NoGpu(pub(crate) String);
+
 /// Exit code and hint of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -97,7 +102,7 @@ impl Failure {
         let is = |found: bool, failure: Self| found.then_some(failure);
         is(cause.is::<CheckFailed>(), Self::Check)
             .or(is(cause.is::<BadUsage>(), Self::Usage))
-            .or(is(cause.is::<Missing>(), Self::Environment))
+            .or(is(cause.is::<Missing>() || cause.is::<NoGpu>(), Self::Environment))
     }
 
     fn of_tensorrt(error: &TensorrtError) -> Option<Self> {
@@ -161,7 +166,7 @@ impl Failure {
         if error.is::<Damaged>() {
             return Some("the damaged entry was taken out of the cache; run again, and it is made anew");
         }
-        let general = (self == Self::Environment)
+        let general = (self == Self::Environment && !error.is::<NoGpu>())
             .then_some("`planforge doctor` shows what is missing; `scripts/setup` brings it");
         error.chain().find_map(Self::hint_of_cause).or(general)
     }

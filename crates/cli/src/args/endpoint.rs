@@ -1,5 +1,6 @@
 //! Arguments of `host`, `probe` and `load`.
 
+use super::values::parse_url;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -21,6 +22,6 @@ pub(crate) struct EndpointArguments {
     #[arg(value_name = "PIPELINE")]
     pub(crate) pipeline: PathBuf,
     /// A running `planforge host`; one is started for the measurement when left out.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = parse_url)]
     pub(crate) url: Option<String>,
 }

@@ -1,6 +1,7 @@
 //! Values of arguments that are more than words.
 
 use planforge_core::{MemorySize, Precision};
+use std::str::FromStr;
 use std::time::Duration;
 
 /// `90s`, `30m`, `12h`, `30d`.
@@ -16,6 +17,20 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     };
     let count: u64 = number.parse().map_err(|_| wrong())?;
     count.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+/// A number from 1 on.
+pub(super) fn parse_count<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "use a whole number from 1 on".to_owned())
+}
+
+/// `http://127.0.0.1:8080`.
+pub(super) fn parse_url(text: &str) -> Result<String, String> {
+    let rest = ["http://", "https://"].into_iter().find_map(|scheme| text.strip_prefix(scheme));
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.starts_with(['/', ':']) => Ok(text.to_owned()),
+        _ => Err("use one such as http://127.0.0.1:8080".to_owned()),
+    }
 }
 
 pub(super) fn parse_memory(text: &str) -> Result<MemorySize, String> {

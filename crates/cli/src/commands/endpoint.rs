@@ -6,7 +6,7 @@ use crate::failure::BadUsage;
 use crate::pipeline::{Overrides, Run, Target, capacity_line, load_table};
 use crate::printer;
 use crate::settings::build_limits;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use planforge_core::{Progress, Step, endpoint_name, invocations_path};
 use std::path::Path;
 use std::time::Duration;
@@ -48,7 +48,13 @@ pub(super) fn load(surroundings: &Surroundings, arguments: &EndpointArguments) -
     let result = with_endpoint(&mut run, &target, arguments, |run, url| {
         run.load(&surroundings.runtime, url, &target, usize::MAX)
     })?;
-    surroundings.show(&result, &load_table(&result))
+    surroundings.show(&result, &load_table(&result))?;
+    match result.total.requests {
+        requests if requests > 0 && result.total.failures == requests => {
+            bail!("none of {requests} requests was answered with success")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A pipeline whose copies are published.

@@ -2,7 +2,8 @@
 
 use crate::args::LintArguments;
 use crate::commands::dispatch::Surroundings;
-use crate::failure::CheckFailed;
+use crate::commands::run::expand;
+use crate::failure::{BadUsage, CheckFailed};
 use anyhow::Result;
 use planforge_package::{Finding, Severity};
 use serde::Serialize;
@@ -18,9 +19,20 @@ struct Linted {
 
 /// Prints the findings of each archive; one that does not load makes it fail.
 pub(super) fn lint(surroundings: &Surroundings, arguments: &LintArguments) -> Result<()> {
+    let archives = expand(&arguments.archives)?;
+    if let Some(path) = archives.iter().find(|path| !path.is_file()) {
+        let shown = path.display();
+        let why = if path.is_dir() {
+            format!("`{shown}` is a folder: name the archives in it, such as '{shown}/*.tar.gz'")
+        } else {
+            format!("archive `{shown}` does not exist")
+        };
+        return Err(BadUsage(why).into());
+    }
     let mut linted = Vec::new();
-    for archive in &arguments.archives {
-        linted.push(Linted { archive: archive.clone(), findings: planforge_package::lint(archive)? });
+    for archive in archives {
+        let findings = planforge_package::lint(&archive)?;
+        linted.push(Linted { archive, findings });
     }
     surroundings.show(&linted, &linted.iter().map(text).collect::<String>())?;
     let is_bad = |linted: &&Linted| linted.findings.iter().any(|finding| finding.severity == Severity::Error);

@@ -39,6 +39,9 @@ fn text(plan: &Plan) -> String {
             "`max_batch = \"auto\"` in [compile] takes {batch}: the largest that costs at most a fifth of the copies"
         );
     }
+    for skipped in &plan.skipped {
+        let _ = writeln!(text, "skipped: {skipped}");
+    }
     text
 }
 

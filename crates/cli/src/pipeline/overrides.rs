@@ -1,6 +1,6 @@
 //! What the command line changes in a pipeline, and the GPU types it then knows.
 
-use crate::failure::{BadUsage, Missing};
+use crate::failure::{BadUsage, NoGpu};
 use anyhow::Result;
 use planforge_core::{ComputeCapability, GpuCatalogue, Pipeline, Platform, Precision};
 use std::path::{Path, PathBuf};
@@ -78,7 +78,7 @@ fn local_types(catalogue: &GpuCatalogue) -> Result<Vec<String>> {
     let gpus = planforge_tensorrt::local_gpus()?;
     if gpus.is_empty() {
         let reason = if planforge_tensorrt::has_cuda_driver() { "has no NVIDIA GPU" } else { "has no CUDA driver" };
-        return Err(Missing(format!(
+        return Err(NoGpu(format!(
             "GPU `{AUTO}` is the one in this machine, which {reason}; name GPU types instead: `planforge gpus` lists them"
         ))
         .into());

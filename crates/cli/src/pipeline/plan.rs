@@ -22,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) dense_batch: Option<u64>,
     /// Set aside for the CUDA context, once for each GPU.
     pub(crate) context_byte_count: u64,
+    /// Combinations of GPU type and precision that the builder does not make.
+    pub(crate) skipped: Vec<String>,
     /// For each engine, GPU type and maximum batch.
     pub(crate) rows: Vec<PlanRow>,
 }
@@ -61,6 +63,7 @@ impl Run {
             max_batch: self.pipeline.max_batch_size(),
             dense_batch: costs.dense_batch(&self.pipeline),
             context_byte_count: CONTEXT_BYTE_COUNT,
+            skipped: self.report.skipped.clone(),
             rows,
         })
     }

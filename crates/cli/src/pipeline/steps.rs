@@ -70,10 +70,7 @@ impl Run {
         path: &Path,
         overrides: &Overrides,
     ) -> Result<Self> {
-        if !path.is_file() {
-            return Err(BadUsage(format!("pipeline file `{}` does not exist", path.display())).into());
-        }
-        let pipeline = overrides.apply(Pipeline::read(path)?)?;
+        let pipeline = overrides.apply(read_pipeline(path)?)?.checked(path)?;
         let (pipeline, catalogue) = with_catalogue(pipeline, overrides.catalogue.as_deref())?;
         let lock = RunLock::open(path, &pipeline, overrides.lock)?;
         let (targets, mut skipped) = match overrides.lock {
@@ -311,6 +308,18 @@ impl Run {
             libraries.push(Library { name: name.to_owned(), version: version.to_owned() });
         }
     }
+}
+
+/// Reads a pipeline file.
+pub(super) fn read_pipeline(path: &Path) -> Result<Pipeline> {
+    let shown = path.display();
+    if path.is_dir() {
+        return Err(BadUsage(format!("`{shown}` is a folder: name the pipeline file in it")).into());
+    }
+    if !path.is_file() {
+        return Err(BadUsage(format!("pipeline file `{shown}` does not exist")).into());
+    }
+    Ok(Pipeline::read(path)?)
 }
 
 pub(super) fn model_of(models: &[Stored<Model>], precision: Precision) -> Result<&Stored<Model>> {

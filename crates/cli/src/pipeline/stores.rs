@@ -1,7 +1,6 @@
 //! The store of a pipeline: reached, filled, and emptied.
 
-use crate::failure::BadUsage;
-use crate::pipeline::steps::Run;
+use crate::pipeline::steps::{Run, read_pipeline};
 use crate::progress::Terminal;
 use crate::settings::Settings;
 use anyhow::{Context, Result};
@@ -119,10 +118,7 @@ pub(crate) fn unpublish_pipeline(
     path: &Path,
     dry_run: bool,
 ) -> Result<Unpublished> {
-    if !path.is_file() {
-        return Err(BadUsage(format!("pipeline file `{}` does not exist", path.display())).into());
-    }
-    let pipeline = Pipeline::read(path)?;
+    let pipeline = read_pipeline(path)?;
     let layout = OutputLayout::new(&settings.output, &pipeline.name);
     let reached = Reached::new(runtime, store(&pipeline, &layout)?, &pipeline.store)?;
     let objects = reached.unpublish(runtime, &pipeline.name, dry_run)?;

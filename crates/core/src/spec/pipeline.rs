@@ -63,13 +63,19 @@ impl Pipeline {
             path: path.to_owned(),
             message: error.to_string().trim_end().to_owned(),
         })?;
-        pipeline.check().map_err(|(key, message)| Error::Value {
-            path: path.to_owned(),
-            key: key.to_owned(),
-            message,
-        })?;
         pipeline.resolve_paths(path.parent().unwrap_or(Path::new("")));
-        Ok(pipeline)
+        pipeline.checked(path)
+    }
+
+    /// The pipeline, whose keys do not contradict each other; `path` is its file.
+    ///
+    /// # Errors
+    /// [`Error::Value`] where they do, as they may after some were changed.
+    pub fn checked(self, path: &Path) -> Result<Self> {
+        let fail =
+            |(key, message): (&str, String)| Error::Value { path: path.to_owned(), key: key.to_owned(), message };
+        self.check().map_err(fail)?;
+        Ok(self)
     }
 
     /// The largest batch of any profile: the one source of Triton's `max_batch_size`.
@@ -187,6 +193,10 @@ impl Pipeline {
         if self.export.samples.as_ref().is_some_and(Vec::is_empty) {
             return Err(("export.samples", "give at least one sample, or leave the key out".to_owned()));
         }
+        check_repeats("export.formats", &self.export.formats)?;
+        check_repeats("export.precisions", &self.export.precisions)?;
+        check_repeats("package.platforms", &self.package.platforms)?;
+        check_repeats("package.pytorch_precisions", self.package.pytorch_precisions.iter().flatten())?;
         self.check_dimensions()?;
         self.check_graph()?;
         self.check_platforms()?;
@@ -338,6 +348,21 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// What is named twice would be made twice.
+fn check_repeats<'a, T: Eq + ToString + 'a>(
+    key: &'static str,
+    values: impl IntoIterator<Item = &'a T>,
+) -> std::result::Result<(), (&'static str, String)> {
+    let mut known = Vec::new();
+    for value in values {
+        if known.contains(&value) {
+            return Err((key, format!("\"{}\" is there twice", value.to_string())));
+        }
+        known.push(value);
+    }
+    Ok(())
 }
 
 /// Keys of one builder do not fit another.

@@ -255,8 +255,10 @@ impl TryFrom<String> for MemorySize {
     type Error = String;
 
     fn try_from(text: String) -> std::result::Result<Self, String> {
+        // A bare number would be one of bytes, which nobody means.
+        let has_unit = text.ends_with(|last: char| last.is_ascii_alphabetic());
         match text.parse::<ByteSize>() {
-            Ok(size) if size.as_u64() > 0 => Ok(Self(size)),
+            Ok(size) if size.as_u64() > 0 && has_unit => Ok(Self(size)),
             _ => Err(format!("`{text}` is not an amount of memory: use one such as \"640 MiB\" or \"24 GB\"")),
         }
     }

@@ -51,6 +51,21 @@ fn contradictions_name_the_key() {
 }
 
 #[test]
+fn what_is_named_twice_is_refused() {
+    for (table, key, value) in [
+        ("export", "precisions", "fp16"),
+        ("export", "formats", "onnx"),
+        ("package", "platforms", "pytorch"),
+        ("package", "pytorch_precisions", "bf16"),
+    ] {
+        let platforms = if key == "pytorch_precisions" { "platforms = [\"pytorch\"]\n" } else { "" };
+        let refused = message(&format!("{SMALL}[{table}]\n{platforms}{key} = [\"{value}\", \"{value}\"]\n"));
+        let words = format!("key `{table}.{key}`: \"{value}\" is there twice");
+        assert!(refused.contains(&words), "{refused}");
+    }
+}
+
+#[test]
 fn a_backend_is_included_only_where_it_serves_something() {
     let package = |keys: &str| format!("{SMALL}[compile]\ngpus = [\"l4\"]\n{keys}\ninclude_backend = true\n");
     let served = |keys: &str| {
