@@ -50,6 +50,13 @@ fn checkpoints_of_one_architecture_share_an_engine() {
     let folder = |name: &str| workspace.path(&format!("planforge-out/{name}/engines/tensorrt-fp16-l4"));
     let weights = |name: &str| fs_err::read(folder(name).join("model.fp16.safetensors")).unwrap();
     assert_ne!(weights("tiny"), weights("tuned"));
+    let inspected = workspace.json(&["inspect", folder("tuned").join("model.plan").to_str().unwrap()]);
+    assert_eq!(inspected["weight_files"], serde_json::json!(["model.fp16.safetensors"]));
+    let weights = inspected["figures"]["weight_byte_count"].as_u64().unwrap();
+    assert!(
+        weights > fs_err::metadata(folder("tuned").join("model.fp16.safetensors")).unwrap().len() / 2,
+        "{inspected}"
+    );
     // With its weights in it an engine is another, and the list of them goes.
     workspace.edit("tiny.toml", "strip_weights = true", "strip_weights = false");
     let whole = compile("tiny.toml");
@@ -100,6 +107,31 @@ fn copy_changed(source: &Path, target: &Path, change: u8) {
             bytes[8 + header..].iter_mut().skip(2).step_by(4).for_each(|byte| *byte ^= change * 0x15);
         }
         fs_err::write(target.join(file.file_name().unwrap()), bytes).unwrap();
+    }
+}
+
+#[test]
+fn an_archive_has_the_engine_and_the_weights_of_its_checkpoint() {
+    let workspace = stripped();
+    workspace.edit("tiny.toml", "platforms = [\"onnx\", \"tensorrt\"]", "platforms = [\"tensorrt\"]");
+    workspace.json(&["package", "tiny.toml", "--precision", "fp16"]);
+    let archive = "planforge-out/tiny/archives/tensorrt-fp16-l4/tiny.tar.gz";
+    let mut tar = std::process::Command::new("tar");
+    let listed = tar.args(["-tzf", archive]).current_dir(workspace.folder.path()).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let names = ["tiny/", "tiny/1/", "tiny/1/model.fp16.safetensors", "tiny/1/model.plan", "tiny/1/model.weights.json"];
+    assert_eq!(listed.lines().collect::<Vec<_>>(), [&names[..], &["tiny/config.pbtxt"]].concat());
+    workspace.planforge(&["lint", archive]).succeeds();
+    // Without a GPU it is built and packaged, and not served; nothing is left of the try.
+    if !planforge_tensorrt::has_cuda_driver() {
+        let report = workspace.json(&["compile", "tiny.toml", "--precision", "fp16"]);
+        assert_eq!(report["engines"][0]["run"]["not_run"], "there is no CUDA driver here");
+        workspace.edit("tiny.toml", "[package]", "[host]\nvariant = \"tensorrt-fp16-l4\"\n[package]");
+        let words = ["`tensorrt-fp16-l4` needs a GPU of compute capability 8.9, and there is none here"];
+        workspace.planforge(&["run", "tiny.toml"]).fails(2, &words);
+        let plan = "planforge-out/tiny/engines/tensorrt-fp16-l4/model.plan";
+        workspace.planforge(&["bench-engine", plan]).fails(3, &["there is no CUDA driver here"]);
+        assert_eq!(workspace.half_written(), [""; 0]);
     }
 }
 

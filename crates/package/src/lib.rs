@@ -26,7 +26,7 @@ pub use error::{Action, ArchiveFault, Error, Result};
 pub use form::Form;
 pub use lint::{Finding, Severity, lint};
 pub use metrics::metrics_package;
-pub use package::package;
+pub use package::{PackedEngine, package};
 pub use provenance::{BuildDefinition, BuilderFacts, Parameters, Predicate, Provenance, Resource, RunDetails};
 pub use publish::{Publication, StoredObject, publish, unpublish};
 pub use s3::{Bucket, S3Options, connect, publish_to_bucket, unpublish_from_bucket};

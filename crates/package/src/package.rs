@@ -9,17 +9,34 @@ use crate::triton_config::{
 };
 use crate::{Error, Result, Severity, gzip};
 use planforge_core::{
-    Archive, Cache, CacheKey, CacheKind, ComputeCapability, Digest, Engine, Model, ModelName, Outcome, Platform,
-    Profile, Progress, Step, Stored, Variant,
+    Archive, Cache, CacheKey, CacheKind, ComputeCapability, Digest, Engine, Model, ModelName, Outcome, PlacedWeights,
+    Platform, Profile, Progress, Step, Stored, Variant,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Raised when the archive's layout changes, so that older cache entries are not taken for new ones.
 const ARCHIVE_FORMAT: u32 = 2;
 
 /// Triton serves the only version there is.
 const VERSION: &str = "1";
+
+/// An engine to pack.
+#[derive(Debug, Clone, Copy)]
+pub struct PackedEngine<'a> {
+    /// The engine.
+    pub engine: &'a Stored<Engine>,
+    /// Where the weights lie that it lacks, among the model's files.
+    pub weights: Option<&'a PlacedWeights>,
+}
+
+impl<'a> From<&'a Stored<Engine>> for PackedEngine<'a> {
+    /// An engine with its weights in it.
+    fn from(engine: &'a Stored<Engine>) -> Self {
+        Self { engine, weights: None }
+    }
+}
 
 /// Everything an archive's bytes depend on; the configuration is one of the files.
 #[derive(Serialize)]
@@ -33,8 +50,8 @@ struct Inputs<'a> {
 /// Packs one variant of a model as `<name>.tar.gz`:
 /// `<name>/config.pbtxt` and `<name>/1/` with `model.onnx` and the weight files that the graph refers to
 /// by relative name, with `model.pt`, with `model.plan`, or with an engine for each of several compute capabilities, of
-/// which the server takes the one of its GPU; beside them the names of scores and warm-up data, where there
-/// are any; in the flat form without the top folder. The model is the variant's: TorchScript for platform `pytorch`, else
+/// which the server takes the one of its GPU; beside an engine without weights the list of them, and the model's weight
+/// files; beside the versions the names of scores and warm-up data, where there are any; in the flat form without the top folder. The model is the variant's: TorchScript for platform `pytorch`, else
 /// ONNX. Inputs are digested again while they are packed.
 ///
 /// # Errors
@@ -45,14 +62,14 @@ pub fn package(
     form: &Form<'_>,
     variant: &Variant,
     model: &Stored<Model>,
-    engines: &[&Stored<Engine>],
+    engines: &[PackedEngine<'_>],
     profiles: &[Profile],
     cache: &Cache,
     progress: &dyn Progress,
 ) -> Result<Stored<Archive>> {
     // The order in which GPU types are named does not matter.
     let mut engines = engines.to_vec();
-    engines.sort_by(|one, two| order(&one.record).cmp(&order(&two.record)));
+    engines.sort_by(|one, two| order(&one.engine.record).cmp(&order(&two.engine.record)));
     let engines = engines.as_slice();
     let (needed, found) = (variant.platform.model_format(), model.record.format);
     if needed != found {
@@ -62,8 +79,8 @@ pub fn package(
         (Platform::Onnx, []) => (onnx_entries(form, model, profiles)?, max_batch_size(profiles)),
         (Platform::Pytorch, []) => (module_entries(form, model, profiles)?, max_batch_size(profiles)),
         (Platform::Tensorrt, [_, ..]) => {
-            let records: Vec<_> = engines.iter().map(|engine| &engine.record).collect();
-            (engine_entries(form, engines, &model.record.labels)?, smallest_batch(&records))
+            let records: Vec<_> = engines.iter().map(|packed| &packed.engine.record).collect();
+            (engine_entries(form, engines, model)?, smallest_batch(&records))
         }
         (platform, _) => {
             return Err(Error::Engine { variant: variant.id(), needed: platform == Platform::Tensorrt });
@@ -127,13 +144,13 @@ fn order(engine: &Engine) -> (&[ComputeCapability], &str) {
     (&engine.compute_capabilities, &engine.gpu)
 }
 
-fn engine_entries(form: &Form<'_>, engines: &[&Stored<Engine>], labels: &[String]) -> Result<Entries> {
+fn engine_entries(form: &Form<'_>, engines: &[PackedEngine<'_>], model: &Stored<Model>) -> Result<Entries> {
     let name = form.name;
-    let records: Vec<_> = engines.iter().map(|engine| &engine.record).collect();
-    let config = engine_config(name, &records, labels, &form.serving)?;
+    let records: Vec<_> = engines.iter().map(|packed| &packed.engine.record).collect();
+    let config = engine_config(name, &records, &model.record.labels, &form.serving)?;
     let mut entries = Entries::from([(config_path(name), Content::Bytes(config.into_bytes()))]);
     let mut packed: BTreeMap<String, &Engine> = BTreeMap::new();
-    for (engine, file) in engines.iter().zip(engine_files(&records)) {
+    for (PackedEngine { engine, weights }, file) in engines.iter().zip(engine_files(&records)) {
         let path = version_path(name, &file);
         let content = Content::of(engine, &engine.record.plan)?;
         // Two GPU types of one compute capability share an engine where the builder made the same of both.
@@ -144,8 +161,22 @@ fn engine_entries(form: &Form<'_>, engines: &[&Stored<Engine>], labels: &[String
             }
             _ => {}
         }
+        if let Some(list) = &engine.record.weights {
+            let missing = || Error::MissingFile { folder: engine.directory.clone(), file: list.clone() };
+            entries.extend(weight_entries(name, &file, weights.ok_or_else(missing)?, model)?);
+        }
         packed.insert(file, &engine.record);
         entries.insert(path, content);
+    }
+    Ok(entries)
+}
+
+/// The list of the weights that the engine `file` lacks, and the files that they lie in.
+fn weight_entries(name: &ModelName, file: &str, weights: &PlacedWeights, model: &Stored<Model>) -> Result<Entries> {
+    let list = PlacedWeights::path(Path::new(file)).to_string_lossy().into_owned();
+    let mut entries = Entries::from([(version_path(name, &list), Content::Bytes(weights.to_json()))]);
+    for file in weights.files() {
+        entries.insert(version_path(name, file), Content::of(model, file)?);
     }
     Ok(entries)
 }

@@ -79,6 +79,9 @@ fn text(inspection: &Inspection) -> String {
 fn engine_text(engine: &EngineInspection) -> String {
     let mut text = format!("TensorRT-RTX {} engine, {}\n", engine.version, format_bytes(engine.byte_count));
     let _ = writeln!(text, "runs on compute capabilities {}", engine.compute_capabilities.join(", "));
+    if let Some(files) = &engine.weight_files {
+        let _ = writeln!(text, "lacks weights, which are put in from {} beside it", files.join(", "));
+    }
     let Some(figures) = &engine.figures else {
         return text + "no build log beside it\n";
     };

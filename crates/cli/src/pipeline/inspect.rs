@@ -3,7 +3,9 @@
 use crate::failure::{BadUsage, CheckFailed};
 use crate::pipeline::steps::Run;
 use anyhow::Result;
-use planforge_core::{BuilderFigures, Digest, ModelCard, NoProgress, Precision, Task, TensorSpec, digest_file};
+use planforge_core::{
+    BuilderFigures, Digest, ModelCard, NoProgress, PlacedWeights, Precision, Task, TensorSpec, digest_file,
+};
 use planforge_engine::{Checkpoint, Cost, ExportOptions, builder_figures, estimate};
 use planforge_hub::model_card;
 use planforge_package::Provenance;
@@ -101,6 +103,9 @@ pub(crate) struct EngineInspection {
     pub(crate) compute_capabilities: Vec<String>,
     /// From the log; none without it.
     pub(crate) figures: Option<BuilderFigures>,
+    /// Files beside it with the weights that it lacks; none for an engine that has its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) weight_files: Option<Vec<String>>,
 }
 
 impl EngineInspection {
@@ -116,6 +121,8 @@ impl EngineInspection {
             version: header.version.map(|number| number.to_string()).join("."),
             compute_capabilities: header.compute_capabilities.iter().map(capability).collect(),
             figures: log.map(|log| builder_figures(&log)),
+            weight_files: PlacedWeights::beside(path)?
+                .map(|weights| weights.files().into_iter().map(str::to_owned).collect()),
         })
     }
 }

@@ -6,10 +6,11 @@ use crate::pipeline::warm_up::warm_up_inputs;
 use anyhow::Result;
 use planforge_bench::ArchiveFacts;
 use planforge_core::{
-    Archive, ArtifactFile, Engine, Model, ModelFormat, Outcome, Published, Snapshot, Step, Stored, Variant,
+    Archive, ArtifactFile, Builder, Engine, Model, ModelFormat, Outcome, Published, Snapshot, Step, Stored, Variant,
     link_or_copy,
 };
-use planforge_package::{Form, Further, Provenance, Publication, Serving, Store};
+use planforge_engine::place_weights;
+use planforge_package::{Form, Further, PackedEngine, Provenance, Publication, Serving, Store};
 use std::path::Path;
 use std::time::Instant;
 use tokio::runtime::Runtime;
@@ -22,9 +23,10 @@ impl Run {
         (models, modules): (&[Stored<Model>], &[Stored<Model>]),
         engines: &[Stored<Engine>],
     ) -> Result<Vec<Stored<Archive>>> {
-        if self.pipeline.compile.strip_weights && !engines.is_empty() {
-            let why =
-                "key `compile.strip_weights`: an engine without weights cannot be packaged, as no server puts them in";
+        let is_plan = self.pipeline.compile.builder == Builder::Trtexec;
+        if is_plan && self.pipeline.compile.strip_weights && !engines.is_empty() {
+            let why = "key `compile.strip_weights`: a plan of TensorRT without weights cannot be packaged, as Triton's \
+                       `tensorrt` backend does not put them in; builder `rtx` makes engines that planforge's backend completes";
             return Err(BadUsage(why.to_owned()).into());
         }
         let mut archives = Vec::new();
@@ -34,6 +36,10 @@ impl Run {
             let pairs = self.targets.iter().zip(engines);
             let pairs = pairs.filter(|(target, _)| self.pipeline.is_packed(target, &variant));
             let engines: Vec<_> = pairs.map(|(_, engine)| engine).collect();
+            let weights: Vec<_> =
+                engines.iter().map(|engine| place_weights(model, engine)).collect::<planforge_engine::Result<_>>()?;
+            let pack = |(&engine, weights)| PackedEngine { engine, weights: Option::as_ref(weights) };
+            let engines: Vec<_> = engines.iter().zip(&weights).map(pack).collect();
             let (form, profiles) = (self.form(snapshot, &variant, &model.record)?, &self.pipeline.profiles);
             let archive =
                 planforge_package::package(&form, &variant, model, &engines, profiles, self.cache(), self.progress());

@@ -5,6 +5,7 @@ use super::tree::{self, last};
 use crate::ArchiveFault;
 use crate::archive::{Content, Entries};
 use flate2::read::MultiGzDecoder;
+use planforge_core::PlacedWeights;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read};
 use std::path::Component;
@@ -27,7 +28,7 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// Reads the headers of a tar.gz file, and the text of each `config.pbtxt`.
+    /// Reads the headers of a tar.gz file, and the text of each `config.pbtxt` and of each list of weights.
     pub(super) fn read(file: impl Read) -> Result<Self, ArchiveFault> {
         let mut listing = Self::default();
         let mut tar = tar::Archive::new(MultiGzDecoder::new(BufReader::new(file)));
@@ -41,7 +42,7 @@ impl Listing {
         Ok(listing)
     }
 
-    /// The files of an archive to be, and the text of its configuration.
+    /// The files of an archive to be, and the texts that are looked at.
     pub(super) fn of(entries: &Entries) -> Self {
         let mut listing = Self::default();
         for (path, content) in entries {
@@ -49,7 +50,7 @@ impl Listing {
             listing.folders.extend(folders);
             listing.files.insert(path.clone());
             if let Content::Bytes(bytes) = content
-                && path.ends_with("config.pbtxt")
+                && is_text(path)
             {
                 listing.texts.insert(path.clone(), String::from_utf8_lossy(bytes).into_owned());
             }
@@ -76,7 +77,7 @@ impl Listing {
             _ if path.is_empty() => {}
             EntryType::Directory => drop(self.folders.insert(path)),
             EntryType::Regular | EntryType::Continuous => {
-                if path.ends_with("config.pbtxt") {
+                if is_text(&path) {
                     let mut text = Vec::new();
                     (&mut entry).take(MOST_TEXT).read_to_end(&mut text).map_err(ArchiveFault::Unreadable)?;
                     self.texts.insert(path.clone(), String::from_utf8_lossy(&text).into_owned());
@@ -86,6 +87,13 @@ impl Listing {
             _ => drop(self.links.insert(path)),
         }
         Ok(())
+    }
+
+    /// Paths and texts of the lists of weights in a folder.
+    pub(super) fn weight_lists(&self, folder: &str) -> impl Iterator<Item = (&str, &str)> {
+        let is_in = move |path: &str| path.rsplit_once('/').is_some_and(|(parent, _)| parent == folder);
+        let lists = self.texts.iter().map(|(path, text)| (path.as_str(), text.as_str()));
+        lists.filter(move |(path, _)| PlacedWeights::is_file_name(path) && is_in(path))
     }
 
     pub(super) fn text(&self, path: &str) -> Option<&str> {
@@ -103,6 +111,11 @@ impl Listing {
         let inner = self.folders.iter().filter_map(|path| path.strip_prefix(prefix.as_str()));
         inner.filter(|name| !name.is_empty() && !name.contains('/')).collect()
     }
+}
+
+/// Whether a file is looked into.
+fn is_text(path: &str) -> bool {
+    path.ends_with("config.pbtxt") || PlacedWeights::is_file_name(path)
 }
 
 /// The folder that the server takes for the model.

@@ -1,13 +1,14 @@
 //! What Triton would make of an archive: everybody's, not only planforge's own.
 //!
 //! [`lint`] reads the archive without unpacking it, and checks its layout (`layout`), its `config.pbtxt` against the
-//! fields that Triton knows (`schema` over `tree`), and what the fields say (`rules`). Answers that are quoted are
-//! those of Triton 2.51 in SageMaker's multi-model mode; the tests compare them with a real server's.
+//! fields that Triton knows (`schema` over `tree`), what the fields say (`rules`), and the weights beside engines that
+//! lack them (`weights`). Answers that are quoted are those of Triton 2.51 in SageMaker's multi-model mode; the tests compare them with a real server's.
 
 mod layout;
 mod rules;
 mod schema;
 mod tree;
+mod weights;
 
 pub(crate) use schema::check as check_fields;
 pub(crate) use tree::{Field, Value, last, parse, values};
@@ -111,7 +112,10 @@ fn check(listing: &Listing) -> Vec<Finding> {
             Err((line, message)) => {
                 findings.push(Finding::error(format!("{place}:{line}"), message, schema::UNREADABLE));
             }
-            Ok(()) => findings.extend(rules::check(&fields, &model, listing)),
+            Ok(()) => {
+                findings.extend(rules::check(&fields, &model, listing));
+                findings.extend(weights::check(&model, listing));
+            }
         },
     }
     findings

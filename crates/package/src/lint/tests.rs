@@ -64,6 +64,22 @@ fn files_for_single_gpus_must_be_there() {
 }
 
 #[test]
+fn weights_beside_an_engine_must_be_there() {
+    let config = GOOD.replace("max_batch_size", "default_model_filename: \"model.plan\"\nmax_batch_size");
+    let list = r#"{"format":1,"weights":[{"name":"w","data_type":"fp16","element_count":1,"transform":"identity",
+        "sources":[{"file":"model.safetensors","offset":8,"byte_count":2}]}]}"#;
+    let with = |list: &str, file: &str| {
+        found(&[("m/config.pbtxt", &config), ("m/1/model.plan", ""), ("m/1/model.weights.json", list), (file, "")])
+    };
+    assert!(with(list, "m/1/model.safetensors").is_empty());
+    let missing = "m/1/model.safetensors: weights of the engine lie in this file, says `m/1/model.weights.json`, and it is \
+                   missing";
+    assert_eq!(with(list, "m/2.safetensors"), [missing]);
+    let damaged = with("{}", "m/1/model.safetensors").remove(0);
+    assert!(damaged.contains("is not a valid list of weights: missing field"), "{damaged}");
+}
+
+#[test]
 fn lines_and_answers_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let text = GOOD.replace("dims: 4 }\noutput", "dims: 0 }\noutput");

@@ -3,8 +3,9 @@
 use super::*;
 use crate::{UnpackLimits, unpack};
 use planforge_core::{
-    ArtifactFile, Builder, BuilderFigures, BuilderOptions, DataType, Dim, EngineHeader, ModelFormat, NoProgress,
-    OnnxBackend, Precision, ProfileRange, Task, TensorSpec, digest_bytes,
+    ArtifactFile, Builder, BuilderFigures, BuilderOptions, DataType, Dim, EngineHeader, EngineWeight, EngineWeights,
+    ModelFormat, NoProgress, OnnxBackend, Precision, ProfileRange, Task, TensorSpec, WeightPlace, WeightTransform,
+    digest_bytes,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -164,11 +165,45 @@ fn engines_are_packed_alone() {
         stored(&folder.path().join("engine"), engine_record(), &[("engine.plan", b"plan"), ("build.log", b"log")]);
     let cache = Cache::new(&folder.path().join("cache"));
     let variant = Variant::tensorrt(Precision::Fp16, "l4");
-    let archive = package(&Form::new(&name()), &variant, &model, &[&engine], &profiles(), &cache, &NoProgress).unwrap();
+    let archive =
+        package(&Form::new(&name()), &variant, &model, &[(&engine).into()], &profiles(), &cache, &NoProgress).unwrap();
     let unpacked = unpack(&archive.path("tiny.tar.gz"), &folder.path().join("out"), &UnpackLimits::default()).unwrap();
     assert_eq!(fs_err::read(unpacked.model_file).unwrap(), b"plan");
     let without = package(&Form::new(&name()), &variant, &model, &[], &profiles(), &cache, &NoProgress).unwrap_err();
     assert_eq!(without.to_string(), "variant `tensorrt-fp16-l4` needs an engine");
+}
+
+#[test]
+fn an_engine_without_weights_has_them_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(&folder.path().join("model"));
+    let record = Engine { weights: Some("left-out.json".to_owned()), ..engine_record() };
+    let engine = stored(&folder.path().join("engine"), record, &[("engine.plan", b"plan"), ("left-out.json", b"{}")]);
+    let weight = EngineWeight {
+        name: "w".to_owned(),
+        data_type: DataType::Fp16,
+        element_count: 2,
+        transform: WeightTransform::Identity,
+        sources: vec!["w".to_owned()],
+    };
+    let placed = |file: &str| {
+        let place = WeightPlace { file: file.to_owned(), offset: 8, byte_count: 4 };
+        EngineWeights { weights: vec![weight.clone()] }.placed(|_| Some(place.clone())).unwrap()
+    };
+    let make = |weights: Option<&PlacedWeights>| {
+        let (variant, cache) = (Variant::tensorrt(Precision::Fp16, "l4"), Cache::new(&folder.path().join("cache")));
+        let engines = [PackedEngine { engine: &engine, weights }];
+        package(&Form::new(&name()), &variant, &model, &engines, &profiles(), &cache, &NoProgress)
+    };
+    let archive = make(Some(&placed("model.safetensors"))).unwrap();
+    let unpacked = unpack(&archive.path("tiny.tar.gz"), &folder.path().join("out"), &UnpackLimits::default()).unwrap();
+    assert_eq!(PlacedWeights::beside(&unpacked.model_file).unwrap(), Some(placed("model.safetensors")));
+    let weights = unpacked.model_file.with_file_name("model.safetensors");
+    assert_eq!(fs_err::metadata(weights).unwrap().len(), 3 << 20);
+    let config = fs_err::read_to_string(folder.path().join("out/tiny/config.pbtxt")).unwrap();
+    assert!(config.contains("# It lacks weights, which lie beside it"), "{config}");
+    assert!(make(None).unwrap_err().to_string().contains("left-out.json"));
+    assert!(make(Some(&placed("other.safetensors"))).unwrap_err().to_string().contains("other.safetensors"));
 }
 
 #[test]
@@ -183,7 +218,8 @@ fn engines_for_several_gpus_go_into_one_archive_where_the_server_can_tell_them_a
     let cache = Cache::new(&folder.path().join("cache"));
     let make = |engines: &[&Stored<Engine>]| {
         let variant = Variant::tensorrt(Precision::Fp16, "sm86-sm89");
-        package(&Form::new(&name()), &variant, &model, engines, &profiles(), &cache, &NoProgress)
+        let engines: Vec<_> = engines.iter().copied().map(PackedEngine::from).collect();
+        package(&Form::new(&name()), &variant, &model, &engines, &profiles(), &cache, &NoProgress)
     };
     let (a10g, l4) = (engine("a10g", "8.6", b"for 8.6"), engine("l4", "8.9", b"for 8.9"));
     let (l40s, other) = (engine("l40s", "8.9", b"for 8.9"), engine("rtx-4090", "8.9", b"another"));

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 /// Text between the fields of an engine's configuration, for whoever opens it.
 const RTX_COMMENT: &str = "# A TensorRT-RTX engine. NVIDIA's own `tensorrt` backend cannot load it.\n";
+const LACKING_COMMENT: &str =
+    "# It lacks weights, which lie beside it; planforge's backend puts them in when it loads it.\n";
 const RTX_COMMENTS: &str = "# TensorRT-RTX engines. NVIDIA's own `tensorrt` backend cannot load them.\n";
 
 /// Configuration of one engine, or of several of which the server takes the one for its GPU's compute capability. Scores
@@ -26,6 +28,9 @@ pub fn engine_config(name: &ModelName, engines: &[&Engine], labels: &[String], s
     let by = match engine.builder {
         Builder::Rtx => {
             fields.comment(if engines.len() == 1 { RTX_COMMENT } else { RTX_COMMENTS });
+            if engines.iter().any(|engine| engine.weights.is_some()) {
+                fields.comment(LACKING_COMMENT);
+            }
             fields.string("name", name.as_str());
             fields.string("backend", OWN_BACKEND);
             ServedBy::Planforge
