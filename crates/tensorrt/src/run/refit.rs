@@ -1,6 +1,8 @@
 //! Putting weights into an engine that was built without, as `NvInferRuntime.h` of TensorRT-RTX 1.7 asks for (`IRefitter`).
 //!
-//! Weights are handed over where they lie, in the host's memory; the library copies them to the GPU before it returns.
+//! Weights are handed over where they lie, in the host's memory; the library copies them to the GPU before it returns. The
+//! parser's own refitter (`IParserRefitter`) would need the graph and the parser's library wherever an engine is loaded, and
+//! would read the weights itself; what it does is known from the build instead.
 #![expect(unsafe_code, reason = "the library's interface is in C++")]
 
 use super::messages::{clear_messages, messages};
