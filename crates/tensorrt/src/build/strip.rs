@@ -93,7 +93,7 @@ pub(super) fn left_out(records: &[RefitRecord], request: &BuildRequest) -> Resul
         sources.extend(names.iter().map(String::as_str));
         found.push(LeftOut {
             name: record.trt_name.clone(),
-            data_type: data_type_name(record.trt_dtype.into()).to_owned(),
+            data_type: data_type_name(record.trt_dtype).to_owned(),
             element_count: u64::try_from(record.count).unwrap_or(0),
             transform,
             sources: names.clone(),
