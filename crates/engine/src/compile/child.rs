@@ -33,7 +33,7 @@ type Answer = std::result::Result<WorkerResponse, WorkerFailure>;
 /// How a child ended.
 enum End {
     /// It has answered, and has nothing left to do but to give its memory back.
-    Answered(Answer),
+    Answered(Box<Answer>),
     /// It ended without an answer.
     Exited(ExitStatus),
     TooSlow,
@@ -61,7 +61,7 @@ pub(super) fn run_child(
         .inspect_err(|_| end_child(&mut child))?;
     let words = || last_words(&[&request.log, &stderr]);
     let answer = match end {
-        End::Answered(answer) => answer,
+        End::Answered(answer) => *answer,
         End::Exited(status) => return Err(fail(format!("the build process {}; {}", how_it_ended(status), words()))),
         End::TooSlow => return Err(fail(format!("it took longer than {} s; {}", timeout.as_secs(), words()))),
         End::TooLarge(needed) if needed > share.most() => {
@@ -118,7 +118,7 @@ fn feed_and_wait(
             tail.pass_on(progress);
         }
         match line.map(|line| serde_json::from_str(&line)) {
-            Some(Ok(answer)) => return Ok(End::Answered(answer)),
+            Some(Ok(answer)) => return Ok(End::Answered(Box::new(answer))),
             // Its standard output has ended, and so will the child.
             Some(Err(_)) => answer = None,
             None => {}
