@@ -6,6 +6,7 @@ use crate::{Error, Result};
 use planforge_core::{
     Builder, Digest, Engine, EngineWeight, EngineWeights, Model, PlacedWeights, Stored, TensorSpec, WeightTransform,
 };
+use std::borrow::Cow;
 use std::path::Path;
 
 /// List of the weights that an engine lacks.
@@ -13,8 +14,8 @@ pub(super) const WEIGHTS: &str = "left-out.json";
 
 /// What an engine is built from.
 pub(super) enum Source<'a> {
-    /// All files of the model. The graph, where it is cut down to some of the outputs.
-    Model(&'a Stored<Model>, Option<Vec<u8>>),
+    /// All files of the model, and the outputs that its graph is cut down to.
+    Model(&'a Stored<Model>, Vec<String>),
     /// The graph without the values of its weights; those of `model` are read, and leave no trace.
     Shared(&'a Stored<Model>, SharedGraph),
 }
@@ -25,18 +26,12 @@ impl<'a> Source<'a> {
     /// # Errors
     /// [`Error::Graph`], and [`Error::StripWeights`] for a graph that cannot be built without its weights.
     pub(super) fn of(model: &'a Stored<Model>, options: &CompileOptions, outputs: &[TensorSpec]) -> Result<Self> {
-        let path = model.path(&model.record.graph);
-        let cut = if outputs.len() == model.record.outputs.len() {
-            None
-        } else {
-            let names: Vec<String> = outputs.iter().map(|spec| spec.name.clone()).collect();
-            let bytes = keep_outputs(&fs_err::read(&path)?, &names);
-            Some(bytes.map_err(|error| Error::Graph { path: path.clone(), message: error.to_string() })?)
-        };
+        let outputs: Vec<String> = outputs.iter().map(|spec| spec.name.clone()).collect();
         if options.builder != Builder::Rtx || !options.builder_options.strip_weights {
-            return Ok(Self::Model(model, cut));
+            return Ok(Self::Model(model, outputs));
         }
-        let bytes = cut.map_or_else(|| fs_err::read(&path), Ok)?;
+        let path = model.path(&model.record.graph);
+        let bytes = cut(model, &outputs)?.map_or_else(|| fs_err::read(&path), Ok)?;
         let graph = SharedGraph::new(&bytes).map_err(|message| Error::StripWeights { path, message })?;
         Ok(Self::Shared(model, graph))
     }
@@ -70,10 +65,13 @@ impl<'a> Source<'a> {
         let (Self::Model(model, _) | Self::Shared(model, _)) = self;
         let temporary = tempfile::Builder::new().prefix(".graph-").tempdir_in(folder)?;
         let place = temporary.path().join(&model.record.graph);
-        match self {
-            Self::Model(_, None) => fs_err::os::unix::fs::symlink(model.path(&model.record.graph), place)?,
-            Self::Model(_, Some(bytes)) => fs_err::write(place, bytes)?,
-            Self::Shared(_, graph) => fs_err::write(place, &graph.bytes)?,
+        let bytes = match self {
+            Self::Model(_, outputs) => cut(model, outputs)?.map(Cow::Owned),
+            Self::Shared(_, graph) => Some(Cow::Borrowed(&graph.bytes)),
+        };
+        match bytes {
+            Some(bytes) => fs_err::write(place, &*bytes)?,
+            None => fs_err::os::unix::fs::symlink(model.path(&model.record.graph), place)?,
         }
         for weights in &model.record.weights {
             fs_err::os::unix::fs::symlink(model.path(weights), temporary.path().join(weights))?;
@@ -92,6 +90,16 @@ impl<'a> Source<'a> {
         fs_err::write(folder.join(WEIGHTS), text)?;
         Ok(true)
     }
+}
+
+/// The graph of `model` cut down to `outputs`; none where it has no others.
+fn cut(model: &Stored<Model>, outputs: &[String]) -> Result<Option<Vec<u8>>> {
+    if outputs.len() == model.record.outputs.len() {
+        return Ok(None);
+    }
+    let path = model.path(&model.record.graph);
+    let bytes = keep_outputs(&fs_err::read(&path)?, outputs);
+    Ok(Some(bytes.map_err(|error| Error::Graph { path, message: error.to_string() })?))
 }
 
 /// Where the weights of `model` lie that `engine` lacks; none for an engine that has its own.
