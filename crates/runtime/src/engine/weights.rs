@@ -161,12 +161,15 @@ mod tests {
         bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
     }
 
+    /// Name of a weight, what it is made by, and the first and the number of the numbers in each source.
+    type Row<'a> = (&'a str, WeightTransform, &'a [(u64, u64)]);
+
     /// A folder with twelve numbers behind four bytes, and the list of an engine's weights.
-    fn folder(weights: &[(&str, WeightTransform, &[(u64, u64)])]) -> tempfile::TempDir {
+    fn folder(weights: &[Row<'_>]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let numbers: Vec<u8> = (0..12).flat_map(|number| (number as f32).to_le_bytes()).collect();
         fs_err::write(folder.path().join("model.safetensors"), [&[0; 4], numbers.as_slice()].concat()).unwrap();
-        let weight = |&(name, transform, places): &(&str, WeightTransform, &[(u64, u64)])| EngineWeight {
+        let weight = |&(name, transform, places): &Row<'_>| EngineWeight {
             name: name.to_owned(),
             data_type: DataType::Fp32,
             element_count: places[0].1,
