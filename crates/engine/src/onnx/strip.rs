@@ -62,11 +62,8 @@ pub(crate) fn weight_places(bytes: &[u8]) -> Result<BTreeMap<String, WeightPlace
     let place = |weight: &TensorProto| {
         let entry = |key: &str| weight.external_data.iter().find(|entry| entry.key == key).map(|entry| &entry.value);
         let number = |key: &str| entry(key)?.parse::<u64>().ok();
-        let place = Some(WeightPlace {
-            file: entry("location")?.clone(),
-            offset: number("offset")?,
-            byte_count: number("length")?,
-        })?;
+        let file = entry("location")?.clone();
+        let place = WeightPlace { file, offset: number("offset")?, byte_count: number("length")? };
         Some((weight.name.clone(), place))
     };
     let placed = |weight: &TensorProto| place(weight).ok_or_else(|| format!("weight `{}` has no place", weight.name));
@@ -106,17 +103,8 @@ fn turn_smallest(graph: &mut GraphProto) -> Option<(String, u64)> {
 #[cfg(test)]
 mod tests {
     use super::super::proto::{Attribute, StringEntry};
+    use super::super::types::tests::node;
     use super::*;
-
-    fn node(op: &str, inputs: &[&str], output: &str, attribute: Vec<Attribute>) -> NodeProto {
-        NodeProto {
-            input: inputs.iter().map(|&name| name.to_owned()).collect(),
-            output: vec![output.to_owned()],
-            op_type: op.to_owned(),
-            attribute,
-            ..NodeProto::default()
-        }
-    }
 
     fn weight(name: &str, dims: &[i64], offset: u64) -> TensorProto {
         let entry = |key: &str, value: String| StringEntry { key: key.to_owned(), value };
