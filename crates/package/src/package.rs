@@ -47,12 +47,12 @@ struct Inputs<'a> {
     files: Vec<(&'a str, Digest)>,
 }
 
-/// Packs one variant of a model as `<name>.tar.gz`:
-/// `<name>/config.pbtxt` and `<name>/1/` with `model.onnx` and the weight files that the graph refers to
-/// by relative name, with `model.pt`, with `model.plan`, or with an engine for each of several compute capabilities, of
-/// which the server takes the one of its GPU; beside an engine without weights the list of them, and the model's weight
-/// files; beside the versions the names of scores and warm-up data, where there are any; in the flat form without the top folder. The model is the variant's: TorchScript for platform `pytorch`, else
-/// ONNX. Inputs are digested again while they are packed.
+/// Packs one variant of a model as `<name>.tar.gz`: `<name>/config.pbtxt` and `<name>/1/` with `model.onnx` and the
+/// weight files that the graph refers to by relative name, with `model.pt`, with `model.plan`, or with an engine for
+/// each of several compute capabilities, of which the server takes the one of its GPU; beside an engine without weights
+/// the list of them, and the model's weight files; beside the versions the names of scores and warm-up data, where
+/// there are any; in the flat form without the top folder. The model is the variant's: TorchScript for platform
+/// `pytorch`, else ONNX. Inputs are digested again while they are packed.
 ///
 /// # Errors
 /// [`Error::Changed`] naming an input that is not the recorded one, [`Error::Engine`], [`Error::SameCapability`],

@@ -27,8 +27,9 @@ pub struct EngineModel {
 }
 
 impl EngineModel {
-    /// Loads the engine file `plan` with the TensorRT-RTX library `library` onto the GPU `ordinal`, in the driver's order, and
-    /// puts its weights into it where it was built without: the list of them lies beside it ([`planforge_core::PlacedWeights`]).
+    /// Loads the engine file `plan` with the TensorRT-RTX library `library` onto the GPU `ordinal`, in the driver's
+    /// order, and puts its weights into it where it was built without: the list of them lies beside it
+    /// ([`planforge_core::PlacedWeights`]).
     ///
     /// # Errors
     /// [`Error::Io`] for a missing file; [`Error::Engine`] for what is no engine, no driver, no such GPU, another version or

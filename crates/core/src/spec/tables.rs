@@ -83,8 +83,8 @@ pub struct CompileSpec {
     /// Most scratch memory on the GPU that a layer may use; the builder's own limit when left out. TensorRT-RTX 1.7 takes
     /// a whole network as one layer, so that all activations at the largest shapes must fit.
     pub workspace: Option<MemorySize>,
-    /// Whether weights are left out of the engine, to be put in when it is loaded: checkpoints of one architecture then share
-    /// it.
+    /// Whether weights are left out of the engine, to be put in when it is loaded: checkpoints of one architecture then
+    /// share it.
     pub strip_weights: bool,
     /// Whether later versions of TensorRT load the plan too; builder `trtexec` only.
     pub version_compatible: bool,

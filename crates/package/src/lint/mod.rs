@@ -2,7 +2,8 @@
 //!
 //! [`lint`] reads the archive without unpacking it, and checks its layout (`layout`), its `config.pbtxt` against the
 //! fields that Triton knows (`schema` over `tree`), what the fields say (`rules`), and the weights beside engines that
-//! lack them (`weights`). Answers that are quoted are those of Triton 2.51 in SageMaker's multi-model mode; the tests compare them with a real server's.
+//! lack them (`weights`). Answers that are quoted are those of Triton 2.51 in SageMaker's multi-model mode; the tests
+//! compare them with a real server's.
 
 mod layout;
 mod rules;

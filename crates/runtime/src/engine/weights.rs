@@ -1,5 +1,5 @@
-//! Values of the weights that an engine lacks, from the files beside it. They are mapped, not read: the GPU's copy is the only
-//! one, but for weights that the engine has in another order than the file, or made of several.
+//! Values of the weights that an engine lacks, from the files beside it. They are mapped, not read: the GPU's copy is
+//! the only one, but for weights that the engine has in another order than the file, or made of several.
 
 use crate::{Error, Result};
 use planforge_core::{EngineWeight, PlacedWeights, WeightPlace, WeightTransform};
@@ -20,8 +20,8 @@ impl Weights {
     /// Finds the weights for the engine at `plan`; none where no list of them lies beside it.
     ///
     /// # Errors
-    /// [`Error::Core`] for a damaged list, [`Error::Engine`] for a file that cannot be mapped, [`Error::Weight`] for one that
-    /// does not hold what the list says.
+    /// [`Error::Core`] for a damaged list, [`Error::Engine`] for a file that cannot be mapped, [`Error::Weight`] for
+    /// one that does not hold what the list says.
     pub(super) fn beside(plan: &Path) -> Result<Option<Self>> {
         let Some(placed) = PlacedWeights::beside(plan)? else { return Ok(None) };
         let folder = plan.parent().unwrap_or(Path::new(""));
