@@ -3,7 +3,12 @@
 use crate::Result;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
+
+/// What names of files that are to be renamed begin with.
+const TEMPORARY: &str = ".planforge-";
+/// How long nobody has written to a temporary file whose process was killed. On shared disks it may be another machine's.
+const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// Writes a file beside `path` through `fill` and renames it into place.
 ///
@@ -12,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub fn replace_file(path: &Path, fill: impl FnOnce(&mut fs_err::File) -> io::Result<()>) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs_err::create_dir_all(folder)?;
-    let temporary = tempfile::Builder::new().prefix(".planforge-").tempfile_in(folder).map_err(|error| {
+    let temporary = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map_err(|error| {
         io::Error::new(error.kind(), format!("failed to create a file in `{}`: {error}", folder.display()))
     })?;
     let mut file = fs_err::OpenOptions::new().write(true).open(temporary.path())?;
@@ -60,26 +65,59 @@ impl<W: Write> Write for SmallWrites<W> {
 /// # Errors
 /// I/O errors name the paths.
 pub fn link_or_copy(source: &Path, target: &Path) -> Result<()> {
-    if let Some(folder) = target.parent() {
-        fs_err::create_dir_all(folder)?;
-    }
+    let folder = target.parent().unwrap_or(Path::new("."));
+    fs_err::create_dir_all(folder)?;
     let source = fs_err::canonicalize(source)?;
     if is_same_file(&source, target)? {
         return Ok(());
     }
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let beside = target.with_file_name(format!(
-        ".planforge-{}-{}-{}",
-        std::process::id(),
-        COUNT.fetch_add(1, Relaxed),
-        target.file_name().unwrap_or_default().to_string_lossy()
-    ));
-    remove_if_there(&beside)?;
-    if fs_err::hard_link(&source, &beside).is_err() {
-        fs_err::copy(&source, &beside).inspect_err(|_| drop(fs_err::remove_file(&beside)))?;
+    // The name is random: other machines, where processes have the same numbers, may write to the same folder.
+    let mut beside = tempfile::Builder::new();
+    beside.prefix(TEMPORARY);
+    if let Ok(link) = beside.make_in(folder, |path| std::fs::hard_link(&source, path)) {
+        return rename(&link, target);
     }
-    fs_err::rename(&beside, target).inspect_err(|_| drop(fs_err::remove_file(&beside)))?;
+    let copy = beside.make_in(folder, |path| fs_err::File::create_new(path).map(drop))?;
+    fs_err::copy(&source, copy.path())?;
+    fs_err::File::open(copy.path())?.sync_all()?;
+    rename(&copy, target)
+}
+
+/// Renames a temporary file, which is gone then, or removed by whoever made it.
+fn rename(temporary: &tempfile::NamedTempFile<()>, target: &Path) -> Result<()> {
+    Ok(fs_err::rename(temporary.path(), target)?)
+}
+
+/// Removes temporary files in a folder that processes which were killed left there: those that nobody has written to, or
+/// linked, in the hour before `now`.
+///
+/// # Errors
+/// I/O errors name the paths.
+pub fn remove_abandoned(folder: &Path, now: SystemTime) -> Result<()> {
+    for item in fs_err::read_dir(folder)? {
+        let item = item?;
+        let is_temporary = item.file_name().to_str().is_some_and(|name| name.starts_with(TEMPORARY));
+        if !is_temporary {
+            continue;
+        }
+        match changed(&item.path()) {
+            Ok(changed) if now.duration_since(changed).is_ok_and(|age| age > ABANDONED) => {
+                fs_err::remove_file(item.path())?;
+            }
+            // Meanwhile it was renamed.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
     Ok(())
+}
+
+/// When a file's content, or the number of its links, changed last.
+#[cfg(unix)]
+fn changed(path: &Path) -> io::Result<SystemTime> {
+    use std::os::unix::fs::MetadataExt;
+    let seconds = fs_err::symlink_metadata(path)?.ctime();
+    Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or(0)))
 }
 
 /// Renaming one hard link over another of the same file does nothing and leaves both (POSIX rename).
@@ -91,13 +129,6 @@ fn is_same_file(source: &Path, target: &Path) -> Result<bool> {
         Ok(target) => Ok(source.dev() == target.dev() && source.ino() == target.ino()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error.into()),
-    }
-}
-
-fn remove_if_there(path: &Path) -> Result<()> {
-    match fs_err::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
     }
 }
 
@@ -150,5 +181,30 @@ mod tests {
         link_or_copy(&source, &target).unwrap();
         assert_eq!(fs_err::read_to_string(&target).unwrap(), "weights");
         assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn the_temporary_file_of_another_process_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("a");
+        fs_err::write(&source, "weights").unwrap();
+        // As in a container of another machine, this process may have any number.
+        let others: Vec<_> =
+            (0..100).map(|count| folder.path().join(format!(".planforge-{}-{count}-b", std::process::id()))).collect();
+        others.iter().for_each(|other| fs_err::write(other, "half").unwrap());
+        link_or_copy(&source, &folder.path().join("b")).unwrap();
+        assert!(others.iter().all(|other| fs_err::read_to_string(other).unwrap() == "half"));
+    }
+
+    #[test]
+    fn temporary_files_are_removed_when_nobody_has_written_to_them_for_long() {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::write(folder.path().join(".planforge-x"), "half").unwrap();
+        fs_err::write(folder.path().join("other"), "whole").unwrap();
+        let count = || fs_err::read_dir(folder.path()).unwrap().count();
+        remove_abandoned(folder.path(), SystemTime::now() + Duration::from_secs(600)).unwrap();
+        assert_eq!(count(), 2);
+        remove_abandoned(folder.path(), SystemTime::now() + Duration::from_secs(4000)).unwrap();
+        assert_eq!(count(), 1);
     }
 }

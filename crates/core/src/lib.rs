@@ -36,7 +36,7 @@ pub use density::{BATCHES, CONTEXT_BYTE_COUNT, CopyMemory, dense_batch};
 pub use digest::{Digest, DigestWriter, digest_bytes, digest_file};
 pub use engine::{BuilderFigures, Engine, EngineHeader};
 pub use error::{Error, Result};
-pub use files::{SmallWrites, link_or_copy, replace_file, write_atomically};
+pub use files::{SmallWrites, link_or_copy, remove_abandoned, replace_file, write_atomically};
 pub use gpu::{
     Builder, BuilderOptions, BuilderSupport, ComputeCapability, Gpu, GpuCatalogue, HardwareCompatibility, Instance,
 };
