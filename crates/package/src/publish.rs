@@ -4,11 +4,13 @@ use crate::store::{below, check_prefix, join};
 use crate::{Error, Provenance, Result, Store};
 use planforge_core::{
     Archive, ModelName, Outcome, Progress, Published, Step, Stored, Variant, copy_name, digest_file, link_or_copy,
+    remove_abandoned,
 };
 use serde::Serialize;
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// What is published, and where below a store.
 #[derive(Debug, Clone, Copy)]
@@ -100,16 +102,18 @@ pub fn publish(publication: &Publication<'_>, root: &Path, progress: &dyn Progre
     let folder = below(root, &key);
     fs_err::create_dir_all(&folder)?;
     let (mut kept, mut written_byte_count) = (0, 0);
+    let mut known = Known::new(&archive.record, &source)?;
     let mut last = source;
     for index in 0..copies {
         if progress.is_cancelled() {
             return Err(planforge_core::Error::Cancelled.into());
         }
         let target = folder.join(copy_name(name, index));
-        if is_copy(&archive.record, &last, &target, progress)? {
+        if known.has_content(&target, progress)? {
             kept += 1;
         } else {
             link_or_copy(&last, &target)?;
+            known.note(&target)?;
             if index == 0 {
                 written_byte_count = archive.record.byte_count;
             }
@@ -120,7 +124,7 @@ pub fn publish(publication: &Publication<'_>, root: &Path, progress: &dyn Progre
         progress.advanced(Step::Publish, &subject, u64::from(index) + 1);
     }
     remove_surplus(&folder, name, copies)?;
-    remove_left_over(&folder)?;
+    remove_abandoned(&folder, SystemTime::now())?;
     if let Some(statement) = publication.statement {
         put_statement(statement, &folder.join(statement_name(name)))?;
     }
@@ -139,23 +143,52 @@ fn put_statement(statement: &Path, target: &Path) -> Result<()> {
     Ok(link_or_copy(statement, target)?)
 }
 
-/// Whether `target` has the archive's content: it is the same file as `verified`, whose content is
-/// known, or has the archive's size and digest.
-fn is_copy(archive: &Archive, verified: &Path, target: &Path, progress: &dyn Progress) -> Result<bool> {
-    let metadata = match fs_err::symlink_metadata(target) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        other => other?,
-    };
-    if is_same_file(&metadata, &fs_err::metadata(verified)?) {
-        return Ok(true);
-    }
-    Ok(metadata.is_file() && metadata.len() == archive.byte_count && digest_file(target, progress)? == archive.sha256)
+/// Which files on the disk have the archive's content. Copies are many names of few files, and each file is read once.
+struct Known<'a> {
+    archive: &'a Archive,
+    files: HashMap<FileId, bool>,
 }
 
+impl<'a> Known<'a> {
+    /// With the archive itself, whose content is known.
+    fn new(archive: &'a Archive, source: &Path) -> Result<Self> {
+        let mut known = Self { archive, files: HashMap::new() };
+        known.note(source)?;
+        Ok(known)
+    }
+
+    /// Notes that a file has the content.
+    fn note(&mut self, path: &Path) -> Result<()> {
+        self.files.insert(file_id(&fs_err::metadata(path)?), true);
+        Ok(())
+    }
+
+    /// Whether `target` has the content: it is a file that is known to, or has the archive's size and digest.
+    fn has_content(&mut self, target: &Path, progress: &dyn Progress) -> Result<bool> {
+        let metadata = match fs_err::symlink_metadata(target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => other?,
+        };
+        if !metadata.is_file() || metadata.len() != self.archive.byte_count {
+            return Ok(false);
+        }
+        let id = file_id(&metadata);
+        if let Some(known) = self.files.get(&id) {
+            return Ok(*known);
+        }
+        let has_content = digest_file(target, progress)? == self.archive.sha256;
+        self.files.insert(id, has_content);
+        Ok(has_content)
+    }
+}
+
+/// Device and inode.
+type FileId = (u64, u64);
+
 #[cfg(unix)]
-fn is_same_file(one: &std::fs::Metadata, other: &std::fs::Metadata) -> bool {
+fn file_id(metadata: &std::fs::Metadata) -> FileId {
     use std::os::unix::fs::MetadataExt;
-    one.dev() == other.dev() && one.ino() == other.ino()
+    (metadata.dev(), metadata.ino())
 }
 
 /// Removes this model's copies from number `copies` on, and nothing else.
@@ -164,19 +197,6 @@ fn remove_surplus(folder: &Path, name: &ModelName, copies: u32) -> Result<()> {
         let item = item?;
         let index = item.file_name().to_str().and_then(|file| copy_index(name, file));
         if index.is_some_and(|index| index >= copies) {
-            fs_err::remove_file(item.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes what processes that are no more were about to rename when they were killed.
-fn remove_left_over(folder: &Path) -> Result<()> {
-    for item in fs_err::read_dir(folder)? {
-        let item = item?;
-        let name = item.file_name();
-        let process = name.to_str().and_then(|name| name.strip_prefix(".planforge-")?.split('-').next()?.parse().ok());
-        if process.is_some_and(|process: u32| !Path::new("/proc").join(process.to_string()).exists()) {
             fs_err::remove_file(item.path())?;
         }
     }
@@ -204,8 +224,11 @@ pub fn unpublish(root: &Path, prefix: &str, name: &ModelName, dry_run: bool) -> 
                 fs_err::remove_file(&path)?;
             }
         }
-        if !dry_run && Variant::from_id(&variant).is_some() && listed(&path)?.is_empty() {
-            fs_err::remove_dir(&path)?;
+        if !dry_run && Variant::from_id(&variant).is_some() {
+            remove_abandoned(&path, SystemTime::now())?;
+            if listed(&path)?.is_empty() && !path.is_symlink() {
+                fs_err::remove_dir(&path)?;
+            }
         }
     }
     if !dry_run && !objects.is_empty() && listed(&folder)?.is_empty() {

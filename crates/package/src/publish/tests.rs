@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::package::tests::{name, stored};
-use planforge_core::{NoProgress, Precision, Variant, digest_bytes};
+use planforge_core::{Event, NoProgress, Precision, Variant, digest_bytes};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const CONTENT: &[u8] = b"an archive";
 
@@ -131,15 +132,45 @@ fn a_store_that_cannot_be_written_is_named() {
 }
 
 #[test]
-fn what_a_killed_process_left_is_removed_and_what_another_is_about_to_rename_stays() {
+fn a_large_file_of_other_content_is_read_once_whatever_its_names_are() {
+    #[derive(Default)]
+    struct CountReads(AtomicUsize);
+    impl Progress for CountReads {
+        fn send(&self, _: Event) {}
+        fn is_cancelled(&self) -> bool {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            false
+        }
+    }
+    let asked = |copies| {
+        let folder = tempfile::tempdir().unwrap();
+        put(folder.path(), 1);
+        let first = objects(folder.path()).join("tiny-v0.tar.gz");
+        fs_err::remove_file(&first).unwrap();
+        fs_err::write(&first, "an 4rchive").unwrap();
+        for copy in 1..copies {
+            fs_err::hard_link(&first, objects(folder.path()).join(format!("tiny-v{copy}.tar.gz"))).unwrap();
+        }
+        let (archive, name, progress) = (archive(folder.path()), name(), CountReads::default());
+        let publication =
+            Publication { archive: &archive, name: &name, prefix: "models/tiny", copies, statement: None };
+        assert_eq!(publish(&publication, &folder.path().join("store"), &progress).unwrap().kept, 0);
+        progress.0.into_inner()
+    };
+    // Each copy asks once itself, and reading a file asks too.
+    assert_eq!(asked(20) - asked(10), 10);
+}
+
+#[test]
+fn a_folder_of_links_elsewhere_stays() {
     let folder = tempfile::tempdir().unwrap();
-    put(folder.path(), 1);
-    // No process has this number.
-    fs_err::write(objects(folder.path()).join(".planforge-4294967295-tiny-v0.tar.gz"), "half").unwrap();
-    let others = format!(".planforge-{}-tiny-v1.tar.gz", std::process::id());
-    fs_err::write(objects(folder.path()).join(&others), "half").unwrap();
-    put(folder.path(), 1);
-    assert_eq!(listing(folder.path()), [&others, "tiny-v0.tar.gz"]);
+    put(folder.path(), 2);
+    let elsewhere = folder.path().join("elsewhere");
+    fs_err::rename(objects(folder.path()), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, objects(folder.path())).unwrap();
+    assert_eq!(unpublish(&folder.path().join("store"), "models/tiny", &name(), false).unwrap().len(), 2);
+    assert_eq!(listing(folder.path()), [""; 0]);
+    assert!(elsewhere.exists());
 }
 
 #[test]
