@@ -77,6 +77,31 @@ fn copies_on_s3_are_published_served_and_taken_away() {
 }
 
 #[test]
+fn a_process_that_gives_credentials_is_run_once_and_named_when_it_fails() {
+    let server = S3Server::start();
+    let workspace = workspace("s3://models/x");
+    let publish = |script: &str| {
+        fs_err::write(workspace.path("give"), format!("#!/bin/sh\necho run >>runs\n{script}\n")).unwrap();
+        let config = "[default]\nregion = eu-central-1\ncredential_process = sh give\n";
+        fs_err::write(workspace.path("config"), config).unwrap();
+        let mut command = workspace.command(&["publish", "tiny.toml"]);
+        command.env("AWS_CONFIG_FILE", workspace.path("config")).env("AWS_EC2_METADATA_DISABLED", "true");
+        command.env("AWS_ENDPOINT_URL_S3", format!("http://{}", server.address()));
+        let ended = end(command);
+        let runs = fs_err::read_to_string(workspace.path("runs")).unwrap();
+        fs_err::remove_file(workspace.path("runs")).unwrap();
+        (ended, runs.lines().count())
+    };
+    let (key, secret) = ADMIN;
+    let given = format!(r#"{{ "Version": 1, "AccessKeyId": "{key}", "SecretAccessKey": "{secret}" }}"#);
+    let (ended, runs) = publish(&format!("echo '{given}'"));
+    ended.succeeds();
+    assert_eq!((runs, server.keys("x/").is_empty()), (1, false));
+    let (ended, _) = publish("echo no entry >&2; exit 1");
+    ended.fails(3, &["credentials", "`s3://models/x/`", "hint: set AWS_PROFILE"]);
+}
+
+#[test]
 fn what_is_there_needs_no_right_to_write() {
     let server = S3Server::start();
     let workspace = workspace("s3://models/x");

@@ -240,8 +240,9 @@ impl Failure {
             PackageError::NoBucket { .. } => Some("create it, or correct key `store.url`; planforge makes no buckets"),
             PackageError::Denied { .. } => Some(
                 "the credentials need s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject, s3:DeleteObject and \
-                 s3:AbortMultipartUpload on its objects; with `store.tags` s3:PutObjectTagging; with `store.kms_key` \
-                 kms:GenerateDataKey and kms:Decrypt",
+                 s3:AbortMultipartUpload on its objects; to find uploads that were interrupted, \
+                 s3:ListBucketMultipartUploads and s3:ListMultipartUploadParts; with `store.tags` s3:PutObjectTagging; \
+                 with `store.kms_key` kms:GenerateDataKey and kms:Decrypt",
             ),
             PackageError::Request { code, .. } if is_passing(code.as_deref()) => {
                 Some("run again: what is published stays, and the rest is gone on with")

@@ -26,6 +26,10 @@ pub enum ProxyFault {
     CutAnswer,
     /// Nothing is passed on, and nothing answered.
     Hang,
+    /// The request is passed on after a time.
+    Delay(Duration),
+    /// The head of the answer is sent at once, and the rest after a time.
+    SlowAnswer(Duration),
 }
 
 /// Chooses the fault of a request, given its number and its head: first line and headers.
@@ -126,6 +130,14 @@ impl FaultyProxy {
     }
 }
 
+/// What happens to the answers on a connection.
+#[derive(Default)]
+struct Answers {
+    are_lost: AtomicBool,
+    /// Milliseconds between head and rest of the next one.
+    hold: AtomicU64,
+}
+
 impl Shared {
     /// Passes the requests of one connection on, one after another, and what the server sends back.
     fn relay(&self, client: &TcpStream) -> io::Result<()> {
@@ -133,28 +145,33 @@ impl Shared {
         // What is passed on in pieces must not wait for acknowledgements.
         server.set_nodelay(true)?;
         client.set_nodelay(true)?;
-        let silent = Arc::new(AtomicBool::new(false));
+        let answers = Arc::new(Answers::default());
         let (mut from_server, mut to_client) = (server.try_clone()?, client.try_clone()?);
-        let is_silent = Arc::clone(&silent);
+        let chosen = Arc::clone(&answers);
         std::thread::spawn(move || -> io::Result<()> {
             let mut buffer = vec![0; BUFFER];
             loop {
                 let count = from_server.read(&mut buffer).unwrap_or(0);
                 // Leave to send a body is no answer yet.
                 let is_answer = !buffer.starts_with(b"HTTP/1.1 100");
-                if count == 0 || is_answer && is_silent.load(Ordering::Relaxed) {
+                if count == 0 || is_answer && chosen.are_lost.load(Ordering::Relaxed) {
                     // Also where the answer is to be lost: by now the server has done what was asked.
                     return to_client.shutdown(Shutdown::Both);
                 }
-                to_client.write_all(&buffer[..count])?;
+                let wait = Duration::from_millis(chosen.hold.swap(0, Ordering::Relaxed));
+                let head = buffer[..count].windows(4).position(|end| end == b"\r\n\r\n").map_or(0, |end| end + 4);
+                let (head, rest) = buffer[..count].split_at(if wait.is_zero() { count } else { head });
+                to_client.write_all(head)?;
+                std::thread::sleep(wait);
+                to_client.write_all(rest)?;
             }
         });
-        let result = self.requests(client, &server, &silent);
+        let result = self.requests(client, &server, &answers);
         let _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
         result
     }
 
-    fn requests(&self, client: &TcpStream, mut server: &TcpStream, silent: &AtomicBool) -> io::Result<()> {
+    fn requests(&self, client: &TcpStream, mut server: &TcpStream, answers: &Answers) -> io::Result<()> {
         let mut reader = BufReader::with_capacity(BUFFER, client);
         loop {
             let mut head = String::new();
@@ -171,7 +188,14 @@ impl Shared {
             let noted = fault.as_ref().map_or_else(|| first.clone(), |fault| format!("{first} !! {fault:?}"));
             self.log.lock().unwrap_or_else(PoisonError::into_inner).push(noted);
             match fault {
-                None => {
+                None | Some(ProxyFault::Delay(_) | ProxyFault::SlowAnswer(_)) => {
+                    match fault {
+                        Some(ProxyFault::Delay(wait)) => std::thread::sleep(wait),
+                        Some(ProxyFault::SlowAnswer(wait)) => {
+                            answers.hold.store(wait.as_millis().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+                        }
+                        _ => {}
+                    }
                     server.write_all(head.as_bytes())?;
                     self.pass(&mut reader, length, &mut server)?;
                 }
@@ -188,7 +212,7 @@ impl Shared {
                     return Ok(());
                 }
                 Some(ProxyFault::CutAnswer) => {
-                    silent.store(true, Ordering::Relaxed);
+                    answers.are_lost.store(true, Ordering::Relaxed);
                     server.write_all(head.as_bytes())?;
                     self.pass(&mut reader, length, &mut server)?;
                 }

@@ -6,7 +6,7 @@ use super::source::Source;
 use crate::store::join;
 use crate::{Action, Error, Result, Store};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::types::{ChecksumMode, Delete, ObjectIdentifier};
+use aws_sdk_s3::types::{ChecksumMode, Delete, ObjectIdentifier, StorageClass};
 use std::collections::BTreeMap;
 
 /// Metadata that says which archive an object is.
@@ -36,6 +36,8 @@ pub(super) struct Properties {
     /// S3's SHA-256 of it.
     pub(super) checksum: Option<String>,
     pub(super) e_tag: Option<String>,
+    /// Whether it lies in an archive, from which it would have to be restored before anybody reads it.
+    pub(super) is_archived: bool,
 }
 
 impl Bucket {
@@ -97,17 +99,20 @@ impl Bucket {
                 noted: found.metadata().and_then(|metadata| metadata.get(SETTINGS_KEY).cloned()),
                 checksum: found.checksum_sha256().map(str::to_owned),
                 e_tag: found.e_tag().map(str::to_owned),
+                is_archived: found.archive_status().is_some()
+                    || matches!(found.storage_class(), Some(StorageClass::Glacier | StorageClass::DeepArchive)),
             })),
             Err(error) if error.raw_response().is_some_and(|response| response.status().as_u16() == 404) => Ok(None),
             Err(error) => Err(fault(self, Action::Look, key, &error)),
         }
     }
 
-    /// What S3 says of an object that is the archive; none where it is not, or is not there.
+    /// What S3 says of an object that is the archive and can be read; none where it is not, or is not there.
     pub(super) async fn holding(&self, key: &str, source: &Source) -> Result<Option<Properties>> {
         let found = self.properties(key).await?;
         Ok(found.filter(|found| {
-            found.byte_count == source.byte_count
+            !found.is_archived
+                && found.byte_count == source.byte_count
                 && found.sha256.as_deref() == Some(source.sha256.as_str())
                 && found.checksum.as_deref().is_none_or(|checksum| source.agrees(checksum))
         }))

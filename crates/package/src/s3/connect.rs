@@ -6,7 +6,7 @@ use crate::{Error, Result, Store};
 use aws_config::SdkConfig;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{Builder, ProvideCredentials, Region};
+use aws_sdk_s3::config::{Builder, Region, StalledStreamProtectionConfig};
 use aws_types::service_config::ServiceConfigKey;
 
 /// What signing needs to name where an endpoint that is not AWS's knows no regions.
@@ -40,7 +40,9 @@ pub async fn connect(store: &Store, options: S3Options) -> Result<Bucket> {
         None if is_custom => Region::from_static(ANY_REGION),
         None => return Err(Error::NoRegion { url }),
     };
-    check_credentials(&shared, &url).await?;
+    if shared.credentials_provider().is_none() {
+        return Err(Error::NoCredentials { url, reason: "none are configured".to_owned() });
+    }
     let config = configured(&shared, &options).region(region).force_path_style(options.path_style.unwrap_or(is_custom));
     let bucket = Bucket::new(config.build(), (bucket, prefix), options);
     bucket.check().await?;
@@ -52,8 +54,11 @@ pub(super) fn configured(shared: &SdkConfig, options: &S3Options) -> Builder {
     let retry = shared.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
     let attempts = retry.max_attempts().max(ATTEMPTS);
     let timeout = shared.timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
+    // By itself the client gives up after five seconds of silence, which a server that puts together large parts may need.
+    let silence = StalledStreamProtectionConfig::enabled().grace_period(options.timeout).build();
     Builder::from(shared)
         .retry_config(retry.with_max_attempts(attempts))
+        .stalled_stream_protection(silence)
         .timeout_config(timeout.operation_attempt_timeout(options.timeout).build())
 }
 
@@ -62,13 +67,4 @@ fn has_endpoint(shared: &SdkConfig) -> bool {
     let key = ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
     let of_service = shared.service_config().zip(key.ok()).and_then(|(config, key)| config.load_config(key));
     of_service.is_some() || shared.endpoint_url().is_some()
-}
-
-async fn check_credentials(shared: &SdkConfig, url: &str) -> Result<()> {
-    let no_credentials = |reason: String| Error::NoCredentials { url: url.to_owned(), reason };
-    let provider = shared.credentials_provider().ok_or_else(|| no_credentials("none are configured".to_owned()))?;
-    match provider.provide_credentials().await {
-        Ok(_) => Ok(()),
-        Err(error) => Err(no_credentials(super::fault::causes(&error))),
-    }
 }

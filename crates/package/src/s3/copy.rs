@@ -7,7 +7,7 @@ use super::source::Source;
 use super::unfinished::{Unfinished, Upload};
 use super::upload::{CONTENT_TYPE, begin, finish};
 use crate::store::percent_encoded;
-use crate::{Action, Result};
+use crate::{Action, Error, Result};
 use aws_sdk_s3::types::{CompletedPart, MetadataDirective, TaggingDirective};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -30,12 +30,22 @@ pub(super) async fn copy(
     if source.byte_count > bucket.options.copy_byte_count {
         return copy_in_parts(bucket, source, (origin, key), unfinished).await;
     }
-    let request = bucket.client.copy_object().bucket(bucket.name()).key(key);
-    let request = request.copy_source(copy_source(bucket, origin)).set_copy_source_if_match(origin.e_tag.clone());
-    // All is given anew: the origin may have other settings, and nobody needs the right to read its tags.
-    let request = with_options!(request, &bucket.options, &source.sha256).content_type(CONTENT_TYPE);
-    let request = request.metadata_directive(MetadataDirective::Replace).tagging_directive(TaggingDirective::Replace);
-    let answer = request.send().await.map_err(|error| fault(bucket, Action::Copy, key, &error))?;
+    let copying = |tagging: Option<TaggingDirective>| async {
+        let request = bucket.client.copy_object().bucket(bucket.name()).key(key);
+        let request = request.copy_source(copy_source(bucket, origin)).set_copy_source_if_match(origin.e_tag.clone());
+        // All is given anew: the origin may have other settings, and nobody needs the right to read its tags.
+        let request = with_options!(request, &bucket.options, &source.sha256).content_type(CONTENT_TYPE);
+        let request = request.metadata_directive(MetadataDirective::Replace).set_tagging_directive(tagging);
+        let request = request.customize().config_override(bucket.options.copying(source.byte_count));
+        request.send().await.map_err(|error| fault(bucket, Action::Copy, key, &error))
+    };
+    let answer = match copying(Some(TaggingDirective::Replace)).await {
+        // Some stores have no tags.
+        Err(Error::Request { code: Some(code), .. }) if code == "NotImplemented" && bucket.options.tags.is_empty() => {
+            copying(None).await?
+        }
+        answer => answer?,
+    };
     let checksum = answer.copy_object_result().and_then(|result| result.checksum_sha256());
     bucket.confirm(key, source, checksum).await
 }
@@ -73,6 +83,7 @@ async fn copy_part(
     let request = bucket.client.upload_part_copy().bucket(bucket.name()).key(key).upload_id(id).part_number(number);
     let request = request.copy_source(copy_source(bucket, origin)).copy_source_range(format!("bytes={first}-{last}"));
     let request = request.set_copy_source_if_match(origin.e_tag.clone());
+    let request = request.customize().config_override(bucket.options.copying(last - first + 1));
     let answer = request.send().await.map_err(|error| fault(bucket, Action::Copy, key, &error))?;
     let result = answer.copy_part_result();
     Ok(CompletedPart::builder()

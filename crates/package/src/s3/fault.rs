@@ -2,6 +2,7 @@
 
 use super::bucket::Bucket;
 use crate::{Action, Error};
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
@@ -24,6 +25,9 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let url = bucket.url(key);
+    if let Some(error) = credentials_error(error) {
+        return Error::NoCredentials { url, reason: causes(error) };
+    }
     let status = error.raw_response().map_or(0, |response| response.status().as_u16());
     if let Some(found) = error.raw_response().filter(|_| matches!(status, 301 | 307 | 400)).and_then(region) {
         let used = bucket.region();
@@ -44,6 +48,11 @@ where
         _ if matches!(status, 401 | 403) => Error::Denied { action, url, reason },
         code => Error::Request { action, url, code, reason },
     }
+}
+
+/// What the chain says where it has found no credentials, so that no request was sent.
+fn credentials_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a CredentialsError> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 /// Where S3 says that a bucket is: in a header, or in the text of the error.

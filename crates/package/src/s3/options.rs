@@ -2,6 +2,8 @@
 
 use super::bucket::{DIGEST_KEY, SETTINGS_KEY};
 use crate::store::percent_encoded;
+use aws_sdk_s3::config::Builder;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::types::{ServerSideEncryption, StorageClass};
 use planforge_core::{Digest, digest_bytes};
 use std::collections::{BTreeMap, HashMap};
@@ -22,10 +24,16 @@ pub struct S3Options {
     pub storage_class: Option<planforge_core::StorageClass>,
     /// Tags of every object.
     pub tags: BTreeMap<String, String>,
-    /// Longest time for one request, a part of a large archive included.
+    /// Longest time for one request beside that for the bytes that it sends, or has copied.
     pub timeout: Duration,
-    /// Requests at once.
+    /// Slowest rate, in bytes a second, at which one of the requests that send bytes is waited for.
+    pub slowest_upload: u64,
+    /// The same for bytes that the store copies.
+    pub slowest_copy: u64,
+    /// Uploads, whole or of parts, at once.
     pub connections: usize,
+    /// Requests that send nothing large, at once: what they take is the store's time, not the line's.
+    pub small_requests: usize,
     /// Size of the parts of an upload; archives of up to this size are sent whole.
     pub part_byte_count: u64,
     /// Size of the largest object that the store copies in one request.
@@ -43,7 +51,11 @@ impl Default for S3Options {
             storage_class: None,
             tags: BTreeMap::new(),
             timeout: Duration::from_secs(300),
+            // All connections together: 1 Mbit/s.
+            slowest_upload: 16 << 10,
+            slowest_copy: 4 * MIB,
             connections: 8,
+            small_requests: 32,
             part_byte_count: 16 * MIB,
             // S3's limit for `CopyObject`.
             copy_byte_count: 5 * 1024 * MIB,
@@ -57,6 +69,26 @@ impl S3Options {
     pub(super) fn part_size(&self, byte_count: u64) -> u64 {
         const MOST_PARTS: u64 = 10_000;
         self.part_byte_count.max(byte_count.div_ceil(MOST_PARTS))
+    }
+
+    /// How many objects of this size are copied at once. Those that are copied in parts have several requests each.
+    pub(super) fn copies_at_once(&self, byte_count: u64) -> usize {
+        if byte_count > self.copy_byte_count { self.connections } else { self.small_requests }
+    }
+
+    /// Configuration of a request that sends so many bytes.
+    pub(super) fn sending(&self, byte_count: u64) -> Builder {
+        self.waiting(byte_count, self.slowest_upload)
+    }
+
+    /// Configuration of a request that has so many bytes copied.
+    pub(super) fn copying(&self, byte_count: u64) -> Builder {
+        self.waiting(byte_count, self.slowest_copy)
+    }
+
+    fn waiting(&self, byte_count: u64, slowest: u64) -> Builder {
+        let allowed = self.timeout + Duration::from_secs(byte_count / slowest.max(1));
+        Builder::new().timeout_config(TimeoutConfig::builder().operation_attempt_timeout(allowed).build())
     }
 
     pub(super) fn encryption(&self) -> Option<ServerSideEncryption> {

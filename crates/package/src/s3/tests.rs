@@ -1,7 +1,9 @@
 //! Publishing into a real S3 server, SeaweedFS, also through a network that fails.
 
 mod moto;
+mod rights;
 mod settings;
+mod waits;
 
 use super::connect::configured;
 use super::*;
@@ -261,7 +263,7 @@ fn a_network_that_fails_gives_the_right_bytes_or_a_clear_error() {
     let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
     let content = content(6, 11 * MIB);
     let archive = archive(folder.path(), &content);
-    let options = || S3Options { timeout: Duration::from_secs(2), ..small() };
+    let options = || S3Options { timeout: Duration::from_secs(2), slowest_upload: u64::MAX, ..small() };
     let straight = bucket(&server.address(), small());
     let mut met = std::collections::BTreeMap::new();
     // One in a hundred, as a bad day has it, and one in eight.

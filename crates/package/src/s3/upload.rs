@@ -44,18 +44,26 @@ impl Uploading<'_> {
             }
             return self.whole(key).await;
         }
-        let Some((upload, parts)) = self.resumable(left).await? else {
-            return self.in_parts(key, None).await;
-        };
-        let resumed = self.in_parts(key, Some((upload, parts))).await;
-        // It may have been begun for another archive, whose first parts are the same, and have that one's digest, or with
-        // other settings; or another run has given it up meanwhile.
+        let there = self.resumable(left).await?;
+        let is_resumed = there.is_some();
+        let uploaded = self.in_parts(key, there).await;
+        // One that is gone on with may have been begun for another archive, whose first parts are the same, and have that
+        // one's digest, or with other settings. Any may have been given up, or finished, by another run meanwhile.
         let noted = self.bucket.options.noted();
-        let is_settled = match &resumed {
-            Ok(_) => self.bucket.holding(key, self.source).await?.is_some_and(|found| found.noted == noted),
-            Err(error) => !is_gone(error) && !matches!(error, Error::Corrupted { .. }),
+        let holds = || async {
+            Ok::<_, Error>(self.bucket.holding(key, self.source).await?.filter(|found| found.noted == noted))
         };
-        if is_settled { resumed } else { self.in_parts(key, None).await }
+        match uploaded {
+            Ok(uploaded) if !is_resumed || holds().await?.is_some() => Ok(uploaded),
+            Ok(_) => self.in_parts(key, None).await,
+            Err(error) if is_gone(&error) || is_resumed && matches!(error, Error::Corrupted { .. }) => {
+                match holds().await? {
+                    Some(found) => Ok(Uploaded { e_tag: found.e_tag, byte_count: 0 }),
+                    None => self.in_parts(key, None).await,
+                }
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn whole(&self, key: &str) -> Result<Uploaded> {
@@ -64,6 +72,7 @@ impl Uploading<'_> {
         let request = bucket.client.put_object().bucket(bucket.name()).key(key).body(body);
         let request = request.content_type(CONTENT_TYPE).checksum_sha256(source.checksum());
         let request = with_options!(request, &bucket.options, &source.sha256);
+        let request = request.customize().config_override(bucket.options.sending(source.byte_count));
         let answer = request.send().await.map_err(|error| fault(bucket, Action::Upload, key, &error))?;
         bucket.confirm(key, source, answer.checksum_sha256()).await?;
         (self.advanced)(source.byte_count);
@@ -107,6 +116,7 @@ impl Uploading<'_> {
         let body = self.body(part).await?;
         let request = bucket.client.upload_part().bucket(bucket.name()).key(&upload.key).upload_id(&upload.id);
         let request = request.part_number(part.number).checksum_sha256(&part.checksum).body(body);
+        let request = request.customize().config_override(bucket.options.sending(part.byte_count));
         let answer = request.send().await.map_err(|error| fault(bucket, Action::Upload, &upload.key, &error))?;
         Ok(answer.e_tag().unwrap_or_default().to_owned())
     }
@@ -148,7 +158,9 @@ impl Uploading<'_> {
                 Ok(page) => page,
                 Err(error) => {
                     let error = fault(bucket, Action::Look, &upload.key, &error);
-                    return if is_gone(&error) { Ok(None) } else { Err(error) };
+                    // The right to look at parts is one that nothing else here needs.
+                    let is_closed = is_gone(&error) || matches!(error, Error::Denied { .. });
+                    return if is_closed { Ok(None) } else { Err(error) };
                 }
             };
             for found in page.parts() {
