@@ -6,6 +6,11 @@ use md5::Digest as _;
 use planforge_core::{Digest, DigestWriter, Progress, digest_bytes};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+
+/// Bytes read at once, and how many such blocks wait to be digested.
+const BLOCK: usize = 256 << 10;
+const BLOCKS: usize = 8;
 
 /// A file to upload. Its content was what `sha256` says when it was read.
 #[derive(Debug)]
@@ -28,31 +33,27 @@ pub(super) struct Part {
 }
 
 impl Source {
-    /// Reads `path`, which must have the digest `recorded`, in parts of `part_size` bytes.
+    /// Reads `path`, which must have the digest `recorded`, in parts of `part_size` bytes. It is read once; a thread of
+    /// its own digests the whole.
     pub(super) fn read(path: &Path, recorded: &Digest, part_size: u64, progress: &dyn Progress) -> Result<Self> {
         let mut file = fs_err::File::open(path)?;
-        let mut whole = DigestWriter::new(io::sink());
-        let (mut parts, mut offset) = (Vec::new(), 0);
-        loop {
-            let mut part = DigestWriter::new(io::sink());
-            let byte_count = copy_to(&mut (&mut file).take(part_size), &mut [&mut whole, &mut part], progress)?;
-            if byte_count == 0 && !parts.is_empty() {
-                break;
-            }
-            let digest = part.finish().1;
-            let number = i32::try_from(parts.len() + 1).unwrap_or(i32::MAX);
-            parts.push(Part { number, offset, byte_count, checksum: base64(&digest) });
-            offset += byte_count;
-            if byte_count < part_size {
-                break;
-            }
-        }
-        let sha256 = whole.finish().1;
+        let (parts, sha256) = std::thread::scope(|scope| {
+            let (blocks, of_thread) = mpsc::sync_channel::<Arc<Vec<u8>>>(BLOCKS);
+            let whole = scope.spawn(move || {
+                let mut whole = DigestWriter::new(io::sink());
+                of_thread.iter().try_for_each(|block| whole.write_all(&block)).map(|()| whole.finish().1)
+            });
+            let parts = read_parts(&mut file, part_size, &blocks, progress);
+            drop(blocks);
+            let sha256 = whole.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok::<_, Error>((parts?, sha256?))
+        })?;
         if sha256 != *recorded {
             let (path, recorded) = (path.to_owned(), recorded.clone());
             return Err(Error::Changed { path, recorded, found: sha256 });
         }
-        Ok(Self { path: path.to_owned(), sha256, byte_count: offset, parts })
+        let byte_count = parts.iter().map(|part| part.byte_count).sum();
+        Ok(Self { path: path.to_owned(), sha256, byte_count, parts })
     }
 
     /// Whether `checksum`, as S3 tells it, is that of this file. One of parts that are not these tells nothing.
@@ -99,22 +100,40 @@ impl Write for Md5Writer {
     }
 }
 
-/// Passes everything that `from` has to all of `writers`, and counts it.
-fn copy_to(from: &mut impl Read, writers: &mut [&mut DigestWriter<io::Sink>], progress: &dyn Progress) -> Result<u64> {
-    let mut buffer = vec![0; 1 << 20];
-    let mut byte_count = 0;
+/// The parts of a file, at least one. What was read is passed on too.
+fn read_parts(
+    file: &mut fs_err::File,
+    part_size: u64,
+    blocks: &mpsc::SyncSender<Arc<Vec<u8>>>,
+    progress: &dyn Progress,
+) -> Result<Vec<Part>> {
+    let (mut parts, mut offset) = (Vec::new(), 0);
     loop {
-        if progress.is_cancelled() {
-            return Err(planforge_core::Error::Cancelled.into());
+        let (mut digest, mut byte_count) = (DigestWriter::new(io::sink()), 0);
+        while byte_count < part_size {
+            if progress.is_cancelled() {
+                return Err(planforge_core::Error::Cancelled.into());
+            }
+            let mut block = Vec::with_capacity(BLOCK);
+            let wanted = (part_size - byte_count).min(BLOCK as u64);
+            if file.take(wanted).read_to_end(&mut block)? == 0 {
+                break;
+            }
+            byte_count += block.len() as u64;
+            let block = Arc::new(block);
+            // It takes blocks until it is told that there are no more.
+            let _ = blocks.send(Arc::clone(&block));
+            digest.write_all(&block)?;
         }
-        let count = from.read(&mut buffer)?;
-        if count == 0 {
-            return Ok(byte_count);
+        if byte_count == 0 && !parts.is_empty() {
+            return Ok(parts);
         }
-        for writer in &mut *writers {
-            writer.write_all(&buffer[..count])?;
+        let number = i32::try_from(parts.len() + 1).unwrap_or(i32::MAX);
+        parts.push(Part { number, offset, byte_count, checksum: base64(&digest.finish().1) });
+        offset += byte_count;
+        if byte_count < part_size {
+            return Ok(parts);
         }
-        byte_count += count as u64;
     }
 }
 
