@@ -175,6 +175,14 @@ fn answers_of_aws_that_no_server_here_gives_are_understood() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_there_is_named_before_anything_is_built() {
+    let workspace = workspace("file:///etc/hostname/x");
+    let ended = workspace.planforge(&["publish", "tiny.toml"]);
+    ended.fails(2, &["key `store.url`", "`file:///etc/hostname/x/`: `/etc/hostname` is not a folder"]);
+    assert!(!workspace.path("planforge-out").exists());
+}
+
+#[test]
 fn stores_that_cannot_be_reached_are_named_with_the_next_step() {
     let publish = |url: &str, address: &str, identity| {
         let workspace = workspace(url);

@@ -50,6 +50,22 @@ impl Store {
         Ok(Self::Directory(PathBuf::from(path)))
     }
 
+    /// Checks that the folder is there, or can be: nothing but folders is on the way to it. Buckets are asked by
+    /// [`crate::connect`].
+    ///
+    /// # Errors
+    /// [`Error::StoreUrl`] with what is in the way.
+    pub fn check_folder(&self) -> Result<()> {
+        let Self::Directory(root) = self else { return Ok(()) };
+        match root.ancestors().find(|path| path.symlink_metadata().is_ok()) {
+            Some(there) if !there.is_dir() => {
+                let reason = format!("`{}` is not a folder", there.display());
+                Err(Error::StoreUrl { url: self.url(""), reason })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The address of an object or, with a final `/`, of a prefix.
     #[must_use]
     pub fn url(&self, key: &str) -> String {
@@ -174,6 +190,18 @@ mod tests {
         assert_eq!(store.url("p/é/"), "file:///a%20b/c/p/%C3%A9/");
         assert_eq!(Store::parse(&store.url("é")).unwrap(), Store::Directory(PathBuf::from("/a b/c/é")));
         assert_eq!(store.folder("p/q").unwrap(), Path::new("/a b/c/p/q"));
+    }
+
+    #[test]
+    fn what_is_in_the_way_of_a_folder_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = |path: &str| Store::Directory(folder.path().join(path));
+        store("a/b").check_folder().unwrap();
+        fs_err::write(folder.path().join("a"), "").unwrap();
+        let message = store("a/b").check_folder().unwrap_err().to_string();
+        assert!(message.contains("/a/b/`: `") && message.contains("/a` is not a folder"), "{message}");
+        std::os::unix::fs::symlink("nowhere", folder.path().join("dangling")).unwrap();
+        assert!(store("dangling").check_folder().is_err());
     }
 
     #[test]

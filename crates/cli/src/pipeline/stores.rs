@@ -57,8 +57,8 @@ impl Reached {
 }
 
 impl Run {
-    /// This pipeline's store. A bucket is asked once, and early, so that what is wrong with it shows before anything is
-    /// built for it.
+    /// This pipeline's store. It is looked at once, and early, so that what is wrong with it shows before anything is built
+    /// for it.
     pub(super) fn reached(&mut self, runtime: &Runtime) -> Result<Reached> {
         let reached = match &self.reached {
             Some(reached) => reached.clone(),
@@ -86,7 +86,10 @@ impl Run {
 /// The address in the pipeline file, or the folder of a run.
 fn store(pipeline: &Pipeline, layout: &OutputLayout) -> Result<Store> {
     match &pipeline.store.url {
-        Some(url) => Ok(Store::parse(url).context("key `store.url`")?),
+        Some(url) => {
+            let store = Store::parse(url).and_then(|store| store.check_folder().map(|()| store));
+            Ok(store.context("key `store.url`")?)
+        }
         None => Ok(Store::Directory(layout.store())),
     }
 }

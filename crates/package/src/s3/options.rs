@@ -32,7 +32,8 @@ pub struct S3Options {
     pub slowest_copy: u64,
     /// Uploads, whole or of parts, at once.
     pub connections: usize,
-    /// Requests that send nothing large, at once: what they take is the store's time, not the line's.
+    /// Requests that send nothing large, at once: what they take is the store's time, not the line's. Stores that write
+    /// the bytes of every copy become slower with more of them (SeaweedFS, on one disk, with 32).
     pub small_requests: usize,
     /// Size of the parts of an upload; archives of up to this size are sent whole.
     pub part_byte_count: u64,
@@ -55,7 +56,7 @@ impl Default for S3Options {
             slowest_upload: 16 << 10,
             slowest_copy: 4 * MIB,
             connections: 8,
-            small_requests: 32,
+            small_requests: 16,
             part_byte_count: 16 * MIB,
             // S3's limit for `CopyObject`.
             copy_byte_count: 5 * 1024 * MIB,

@@ -24,7 +24,7 @@ fn what_has_many_bytes_is_waited_for_longer() {
     publish(&runtime, &bucket(&proxy.unwrap().address(), options), &archive, 2).unwrap();
     assert_published(&server, &content, 2);
     assert_eq!(delayed.load(Ordering::Relaxed), 4, "three parts and a copy, none of them tried twice");
-    assert_eq!(S3Options::default().copies_at_once(mib), 32);
+    assert_eq!(S3Options::default().copies_at_once(mib), 16);
     assert_eq!(S3Options::default().copies_at_once(6 << 30), 8);
 }
 
