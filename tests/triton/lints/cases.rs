@@ -1,0 +1,136 @@
+//! What is done to archives.
+
+use std::path::Path;
+
+/// What is done to an unpacked archive, and whether the server takes it then.
+pub(super) type Case = (&'static str, fn(&Path), bool);
+
+pub(super) const CASES: &[Case] = &[
+    ("untouched", |_| (), true),
+    ("with files at the top", |top| write(top, "README", "text"), true),
+    ("flat", flat, true),
+    ("without a name", |top| config(top, "name: \"resnet\"\n", ""), true),
+    ("with another name", |top| config(top, "name: \"resnet\"", "name: \"other\""), true),
+    ("with comments and commas", |top| config(top, "max_batch_size: 8", "max_batch_size: 8, # eight"), true),
+    ("with a second version", |top| copy(top, "resnet/1", "resnet/2"), true),
+    ("with a count of 0", |top| add(top, "instance_group [ { count: 0 } ]"), true),
+    ("with a cache", |top| add(top, "response_cache { enable: true }"), true),
+    (
+        "with an input twice",
+        |top| {
+            config(
+                top,
+                "output [",
+                "input [ { name: \"INPUT__0\" data_type: TYPE_FP32 dims: [ 3, 32, 32 ] } ]\noutput [",
+            )
+        },
+        true,
+    ),
+    ("one folder too deep", |top| move_into(top, "repository"), false),
+    ("without a version", |top| remove(top, "resnet/1"), false),
+    ("with a version called v1", |top| rename(top, "resnet/1", "resnet/v1"), false),
+    ("without a folder", |top| remove(top, "resnet"), false),
+    ("without its file", |top| remove(top, "resnet/1/model.onnx"), false),
+    ("with an unknown field", |top| add(top, "unknown: 1"), false),
+    ("with a type without TYPE_", |top| config(top, "data_type: TYPE_FP32", "data_type: FP32"), false),
+    ("with a quoted type", |top| config(top, "data_type: TYPE_FP32", "data_type: \"TYPE_FP32\""), false),
+    ("with a trailing comma", |top| config(top, "dims: [ 3, 32, 32 ]", "dims: [ 3, 32, 32, ]"), false),
+    ("with a strange platform and file", strange, false),
+    ("with an open bracket", |top| add(top, "instance_group ["), false),
+    ("with a byte order mark", |top| config(top, "name: \"resnet\"", "\u{feff}name: \"resnet\""), false),
+    ("with two schedulers", |top| add(top, "sequence_batching { }"), false),
+    ("with a field twice", |top| add(top, "backend: \"planforge\""), false),
+    ("with text for a number", |top| config(top, "max_batch_size: 8", "max_batch_size: \"8\""), false),
+    ("with a word for a text", |top| config(top, "name: \"resnet\"", "name: resnet"), false),
+    ("without dims", |top| config(top, "dims: [ 3, 32, 32 ]", ""), false),
+    ("with a dim of 0", |top| config(top, "dims: [ 3, 32, 32 ]", "dims: [ 3, 0, 32 ]"), false),
+    ("with a negative batch", |top| config(top, "max_batch_size: 8", "max_batch_size: -1"), false),
+    ("with a nameless input", |top| config(top, "name: \"INPUT__0\"", ""), false),
+    (
+        "with too large a preferred batch",
+        |top| config(top, "dynamic_batching { }", "dynamic_batching { preferred_batch_size: 9 }"),
+        false,
+    ),
+    (
+        "with a preferred batch of 0",
+        |top| config(top, "dynamic_batching { }", "dynamic_batching { preferred_batch_size: 0 }"),
+        false,
+    ),
+    (
+        "with a priority that is none",
+        |top| config(top, "dynamic_batching { }", "dynamic_batching { priority_levels: 2 default_priority_level: 3 }"),
+        false,
+    ),
+    (
+        "with a reshape of another size",
+        |top| config(top, "dims: [ 3, 32, 32 ]", "dims: [ 3, 32, 32 ] reshape { shape: [ 5 ] }"),
+        false,
+    ),
+    (
+        "with a format of three dims",
+        |top| config(top, "dims: [ 3, 32, 32 ]", "format: FORMAT_NCHW dims: [ 3, 1024 ]"),
+        false,
+    ),
+    ("with GPUs for the processor", |top| add(top, "instance_group [ { kind: KIND_CPU gpus: [ 0 ] } ]"), false),
+    ("with a version that is not there", |top| add(top, "version_policy { specific { versions: 7 } }"), false),
+];
+
+/// Those whose answer depends on the server's backends.
+pub(super) const PLATFORMS: &[(&str, &str)] = &[
+    ("backend: \"planforge\"", "platform: \"tensorrt\""),
+    ("backend: \"planforge\"", "platform: \"onnxruntime_onnx\" backend: \"tensorrt\""),
+    (
+        "dynamic_batching { }",
+        "model_warmup [ { name: \"w\" batch_size: 1 inputs { key: \"INPUT__0\" value { data_type: TYPE_FP32 dims: [ 3, 32, 32 ] input_data_file: \"none\" } } } ]",
+    ),
+];
+
+fn write(top: &Path, file: &str, text: &str) {
+    fs_err::write(top.join(file), text).unwrap();
+}
+
+pub(super) fn config(top: &Path, from: &str, to: &str) {
+    let file = top.join("resnet/config.pbtxt");
+    let text = fs_err::read_to_string(&file).unwrap();
+    assert!(text.contains(from), "`{from}` is not in:\n{text}");
+    fs_err::write(file, text.replacen(from, to, 1)).unwrap();
+}
+
+fn add(top: &Path, line: &str) {
+    config(top, "name: \"resnet\"\n", &format!("name: \"resnet\"\n{line}\n"));
+}
+
+fn remove(top: &Path, path: &str) {
+    let path = top.join(path);
+    if path.is_dir() { fs_err::remove_dir_all(path).unwrap() } else { fs_err::remove_file(path).unwrap() }
+}
+
+fn rename(top: &Path, from: &str, to: &str) {
+    fs_err::rename(top.join(from), top.join(to)).unwrap();
+}
+
+fn copy(top: &Path, from: &str, to: &str) {
+    fs_err::create_dir(top.join(to)).unwrap();
+    for entry in fs_err::read_dir(top.join(from)).unwrap() {
+        let entry = entry.unwrap();
+        fs_err::copy(entry.path(), top.join(to).join(entry.file_name())).unwrap();
+    }
+}
+
+fn strange(top: &Path) {
+    config(top, "backend: \"planforge\"", "platform: \"caffe\"");
+    config(top, "default_model_filename: \"model.onnx\"\n", "");
+    rename(top, "resnet/1/model.onnx", "resnet/1/model.caffe");
+}
+
+fn move_into(top: &Path, folder: &str) {
+    fs_err::create_dir(top.join(folder)).unwrap();
+    rename(top, "resnet", &format!("{folder}/resnet"));
+}
+
+fn flat(top: &Path) {
+    rename(top, "resnet/1", "1");
+    rename(top, "resnet/config.pbtxt", "config.pbtxt");
+    rename(top, "resnet/labels.txt", "labels.txt");
+    remove(top, "resnet");
+}
