@@ -4,7 +4,7 @@ mod cases;
 
 use super::{Packaged, with_options};
 use crate::support::Workspace;
-use cases::{CASES, PLATFORMS, config};
+use cases::{CASES, EDITS, PLATFORMS, config};
 use planforge_core::Task;
 use planforge_testkit::{TritonOptions, TritonServer};
 use serde_json::Value;
@@ -46,9 +46,9 @@ fn findings_are_what_the_server_does() {
             let (findings, is_served, told) = both(server, &packaged, change);
             compare(&mut wrong, (what, is_good), &findings, (is_served, &told));
         }
-        for (from, to) in PLATFORMS {
+        for &(from, to, is_good) in EDITS.iter().chain(PLATFORMS) {
             let (findings, is_served, told) = both(server, &packaged, |top| config(top, from, to));
-            compare(&mut wrong, (to, false), &findings, (is_served, &told));
+            compare(&mut wrong, (to, is_good), &findings, (is_served, &told));
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     });

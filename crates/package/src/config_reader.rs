@@ -1,8 +1,8 @@
-//! Reads what a host needs from a `config.pbtxt`: the scalar fields at the top. Everything else is
-//! skipped by the rules of protobuf's text format, so configurations that other tools wrote are read too.
+//! Reads what a host needs from a `config.pbtxt`. Fields that it does not know are left out, so configurations that
+//! other tools wrote are read too.
 
 use crate::ArchiveFault;
-use crate::lint::{Value, last, values};
+use crate::text_format::{self, Field, Value, all, last};
 use std::collections::BTreeMap;
 
 /// What runs the model of a package.
@@ -37,23 +37,15 @@ impl ServingConfig {
     /// # Errors
     /// [`ArchiveFault::Config`] with the line, [`ArchiveFault::Backend`].
     pub fn parse(text: &str) -> Result<Self, ArchiveFault> {
-        let (mut backend, mut platform, mut file, mut batch) = (String::new(), String::new(), String::new(), 0);
-        let mut files_by_capability = BTreeMap::new();
-        let mut reader = Reader::new(text);
-        while let Some(field) = reader.field_name()? {
-            match field.as_str() {
-                "backend" => backend = reader.string()?,
-                "platform" => platform = reader.string()?,
-                "default_model_filename" => file = reader.string()?,
-                "cc_model_filenames" => values(&mut reader, |value| files_by_capability.extend(pair_of(&value)))?,
-                "max_batch_size" => batch = reader.unsigned()?,
-                _ => reader.skip_value()?,
-            }
-        }
+        let fields = text_format::parse(text)?;
+        let (backend, platform) = (string(&fields, "backend")?, string(&fields, "platform")?);
+        let max_batch_size = last(&fields, "max_batch_size").map_or(Ok(0), unsigned)?;
+        let files_by_capability: BTreeMap<_, _> = all(&fields, "cc_model_filenames").filter_map(pair_of).collect();
+        let mut file = string(&fields, "default_model_filename")?;
         if file.is_empty() {
-            file = files_by_capability.values().next().cloned().unwrap_or_default();
+            file = files_by_capability.values().next().map_or("", String::as_str);
         }
-        let (backend, default_file) = match (backend.as_str(), platform.as_str()) {
+        let (backend, default_file) = match (backend, platform) {
             ("onnxruntime", _) | ("", "onnxruntime_onnx") => (Backend::Onnxruntime, crate::triton_config::ONNX_FILE),
             ("pytorch", _) | ("", "pytorch_libtorch") => (Backend::Pytorch, crate::triton_config::MODULE_FILE),
             ("tensorrt", _) | ("", "tensorrt_plan") => (Backend::Tensorrt, crate::triton_config::PLAN_FILE),
@@ -63,198 +55,36 @@ impl ServingConfig {
             (crate::triton_config::OWN_BACKEND, _) => (Backend::Onnxruntime, crate::triton_config::ONNX_FILE),
             ("", other) | (other, _) => return Err(ArchiveFault::Backend(other.to_owned())),
         };
-        let model_file = if file.is_empty() { default_file.to_owned() } else { file };
-        Ok(Self { backend, max_batch_size: batch, model_file, files_by_capability })
+        let model_file = if file.is_empty() { default_file } else { file }.to_owned();
+        Ok(Self { backend, max_batch_size, model_file, files_by_capability })
     }
+}
+
+/// The string of a field at the top, or an empty one.
+fn string<'a>(fields: &'a [Field], name: &str) -> Result<&'a str, ArchiveFault> {
+    match last(fields, name) {
+        None => Ok(""),
+        Some(Field { value: Value::Text(text), .. }) => Ok(text),
+        Some(field) => Err(fault(field, format!("`{name}` must be a string in quotes"))),
+    }
+}
+
+fn unsigned(field: &Field) -> Result<u64, ArchiveFault> {
+    let number = match &field.value {
+        Value::Word(word) => text_format::integer(word).and_then(|number| number.try_into().ok()),
+        _ => None,
+    };
+    number.ok_or_else(|| fault(field, format!("`{}` must be a number of 0 or more", field.name)))
 }
 
 /// Compute capability and file of one item of `cc_model_filenames`.
-fn pair_of(item: &Value) -> Option<(String, String)> {
-    let Value::Message(fields) = item else { return None };
-    let text = |name: &str| last(fields, name).map(|field| field.text().to_owned());
+fn pair_of(item: &Field) -> Option<(String, String)> {
+    let text = |name: &str| item.last(name).map(|field| field.text().to_owned());
     Some((text("key")?, text("value")?))
 }
 
-/// A position in the text.
-pub(crate) struct Reader<'a> {
-    rest: &'a str,
-    pub(crate) line: usize,
-}
-
-/// One word, number, bracket or other sign; strings are read apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Token<'a> {
-    Word(&'a str),
-    Sign(char),
-    Quote(char),
-}
-
-impl<'a> Reader<'a> {
-    /// The beginning of `text`.
-    pub(crate) const fn new(text: &'a str) -> Self {
-        Self { rest: text, line: 1 }
-    }
-
-    /// The next field's name, or `None` at the end of the text.
-    pub(crate) fn field_name(&mut self) -> Result<Option<String>, ArchiveFault> {
-        while self.take_sign(',') || self.take_sign(';') {}
-        let Some(token) = self.peek() else { return Ok(None) };
-        let Token::Word(word) = token else { return Err(self.fault("expected the name of a field")) };
-        self.advance(word.len());
-        let has_colon = self.take_sign(':');
-        match self.peek() {
-            Some(Token::Sign('{' | '<' | '[')) => Ok(Some(word.to_owned())),
-            Some(_) if has_colon => Ok(Some(word.to_owned())),
-            _ => Err(self.fault(&format!("expected `:` or `{{` after `{word}`"))),
-        }
-    }
-
-    /// A string value; adjacent strings are one.
-    pub(crate) fn string(&mut self) -> Result<String, ArchiveFault> {
-        let mut bytes = Vec::new();
-        while let Some(Token::Quote(quote)) = self.peek() {
-            self.advance(1);
-            self.string_rest(quote, Some(&mut bytes))?;
-            if !matches!(self.peek(), Some(Token::Quote(_))) {
-                return String::from_utf8(bytes).map_err(|_| self.fault("a string is not UTF-8"));
-            }
-        }
-        Err(self.fault("expected a string"))
-    }
-
-    fn unsigned(&mut self) -> Result<u64, ArchiveFault> {
-        let Some(Token::Word(word)) = self.peek() else { return Err(self.fault("expected a number of 0 or more")) };
-        let value = word.parse().map_err(|_| self.fault(&format!("`{word}` is not a number of 0 or more")))?;
-        self.advance(word.len());
-        Ok(value)
-    }
-
-    /// Skips a scalar, a list or a message with all that is in it.
-    fn skip_value(&mut self) -> Result<(), ArchiveFault> {
-        let mut open = Vec::new();
-        loop {
-            match self.peek() {
-                None => return Err(self.fault("the text ends within a value")),
-                Some(Token::Quote(quote)) => {
-                    self.advance(1);
-                    self.string_rest(quote, None)?;
-                    if open.is_empty() && matches!(self.peek(), Some(Token::Quote(_))) {
-                        continue;
-                    }
-                }
-                Some(Token::Word(word)) => self.advance(word.len()),
-                Some(Token::Sign('-')) if open.is_empty() => {
-                    self.advance(1);
-                    continue;
-                }
-                Some(Token::Sign(sign)) => {
-                    match sign {
-                        '{' => open.push('}'),
-                        '<' => open.push('>'),
-                        '[' => open.push(']'),
-                        '}' | '>' | ']' if open.pop() != Some(sign) => {
-                            return Err(self.fault(&format!("unexpected `{sign}`")));
-                        }
-                        '}' | '>' | ']' => {}
-                        _ if open.is_empty() => return Err(self.fault(&format!("unexpected `{sign}`"))),
-                        _ => {}
-                    }
-                    self.advance(sign.len_utf8());
-                }
-            }
-            if open.is_empty() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Reads up to the closing `quote`, undoing escapes.
-    fn string_rest(&mut self, quote: char, mut bytes: Option<&mut Vec<u8>>) -> Result<(), ArchiveFault> {
-        loop {
-            let Some(c) = self.rest.chars().next().filter(|c| *c != '\n') else {
-                return Err(self.fault("a string has no end"));
-            };
-            self.advance(c.len_utf8());
-            let mut plain = [0; 4];
-            let escaped;
-            let content = match c {
-                '\\' => {
-                    escaped = [self.escape()?];
-                    escaped.as_slice()
-                }
-                _ if c == quote => return Ok(()),
-                _ => c.encode_utf8(&mut plain).as_bytes(),
-            };
-            if let Some(bytes) = &mut bytes {
-                bytes.extend_from_slice(content);
-            }
-        }
-    }
-
-    /// The byte of an escape, after its backslash.
-    fn escape(&mut self) -> Result<u8, ArchiveFault> {
-        let Some(c) = self.rest.chars().next() else { return Err(self.fault("a string has no end")) };
-        let (digits, radix, most) = match c {
-            'x' | 'X' => (&self.rest[1..], 16, 2),
-            '0'..='7' => (self.rest, 8, 3),
-            _ => {
-                let byte = match c {
-                    'a' => 7,
-                    'b' => 8,
-                    'f' => 12,
-                    'n' => b'\n',
-                    'r' => b'\r',
-                    't' => b'\t',
-                    'v' => 11,
-                    '\\' | '\'' | '"' | '?' => u8::try_from(c).unwrap_or(b'?'),
-                    _ => return Err(self.fault(&format!("unknown escape `\\{c}`"))),
-                };
-                self.advance(1);
-                return Ok(byte);
-            }
-        };
-        let count = digits.chars().take(most).take_while(|digit| digit.is_digit(radix)).count();
-        let value = u8::from_str_radix(&digits[..count], radix).map_err(|_| self.fault("a bad escape"))?;
-        self.advance(count + (self.rest.len() - digits.len()));
-        Ok(value)
-    }
-
-    pub(crate) fn take_sign(&mut self, sign: char) -> bool {
-        let found = self.peek() == Some(Token::Sign(sign));
-        if found {
-            self.advance(1);
-        }
-        found
-    }
-
-    /// The next token, after spaces and comments; it stays there.
-    pub(crate) fn peek(&mut self) -> Option<Token<'a>> {
-        loop {
-            let spaces = self.rest.len() - self.rest.trim_start().len();
-            self.advance(spaces);
-            if !self.rest.starts_with('#') {
-                break;
-            }
-            self.advance(self.rest.find('\n').unwrap_or(self.rest.len()));
-        }
-        let first = self.rest.chars().next()?;
-        let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric() && !"_.+".contains(c)).unwrap_or(self.rest.len());
-        Some(match first {
-            '"' | '\'' => Token::Quote(first),
-            _ if end > 0 => Token::Word(&self.rest[..end]),
-            _ => Token::Sign(first),
-        })
-    }
-
-    pub(crate) fn advance(&mut self, byte_count: usize) {
-        let (passed, rest) = self.rest.split_at(byte_count);
-        self.line += passed.matches('\n').count();
-        self.rest = rest;
-    }
-
-    pub(crate) fn fault(&self, reason: &str) -> ArchiveFault {
-        ArchiveFault::Config { line: self.line, reason: reason.to_owned() }
-    }
+fn fault(field: &Field, reason: String) -> ArchiveFault {
+    ArchiveFault::Config { line: field.line, reason }
 }
 
 #[cfg(test)]
@@ -266,14 +96,14 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_are_skipped_whole() {
+    fn unknown_fields_are_left_out_whole() {
         let text = r#"
 # platform: "wrong"
 name: 'm' "ore"; parameters [ { key: "a" value { string_value: "} ] max_batch_size: 99" } } ],
 input { name: "x" dims: [ -1, 3 ] reshape < shape: [ ] > }
 optimization { cuda { graphs: true } } version_policy: { latest { num_versions: 1 } }
 x: -1.5e+3 y: -inf
-backend: "onnx" 'runtime' max_batch_size: 8
+backend: "onnx" 'runtime' max_batch_size: 010,
 default_model_filename: "a\056\x6fnnx""#;
         let config = ServingConfig::parse(text).unwrap();
         let model_file = "a.onnx".to_owned();
@@ -308,12 +138,17 @@ default_model_filename: "a\056\x6fnnx""#;
 
     #[test]
     fn mistakes_name_the_line() {
-        assert_eq!(fault("\nname \"m\""), "`config.pbtxt` line 2: expected `:` or `{` after `name`");
-        assert_eq!(fault("a {\n b: 1"), "`config.pbtxt` line 2: the text ends within a value");
-        assert_eq!(fault("a { ]"), "`config.pbtxt` line 1: unexpected `]`");
-        assert_eq!(fault("max_batch_size: -1"), "`config.pbtxt` line 1: expected a number of 0 or more");
-        assert_eq!(fault("backend: \"a\nb\""), "`config.pbtxt` line 1: a string has no end");
-        assert_eq!(fault("backend: \"\\q\""), "`config.pbtxt` line 1: unknown escape `\\q`");
-        assert!(fault("\u{feff}name: 1").contains("expected the name of a field"));
+        assert_eq!(
+            fault("\nmax_batch_size: -1"),
+            "`config.pbtxt` line 2: `max_batch_size` must be a number of 0 or more"
+        );
+        assert_eq!(
+            fault("max_batch_size: \"8\""),
+            "`config.pbtxt` line 1: `max_batch_size` must be a number of 0 or more"
+        );
+        assert_eq!(fault("backend: onnxruntime"), "`config.pbtxt` line 1: `backend` must be a string in quotes");
+        assert_eq!(fault("a {\n b: 1"), "`config.pbtxt` line 2: expected `}`, found the end of the text");
+        let nested = format!("cc_model_filenames{}", "{a".repeat(1 << 19));
+        assert_eq!(fault(&nested), "`config.pbtxt` line 1: more than 100 blocks are within each other");
     }
 }

@@ -18,6 +18,7 @@ mod provenance;
 mod publish;
 mod s3;
 mod store;
+mod text_format;
 mod triton_config;
 mod unpack;
 

@@ -75,13 +75,45 @@ pub(super) const CASES: &[Case] = &[
     ("with a version that is not there", |top| add(top, "version_policy { specific { versions: 7 } }"), false),
 ];
 
+/// What is changed in `config.pbtxt`, to what, and whether the server takes it then.
+pub(super) const EDITS: &[(&str, &str, bool)] = &[
+    // Separators.
+    (FLOAT, "data_type: TYPE_FP32,", true),
+    ("dims: [ 3, 32, 32 ]", "dims: [ 3, 32, 32 ],", true),
+    ("dims: [ 3, 32, 32 ]", "dims: [ 3, 32, 32 ];", true),
+    (BATCHING, "dynamic_batching { preferred_batch_size: [ 4, 8 ], };", true),
+    (BATCHING, "metric_tags < key: \"a\", value: \"b\", >,", true),
+    (BATCHING, "metric_tags < key: \"a\" value: \"b\" }", false),
+    (BATCHING, ",", false),
+    ("max_batch_size: 8", "max_batch_size: 8,,", false),
+    (BATCHING, "dynamic_batching { , preferred_batch_size: 4 }", false),
+    // Spaces, numbers and strings.
+    ("max_batch_size: 8", "max_batch_size:\u{a0}8", false),
+    ("max_batch_size: 8", "max_batch_size:\u{b}8\u{c}", true),
+    ("max_batch_size: 8", "max_batch_size: 8 \0", false),
+    ("max_batch_size: 8", "max_batch_size: 0x8", true),
+    ("max_batch_size: 8", "max_batch_size: 010", true),
+    ("max_batch_size: 8", "max_batch_size: 08", false),
+    ("max_batch_size: 8\n", "max_batch_size: 8", false),
+    ("max_batch_size: 8", "max_batch_size: +8", false),
+    (BATCHING, "dynamic_batching { max_queue_delay_microseconds: 18446744073709551615 }", true),
+    (BATCHING, "sequence_batching { direct { minimum_slot_utilization: 0.5f } }", true),
+    (BATCHING, "sequence_batching { direct { minimum_slot_utilization: 00.5 } }", false),
+    (BATCHING, r#"metric_tags { key: "\u00e9" value: "\U0001F600\ud83d\ude00" }"#, true),
+    (BATCHING, r#"metric_tags { key: "\u00e" value: "b" }"#, false),
+    (BATCHING, r#"metric_tags { key: "\q" value: "b" }"#, false),
+];
+const BATCHING: &str = "dynamic_batching { }";
+const FLOAT: &str = "data_type: TYPE_FP32";
+
 /// Those whose answer depends on the server's backends.
-pub(super) const PLATFORMS: &[(&str, &str)] = &[
-    ("backend: \"planforge\"", "platform: \"tensorrt\""),
-    ("backend: \"planforge\"", "platform: \"onnxruntime_onnx\" backend: \"tensorrt\""),
+pub(super) const PLATFORMS: &[(&str, &str, bool)] = &[
+    ("backend: \"planforge\"", "platform: \"tensorrt\"", false),
+    ("backend: \"planforge\"", "platform: \"onnxruntime_onnx\" backend: \"tensorrt\"", false),
     (
         "dynamic_batching { }",
         "model_warmup [ { name: \"w\" batch_size: 1 inputs { key: \"INPUT__0\" value { data_type: TYPE_FP32 dims: [ 3, 32, 32 ] input_data_file: \"none\" } } } ]",
+        false,
     ),
 ];
 

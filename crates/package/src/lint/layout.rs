@@ -1,9 +1,9 @@
 //! Which folder of an archive the server would take for the model.
 
 use super::Finding;
-use super::tree::{self, last};
 use crate::ArchiveFault;
 use crate::archive::{Content, Entries};
+use crate::text_format::{self, last};
 use flate2::read::MultiGzDecoder;
 use planforge_core::PlacedWeights;
 use std::collections::{BTreeMap, BTreeSet};
@@ -167,7 +167,7 @@ fn only_folder(listing: &Listing) -> Result<String, Box<Finding>> {
     let folders = listing.folders_in("");
     let ensemble = folders.iter().find(|folder| {
         let text = listing.text(&format!("{folder}/config.pbtxt")).unwrap_or_default();
-        let fields = tree::parse(text).unwrap_or_default();
+        let fields = text_format::parse(text).unwrap_or_default();
         last(&fields, "platform").is_some_and(|platform| platform.text() == "ensemble")
     });
     match (ensemble, folders.as_slice()) {

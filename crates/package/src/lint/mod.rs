@@ -1,21 +1,20 @@
 //! What Triton would make of an archive: everybody's, not only planforge's own.
 //!
 //! [`lint`] reads the archive without unpacking it, and checks its layout (`layout`), its `config.pbtxt` against the
-//! fields that Triton knows (`schema` over `tree`), what the fields say (`rules`), and the weights beside engines that
+//! fields that Triton knows (`schema`), what the fields say (`rules`), and the weights beside engines that
 //! lack them (`weights`). Answers that are quoted are those of Triton 2.51 in SageMaker's multi-model mode; the tests
 //! compare them with a real server's.
 
 mod layout;
 mod rules;
 mod schema;
-mod tree;
 mod weights;
 
+pub(crate) use crate::text_format::{Field, parse};
 pub(crate) use schema::check as check_fields;
-pub(crate) use tree::{Field, Value, last, parse, values};
 
 use crate::archive::Entries;
-use crate::{ArchiveFault, Result};
+use crate::{ArchiveFault, Result, text_format};
 use layout::Listing;
 use serde::Serialize;
 use std::path::Path;
@@ -107,7 +106,7 @@ fn check(listing: &Listing) -> Vec<Finding> {
         findings.push(Finding::warning(place, message));
         return findings;
     };
-    match tree::parse(text) {
+    match text_format::parse(text) {
         Err(fault) => findings.push(Finding::error(place, fault.to_string(), schema::UNREADABLE)),
         Ok(fields) => match schema::check(&fields) {
             Err((line, message)) => {

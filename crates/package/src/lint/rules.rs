@@ -1,8 +1,8 @@
 //! What the fields of a configuration say to each other and to the archive.
 
 use super::layout::{Listing, ModelFolder, NO_VERSION};
-use super::tree::{Field, all, last};
 use super::{Finding, Severity};
+use crate::text_format::{Field, all, last};
 use planforge_core::ComputeCapability;
 use std::collections::HashSet;
 

@@ -1,6 +1,6 @@
 //! Fields of Triton's `ModelConfig` and their kinds (triton-inference-server/common, `protobuf/model_config.proto`).
 
-use super::tree::{Field, Value};
+use crate::text_format::{Field, Value, integer};
 use Kind::{Decimal, Map, Message, Number, Text, Truth, Word};
 
 /// What the server's log says of a text that is no `ModelConfig`; the answer is only that it failed to poll.
@@ -305,9 +305,10 @@ fn check_message(fields: &[Field], schema: Schema) -> Result<(), (usize, String)
 fn check_value(field: &Field, kind: Kind) -> Result<(), (usize, String)> {
     let wrong = |expected: &str| Err((field.line, format!("`{}` must be {expected}", field.name)));
     match (&field.value, kind) {
+        (Value::Nothing, _) => Ok(()),
         (Value::Text(_), Text) => Ok(()),
         (_, Text) => wrong("a string in quotes"),
-        (Value::Word(word), Number) if word.parse::<i64>().is_ok() => Ok(()),
+        (Value::Word(word), Number) if integer(word).is_some() => Ok(()),
         (_, Number) => wrong("a whole number"),
         (Value::Word(word), Decimal) if word.parse::<f64>().is_ok() => Ok(()),
         (_, Decimal) => wrong("a number"),
@@ -340,7 +341,7 @@ fn check_entry(fields: &[Field], kind: Kind) -> Result<(), (usize, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lint::tree::parse;
+    use crate::text_format::parse;
 
     fn fault(text: &str) -> String {
         check(&parse(text).unwrap()).map_or_else(|(line, message)| format!("{line}: {message}"), |()| String::new())
