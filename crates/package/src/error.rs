@@ -248,14 +248,31 @@ pub enum ArchiveFault {
     /// An entry that would be written outside the model's folder.
     #[error("entry `{0}` leads out of the archive")]
     UnsafePath(String),
+    /// A path that no system takes, or with more folders than any model has; its start is told.
+    #[error("an entry's path is longer than 4096 bytes or than 64 names: `{0}…`")]
+    LongPath(String),
+    /// A header that is larger than any that a tool writes.
+    #[error("the header of an entry, with its name and attributes, is larger than 1 MiB")]
+    LongHeader,
+    /// A text that is larger than any that a tool writes.
+    #[error("`{file}` is larger than {most} bytes")]
+    LongText {
+        /// Path in the archive.
+        file: String,
+        /// Most bytes that are read.
+        most: u64,
+    },
+    /// More paths and texts than are kept in memory.
+    #[error("its paths and configurations take more than {0} bytes of memory")]
+    TooMuchText(usize),
     /// A link, device or other entry that is neither file nor folder.
     #[error("entry `{0}` is neither a file nor a folder")]
     EntryType(String),
     /// Two entries of the same name.
     #[error("entry `{0}` occurs twice")]
     Duplicate(String),
-    /// More entries than allowed.
-    #[error("it has more than {0} entries")]
+    /// More entries, or folders that they lie in, than allowed.
+    #[error("it has more than {0} entries or folders")]
     TooManyEntries(u64),
     /// More bytes than allowed.
     #[error("it unpacks to more than {0} bytes")]

@@ -2,27 +2,12 @@
 //! multi-model endpoints and a little stricter where Triton's choice would depend on chance.
 
 use crate::config_reader::{Backend, ServingConfig};
+use crate::reader::{self, ArchiveEntry, MOST_CONFIG_BYTES, UnpackLimits, read_entries, read_text};
 use crate::{ArchiveFault, Error, Result};
-use flate2::read::MultiGzDecoder;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
-use tar::{Entry, EntryType};
-
-/// How much an archive may hold.
-#[derive(Debug, Clone, Copy)]
-pub struct UnpackLimits {
-    /// Bytes of all files together.
-    pub byte_count: u64,
-    /// Files and folders.
-    pub entry_count: u64,
-}
-
-impl Default for UnpackLimits {
-    fn default() -> Self {
-        Self { byte_count: 16 << 30, entry_count: 10_000 }
-    }
-}
+use tar::EntryType;
 
 /// A model on disk, ready to be loaded.
 #[derive(Debug, Clone)]
@@ -49,7 +34,9 @@ pub fn unpack(archive: &Path, target: &Path, limits: &UnpackLimits) -> Result<Un
     let file = fs_err::File::open(archive)?;
     fs_err::create_dir_all(target.parent().unwrap_or(Path::new(".")))?;
     fs_err::create_dir(target)?;
-    let unpacked = extract(file, target, limits).and_then(|byte_count| find_model(target, byte_count));
+    let mut unpacking = Target { folder: target, folders: HashSet::new(), most_folders: limits.entry_count };
+    let unpacked = read_entries(file, *limits, |entry| unpacking.add(entry));
+    let unpacked = unpacked.and_then(|byte_count| find_model(target, byte_count));
     unpacked.map_err(|failure| {
         // The first error is the one to tell.
         let _ = fs_err::remove_dir_all(target);
@@ -78,64 +65,55 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Unpacks everything and returns the bytes of all files.
-fn extract(file: fs_err::File, target: &Path, limits: &UnpackLimits) -> std::result::Result<u64, Failure> {
-    // Headers and padding come on top of the files; the bound keeps a small archive from unpacking
-    // without end in places where no entry is counted.
-    let most = limits.byte_count.saturating_add(limits.entry_count.saturating_mul(2048)).saturating_add(1 << 20);
-    let mut tar = tar::Archive::new(MultiGzDecoder::new(io::BufReader::new(file)).take(most));
-    let (mut byte_count, mut entry_count) = (0_u64, 0_u64);
-    for entry in tar.entries().map_err(ArchiveFault::Unreadable)? {
-        let mut entry = entry.map_err(ArchiveFault::Unreadable)?;
-        entry_count += 1;
-        byte_count = byte_count.saturating_add(entry.size());
-        if entry_count > limits.entry_count {
-            return Err(ArchiveFault::TooManyEntries(limits.entry_count).into());
-        }
-        if byte_count > limits.byte_count {
-            return Err(ArchiveFault::TooLarge(limits.byte_count).into());
-        }
-        extract_entry(&mut entry, target)?;
-    }
-    // What follows the end mark is padding; reading it checks gzip's own checksum.
-    io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(ArchiveFault::Unreadable)?;
-    Ok(byte_count)
+/// Where an archive is unpacked to.
+struct Target<'a> {
+    folder: &'a Path,
+    /// Folders in it, whether they are entries or only lie on the way to one.
+    folders: HashSet<PathBuf>,
+    most_folders: u64,
 }
 
-fn extract_entry(entry: &mut Entry<'_, impl Read>, target: &Path) -> std::result::Result<(), Failure> {
-    let name = entry.path().map_err(ArchiveFault::Unreadable)?.into_owned();
-    let shown = || name.to_string_lossy().into_owned();
-    let mut path = target.to_owned();
-    for component in name.components() {
-        match component {
-            Component::Normal(part) => path.push(part),
-            Component::CurDir => {}
-            Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
-                return Err(ArchiveFault::UnsafePath(shown()).into());
+impl Target<'_> {
+    fn add(&mut self, entry: ArchiveEntry<'_>) -> std::result::Result<(), Failure> {
+        let shown = || entry.path.to_string_lossy().into_owned();
+        match entry.entry_type {
+            EntryType::Directory => self.add_folder(&entry.path),
+            EntryType::Regular | EntryType::Continuous => {
+                self.add_folder(entry.path.parent().unwrap_or(Path::new("")))?;
+                let output = match fs_err::File::create_new(self.folder.join(&entry.path)) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        return Err(ArchiveFault::Duplicate(shown()).into());
+                    }
+                    output => output?,
+                };
+                copy(entry.content, output)
             }
+            _ => Err(ArchiveFault::EntryType(shown()).into()),
         }
     }
-    match entry.header().entry_type() {
-        EntryType::Directory => Ok(fs_err::create_dir_all(&path)?),
-        EntryType::Regular | EntryType::Continuous => {
-            fs_err::create_dir_all(path.parent().unwrap_or(target))?;
-            let output = match fs_err::File::create_new(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    return Err(ArchiveFault::Duplicate(shown()).into());
-                }
-                output => output?,
-            };
-            copy(entry, output)
+
+    fn add_folder(&mut self, path: &Path) -> std::result::Result<(), Failure> {
+        let before = self.folders.len();
+        for folder in path.ancestors().filter(|folder| !folder.as_os_str().is_empty()) {
+            if !self.folders.insert(folder.to_owned()) {
+                break;
+            }
         }
-        _ => Err(ArchiveFault::EntryType(shown()).into()),
+        if self.folders.len() as u64 > self.most_folders {
+            return Err(ArchiveFault::TooManyEntries(self.most_folders).into());
+        }
+        if self.folders.len() > before {
+            fs_err::create_dir_all(self.folder.join(path))?;
+        }
+        Ok(())
     }
 }
 
 /// Like `io::copy`, but keeps apart which side failed.
-fn copy(entry: &mut impl Read, mut output: fs_err::File) -> std::result::Result<(), Failure> {
+fn copy(content: &mut dyn Read, mut output: fs_err::File) -> std::result::Result<(), Failure> {
     let mut buffer = vec![0; 256 << 10];
     loop {
-        let count = entry.read(&mut buffer).map_err(ArchiveFault::Unreadable)?;
+        let count = content.read(&mut buffer).map_err(reader::fault)?;
         if count == 0 {
             return Ok(());
         }
@@ -161,8 +139,9 @@ fn find_model(target: &Path, byte_count: u64) -> std::result::Result<UnpackedMod
     if !config.is_file() {
         return Err(ArchiveFault::NoConfig(shown(&config)).into());
     }
-    let text = String::from_utf8(fs_err::read(&config)?)
-        .map_err(|_| ArchiveFault::Config { line: 1, reason: "it is not UTF-8".to_owned() })?;
+    let text = read_text(fs_err::File::open(&config)?, &shown(&config), MOST_CONFIG_BYTES)?;
+    let text =
+        String::from_utf8(text).map_err(|_| ArchiveFault::Config { line: 1, reason: "it is not UTF-8".to_owned() })?;
     let config = ServingConfig::parse(&text)?;
     let mut versions = folder_names(&folder)?;
     versions.retain(|name| name.bytes().all(|byte| byte.is_ascii_digit()));

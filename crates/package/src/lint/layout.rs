@@ -3,20 +3,23 @@
 use super::Finding;
 use crate::ArchiveFault;
 use crate::archive::{Content, Entries};
+use crate::reader::{ArchiveEntry, MOST_CONFIG_BYTES, UnpackLimits, read_entries, read_text};
 use crate::text_format::{self, last};
-use flate2::read::MultiGzDecoder;
 use planforge_core::PlacedWeights;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufReader, Read};
-use std::path::Component;
+use std::io::Read;
 use tar::EntryType;
 
 /// The answer where the server finds no version of a model in the folder that it takes for one.
 pub(super) const NO_VERSION: &str = "at least one version must be available under the version policy";
-/// Most bytes of a configuration that are read.
-const MOST_TEXT: u64 = 1 << 20;
-/// Most entries that are listed.
-const MOST_ENTRIES: usize = 100_000;
+/// An archive whose files are more than any server takes is not read to its end.
+const LIMITS: UnpackLimits = UnpackLimits { byte_count: 256 << 30, entry_count: 100_000 };
+/// Most bytes of a list of weights.
+const MOST_LIST_BYTES: u64 = 16 << 20;
+/// Most bytes of memory for paths and texts.
+const MOST_KEPT_BYTES: usize = 64 << 20;
+/// What a path takes besides its letters.
+const PATH_BYTES: usize = 64;
 
 /// What an archive holds, by path.
 #[derive(Debug, Default)]
@@ -25,20 +28,14 @@ pub(super) struct Listing {
     files: BTreeSet<String>,
     links: BTreeSet<String>,
     texts: BTreeMap<String, String>,
+    kept_bytes: usize,
 }
 
 impl Listing {
-    /// Reads the headers of a tar.gz file, and the text of each `config.pbtxt` and of each list of weights.
+    /// Reads a tar.gz file, and keeps paths and the text of each configuration and list of weights that may count.
     pub(super) fn read(file: impl Read) -> Result<Self, ArchiveFault> {
         let mut listing = Self::default();
-        let mut tar = tar::Archive::new(MultiGzDecoder::new(BufReader::new(file)));
-        for (count, entry) in tar.entries().map_err(ArchiveFault::Unreadable)?.enumerate() {
-            let entry = entry.map_err(ArchiveFault::Unreadable)?;
-            if count >= MOST_ENTRIES {
-                return Err(ArchiveFault::TooManyEntries(MOST_ENTRIES as u64));
-            }
-            listing.add(entry)?;
-        }
+        read_entries(file, LIMITS, |entry| listing.add(entry))?;
         Ok(listing)
     }
 
@@ -50,7 +47,7 @@ impl Listing {
             listing.folders.extend(folders);
             listing.files.insert(path.clone());
             if let Content::Bytes(bytes) = content
-                && is_text(path)
+                && most_text(path).is_some()
             {
                 listing.texts.insert(path.clone(), String::from_utf8_lossy(bytes).into_owned());
             }
@@ -58,35 +55,42 @@ impl Listing {
         listing
     }
 
-    fn add(&mut self, mut entry: tar::Entry<'_, impl Read>) -> Result<(), ArchiveFault> {
-        let path = entry.path().map_err(ArchiveFault::Unreadable)?.into_owned();
-        let shown = path.to_string_lossy().into_owned();
-        let mut parts = Vec::new();
-        for component in path.components() {
-            match component {
-                Component::Normal(part) => parts.push(part.to_string_lossy().into_owned()),
-                Component::CurDir => {}
-                _ => return Err(ArchiveFault::UnsafePath(shown)),
-            }
+    fn add(&mut self, entry: ArchiveEntry<'_>) -> Result<(), ArchiveFault> {
+        let path = entry.path.to_string_lossy().into_owned();
+        for (end, _) in path.match_indices('/') {
+            self.add_folder(&path[..end])?;
         }
-        let path = parts.join("/");
-        for end in 1..parts.len() {
-            self.folders.insert(parts[..end].join("/"));
-        }
-        match entry.header().entry_type() {
+        match entry.entry_type {
             _ if path.is_empty() => {}
-            EntryType::Directory => drop(self.folders.insert(path)),
+            EntryType::Directory => self.add_folder(&path)?,
             EntryType::Regular | EntryType::Continuous => {
-                if is_text(&path) {
-                    let mut text = Vec::new();
-                    (&mut entry).take(MOST_TEXT).read_to_end(&mut text).map_err(ArchiveFault::Unreadable)?;
-                    self.texts.insert(path.clone(), String::from_utf8_lossy(&text).into_owned());
+                if let Some(most) = most_text(&path) {
+                    let text = String::from_utf8_lossy(&read_text(entry.content, &path, most)?).into_owned();
+                    self.keep(text.len())?;
+                    self.texts.insert(path.clone(), text);
                 }
+                self.keep(path.len())?;
                 self.files.insert(path);
             }
-            _ => drop(self.links.insert(path)),
+            _ => {
+                self.keep(path.len())?;
+                self.links.insert(path);
+            }
         }
         Ok(())
+    }
+
+    fn add_folder(&mut self, path: &str) -> Result<(), ArchiveFault> {
+        if !self.folders.contains(path) {
+            self.keep(path.len())?;
+            self.folders.insert(path.to_owned());
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, byte_count: usize) -> Result<(), ArchiveFault> {
+        self.kept_bytes += byte_count + PATH_BYTES;
+        if self.kept_bytes > MOST_KEPT_BYTES { Err(ArchiveFault::TooMuchText(MOST_KEPT_BYTES)) } else { Ok(()) }
     }
 
     /// Paths and texts of the lists of weights in a folder.
@@ -113,9 +117,16 @@ impl Listing {
     }
 }
 
-/// Whether a file is looked into.
-fn is_text(path: &str) -> bool {
-    path.ends_with("config.pbtxt") || PlacedWeights::is_file_name(path)
+/// Most bytes of a file that is looked into: a configuration in the folder of a model, or a list of weights in that of a
+/// version.
+fn most_text(path: &str) -> Option<u64> {
+    let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let depth = if folders.is_empty() { 0 } else { 1 + folders.matches('/').count() };
+    match name {
+        "config.pbtxt" if depth <= 1 => Some(MOST_CONFIG_BYTES),
+        name if depth <= 2 && PlacedWeights::is_file_name(name) => Some(MOST_LIST_BYTES),
+        _ => None,
+    }
 }
 
 /// The folder that the server takes for the model.

@@ -37,6 +37,20 @@ fn good_archives_have_no_findings() {
 }
 
 #[test]
+fn archives_that_want_too_much_are_not_read() {
+    let long = format!("{GOOD}{}", "# Long.\n".repeat(1 << 18));
+    let refused = "m.tar.gz: `m/config.pbtxt` is larger than 1048576 bytes";
+    assert_eq!(found(&[("m/config.pbtxt", &long), ("m/1/model.onnx", "")]), [refused]);
+    // What is no model's is not looked at.
+    let elsewhere = [("m/a/config.pbtxt", long.as_str()), ("m/my.config.pbtxt", &long)];
+    assert!(found(&[&elsewhere[..], &[("m/config.pbtxt", GOOD), ("m/1/model.onnx", "")]].concat()).is_empty());
+    let lists: Vec<String> = (0..5).map(|number| format!("m/1/{number}.weights.json")).collect();
+    let list = " ".repeat(15 << 20);
+    let lists: Vec<(&str, &str)> = lists.iter().map(|path| (path.as_str(), list.as_str())).collect();
+    assert_eq!(found(&lists), ["m.tar.gz: its paths and configurations take more than 67108864 bytes of memory"]);
+}
+
+#[test]
 fn layouts_are_checked() {
     let start = |entries: &[(&str, &str)]| found(entries).remove(0);
     assert_eq!(start(&[]), ".: there is neither a folder nor a `config.pbtxt` at the top");

@@ -78,6 +78,12 @@ fn limits_hold() {
     let (_folder, archive) = files(&[("m/a", "12345"), ("m/b", "12345")]);
     assert!(fault(&archive, &UnpackLimits { byte_count: 9, entry_count: 9 }).contains("more than 9 bytes"));
     assert!(fault(&archive, &UnpackLimits { byte_count: 10, entry_count: 1 }).contains("more than 1 entries"));
+    let few = UnpackLimits { entry_count: 20, ..UnpackLimits::default() };
+    let deep = |name: &str| format!("m/{}x", format!("{name}/").repeat(10));
+    let (_folder, archive) = files(&[(&deep("a"), ""), (&deep("b"), "")]);
+    assert_eq!(fault(&archive, &few), "it has more than 20 entries or folders");
+    let config = "# Long.\n".repeat(1 << 18);
+    assert_eq!(fault_of(&[("m/config.pbtxt", &config)]), "`m/config.pbtxt` is larger than 1048576 bytes");
 }
 
 #[test]
