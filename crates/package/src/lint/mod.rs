@@ -1,17 +1,18 @@
 //! What Triton would make of an archive: everybody's, not only planforge's own.
 //!
 //! [`lint`] reads the archive without unpacking it, and checks its layout (`layout`), its `config.pbtxt` against the
-//! fields that Triton knows (`schema`), what the fields say (`rules`), and the weights beside engines that
+//! fields that Triton knows (`fields` over `schema`), what the fields say (`rules`), and the weights beside engines that
 //! lack them (`weights`). Answers that are quoted are those of Triton 2.51 in SageMaker's multi-model mode; the tests
 //! compare them with a real server's.
 
+mod fields;
 mod layout;
 mod rules;
 mod schema;
 mod weights;
 
 pub(crate) use crate::text_format::{Field, parse};
-pub(crate) use schema::check as check_fields;
+pub(crate) use fields::check as check_fields;
 
 use crate::archive::Entries;
 use crate::{ArchiveFault, Result, text_format};
@@ -107,10 +108,10 @@ fn check(listing: &Listing) -> Vec<Finding> {
         return findings;
     };
     match text_format::parse(text) {
-        Err(fault) => findings.push(Finding::error(place, fault.to_string(), schema::UNREADABLE)),
-        Ok(fields) => match schema::check(&fields) {
+        Err(fault) => findings.push(Finding::error(place, fault.to_string(), fields::UNREADABLE)),
+        Ok(fields) => match fields::check(&fields) {
             Err((line, message)) => {
-                findings.push(Finding::error(format!("{place}:{line}"), message, schema::UNREADABLE));
+                findings.push(Finding::error(format!("{place}:{line}"), message, fields::UNREADABLE));
             }
             Ok(()) => {
                 findings.extend(rules::check(&fields, &model, listing));
