@@ -69,8 +69,11 @@ pub(crate) fn read_entries<E: From<ArchiveFault>>(
         if byte_count > limits.byte_count {
             return Err(ArchiveFault::TooLarge(limits.byte_count).into());
         }
-        let (path, entry_type) = (path_of(&entry)?, entry.header().entry_type());
-        visit(ArchiveEntry { path, entry_type, content: &mut entry })?;
+        let entry_type = entry.header().entry_type();
+        // Archives of `git archive` begin with the commit, which is no file.
+        if entry_type != EntryType::XGlobalHeader {
+            visit(ArchiveEntry { path: path_of(&entry)?, entry_type, content: &mut entry })?;
+        }
         // What was not read of it is no header of the next.
         io::copy(&mut entry, &mut io::sink()).map_err(fault)?;
     }

@@ -84,7 +84,7 @@ pub(super) const EDITS: &[(&str, &str, bool)] = &[
     (BATCHING, "dynamic_batching { preferred_batch_size: [ 4, 8 ], };", true),
     (BATCHING, "metric_tags < key: \"a\", value: \"b\", >,", true),
     (BATCHING, "metric_tags < key: \"a\" value: \"b\" }", false),
-    (BATCHING, ",", false),
+    (BATCHING, ",,", false),
     ("max_batch_size: 8", "max_batch_size: 8,,", false),
     (BATCHING, "dynamic_batching { , preferred_batch_size: 4 }", false),
     // Spaces, numbers and strings.

@@ -179,7 +179,7 @@ const STEP: Schema = &[
     ("output_map", Map(&Text, &Text)),
     ("model_namespace", Text),
 ];
-const ENSEMBLE: Schema = &[("step", Many(&Message(STEP)))];
+const ENSEMBLE: Schema = &[("step", Many(&Message(STEP))), ("max_inflight_requests", Uint32)];
 const RESOURCE: Schema = &[("name", Text), ("global", Truth), ("count", Uint32)];
 const INSTANCE_GROUP: Schema = &[
     ("name", Text),

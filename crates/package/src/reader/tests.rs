@@ -90,6 +90,13 @@ fn the_end_is_read_and_has_a_bound_too() {
 }
 
 #[test]
+fn what_counts_for_all_entries_is_no_entry() {
+    let commit = entry(EntryType::XGlobalHeader, "pax_global_header", b"16 comment=abcd\n");
+    let tar = [commit, entry(EntryType::Regular, "a", b"")].concat();
+    assert_eq!(read(&compressed(&tar), UnpackLimits::default()).unwrap(), ["a"]);
+}
+
+#[test]
 fn texts_have_a_length() {
     assert_eq!(read_text(&b"text"[..], "a", 4).unwrap(), b"text");
     assert_eq!(read_text(&b"text"[..], "a", 3).unwrap_err().to_string(), "`a` is larger than 3 bytes");
