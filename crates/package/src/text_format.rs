@@ -57,6 +57,22 @@ impl Field {
         integer(self.text())?.try_into().ok()
     }
 
+    /// The number with a fraction.
+    pub(crate) fn decimal(&self) -> Option<f64> {
+        decimal(self.text())
+    }
+
+    /// Whether it is the word for "yes".
+    pub(crate) fn is_true(&self) -> bool {
+        ["true", "True", "t"].contains(&self.text()) || self.number() == Some(1)
+    }
+
+    /// The word, or that of a number, which counts from 0.
+    pub(crate) fn word_of<'a>(&'a self, words: &[&'a str]) -> &'a str {
+        let number = self.number().and_then(|number| usize::try_from(number).ok());
+        number.and_then(|number| words.get(number).copied()).unwrap_or_else(|| self.text())
+    }
+
     /// The fields of a message.
     pub(crate) fn fields(&self) -> &[Field] {
         match &self.value {
@@ -93,6 +109,18 @@ pub(crate) fn integer(word: &str) -> Option<i128> {
         _ => (digits, 10),
     };
     u64::from_str_radix(digits, radix).ok().map(|number| sign * i128::from(number))
+}
+
+/// A number with a fraction or an exponent or neither; one that is octal or hexadecimal is none.
+pub(crate) fn decimal(word: &str) -> Option<f64> {
+    let (sign, digits) = word.strip_prefix('-').map_or((1.0, word), |digits| (-1.0, digits));
+    let has_digits = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    let is_octal = digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if is_octal || !has_digits && !["inf", "infinity", "nan"].contains(&digits.to_ascii_lowercase().as_str()) {
+        return None;
+    }
+    let plain = if has_digits { digits.trim_end_matches(['f', 'F']) } else { digits };
+    plain.parse().ok().map(|number: f64| sign * number)
 }
 
 /// Reads a whole text.

@@ -144,7 +144,8 @@ fn find_model(target: &Path, byte_count: u64) -> std::result::Result<UnpackedMod
         String::from_utf8(text).map_err(|_| ArchiveFault::Config { line: 1, reason: "it is not UTF-8".to_owned() })?;
     let config = ServingConfig::parse(&text)?;
     let mut versions = folder_names(&folder)?;
-    versions.retain(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    // To Triton a name with a leading zero is no version.
+    versions.retain(|name| name.bytes().all(|byte| byte.is_ascii_digit()) && (name == "0" || !name.starts_with('0')));
     let [version] = versions.as_slice() else {
         let found = if versions.is_empty() { "none".to_owned() } else { versions.join(", ") };
         return Err(ArchiveFault::Versions(found).into());

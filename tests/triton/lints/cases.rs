@@ -13,6 +13,41 @@ pub(super) const CASES: &[Case] = &[
     ("with another name", |top| config(top, "name: \"resnet\"", "name: \"other\""), true),
     ("with comments and commas", |top| config(top, "max_batch_size: 8", "max_batch_size: 8, # eight"), true),
     ("with a second version", |top| copy(top, "resnet/1", "resnet/2"), true),
+    ("with a folder that is almost a version", |top| copy(top, "resnet/1", "resnet/20240101-notes"), false),
+    ("with a folder that is almost a version beside one", |top| copy_both(top, "2", "2.bak"), true),
+    ("with a version that begins with 0", |top| rename(top, "resnet/1", "resnet/01"), false),
+    ("with such a version beside another", |top| copy(top, "resnet/1", "resnet/01"), true),
+    ("with a folder called configs", |top| copy(top, "resnet/1", "resnet/configs"), true),
+    (
+        "with all versions, of which one lacks its file",
+        |top| {
+            copy(top, "resnet/1", "resnet/2");
+            remove(top, "resnet/1/model.onnx");
+            add(top, "version_policy { all { } }");
+        },
+        false,
+    ),
+    ("without a backend, with a file of another name", |top| without_backend(top, Some("bert.onnx")), false),
+    ("without a backend, and without a file", |top| without_backend(top, None), false),
+    ("with an ensemble beside it", |top| ensemble(top, "resnet", ""), true),
+    ("with an ensemble of a model that is missing", |top| ensemble(top, "nowhere", ""), false),
+    ("with an ensemble that has instances", |top| ensemble(top, "resnet", "instance_group { count: 1 }"), false),
+    (
+        "with an ensemble of a model that calls itself something else",
+        |top| {
+            ensemble(top, "resnet", "");
+            config(top, "name: \"resnet\"", "name: \"other\"");
+        },
+        false,
+    ),
+    (
+        "with an ensemble of a broken model",
+        |top| {
+            ensemble(top, "resnet", "");
+            add(top, "nonsense");
+        },
+        false,
+    ),
     ("with a count of 0", |top| add(top, "instance_group [ { count: 0 } ]"), true),
     ("with a cache", |top| add(top, "response_cache { enable: true }"), true),
     (
@@ -119,7 +154,58 @@ pub(super) const EDITS: &[(&str, &str, bool)] = &[
     (BATCHING, "metric_tags { key: 1 value: \"b\" }", false),
     (BATCHING, "metric_tags [ { key: \"a\" }, { key: \"a\" value: \"c\" } ]", true),
     (BATCHING, "dynamic_batching { priority_queue_policy { key: \"1\" value { } } }", false),
+    // Inputs and outputs.
+    (FLOAT, "", false),
+    (SHAPE, "dims: [ 3, 32, 32 ] reshape { shape: [ 0, 3072 ] }", false),
+    (SHAPE, "dims: [ 3, -1, 2 ] reshape { shape: [ 2, -1, 3 ] }", false),
+    (SHAPE, "dims: [ -1, 4 ] reshape { shape: [ 4 ] }", false),
+    (SHAPE, "dims: [ -1 ] reshape { shape: [ ] }", false),
+    (SHAPE, "dims: [ 3, 32, 32 ] is_shape_tensor: true", false),
+    (SHAPE, "dims: [ 3, 32, 32 ] is_shape_tensor: false", true),
+    (SHAPE, "dims: [ 3, 32, 32 ] is_non_linear_format_io: true", false),
+    (SHAPE, "dims: [ 3, 1024 ] format: 2", false),
+    // What runs it.
+    (BACKEND, "backend: \"planforge\" platform: \"of my own\"", true),
+    (BACKEND, "platform: \"onnxruntime\" backend: \"onnxruntime\"", false),
+    (BACKEND, "platform: \"ensemble\" backend: \"planforge\"", false),
+    (BACKEND, "platform: \"ensemble\"", false),
+    (BACKEND, "platform: \"caffe\"", false),
+    (BACKEND, "backend: \"tensorflow\"", false),
+    // How requests reach it.
+    (BATCHING, "sequence_batching { oldest { preferred_batch_size: 9 } }", false),
+    (BATCHING, "sequence_batching { direct { minimum_slot_utilization: 1.5 } }", false),
+    (
+        BATCHING,
+        "dynamic_batching { priority_levels: 2 default_priority_level: 1 priority_queue_policy { key: 3 value { } } }",
+        false,
+    ),
+    (BATCHING, "dynamic_batching { priority_levels: 2 default_priority_level: 1 preserve_ordering: true }", false),
+    (BATCHING, "response_cache { enable: true } model_transaction_policy { decoupled: true }", false),
+    (BATCHING, "response_cache { enable: true } sequence_batching { }", false),
+    (BATCHING, "ensemble_scheduling { step { model_name: \"a\" } }", false),
+    (BATCHING, "version_policy { latest { } }", false),
+    (BATCHING, "version_policy { specific { versions: [ 1, 7 ] } }", true),
+    (BATCHING, "version_policy { }", true),
+    (BATCHING, "instance_group { kind: KIND_MODEL gpus: 0 }", false),
+    (BATCHING, "instance_group { kind: 2 gpus: 0 }", false),
+    (BATCHING, "instance_group { profile: \"1\" }", false),
+    // Warm-up.
+    (BATCHING, "model_warmup { name: \"w\" inputs { key: \"x\" value { input_data_file: \"none\" } } }", true),
+    (
+        BATCHING,
+        "model_warmup { batch_size: 1 inputs { key: \"INPUT__0\" value { \
+         data_type: TYPE_FP32 dims: [ 3, -1, 32 ] random_data: true } } }",
+        false,
+    ),
+    (
+        BATCHING,
+        "model_warmup { batch_size: 1 inputs { key: \"INPUT__0\" value { \
+         data_type: TYPE_FP32 dims: [ 3, 32, 32 ] } } }",
+        false,
+    ),
 ];
+const BACKEND: &str = "backend: \"planforge\"";
+const SHAPE: &str = "dims: [ 3, 32, 32 ]";
 const BATCHING: &str = "dynamic_batching { }";
 const FLOAT: &str = "data_type: TYPE_FP32";
 
@@ -129,7 +215,8 @@ pub(super) const PLATFORMS: &[(&str, &str, bool)] = &[
     ("backend: \"planforge\"", "platform: \"onnxruntime_onnx\" backend: \"tensorrt\"", false),
     (
         "dynamic_batching { }",
-        "model_warmup [ { name: \"w\" batch_size: 1 inputs { key: \"INPUT__0\" value { data_type: TYPE_FP32 dims: [ 3, 32, 32 ] input_data_file: \"none\" } } } ]",
+        "model_warmup [ { name: \"w\" batch_size: 1 inputs { key: \"INPUT__0\" value { \
+         data_type: TYPE_FP32 dims: [ 3, 32, 32 ] input_data_file: \"none\" } } } ]",
         false,
     ),
 ];
@@ -164,6 +251,32 @@ fn copy(top: &Path, from: &str, to: &str) {
         let entry = entry.unwrap();
         fs_err::copy(entry.path(), top.join(to).join(entry.file_name())).unwrap();
     }
+}
+
+fn copy_both(top: &Path, one: &str, other: &str) {
+    copy(top, "resnet/1", &format!("resnet/{one}"));
+    copy(top, "resnet/1", &format!("resnet/{other}"));
+}
+
+fn without_backend(top: &Path, file: Option<&str>) {
+    config(top, "backend: \"planforge\"\n", "");
+    let named = file.map_or(String::new(), |file| format!("default_model_filename: \"{file}\""));
+    config(top, "default_model_filename: \"model.onnx\"", &named);
+    rename(top, "resnet/1/model.onnx", &format!("resnet/1/{}", file.unwrap_or("bert.onnx")));
+}
+
+/// Puts an ensemble of one model beside it, which has its inputs and outputs.
+fn ensemble(top: &Path, model: &str, further: &str) {
+    let own = fs_err::read_to_string(top.join("resnet/config.pbtxt")).unwrap();
+    let (from, to) = (own.find("input [").unwrap(), own.find("dynamic_batching").unwrap());
+    let tensors = own[from..to].replace("label_filename: \"labels.txt\"", "");
+    let text = format!(
+        "platform: \"ensemble\"\nmax_batch_size: 8\n{tensors}\n{further}\nensemble_scheduling {{ step {{
+        model_name: \"{model}\" model_version: -1 input_map {{ key: \"INPUT__0\" value: \"INPUT__0\" }}
+        output_map {{ key: \"OUTPUT__0\" value: \"OUTPUT__0\" }} }} }}"
+    );
+    fs_err::create_dir_all(top.join("both/1")).unwrap();
+    fs_err::write(top.join("both/config.pbtxt"), text).unwrap();
 }
 
 fn strange(top: &Path) {

@@ -1,7 +1,7 @@
 //! Whether fields are Triton's, with values of their kinds, as protobuf's reader checks them.
 
 use super::schema::{Kind, MODEL};
-use crate::text_format::{Field, Value, integer};
+use crate::text_format::{Field, Value, decimal, integer};
 use std::ops::RangeInclusive;
 
 /// What the server's log says of a text that is no `ModelConfig`; the answer is only that it failed to poll.
@@ -90,7 +90,7 @@ fn is_of(word: &str, kind: Kind) -> bool {
     match kind {
         Kind::Int32 | Kind::Int64 => is_in_range(word),
         Kind::Uint32 | Kind::Uint64 => !word.starts_with('-') && is_in_range(word),
-        Kind::Decimal => is_decimal(word),
+        Kind::Decimal => decimal(word).is_some(),
         Kind::Truth => {
             ["true", "false", "t", "f", "True", "False"].contains(&word)
                 || !word.starts_with('-') && integer(word).is_some_and(|number| (0..=1).contains(&number))
@@ -98,17 +98,6 @@ fn is_of(word: &str, kind: Kind) -> bool {
         Kind::Word(known) => known.contains(&word) || is_of(word, Kind::Int32),
         Kind::Text | Kind::Message(_) | Kind::Map(..) | Kind::Many(_) | Kind::OneOf(_) => false,
     }
-}
-
-/// A number with a fraction or an exponent or neither; one that is octal or hexadecimal is none.
-fn is_decimal(word: &str) -> bool {
-    let digits = word.strip_prefix('-').unwrap_or(word);
-    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-        return ["inf", "infinity", "nan"].contains(&digits.to_ascii_lowercase().as_str());
-    }
-    let is_whole = digits.bytes().all(|byte| byte.is_ascii_digit());
-    let plain = digits.strip_suffix(['f', 'F']).unwrap_or(digits);
-    !(is_whole && digits.len() > 1 && digits.starts_with('0')) && plain.parse::<f64>().is_ok()
 }
 
 fn range_of(kind: Kind) -> RangeInclusive<i128> {
@@ -127,7 +116,7 @@ fn is_default(field: &Field, kind: Kind) -> bool {
         Value::Word(word) => match kind {
             Kind::Word(known) => known.first() == Some(&word.as_str()) || integer(word) == Some(0),
             Kind::Truth => ["false", "f", "False"].contains(&word.as_str()) || integer(word) == Some(0),
-            Kind::Decimal => word.parse() == Ok(0.0),
+            Kind::Decimal => decimal(word) == Some(0.0),
             _ => integer(word) == Some(0),
         },
         Value::Message(_) => false,

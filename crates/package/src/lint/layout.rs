@@ -1,10 +1,9 @@
 //! Which folder of an archive the server would take for the model.
 
-use super::Finding;
+use super::{Finding, Severity, versions};
 use crate::ArchiveFault;
 use crate::archive::{Content, Entries};
 use crate::reader::{ArchiveEntry, MOST_CONFIG_BYTES, UnpackLimits, read_entries, read_text};
-use crate::text_format::{self, last};
 use planforge_core::PlacedWeights;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -117,8 +116,8 @@ impl Listing {
     }
 }
 
-/// Most bytes of a file that is looked into: a configuration in the folder of a model, or a list of weights in that of a
-/// version.
+/// Most bytes of a file that is looked into: a configuration in the folder of a model, or a list of weights in that of
+/// a version.
 fn most_text(path: &str) -> Option<u64> {
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
     let depth = if folders.is_empty() { 0 } else { 1 + folders.matches('/').count() };
@@ -135,10 +134,15 @@ pub(super) struct ModelFolder {
     /// Empty when it is the top.
     folder: String,
     /// Its versions, ascending.
-    pub(super) versions: Vec<u64>,
+    pub(super) versions: Vec<i64>,
 }
 
 impl ModelFolder {
+    /// Its path; empty when it is the top.
+    pub(super) fn folder(&self) -> &str {
+        &self.folder
+    }
+
     /// Path of a file of the model in the archive.
     pub(super) fn path(&self, file: &str) -> String {
         if self.folder.is_empty() { file.to_owned() } else { format!("{}/{file}", self.folder) }
@@ -152,10 +156,20 @@ impl ModelFolder {
 /// Why there is none.
 pub(super) fn find_model(listing: &Listing) -> Result<(ModelFolder, Vec<Finding>), Box<Finding>> {
     let folder = if listing.files.contains("config.pbtxt") { String::new() } else { only_folder(listing)? };
-    let place = if folder.is_empty() { "." } else { folder.as_str() };
-    let names = listing.folders_in(&folder);
-    let mut versions: Vec<u64> = names.iter().filter_map(|name| name.parse().ok()).collect();
-    versions.sort_unstable();
+    model_in(listing, &folder)
+}
+
+/// The model in a folder.
+///
+/// # Errors
+/// Why there is none.
+pub(super) fn model_in(listing: &Listing, folder: &str) -> Result<(ModelFolder, Vec<Finding>), Box<Finding>> {
+    let place = if folder.is_empty() { "." } else { folder };
+    let names = listing.folders_in(folder);
+    let (versions, mut findings) = versions::of(place, &names);
+    if let Some(fatal) = findings.iter().position(|finding| finding.severity == Severity::Error) {
+        return Err(Box::new(findings.swap_remove(fatal)));
+    }
     if versions.is_empty() {
         let message = match names.as_slice() {
             [] => "there is no version folder, such as `1`".to_owned(),
@@ -166,21 +180,23 @@ pub(super) fn find_model(listing: &Listing) -> Result<(ModelFolder, Vec<Finding>
         };
         return Err(Box::new(Finding::error(place, message, NO_VERSION)));
     }
-    let mut findings = Vec::new();
     if versions.len() > 1 {
         let message = "there are several versions; unless `version_policy` says otherwise the highest alone is served";
         findings.push(Finding::warning(place, message));
     }
-    Ok((ModelFolder { folder, versions }, findings))
+    Ok((ModelFolder { folder: folder.to_owned(), versions }, findings))
+}
+
+/// The server looks for these words before it reads the configuration.
+fn is_ensemble(text: &str) -> bool {
+    let mut platforms = text.match_indices("platform:").map(|(at, name)| &text[at + name.len()..]);
+    platforms.any(|value| value.trim_start_matches(|c: char| c.is_ascii_whitespace()).starts_with("\"ensemble\""))
 }
 
 fn only_folder(listing: &Listing) -> Result<String, Box<Finding>> {
     let folders = listing.folders_in("");
-    let ensemble = folders.iter().find(|folder| {
-        let text = listing.text(&format!("{folder}/config.pbtxt")).unwrap_or_default();
-        let fields = text_format::parse(text).unwrap_or_default();
-        last(&fields, "platform").is_some_and(|platform| platform.text() == "ensemble")
-    });
+    let ensemble =
+        folders.iter().find(|folder| listing.text(&format!("{folder}/config.pbtxt")).is_some_and(is_ensemble));
     match (ensemble, folders.as_slice()) {
         (Some(ensemble), _) => Ok((*ensemble).to_owned()),
         (None, [only]) => Ok((*only).to_owned()),

@@ -1,14 +1,16 @@
 //! What Triton would make of an archive: everybody's, not only planforge's own.
 //!
-//! [`lint`] reads the archive without unpacking it, and checks its layout (`layout`), its `config.pbtxt` against the
-//! fields that Triton knows (`fields` over `schema`), what the fields say (`rules`), and the weights beside engines that
-//! lack them (`weights`). Answers that are quoted are those of Triton 2.51 in SageMaker's multi-model mode; the tests
-//! compare them with a real server's.
+//! [`lint`] reads the archive without unpacking it, and checks its layout (`layout`, `versions`), its `config.pbtxt`
+//! against the fields that Triton knows (`fields` over `schema`), what the fields say (`rules`), the models of an
+//! ensemble (`ensemble`), and the weights beside engines that lack them (`weights`). Answers that are quoted are those of
+//! Triton 2.51 in SageMaker's multi-model mode; the tests compare them with a real server's.
 
+mod ensemble;
 mod fields;
 mod layout;
 mod rules;
 mod schema;
+mod versions;
 mod weights;
 
 pub(crate) use crate::text_format::{Field, parse};
@@ -16,8 +18,9 @@ pub(crate) use fields::check as check_fields;
 
 use crate::archive::Entries;
 use crate::{ArchiveFault, Result, text_format};
-use layout::Listing;
+use layout::{Listing, ModelFolder};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// How bad a finding is.
@@ -97,27 +100,48 @@ fn unreadable(name: &str, fault: &ArchiveFault) -> Finding {
 }
 
 fn check(listing: &Listing) -> Vec<Finding> {
-    let (model, mut findings) = match layout::find_model(listing) {
-        Ok(found) => found,
-        Err(finding) => return vec![*finding],
-    };
+    match layout::find_model(listing) {
+        Ok((model, mut findings)) => {
+            findings.extend(check_model(&model, listing, &mut BTreeSet::new()));
+            findings
+        }
+        Err(finding) => vec![*finding],
+    }
+}
+
+/// A model, and those that it is made of and that are not in `seen`.
+fn check_model(model: &ModelFolder, listing: &Listing, seen: &mut BTreeSet<String>) -> Vec<Finding> {
     let place = model.path("config.pbtxt");
+    let is_member = !seen.is_empty();
+    seen.insert(model.folder().to_owned());
     let Some(text) = listing.text(&place) else {
         let message = "there is no configuration; SageMaker's container would make one up where the backend can";
-        findings.push(Finding::warning(place, message));
-        return findings;
+        return vec![Finding::warning(place, message)];
     };
-    match text_format::parse(text) {
-        Err(fault) => findings.push(Finding::error(place, fault.to_string(), fields::UNREADABLE)),
-        Ok(fields) => match fields::check(&fields) {
-            Err((line, message)) => {
-                findings.push(Finding::error(format!("{place}:{line}"), message, fields::UNREADABLE));
+    let fields = match text_format::parse(text) {
+        Ok(fields) => fields,
+        Err(fault) => return vec![Finding::error(place, fault.to_string(), fields::UNREADABLE)],
+    };
+    if let Err((line, message)) = fields::check(&fields) {
+        return vec![Finding::error(format!("{place}:{line}"), message, fields::UNREADABLE)];
+    }
+    let served = versions::served(&fields, &model.versions);
+    let mut findings = rules::check(&fields, model, listing, &served);
+    findings.extend(weights::check(model, listing, &served));
+    findings.extend(ensemble::check(&fields, &place));
+    findings.extend(ensemble::other_name(&fields, model.folder(), &place).filter(|_| is_member));
+    for (name, line) in ensemble::members(&fields) {
+        if let Some(finding) = ensemble::absence(name, line, model, listing) {
+            findings.push(finding);
+        } else if !seen.contains(name) {
+            match layout::model_in(listing, name) {
+                Ok((member, strange)) => {
+                    findings.extend(strange);
+                    findings.extend(check_model(&member, listing, seen));
+                }
+                Err(finding) => findings.push(*finding),
             }
-            Ok(()) => {
-                findings.extend(rules::check(&fields, &model, listing));
-                findings.extend(weights::check(&model, listing));
-            }
-        },
+        }
     }
     findings
 }

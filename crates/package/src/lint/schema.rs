@@ -26,8 +26,12 @@ pub(super) enum Kind {
     OneOf(&'static Kind),
 }
 
+/// Formats of inputs.
+pub(super) const FORMATS: [&str; 3] = ["FORMAT_NONE", "FORMAT_NHWC", "FORMAT_NCHW"];
+/// Kinds of instance groups.
+pub(super) const INSTANCE_KINDS: [&str; 4] = ["KIND_AUTO", "KIND_GPU", "KIND_CPU", "KIND_MODEL"];
 /// Data types.
-const DATA_TYPES: [&str; 15] = [
+pub(super) const DATA_TYPES: [&str; 15] = [
     "TYPE_INVALID",
     "TYPE_BOOL",
     "TYPE_UINT8",
@@ -52,7 +56,7 @@ const RESHAPE: Schema = &[("shape", NUMBERS)];
 const INPUT: Schema = &[
     ("name", Text),
     ("data_type", TYPE),
-    ("format", Word(&["FORMAT_NONE", "FORMAT_NHWC", "FORMAT_NCHW"])),
+    ("format", Word(&FORMATS)),
     ("dims", NUMBERS),
     ("reshape", Message(RESHAPE)),
     ("is_shape_tensor", Truth),
@@ -183,7 +187,7 @@ const ENSEMBLE: Schema = &[("step", Many(&Message(STEP))), ("max_inflight_reques
 const RESOURCE: Schema = &[("name", Text), ("global", Truth), ("count", Uint32)];
 const INSTANCE_GROUP: Schema = &[
     ("name", Text),
-    ("kind", Word(&["KIND_AUTO", "KIND_GPU", "KIND_CPU", "KIND_MODEL"])),
+    ("kind", Word(&INSTANCE_KINDS)),
     ("count", Int32),
     ("rate_limiter", Message(&[("resources", Many(&Message(RESOURCE))), ("priority", Uint32)])),
     ("gpus", Many(&Int32)),

@@ -78,6 +78,128 @@ fn files_for_single_gpus_must_be_there() {
 }
 
 #[test]
+fn what_runs_a_model_tells_which_file_it_needs() {
+    let with = |head: &str, file: &str| {
+        found(&[("m/config.pbtxt", &GOOD.replace("backend: \"planforge\"", head)), (file, "")])
+    };
+    let good = [
+        ("backend: \"pytorch\" runtime: \"model.py\"", "m/1/model.py"),
+        ("platform: \"tensorflow_savedmodel\"", "m/1/model.savedmodel/saved_model.pb"),
+        ("backend: \"tensorflow\"", "m/1/model.graphdef"),
+        ("backend: \"openvino\"", "m/1/model.xml"),
+        ("backend: \"mine\" platform: \"onnxruntime_onnx\"", "m/1/x"),
+        ("", "m/1/model.plan"),
+        ("default_model_filename: \"model.py\"", "m/1/model.py"),
+        ("platform: \"torch_aoti\"", "m/1/model.pt2"),
+    ];
+    for (head, file) in good {
+        let numbered = |finding: &String| finding.contains("takes outputs by their order");
+        let findings = with(head, file);
+        assert!(findings.iter().all(numbered), "{head}: {findings:?}");
+    }
+    for (head, file, message) in [
+        ("backend: \"tensorflow\"", "m/1/x", "m/config.pbtxt:1: backend `tensorflow` takes platform"),
+        ("backend: \"python\"", "m/1/x", "m/1/model.py: the model's file is missing"),
+        (
+            "platform: \"onnxruntime\" backend: \"onnxruntime\"",
+            "m/1/x",
+            "m/config.pbtxt:1: backend `onnxruntime` takes",
+        ),
+        ("platform: \"foo\"", "m/1/model.onnx", "m/config.pbtxt:1: `foo` is no platform; use one of"),
+        ("default_model_filename: \"b.onnx\"", "m/1/b.onnx", "m/config.pbtxt: of `b.onnx` the server does not know"),
+        ("", "m/1/b.onnx", "m/config.pbtxt: nothing says what runs the model"),
+        ("backend: \"x\" platform: \"ensemble\"", "m/1/x", "m/config.pbtxt:1: an ensemble has no backend"),
+    ] {
+        let findings = with(head, file);
+        assert!(findings.iter().any(|finding| finding.starts_with(message)), "{head}: {findings:?}");
+    }
+}
+
+#[test]
+fn every_version_that_is_served_needs_its_file() {
+    let with = |policy: &str| {
+        found(&[
+            ("m/config.pbtxt", &format!("{GOOD}{policy}")),
+            ("m/1/", ""),
+            ("m/2/model.onnx", ""),
+            ("m/3_old/x", ""),
+        ])
+    };
+    assert_eq!(with("version_policy { specific { versions: 2 } }").len(), 2, "of folders alone");
+    let missing = |version: u32| format!("m/{version}/model.onnx: the model's file is missing");
+    assert_eq!(with("")[0], missing(3));
+    assert_eq!(with("version_policy { all { } }")[..2], [missing(1), missing(3)]);
+}
+
+/// PyTorch's backend numbers outputs itself where names have no number, unless there are states.
+#[test]
+fn outputs_of_modules_have_numbers() {
+    let with = |further: &str| {
+        let config = GOOD.replace("planforge", "pytorch");
+        found(&[("m/config.pbtxt", &format!("{config}{further}")), ("m/1/model.pt", "")])
+    };
+    let by_order = "m/config.pbtxt:4: output `y` is not called `<name>__<number>`, so the PyTorch backend takes outputs \
+                    by their order";
+    assert_eq!(with(""), [by_order]);
+    let state = with("sequence_batching { state { } }");
+    assert_eq!(
+        state,
+        ["m/config.pbtxt:4: output `y` of a PyTorch model with states must be called `<name>__<number>`"]
+    );
+}
+
+#[test]
+fn settings_for_cuda_are_for_engines() {
+    let cuda = "optimization { cuda { graphs: true graph_spec { batch_size: 9 } } }";
+    let with = |head: &str, file: &str| {
+        let config = GOOD.replace("backend: \"planforge\"", head);
+        found(&[("m/config.pbtxt", &format!("{config}{cuda}")), (file, "")])
+    };
+    let unread = "m/config.pbtxt:5: only the TensorRT backend reads it, and planforge's for engines";
+    assert_eq!(with("backend: \"planforge\"", "m/1/model.onnx"), [unread]);
+    assert!(with("backend: \"planforge\" default_model_filename: \"model.plan\"", "m/1/model.plan").is_empty());
+    let batch = "m/config.pbtxt:5: a graph's batch of 9 does not go with `max_batch_size`, 8";
+    assert_eq!(with("backend: \"tensorrt\"", "m/1/model.plan"), [batch]);
+}
+
+#[test]
+fn tags_of_metrics_are_labels_of_prometheus() {
+    let with = |key: &str| {
+        let config = format!("{GOOD}metric_tags {{ key: \"{key}\" value: \"b\" }}\nresponse_cache {{ enable: false }}");
+        found(&[("m/config.pbtxt", &config), ("m/1/model.onnx", "")])
+    };
+    assert!(with("team_1").is_empty());
+    for key in ["équipe", "1", "__team", "", "a b"] {
+        assert!(with(key)[0].ends_with("for Prometheus; it takes the whole server down"), "{key}");
+    }
+}
+
+#[test]
+fn models_of_an_ensemble_are_looked_at() {
+    let step =
+        "step { model_name: \"a\" input_map { key: \"x\" value: \"x\" } output_map { key: \"y\" value: \"y\" } }";
+    let ensemble = format!("platform: \"ensemble\" ensemble_scheduling {{ {step} {step} }}");
+    let with =
+        |files: &[(&str, &str)]| found(&[&[("e/config.pbtxt", ensemble.as_str()), ("e/1/", "")], files].concat());
+    assert!(with(&[("a/config.pbtxt", GOOD), ("a/1/model.onnx", "")]).is_empty());
+    assert_eq!(with(&[("b/1/", "")]), ["e/config.pbtxt:1: model `a` of the ensemble is missing"]);
+    assert_eq!(with(&[("a/config.pbtxt", GOOD)]), ["a: there is no version folder, such as `1`"]);
+    assert_eq!(with(&[("a/config.pbtxt", GOOD), ("a/1/", "")]), ["a/1/model.onnx: the model's file is missing"]);
+    assert!(with(&[("a/config.pbtxt", "nonsense"), ("a/1/", "")])[0].starts_with("a/config.pbtxt: "));
+    let broken = with(&[("a/config.pbtxt", GOOD), ("a/1/model.onnx", ""), ("f/config.pbtxt", "nonsense")]);
+    assert!(broken.is_empty(), "what the ensemble is not made of is not looked at: {broken:?}");
+    let of_two = format!("{ensemble} nonsense");
+    let findings = found(&[("e/config.pbtxt", &of_two), ("e/1/", ""), ("a/1/", "")]);
+    assert_eq!(findings, ["e/config.pbtxt: `config.pbtxt` line 1: expected `:` or `{` after `nonsense`"]);
+    let alone = |text: &str| found(&[("e/config.pbtxt", text), ("e/1/", "")]);
+    assert_eq!(alone("platform: \"ensemble\""), ["e/config.pbtxt:1: an ensemble needs `ensemble_scheduling`"]);
+    let itself = alone(&ensemble.replace("\"a\"", "\"e\""));
+    assert_eq!(itself, ["e/config.pbtxt:1: ensemble `e` is made of itself"]);
+    let empty = alone("platform: \"ensemble\" ensemble_scheduling { step { model_name: \"\" } }");
+    assert_eq!(empty.len(), 3, "{empty:?}");
+}
+
+#[test]
 fn weights_beside_an_engine_must_be_there() {
     let config = GOOD.replace("max_batch_size", "default_model_filename: \"model.plan\"\nmax_batch_size");
     let list = r#"{"format":1,"weights":[{"name":"w","data_type":"fp16","element_count":1,"transform":"identity",
@@ -86,8 +208,8 @@ fn weights_beside_an_engine_must_be_there() {
         found(&[("m/config.pbtxt", &config), ("m/1/model.plan", ""), ("m/1/model.weights.json", list), (file, "")])
     };
     assert!(with(list, "m/1/model.safetensors").is_empty());
-    let missing = "m/1/model.safetensors: weights of the engine lie in this file, says `m/1/model.weights.json`, and it is \
-                   missing";
+    let missing = "m/1/model.safetensors: weights of the engine lie in this file, says `m/1/model.weights.json`, and it \
+                   is missing";
     assert_eq!(with(list, "m/2.safetensors"), [missing]);
     let damaged = with("{}", "m/1/model.safetensors").remove(0);
     assert!(damaged.contains("is not a valid list of weights: missing field"), "{damaged}");

@@ -1,16 +1,19 @@
-//! Weights beside an engine that was built without: planforge's backend does not load it when one of their files is missing.
+//! Weights beside an engine that was built without: planforge's backend does not load it when one of their files is
+//! missing.
 
 use super::Finding;
 use super::layout::{Listing, ModelFolder};
 use planforge_core::PlacedWeights;
 use std::path::Path;
 
-/// What is wrong with the lists of weights in the version that is served.
-pub(super) fn check(model: &ModelFolder, listing: &Listing) -> Vec<Finding> {
-    let version = model.versions.last().copied().unwrap_or(1);
-    let folder = model.path(&version.to_string());
+/// What is wrong with the lists of weights in the versions that are served.
+pub(super) fn check(model: &ModelFolder, listing: &Listing, served: &[i64]) -> Vec<Finding> {
+    served.iter().flat_map(|version| check_folder(&model.path(&version.to_string()), listing)).collect()
+}
+
+fn check_folder(folder: &str, listing: &Listing) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (list, text) in listing.weight_lists(&folder) {
+    for (list, text) in listing.weight_lists(folder) {
         let placed = match PlacedWeights::parse(text.as_bytes(), Path::new(list)) {
             Ok(placed) => placed,
             Err(error) => {

@@ -94,6 +94,7 @@ fn the_model_must_be_the_only_one_and_complete() {
     assert_eq!(fault_of(&[("m/1/model.onnx", "")]), "`m/config.pbtxt` is missing");
     assert_eq!(fault_of(&[config]), "expected one version folder such as `1`, found none");
     assert!(fault_of(&[config, ("m/v1/model.onnx", "")]).contains("found none"));
+    assert!(fault_of(&[config, ("m/01/model.onnx", "")]).contains("found none"));
     assert!(fault_of(&[config, ("m/1/model.onnx", ""), ("m/2/model.onnx", "")]).contains("found 1, 2"));
     assert_eq!(fault_of(&[config, ("m/1/model.pt", "")]), "`m/1/model.onnx` is missing");
     assert!(fault_of(&[("m/config.pbtxt", "backend: \"python\""), ("m/1/model.py", "")]).contains("`python`"));
