@@ -174,6 +174,7 @@ pub(super) const EDITS: &[(&str, &str, bool)] = &[
     // How requests reach it.
     (BATCHING, "sequence_batching { oldest { preferred_batch_size: 9 } }", false),
     (BATCHING, "sequence_batching { direct { minimum_slot_utilization: 1.5 } }", false),
+    (BATCHING, "sequence_batching { direct { minimum_slot_utilization: nan } }", true),
     (
         BATCHING,
         "dynamic_batching { priority_levels: 2 default_priority_level: 1 priority_queue_policy { key: 3 value { } } }",

@@ -65,7 +65,7 @@ pub(super) fn absence(name: &str, line: usize, ensemble: &ModelFolder, listing: 
         "the models of an ensemble lie in folders beside its own; one at the top has none".to_owned()
     } else if name == ensemble.folder() {
         format!("ensemble `{name}` is made of itself")
-    } else if name.contains('/') || !listing.folders_in("").contains(&name) {
+    } else if name.contains('/') || !listing.has_folder(name) {
         format!("model `{name}` of the ensemble is missing")
     } else {
         return None;

@@ -94,9 +94,13 @@ impl Listing {
 
     /// Paths and texts of the lists of weights in a folder.
     pub(super) fn weight_lists(&self, folder: &str) -> impl Iterator<Item = (&str, &str)> {
-        let is_in = move |path: &str| path.rsplit_once('/').is_some_and(|(parent, _)| parent == folder);
-        let lists = self.texts.iter().map(|(path, text)| (path.as_str(), text.as_str()));
-        lists.filter(move |(path, _)| PlacedWeights::is_file_name(path) && is_in(path))
+        let prefix = format!("{folder}/");
+        let inner = self
+            .texts
+            .range(prefix.clone()..)
+            .map_while(move |(path, text)| Some((path.strip_prefix(&prefix)?, path, text)));
+        let lists = inner.filter(|(name, ..)| !name.contains('/') && PlacedWeights::is_file_name(name));
+        lists.map(|(_, path, text)| (path.as_str(), text.as_str()))
     }
 
     pub(super) fn text(&self, path: &str) -> Option<&str> {
@@ -108,10 +112,14 @@ impl Listing {
         self.files.contains(path) || self.folders.contains(path) || self.links.contains(path)
     }
 
+    pub(super) fn has_folder(&self, path: &str) -> bool {
+        self.folders.contains(path)
+    }
+
     /// Names of the folders in a folder; the top is empty.
     pub(super) fn folders_in(&self, folder: &str) -> Vec<&str> {
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-        let inner = self.folders.iter().filter_map(|path| path.strip_prefix(prefix.as_str()));
+        let inner = self.folders.range(prefix.clone()..).map_while(|path| path.strip_prefix(prefix.as_str()));
         inner.filter(|name| !name.is_empty() && !name.contains('/')).collect()
     }
 }

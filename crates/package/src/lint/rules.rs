@@ -43,12 +43,27 @@ pub(super) fn check(fields: &[Field], model: &ModelFolder, listing: &Listing, se
     config.scheduling();
     config.tensors();
     config.warmup();
+    config.newer();
     config.findings
 }
 
 impl Config<'_> {
     fn is_ensemble(&self) -> bool {
         self.runner.platform == ENSEMBLE
+    }
+
+    /// What older servers refuse.
+    fn newer(&mut self) {
+        let requests =
+            last(self.fields, "ensemble_scheduling").and_then(|ensemble| ensemble.last("max_inflight_requests"));
+        let platform = last(self.fields, "platform").filter(|platform| platform.text() == "torch_aoti");
+        for (field, release) in
+            [(last(self.fields, "model_metrics"), "24.11"), (requests, "25.11"), (platform, "26.03")]
+        {
+            if let Some(field) = field {
+                self.warn(field, format!("Triton takes it since release {release}, and refuses it before"));
+            }
+        }
     }
 
     fn at(&self, field: &Field) -> String {

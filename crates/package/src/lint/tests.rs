@@ -90,7 +90,6 @@ fn what_runs_a_model_tells_which_file_it_needs() {
         ("backend: \"mine\" platform: \"onnxruntime_onnx\"", "m/1/x"),
         ("", "m/1/model.plan"),
         ("default_model_filename: \"model.py\"", "m/1/model.py"),
-        ("platform: \"torch_aoti\"", "m/1/model.pt2"),
     ];
     for (head, file) in good {
         let numbered = |finding: &String| finding.contains("takes outputs by their order");
@@ -146,6 +145,16 @@ fn outputs_of_modules_have_numbers() {
         state,
         ["m/config.pbtxt:4: output `y` of a PyTorch model with states must be called `<name>__<number>`"]
     );
+}
+
+#[test]
+fn what_newer_servers_take_is_said() {
+    let config = "platform: \"torch_aoti\"\ninput { name: \"x\" data_type: TYPE_FP32 dims: 4 }\n\
+                  output { name: \"y__0\" data_type: TYPE_FP32 dims: 4 }\nmodel_metrics { }";
+    let said = |line: u32, release| {
+        format!("m/config.pbtxt:{line}: Triton takes it since release {release}, and refuses it before")
+    };
+    assert_eq!(found(&[("m/config.pbtxt", config), ("m/1/model.pt2", "")]), [said(4, "24.11"), said(1, "26.03")]);
 }
 
 #[test]

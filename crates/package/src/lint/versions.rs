@@ -3,9 +3,13 @@
 
 use super::Finding;
 use crate::text_format::{Field, last};
+use std::collections::HashSet;
 
 /// Folders that are no versions, whatever their names.
 const OTHERS: [&str; 3] = ["warmup", "initial_state", "configs"];
+
+/// Most versions that are looked at.
+const MOST_VERSIONS: usize = 100;
 
 /// What a folder's name says.
 enum Name {
@@ -19,13 +23,14 @@ enum Name {
 
 /// Versions among the folders of a model, ascending, and what is strange about their names.
 pub(super) fn of(place: &str, folders: &[&str]) -> (Vec<i64>, Vec<Finding>) {
+    let known: HashSet<&str> = folders.iter().copied().collect();
     let (mut versions, mut findings) = (Vec::new(), Vec::new());
     for name in folders {
         match number(name) {
             Name::Number(number) => {
                 versions.push(number);
                 let own = number.to_string();
-                if *name != own && !folders.contains(&own.as_str()) {
+                if *name != own && !known.contains(own.as_str()) {
                     let message =
                         format!("folder `{name}` makes this version {own}, for which there is no folder `{own}`");
                     findings.push(Finding::warning(place, message));
@@ -60,8 +65,10 @@ fn number(name: &str) -> Name {
     trimmed[..trimmed.len() - digits.len() + count].parse().map_or(Name::TooLarge, Name::Number)
 }
 
-/// Those of `versions` that a configuration wants served: one or several of the highest, all, or some.
+/// Those of `versions` that a configuration wants served: one or several of the highest, all, or some. Of very many the
+/// highest are enough to look at.
 pub(super) fn served(fields: &[Field], versions: &[i64]) -> Vec<i64> {
+    let versions = &versions[versions.len().saturating_sub(MOST_VERSIONS)..];
     let highest = |count: i64| {
         let count = usize::try_from(count).unwrap_or(0).min(versions.len());
         versions[versions.len() - count..].to_vec()

@@ -16,10 +16,11 @@ const KNOWN: [(&str, &str, &str); 8] = [
     ("onnxruntime", "onnxruntime_onnx", ONNX_FILE),
     ("openvino", "", "model.xml"),
     ("pytorch", "pytorch_libtorch", MODULE_FILE),
-    // Of servers since 26.03.
     ("pytorch", "torch_aoti", "model.pt2"),
     ("python", "", PYTHON_FILE),
 ];
+/// Findings after which no more files are looked for.
+const MOST_FINDINGS: usize = 1000;
 const TENSORFLOW: &str = "tensorflow";
 const PYTHON_FILE: &str = "model.py";
 
@@ -159,6 +160,9 @@ impl Config<'_> {
                 self.warn(item, format!("`{gpu}` is no compute capability such as `8.6`, so no GPU takes `{file}`"));
             }
             for version in self.served {
+                if self.findings.len() > MOST_FINDINGS {
+                    return;
+                }
                 let path = self.model.path(&format!("{version}/{file}"));
                 if !self.listing.has(&path) {
                     let message = format!("the model's file for GPUs of compute capability {gpu} is missing");

@@ -4,7 +4,7 @@
 use super::super::layout::NO_VERSION;
 use super::super::schema::INSTANCE_KINDS;
 use super::Config;
-use crate::text_format::{Field, all, last};
+use crate::text_format::{Field, all, integer, last};
 
 impl Config<'_> {
     pub(super) fn scheduling(&mut self) {
@@ -26,14 +26,15 @@ impl Config<'_> {
             self.warn(batching, "nothing is batched while `max_batch_size` is 0");
         }
         self.preferred_sizes(batching, "dynamic batching preferred size");
-        let level = |name: &str| batching.last(name).and_then(Field::number).unwrap_or(0);
+        let level_of = |field: Option<&Field>| field.and_then(|field| integer(field.text())).unwrap_or(0);
+        let level = |name: &str| level_of(batching.last(name));
         let (levels, default) = (level("priority_levels"), level("default_priority_level"));
         if levels > 0 && !(1..=levels).contains(&default) {
             let message = format!("`default_priority_level` is {default}, and there are {levels} levels");
             self.error(batching, message, format!("default priority level must be in range [1, {levels}]"));
         }
         for policy in batching.all("priority_queue_policy").filter(|_| levels > 0) {
-            let level = policy.last("key").and_then(Field::number).unwrap_or(0);
+            let level = level_of(policy.last("key"));
             if !(1..=levels).contains(&level) {
                 let message = format!("there is a policy for level {level}, and there are {levels} levels");
                 let answer = format!("priority queue policy must have priority level in range [1, {levels}]");
@@ -69,7 +70,7 @@ impl Config<'_> {
             self.preferred_sizes(oldest, "sequence batching preferred batch size");
         }
         let share = batching.last("direct").and_then(|direct| direct.last("minimum_slot_utilization"));
-        if let Some(share) = share.filter(|share| share.decimal().is_some_and(|share| !(0.0..=1.0).contains(&share))) {
+        if let Some(share) = share.filter(|share| share.decimal().is_some_and(|share| share < 0.0 || share > 1.0)) {
             let answer = "sequence batching minimum slot utilization must be in range (0.0, 1.0]";
             self.error(share, "it must be from 0 to 1", answer);
         }
