@@ -1,5 +1,6 @@
 //! What the server answers with planforge's backend is what ONNX Runtime computes.
 
+use super::refusals::load_edited;
 use super::{MAX_BATCH, Packaged, assert_close, binary_body, inputs, invoke, json_body, outputs, with_server};
 use crate::support::Workspace;
 use planforge_core::{RequestBody, Task};
@@ -73,6 +74,41 @@ fn requests_are_batched_and_counted() {
             std::thread::sleep(Duration::from_millis(20));
         }
         assert_eq!(counter("nv_inference_request_failure"), 2.0);
+    });
+}
+
+/// 320 requests of 16 clients, by turns of one length and another: those of a length run together though others stand
+/// between them, and each gets its own answer.
+#[test]
+fn requests_of_several_lengths_are_batched() {
+    with_server(concat!(module_path!(), "::requests_of_several_lengths_are_batched"), |server| {
+        let packaged = Packaged::fixture("bert", Task::FeatureExtraction);
+        let mut session = packaged.session();
+        let cases = [5, 9].map(|length| {
+            let inputs = packaged.inputs(1, length, length);
+            (json_body(&inputs), session.run(&inputs, &[]).unwrap())
+        });
+        assert_eq!(server.load(&packaged.archive, "bert.tar.gz").status, 200);
+        let plain = load_edited(server, &packaged, "plain.tar.gz", ("    allow_ragged_batch: true\n", ""));
+        assert_eq!(plain.status, 200, "{}", plain.text());
+        let executions = ["bert.tar.gz", "plain.tar.gz"].map(|target_model| {
+            std::thread::scope(|scope| {
+                for client in 0..16 {
+                    let cases = &cases;
+                    scope.spawn(move || {
+                        for number in client..client + 20 {
+                            let (body, expected) = &cases[number % 2];
+                            assert_close(target_model, &outputs(&invoke(server, target_model, body)), expected);
+                        }
+                    });
+                }
+            });
+            let counter = |name: &str| server.counter(name, target_model);
+            assert_eq!((counter("nv_inference_request_success"), counter("nv_inference_count")), (320.0, 320.0));
+            counter("nv_inference_exec_count")
+        });
+        let [mixed, apart] = executions;
+        assert!(mixed < 0.8 * apart, "{mixed} executions of 320 requests, and {apart} where lengths do not mix");
     });
 }
 

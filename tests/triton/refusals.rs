@@ -128,7 +128,7 @@ fn configurations_that_do_not_fit_say_why() {
 }
 
 /// Loads an archive whose `config.pbtxt` is changed after it was unpacked.
-fn load_edited(
+pub(super) fn load_edited(
     server: &TritonServer,
     packaged: &Packaged,
     target_model: &str,

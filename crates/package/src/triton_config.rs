@@ -142,12 +142,23 @@ fn finish(
 
 fn tensors(fields: &mut Fields, served: &Served<'_>, (outputs, labels): (&[TensorSpec], &[String])) -> Result<()> {
     fields.add("max_batch_size", format!("max_batch_size: {}\n", served.max_batch_size));
-    fields.add("input", tensor_list("input", served.inputs, &[])?);
-    fields.add("output", tensor_list("output", outputs, labels)?);
+    let input = |spec: &TensorSpec| ragged(spec, served).then(|| "    allow_ragged_batch: true\n".to_owned());
+    fields.add("input", tensor_list("input", served.inputs, input)?);
+    let output =
+        |spec: &TensorSpec| is_labelled(spec, labels).then(|| format!("    label_filename: {}\n", quoted(LABELS_FILE)));
+    fields.add("output", tensor_list("output", outputs, output)?);
     Ok(())
 }
 
-fn tensor_list(field: &str, specs: &[TensorSpec], labels: &[String]) -> Result<String> {
+/// Whether requests that differ in the sizes of this input may stand in one batch. Otherwise the server ends a batch at
+/// the first request that differs; planforge's backend runs those that agree together, wherever they stand.
+fn ragged(spec: &TensorSpec, served: &Served<'_>) -> bool {
+    let is_free = spec.dims.iter().skip(1).any(|dim| matches!(dim, Dim::Dynamic(_)));
+    is_free && served.by == ServedBy::Planforge && served.max_batch_size > 1
+}
+
+/// The tensors, each with what `further` says of it.
+fn tensor_list(field: &str, specs: &[TensorSpec], further: impl Fn(&TensorSpec) -> Option<String>) -> Result<String> {
     let mut text = format!("{field} [\n");
     for (index, spec) in specs.iter().enumerate() {
         let [Dim::Dynamic(_), dims @ ..] = spec.dims.as_slice() else {
@@ -162,9 +173,7 @@ fn tensor_list(field: &str, specs: &[TensorSpec], labels: &[String]) -> Result<S
         } else {
             line(&mut text, format_args!("    dims: [ {} ]", dims.iter().map(size).collect::<Vec<_>>().join(", ")));
         }
-        if is_labelled(spec, labels) {
-            line(&mut text, format_args!("    label_filename: {}", quoted(LABELS_FILE)));
-        }
+        text.push_str(&further(spec).unwrap_or_default());
         text.push_str(if index + 1 < specs.len() { "  },\n" } else { "  }\n" });
     }
     text.push_str("]\n");
@@ -243,11 +252,20 @@ dynamic_batching { }
     }
 
     #[test]
-    fn for_our_backend_only_the_head_differs() {
+    fn for_our_backend_the_head_differs_and_free_sizes_may_mix() {
         let [theirs, ours] = [OnnxBackend::Onnxruntime, OnnxBackend::Planforge]
             .map(|backend| onnx_config(&name(), &model_record(), &profiles(), backend, &Serving::default()).unwrap());
         let head = "platform: \"onnxruntime_onnx\"\nbackend: \"onnxruntime\"\n";
-        assert_eq!(theirs.replace(head, "backend: \"planforge\"\n"), ours);
+        let ragged = "dims: [ -1 ]\n    allow_ragged_batch: true\n";
+        assert_eq!(theirs.replace(head, "backend: \"planforge\"\n").replace("dims: [ -1 ]\n", ragged), ours);
+        let mut single = profiles();
+        single[0].batch.max = 1;
+        let text = onnx_config(&name(), &model_record(), &single, OnnxBackend::Planforge, &Serving::default()).unwrap();
+        assert!(!text.contains("ragged"), "{text}");
+        let mut pictures = model_record();
+        pictures.inputs.iter_mut().for_each(|input| input.dims[1] = Dim::Fixed(3));
+        let text = onnx_config(&name(), &pictures, &profiles(), OnnxBackend::Planforge, &Serving::default()).unwrap();
+        assert!(!text.contains("ragged"), "{text}");
     }
 
     #[test]

@@ -7,6 +7,8 @@ use planforge_runtime::{Session, TensorView};
 /// When the model itself ran, in the server's nanoseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Computed {
+    /// When work on the requests that ran together began. What was run before it, they only waited for.
+    pub(crate) begun: u64,
     pub(crate) start: u64,
     pub(crate) end: u64,
 }
@@ -35,9 +37,9 @@ pub(crate) fn execute(
             continue;
         }
         for index in group {
-            let start = answers.now();
+            let begun = answers.now();
             if let Err(error) = run((session, scratch), requests, &[index], answers) {
-                let computed = Computed { start, end: answers.now() };
+                let computed = Computed { begun, start: begun, end: answers.now() };
                 answers.answer(index, Err(error), computed);
             }
         }
@@ -51,13 +53,14 @@ fn run(
     group: &[usize],
     answers: &mut dyn Answers,
 ) -> Result<()> {
+    let begun = answers.now();
     let members: Vec<&RequestTensors<'_>> = group.iter().map(|&index| &requests[index]).collect();
     let gathered = gather(&members, scratch);
     let wanted = wanted_outputs(&members);
     let views: Vec<_> = gathered.iter().map(Gathered::view).collect();
     let start = answers.now();
     session.run_lent(&views, &wanted, |outputs| {
-        let computed = Computed { start, end: answers.now() };
+        let computed = Computed { begun, start, end: answers.now() };
         let parts = parts(&members, outputs)?;
         answers.ran(members.iter().filter_map(|member| member.batch_size()).sum::<usize>().max(1), computed);
         for (&index, outputs) in group.iter().zip(&parts) {

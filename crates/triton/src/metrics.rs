@@ -36,9 +36,9 @@ impl Metrics {
     /// Answers each request with readings of its own.
     pub(crate) fn answer_all(&self, requests: &[RequestTensors<'_>], answers: &mut dyn Answers) {
         for (index, request) in requests.iter().enumerate() {
-            let start = answers.now();
+            let begun = answers.now();
             let readings = self.read();
-            let computed = Computed { start, end: answers.now() };
+            let computed = Computed { begun, start: begun, end: answers.now() };
             match readings {
                 Ok(readings) => {
                     let wanted = |(name, _): &&Reading| request.outputs.iter().any(|output| output == name);

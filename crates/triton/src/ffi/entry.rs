@@ -149,21 +149,20 @@ unsafe extern "C" fn TRITONBACKEND_ModelInstanceExecute(
     request_count: u32,
 ) -> Status {
     guarded(|| {
-        let start = now();
         // SAFETY: the server's object is alive, and no other execution of this instance runs: the state is ours.
         let state = unsafe { &mut *kept::<OfInstance>(instance)? };
         // SAFETY: the server hands over so many requests. From here on they are released in any case.
         let requests: Vec<Request> =
             unsafe { (0..request_count as usize).map(|index| Request::take(*requests.add(index))).collect() };
         // What is still unanswered after a panic is answered by each request as it goes.
-        catch_unwind(AssertUnwindSafe(|| answer_all(state, instance, (&requests, start))))
+        catch_unwind(AssertUnwindSafe(|| answer_all(state, instance, &requests)))
             .unwrap_or_else(|panic| log(&format!("planforge: an execution failed: {}", panic_text(&*panic))));
         Ok(())
     })
 }
 
 /// Requests that cannot be read are answered at once, the others run.
-fn answer_all(state: &mut Instance, instance: *mut ModelInstance, (requests, start): (&[Request], u64)) {
+fn answer_all(state: &mut Instance, instance: *mut ModelInstance, requests: &[Request]) {
     let mut readable: Vec<&Request> = Vec::new();
     let mut tensors: Vec<RequestTensors<'_>> = Vec::new();
     for request in requests {
@@ -173,19 +172,18 @@ fn answer_all(state: &mut Instance, instance: *mut ModelInstance, (requests, sta
                 tensors.push(read);
             }
             Err(error) => {
-                let mut reported = Reported { instance, start, requests: &[request] };
-                reported.answer(0, Err(error), Computed { start, end: start });
+                let (mut reported, now) = (Reported { instance, requests: &[request] }, now());
+                reported.answer(0, Err(error), Computed { begun: now, start: now, end: now });
             }
         }
     }
-    let mut reported = Reported { instance, start, requests: &readable };
+    let mut reported = Reported { instance, requests: &readable };
     state.execute(&tensors, &mut reported);
 }
 
 /// Sends answers, and tells the server's statistics of them.
 struct Reported<'a> {
     instance: *mut ModelInstance,
-    start: u64,
     requests: &'a [&'a Request],
 }
 
@@ -197,20 +195,20 @@ impl Answers for Reported<'_> {
     fn answer(&mut self, request: usize, outputs: Result<&[TensorView<'_>]>, computed: Computed) {
         let (request, success) = (self.requests[request], outputs.is_ok());
         request.answer(outputs);
-        let Computed { start, end } = computed;
+        let Computed { begun, start, end } = computed;
         // SAFETY: the instance is alive during an execution, and the request until it is released after it.
         let status = unsafe {
             let raw = request.raw();
-            TRITONBACKEND_ModelInstanceReportStatistics(self.instance, raw, success, self.start, start, end, now())
+            TRITONBACKEND_ModelInstanceReportStatistics(self.instance, raw, success, begun, start, end, now())
         };
         report(check(status));
     }
 
-    fn ran(&mut self, batch_size: usize, Computed { start, end }: Computed) {
+    fn ran(&mut self, batch_size: usize, Computed { begun, start, end }: Computed) {
         // SAFETY: the instance is alive during an execution.
         let status = unsafe {
             let size = batch_size as u64;
-            TRITONBACKEND_ModelInstanceReportBatchStatistics(self.instance, size, self.start, start, end, now())
+            TRITONBACKEND_ModelInstanceReportBatchStatistics(self.instance, size, begun, start, end, now())
         };
         report(check(status));
     }

@@ -9,6 +9,7 @@ use crate::settings::BackendSettings;
 use planforge_core::DataType;
 use planforge_runtime::TensorView;
 use planforge_testkit::{on_gpu_stand_ins, stand_in_engine, stand_in_weights};
+use std::cell::Cell;
 use std::path::Path;
 
 const CONFIG: &str = r#"{"max_batch_size":16,"default_model_filename":"model.plan",
@@ -21,11 +22,15 @@ const CONFIG: &str = r#"{"max_batch_size":16,"default_model_filename":"model.pla
 struct Got {
     answers: Vec<(usize, std::result::Result<Vec<f32>, String>)>,
     batches: Vec<usize>,
+    computed: Vec<Computed>,
+    /// A clock that goes on by 1 whenever it is read.
+    clock: Cell<u64>,
 }
 
 impl Answers for Got {
     fn now(&self) -> u64 {
-        0
+        self.clock.set(self.clock.get() + 1);
+        self.clock.get()
     }
 
     fn answer(&mut self, request: usize, outputs: Result<&[TensorView<'_>]>, _: Computed) {
@@ -33,8 +38,9 @@ impl Answers for Got {
         self.answers.push((request, values.map_err(|error| error.chain())));
     }
 
-    fn ran(&mut self, batch_size: usize, _: Computed) {
+    fn ran(&mut self, batch_size: usize, computed: Computed) {
         self.batches.push(batch_size);
+        self.computed.push(computed);
     }
 }
 
@@ -44,11 +50,15 @@ fn open(config: &str, folder: &Path) -> Result<Model> {
 }
 
 fn request(rows: usize, bytes: &[i64]) -> RequestTensors<'_> {
+    request_of((rows, 4), bytes)
+}
+
+fn request_of((rows, length): (usize, usize), bytes: &[i64]) -> RequestTensors<'_> {
     let input = |name: &str| InputTensor {
         name: name.to_owned(),
         data_type: DataType::Int64,
-        shape: vec![rows, 4],
-        pieces: vec![bytemuck::cast_slice(&bytes[..rows * 4])],
+        shape: vec![rows, length],
+        pieces: vec![bytemuck::cast_slice(&bytes[..rows * length])],
     };
     RequestTensors { inputs: vec![input("ids"), input("mask")], outputs: vec!["sum".to_owned()] }
 }
@@ -87,6 +97,25 @@ fn instances_on_a_gpu_share_an_engine_and_answer_in_batches() {
         let mut got = Got::default();
         first.execute(&[request(5, &values)], &mut got);
         assert_eq!(got.answers, [(0, Ok(sums(5)))]);
+    });
+}
+
+#[test]
+fn the_clock_of_each_group_starts_anew() {
+    let name = concat!(module_path!(), "::the_clock_of_each_group_starts_anew");
+    on_gpu_stand_ins(name, |folder| {
+        let _ = stand_in_engine(folder, "model.plan", &[]);
+        let mut instance = Instance::load(&open(CONFIG, folder).unwrap(), Device::Cuda(0)).unwrap();
+        let values = [1; 12];
+        let lengths = [4, 6, 4, 6, 6];
+        let mut got = Got::default();
+        instance.execute(&lengths.map(|length| request_of((1, length), &values)), &mut got);
+        assert_eq!(got.batches, [2, 3]);
+        let sums: Vec<_> = got.answers.iter().map(|(index, sums)| (*index, sums.clone().unwrap()[0])).collect();
+        assert_eq!(sums, [(0, 4.0), (2, 4.0), (1, 6.0), (3, 6.0), (4, 6.0)]);
+        let [first, second] = got.computed[..] else { panic!("{:?}", got.computed) };
+        assert!(first.begun < first.start && first.start < first.end, "{first:?}");
+        assert!(first.end < second.begun && second.begun < second.start, "{first:?}, {second:?}");
     });
 }
 
