@@ -160,7 +160,6 @@ unsafe extern "C" {
     ) -> Status;
 
     pub(super) fn TRITONBACKEND_ResponseNew(response: *mut *mut Response, request: *mut Request) -> Status;
-    pub(super) fn TRITONBACKEND_ResponseDelete(response: *mut Response) -> Status;
     pub(super) fn TRITONBACKEND_ResponseOutput(
         response: *mut Response,
         output: *mut *mut Output,

@@ -4,8 +4,8 @@ use super::functions::{
     Input, MEMORY_CPU, MEMORY_GPU, RELEASE_ALL, RESPONSE_FINAL, Request as RawRequest, Response,
     TRITONBACKEND_InputBuffer, TRITONBACKEND_InputProperties, TRITONBACKEND_OutputBuffer,
     TRITONBACKEND_RequestInputByIndex, TRITONBACKEND_RequestInputCount, TRITONBACKEND_RequestOutputCount,
-    TRITONBACKEND_RequestOutputName, TRITONBACKEND_RequestRelease, TRITONBACKEND_ResponseDelete,
-    TRITONBACKEND_ResponseNew, TRITONBACKEND_ResponseOutput, TRITONBACKEND_ResponseSend, TRITONSERVER_ErrorDelete,
+    TRITONBACKEND_RequestOutputName, TRITONBACKEND_RequestRelease, TRITONBACKEND_ResponseNew,
+    TRITONBACKEND_ResponseOutput, TRITONBACKEND_ResponseSend, TRITONSERVER_ErrorDelete,
 };
 use super::server::{c_string, check, log, raw_error, text};
 use crate::batch::{InputTensor, RequestTensors};
@@ -123,16 +123,13 @@ impl Request {
         check(unsafe { TRITONBACKEND_ResponseNew(&mut response, self.raw) })?;
         let filled = outputs.and_then(|outputs| outputs.iter().try_for_each(|output| add_output(response, output)));
         let error = filled.as_ref().map_or_else(raw_error, |()| std::ptr::null_mut());
-        // SAFETY: the response is ours until it is sent; the error is the caller's to delete.
+        // SAFETY: the response is the server's from here on, whether or not it can be sent; the error is ours to delete.
         let sent = check(unsafe { TRITONBACKEND_ResponseSend(response, RESPONSE_FINAL, error) });
         if !error.is_null() {
             // SAFETY: it was made here and is not used afterwards.
             unsafe { TRITONSERVER_ErrorDelete(error) };
         }
-        sent.inspect_err(|_| {
-            // SAFETY: a response that could not be sent is still ours.
-            let _ = check(unsafe { TRITONBACKEND_ResponseDelete(response) });
-        })
+        sent
     }
 }
 
