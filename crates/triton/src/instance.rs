@@ -11,8 +11,12 @@ use planforge_runtime::{Device, OnnxSession, Session, SessionOptions, has_cuda_p
 pub(crate) struct Instance {
     runner: Runner,
     batching: bool,
+    /// Where it runs.
+    device: Device,
     /// What it is, for the server's log.
     description: String,
+    /// What of it may not be as it was meant.
+    warning: Option<String>,
 }
 
 /// What answers its requests.
@@ -22,32 +26,35 @@ enum Runner {
 }
 
 impl Instance {
-    /// Loads the model for `device` and compares it with its configuration.
+    /// Loads the model for `device` and compares it with its configuration. Where the server chose a GPU by itself, a graph
+    /// runs on the processor without ONNX Runtime's CUDA provider.
     ///
     /// # Errors
-    /// Those of loading, [`Error::Config`], a graph on a GPU without ONNX Runtime's CUDA provider, and an engine on a
+    /// Those of loading, [`Error::Config`], a graph that is to run on a GPU without that provider, and an engine on a
     /// processor.
     pub(crate) fn load(model: &Model, device: Device) -> Result<Self> {
-        let (runner, description) = match &model.content {
+        let (runner, description, warning) = match &model.content {
             Content::Graph(graph) => {
                 let description =
                     format!("{} threads, ONNX Runtime {}", graph.options.intra_op_threads, graph.runtime.1);
-                (Runner::Session(open_graph(graph, device)?, Scratch::default()), description)
+                let (session, warning) = open_graph(graph, device)?;
+                (Runner::Session(session, Scratch::default()), description, warning)
             }
             Content::Plan(plan) => {
                 let (session, description) = open_plan(plan, device)?;
-                (Runner::Session(session, Scratch::default()), description)
+                (Runner::Session(session, Scratch::default()), description, None)
             }
             Content::Metrics => {
                 let metrics = Metrics::open();
                 let description = format!("tells of the host and of {} GPUs", metrics.gpu_count());
-                (Runner::Metrics(Box::new(metrics)), description)
+                (Runner::Metrics(Box::new(metrics)), description, None)
             }
         };
         if let Runner::Session(session, _) = &runner {
             model.config.check(session.inputs(), session.outputs())?;
         }
-        Ok(Self { runner, batching: model.config.is_batched(), description })
+        let device = if warning.is_some() { Device::Cpu } else { device };
+        Ok(Self { runner, batching: model.config.is_batched(), device, description, warning })
     }
 
     /// Answers all `requests`.
@@ -58,23 +65,33 @@ impl Instance {
         }
     }
 
-    /// What it is, for the server's log.
-    pub(crate) fn describe(&self) -> &str {
-        &self.description
+    /// Where it runs and what it is, for the server's log.
+    pub(crate) fn describe(&self) -> String {
+        let place =
+            if let Device::Cuda(index) = self.device { format!("GPU {index}") } else { "the processor".to_owned() };
+        format!("on {place}, {}", self.description)
+    }
+
+    /// What of it may not be as it was meant.
+    pub(crate) fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 }
 
-fn open_graph(graph: &Graph, device: Device) -> Result<Session> {
+/// The session, and a warning where it is on the processor instead of `device`.
+fn open_graph(graph: &Graph, device: Device) -> Result<(Session, Option<String>)> {
     let (library, _) = &graph.runtime;
-    if device != Device::Cpu && !has_cuda_provider(library) {
+    let has_provider = device == Device::Cpu || has_cuda_provider(library);
+    let missing = || format!("`libonnxruntime_providers_cuda.so` is not beside `{}`", library.display());
+    if !has_provider && graph.asks_for_gpus {
         return Err(Error::Config(format!(
-            "an instance of kind KIND_GPU needs `libonnxruntime_providers_cuda.so` beside `{}`; use KIND_CPU or a build \
-             of ONNX Runtime for CUDA",
-            library.display()
+            "it asks for instances of kind KIND_GPU, and {}; use KIND_CPU or a build of ONNX Runtime for CUDA",
+            missing()
         )));
     }
-    let options = SessionOptions { device, ..graph.options.clone() };
-    Ok(Session::Onnx(Box::new(OnnxSession::load(&graph.path, &options)?)))
+    let warning = (!has_provider).then(|| format!("it runs on the processor though there is a GPU: {}", missing()));
+    let options = SessionOptions { device: if has_provider { device } else { Device::Cpu }, ..graph.options.clone() };
+    Ok((Session::Onnx(Box::new(OnnxSession::load(&graph.path, &options)?)), warning))
 }
 
 fn open_plan(plan: &Plan, device: Device) -> Result<(Session, String)> {

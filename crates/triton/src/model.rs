@@ -11,6 +11,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// File name of a graph, where the configuration names none.
 const ONNX_FILE: &str = "model.onnx";
+/// The file of a model's configuration, beside its version folder.
+const CONFIG_FILE: &str = "config.pbtxt";
 /// What the name of an engine's file ends in.
 const ENGINE_EXTENSION: &str = "plan";
 /// Parameter in which planforge's packages tell what an engine was built for.
@@ -39,6 +41,8 @@ pub(crate) enum Content {
 pub(crate) struct Graph {
     pub(crate) path: PathBuf,
     pub(crate) options: SessionOptions,
+    /// Whether its configuration itself asks for GPUs.
+    pub(crate) asks_for_gpus: bool,
     /// The ONNX Runtime library and its version.
     pub(crate) runtime: (PathBuf, String),
 }
@@ -78,7 +82,8 @@ impl Model {
                 let options = parameters.session_options()?;
                 let library = places.onnx_runtime.find(&parameters)?;
                 let version = planforge_runtime::load_library(&library)?;
-                Content::Graph(Graph { path: files.any().to_owned(), options, runtime: (library, version) })
+                let (path, asks_for_gpus) = (files.any().to_owned(), asks_for_gpus(version_folder));
+                Content::Graph(Graph { path, options, asks_for_gpus, runtime: (library, version) })
             }
         };
         Ok(Self { config, content })
@@ -197,6 +202,14 @@ fn kind_of(file: &Path) -> Result<Kind> {
         Some(ENGINE_EXTENSION) => Ok(Kind::Engine),
         _ => Err(Error::FileKind { path: file.to_owned() }),
     }
+}
+
+/// Whether the file of a model's configuration names GPUs. The server's account of it does not tell: where there is a GPU,
+/// that has one for each group of instances of which the file does not say what they run on.
+fn asks_for_gpus(version_folder: &Path) -> bool {
+    let file = version_folder.parent().map(|folder| folder.join(CONFIG_FILE));
+    let text = file.and_then(|file| fs_err::read_to_string(file).ok()).unwrap_or_default();
+    text.lines().any(|line| line.split('#').next().is_some_and(|line| line.contains("KIND_GPU")))
 }
 
 /// Why an engine cannot be run without a driver.

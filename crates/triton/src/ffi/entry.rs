@@ -9,8 +9,9 @@ use super::handles::{
     OfBackend, OfInstance, OfModel, backend_settings, instance_place, keep, kept, model_description, model_of,
     places_of, take,
 };
+use super::log::{LogLevel, log};
 use super::request::Request;
-use super::server::{check, check_interface, guarded, log, now, panic_text, trim_memory};
+use super::server::{check, check_interface, guarded, now, panic_text, trim_memory};
 use crate::batch::RequestTensors;
 use crate::config::ModelConfig;
 use crate::execute::{Answers, Computed};
@@ -19,7 +20,7 @@ use crate::model::Model;
 use crate::native::RuntimePlaces;
 use crate::settings::{BackendSettings, Parameters};
 use crate::{Error, Result};
-use planforge_runtime::{Device, TensorView, has_cuda_provider};
+use planforge_runtime::{TensorView, has_cuda_provider};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -120,9 +121,11 @@ unsafe extern "C" fn TRITONBACKEND_ModelInstanceInitialize(instance: *mut ModelI
         let model = unsafe { model_of(instance) }?;
         let start = now();
         let state = Instance::load(model, device)?;
-        let place = if let Device::Cuda(index) = device { format!("GPU {index}") } else { "the processor".to_owned() };
         let milliseconds = (now() - start) / 1_000_000;
-        log(&format!("planforge: {name} on {place}, {}, loaded in {milliseconds} ms", state.describe()));
+        log(LogLevel::Info, &format!("planforge: {name} {}, loaded in {milliseconds} ms", state.describe()));
+        if let Some(warning) = state.warning() {
+            log(LogLevel::Warning, &format!("planforge: {name}: {warning}"));
+        }
         // SAFETY: a new object keeps nothing.
         unsafe { keep::<OfInstance>(instance, state) }
     })
@@ -155,8 +158,9 @@ unsafe extern "C" fn TRITONBACKEND_ModelInstanceExecute(
         let requests: Vec<Request> =
             unsafe { (0..request_count as usize).map(|index| Request::take(*requests.add(index))).collect() };
         // What is still unanswered after a panic is answered by each request as it goes.
-        catch_unwind(AssertUnwindSafe(|| answer_all(state, instance, &requests)))
-            .unwrap_or_else(|panic| log(&format!("planforge: an execution failed: {}", panic_text(&*panic))));
+        catch_unwind(AssertUnwindSafe(|| answer_all(state, instance, &requests))).unwrap_or_else(|panic| {
+            log(LogLevel::Error, &format!("planforge: an execution failed: {}", panic_text(&*panic)))
+        });
         Ok(())
     })
 }
@@ -217,6 +221,6 @@ impl Answers for Reported<'_> {
 /// Statistics that cannot be told are no reason to fail an answer.
 fn report(result: std::result::Result<(), Error>) {
     if let Err(error) = result {
-        log(&format!("planforge: statistics: {}", error.chain()));
+        log(LogLevel::Warning, &format!("planforge: statistics: {}", error.chain()));
     }
 }

@@ -46,8 +46,6 @@ pub(super) const RELEASE_ALL: u32 = 1;
 pub(super) const MEMORY_CPU: c_int = 0;
 /// `TRITONSERVER_MEMORY_GPU`.
 pub(super) const MEMORY_GPU: c_int = 2;
-/// `TRITONSERVER_LOG_INFO`.
-pub(super) const LOG_INFO: c_int = 0;
 /// `TRITONSERVER_ERROR_INTERNAL`.
 pub(super) const ERROR_INTERNAL: c_int = 1;
 /// `TRITONSERVER_ERROR_INVALID_ARG`.

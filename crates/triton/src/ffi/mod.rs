@@ -5,5 +5,6 @@
 mod entry;
 mod functions;
 mod handles;
+mod log;
 mod request;
 mod server;

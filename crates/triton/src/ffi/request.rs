@@ -7,7 +7,8 @@ use super::functions::{
     TRITONBACKEND_RequestOutputName, TRITONBACKEND_RequestRelease, TRITONBACKEND_ResponseNew,
     TRITONBACKEND_ResponseOutput, TRITONBACKEND_ResponseSend, TRITONSERVER_ErrorDelete,
 };
-use super::server::{c_string, check, log, raw_error, text};
+use super::log::{LogLevel, log};
+use super::server::{c_string, check, raw_error, text};
 use crate::batch::{InputTensor, RequestTensors};
 use crate::{Error, Result};
 use planforge_core::DataType;
@@ -113,7 +114,7 @@ impl Request {
     pub(super) fn answer(&self, outputs: Result<&[TensorView<'_>]>) {
         self.answered.set(true);
         if let Err(error) = self.send(outputs) {
-            log(&format!("a response could not be sent: {}", error.chain()));
+            log(LogLevel::Error, &format!("planforge: a response could not be sent: {}", error.chain()));
         }
     }
 
@@ -140,7 +141,7 @@ impl Drop for Request {
         }
         // SAFETY: the request is ours, and nothing borrows from it any more.
         if let Err(error) = check(unsafe { TRITONBACKEND_RequestRelease(self.raw, RELEASE_ALL) }) {
-            log(&format!("a request could not be released: {}", error.chain()));
+            log(LogLevel::Error, &format!("planforge: a request could not be released: {}", error.chain()));
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Errors, texts and the clock that this library and the server share.
 
 use super::functions::{
-    ERROR_INTERNAL, ERROR_INVALID_ARGUMENT, ERROR_UNSUPPORTED, INTERFACE, LOG_INFO, Message, Status,
-    TRITONBACKEND_ApiVersion, TRITONSERVER_ErrorDelete, TRITONSERVER_ErrorMessage, TRITONSERVER_ErrorNew,
-    TRITONSERVER_LogMessage, TRITONSERVER_MessageDelete, TRITONSERVER_MessageSerializeToJson, malloc_trim,
+    ERROR_INTERNAL, ERROR_INVALID_ARGUMENT, ERROR_UNSUPPORTED, INTERFACE, Message, Status, TRITONBACKEND_ApiVersion,
+    TRITONSERVER_ErrorDelete, TRITONSERVER_ErrorMessage, TRITONSERVER_ErrorNew, TRITONSERVER_MessageDelete,
+    TRITONSERVER_MessageSerializeToJson, malloc_trim,
 };
 use crate::{Error, Result};
 use planforge_runtime::Error as RuntimeError;
@@ -53,15 +53,6 @@ pub(super) fn raw_error(error: &Error) -> Status {
 /// Whether a request was refused before the model ran.
 fn is_mistake(error: &RuntimeError) -> bool {
     !matches!(error, RuntimeError::Run { .. } | RuntimeError::Load { .. } | RuntimeError::Library { .. })
-}
-
-/// Writes a line into the server's log.
-pub(super) fn log(text: &str) {
-    let text = c_string(text);
-    // SAFETY: both texts end in a zero byte and outlive the call.
-    let status = unsafe { TRITONSERVER_LogMessage(LOG_INFO, c"planforge".as_ptr(), 0, text.as_ptr()) };
-    // There is nowhere left to tell that a line could not be written.
-    let _ = check(status);
 }
 
 /// Text for the server; a zero byte would end it early.

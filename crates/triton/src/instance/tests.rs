@@ -8,7 +8,7 @@ use crate::native::RuntimePlaces;
 use crate::settings::BackendSettings;
 use planforge_core::DataType;
 use planforge_runtime::TensorView;
-use planforge_testkit::{on_gpu_stand_ins, stand_in_engine, stand_in_weights};
+use planforge_testkit::{native, on_gpu_stand_ins, repository, stand_in_engine, stand_in_weights};
 use std::cell::Cell;
 use std::path::Path;
 
@@ -73,7 +73,7 @@ fn instances_on_a_gpu_share_an_engine_and_answer_in_batches() {
         // From here on the file is not needed: the second instance has the first one's engine.
         fs_err::remove_file(folder.join("model.plan")).unwrap();
         let mut second = Instance::load(&model, Device::Cuda(0)).unwrap();
-        assert_eq!(first.describe(), "TensorRT-RTX on Stand-in GPU, CUDA graphs");
+        assert_eq!(first.describe(), "on GPU 0, TensorRT-RTX on Stand-in GPU, CUDA graphs");
         let values: Vec<i64> = (0..80).map(|value| value % 7).collect();
         let sums = |rows: usize| -> Vec<f32> {
             values.chunks(4).take(rows).map(|row| row.iter().map(|&value| (value * value) as f32).sum()).collect()
@@ -98,6 +98,35 @@ fn instances_on_a_gpu_share_an_engine_and_answer_in_batches() {
         first.execute(&[request(5, &values)], &mut got);
         assert_eq!(got.answers, [(0, Ok(sums(5)))]);
     });
+}
+
+/// Without the CUDA provider, which the library here lacks.
+#[test]
+fn a_graph_that_asks_for_no_gpu_runs_without_one() {
+    const CONFIG: &str = r#"{"max_batch_size":8,"instance_group":[{"count":2,"kind":"KIND_GPU","gpus":[0]}],
+        "input":[{"name":"ids","data_type":"TYPE_INT64","dims":[-1]},{"name":"mask","data_type":"TYPE_INT64","dims":[-1]}],
+        "output":[{"name":"sums","data_type":"TYPE_FP32","dims":[4]}]}"#;
+    let folder = tempfile::tempdir().unwrap();
+    let version = folder.path().join("1");
+    fs_err::create_dir(&version).unwrap();
+    for file in ["model.onnx", "model.safetensors"] {
+        fs_err::copy(repository().join("fixtures/tiny-onnx/embed").join(file), version.join(file)).unwrap();
+    }
+    let library = native().join("onnxruntime/libonnxruntime.so");
+    let places = RuntimePlaces::new(&BackendSettings::default(), |_| Some(library.clone()), folder.path());
+    let load = |text: &str| {
+        fs_err::write(folder.path().join("config.pbtxt"), text).unwrap();
+        let model = Model::open(ModelConfig::parse(CONFIG).unwrap(), &version, &places).unwrap();
+        Instance::load(&model, Device::Cuda(0)).map_err(|error| error.to_string())
+    };
+    // The server has chosen the GPU.
+    let instance = load("instance_group [ { count: 2 } ]  # not KIND_GPU\n").unwrap();
+    assert!(instance.describe().starts_with("on the processor, "), "{}", instance.describe());
+    let warning = instance.warning().unwrap();
+    let words = "it runs on the processor though there is a GPU: `libonnxruntime_providers_cuda.so` is not beside `";
+    assert!(warning.starts_with(words), "{warning}");
+    let refused = load("instance_group [ { count: 2 kind: KIND_GPU } ]\n").err().unwrap();
+    assert!(refused.contains("it asks for instances of kind KIND_GPU, and `libonnxruntime_prov"), "{refused}");
 }
 
 #[test]
