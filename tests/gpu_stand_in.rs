@@ -100,6 +100,11 @@ fn files_that_cannot_be_loaded_say_why(folder: &Path, library: &Path) {
     };
     assert_eq!(message(library, &[(100, b'D')], 0), "TensorRT cannot load `PLAN`: first reason; second reason");
     assert_eq!(message(library, &[(100, b'V')], 0), "`PLAN` cannot be run here: the CUDA driver is too old for it");
+    // Triton's endpoint looks for `out of memory`, answers 507 then, and SageMaker unloads other models.
+    assert_eq!(
+        message(library, &[(100, b'G')], 0),
+        "`PLAN` cannot be run here: out of memory: the GPU has too little for its weights"
+    );
     assert!(message(library, &[(32, 1)], 0).starts_with("`PLAN` was built for compute capability 7.5, the GPU here"));
     assert!(
         message(library, &[(25, 6)], 0).starts_with("`PLAN` was built by TensorRT-RTX 1.6.1.116, the library here")

@@ -154,7 +154,8 @@ fn invalidity(reasons: EngineInvalidityDiagnostics) -> String {
         (Reason::UNSUPPORTED_CC, "it was built for other GPUs"),
         (Reason::OLD_CUDA_DRIVER, "the CUDA driver is too old for it"),
         (Reason::OLD_CUDA_RUNTIME, "the CUDA runtime is too old for it"),
-        (Reason::INSUFFICIENT_GPU_MEMORY, "the GPU has too little memory for its weights"),
+        // The first words are those by which Triton's endpoint knows that unloading another model may help.
+        (Reason::INSUFFICIENT_GPU_MEMORY, "out of memory: the GPU has too little for its weights"),
         (Reason::MALFORMED_ENGINE, "the file is damaged, or is no engine"),
         (Reason::CUDA_ERROR, "CUDA is not installed as it should be"),
     ];
