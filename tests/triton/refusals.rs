@@ -1,6 +1,6 @@
 //! Mistakes in requests and configurations: each is answered with its reason, and the server lives on.
 
-use super::{Packaged, REQUIRED, assert_close, invoke, json_body, outputs, request, with_server};
+use super::{Packaged, REQUIRED, assert_close, invoke, json_body, outputs, request, with_options, with_server};
 use planforge_core::{InferRequest, RequestBody, Task};
 use planforge_runtime::{Tensor, TensorValues};
 use planforge_testkit::{TritonOptions, TritonServer, isolated};
@@ -170,34 +170,71 @@ model_warmup [ { name: "largest" batch_size: 8 inputs { key: "INPUT__0" value { 
 #[test]
 fn every_element_type_passes_through() {
     with_server(concat!(module_path!(), "::every_element_type_passes_through"), |server| {
-        let folder = TritonServer::model_folder("identity.tar.gz").join("identity/1");
-        fs_err::create_dir_all(&folder).unwrap();
-        let graph = planforge_testkit::repository().join("fixtures/tiny-onnx/identity/model.onnx");
-        fs_err::copy(graph, folder.join("model.onnx")).unwrap();
-        fs_err::write(folder.with_file_name("config.pbtxt"), IDENTITY).unwrap();
-        let loaded = server.load_unpacked("identity.tar.gz");
-        assert_eq!(loaded.status, 200, "{}\n{}", loaded.text(), server.log());
-        let half = [0.0, 0.5, -1.0, 2.0, 65504.0, 1.0].map(half::f16::from_f32).to_vec();
-        let inputs = [
-            Tensor::new("half", &[2, 3], TensorValues::Fp16(half)).unwrap(),
-            Tensor::new("integer", &[1, 3], TensorValues::Int32(vec![i32::MIN, 0, i32::MAX])).unwrap(),
-            Tensor::new("flag", &[2], TensorValues::Bool(vec![true, false])).unwrap(),
-        ];
-        let raw: Vec<u8> = inputs.iter().flat_map(|input| input.view().bytes.to_vec()).collect();
-        let tensor = |input: &Tensor| {
-            let (size, datatype) = (input.view().bytes.len(), input.data_type().kserve_name());
-            json!({ "name": input.name, "shape": input.shape, "datatype": datatype, "parameters": { "binary_data_size": size } })
-        };
-        let head = json!({ "inputs": inputs.iter().map(tensor).collect::<Vec<_>>(), "parameters": { "binary_data_output": true } });
-        let head = head.to_string();
+        load_identity(server);
+        let (head, raw) = identity_request();
         let content_type = format!("application/vnd.sagemaker-triton.binary+json;json-header-size={}", head.len());
         let body = [head.as_bytes(), &raw].concat();
         let answer = server.invoke("identity.tar.gz", &content_type, &body);
         assert_eq!(answer.status, 200, "{}", answer.text());
         // The server orders outputs by name.
-        let sorted = [&inputs[2], &inputs[0], &inputs[1]].map(|input| input.view().bytes.to_vec()).concat();
+        let sorted = [&raw[24..], &raw[..12], &raw[12..24]].concat();
         assert!(answer.body.ends_with(&sorted), "{}", answer.text());
     });
+}
+
+/// The endpoint answers 400 to either; the server's own port, which others use, tells them apart.
+#[test]
+fn mistakes_are_told_from_failures() {
+    let options = TritonOptions { http: true, ..TritonOptions::default() };
+    with_options(concat!(module_path!(), "::mistakes_are_told_from_failures"), &options, |server| {
+        load_identity(server);
+        let (head, mut raw) = identity_request();
+        let answer = server.infer("identity.tar.gz", (&head, &raw));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        *raw.last_mut().unwrap() = 2;
+        let answer = server.infer("identity.tar.gz", (&head, &raw));
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        assert!(answer.text().contains("input `flag` has a byte that is neither 0 nor 1"), "{}", answer.text());
+        let packaged = Packaged::fixture("bert", Task::FeatureExtraction);
+        assert_eq!(server.load(&packaged.archive, "bert.tar.gz").status, 200);
+        let mut bad = request(&packaged.inputs(1, 2, 0));
+        longer(&mut bad);
+        let answer = server.infer("bert.tar.gz", (&serde_json::to_string(&bad).unwrap(), &[]));
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        // That it is the request's fault nobody knows but the model.
+        let mut bad = request(&packaged.inputs(1, 2, 0));
+        bad.inputs[0].data.0[1] = json!(9_999_999);
+        let answer = server.infer("bert.tar.gz", (&serde_json::to_string(&bad).unwrap(), &[]));
+        assert_eq!(answer.status, 500, "{}", answer.text());
+    });
+}
+
+fn load_identity(server: &TritonServer) {
+    let folder = TritonServer::model_folder("identity.tar.gz").join("identity/1");
+    fs_err::create_dir_all(&folder).unwrap();
+    let graph = planforge_testkit::repository().join("fixtures/tiny-onnx/identity/model.onnx");
+    fs_err::copy(graph, folder.join("model.onnx")).unwrap();
+    fs_err::write(folder.with_file_name("config.pbtxt"), IDENTITY).unwrap();
+    let loaded = server.load_unpacked("identity.tar.gz");
+    assert_eq!(loaded.status, 200, "{}\n{}", loaded.text(), server.log());
+}
+
+/// The head of a request, and its elements: 12 bytes, 12 bytes and 2 booleans.
+fn identity_request() -> (String, Vec<u8>) {
+    let half = [0.0, 0.5, -1.0, 2.0, 65504.0, 1.0].map(half::f16::from_f32).to_vec();
+    let inputs = [
+        Tensor::new("half", &[2, 3], TensorValues::Fp16(half)).unwrap(),
+        Tensor::new("integer", &[1, 3], TensorValues::Int32(vec![i32::MIN, 0, i32::MAX])).unwrap(),
+        Tensor::new("flag", &[2], TensorValues::Bool(vec![true, false])).unwrap(),
+    ];
+    let raw: Vec<u8> = inputs.iter().flat_map(|input| input.view().bytes.to_vec()).collect();
+    let tensor = |input: &Tensor| {
+        let (size, datatype) = (input.view().bytes.len(), input.data_type().kserve_name());
+        json!({ "name": input.name, "shape": input.shape, "datatype": datatype, "parameters": { "binary_data_size": size } })
+    };
+    let parameters = json!({ "binary_data_output": true });
+    let head = json!({ "inputs": inputs.iter().map(tensor).collect::<Vec<_>>(), "parameters": parameters });
+    (head.to_string(), raw)
 }
 
 const IDENTITY: &str = r#"backend: "planforge"

@@ -1,10 +1,10 @@
 //! Checks a request's tensors against a model's description before native code sees them.
 
 use crate::{Error, Result, TensorView};
-use planforge_core::{Dim, TensorSpec};
+use planforge_core::{DataType, Dim, TensorSpec};
 use std::collections::HashMap;
 
-/// Every input of `specs` is given exactly once, with its type and a shape that fits.
+/// Every input of `specs` is given exactly once, with its type, a shape that fits, and booleans that are 0 or 1.
 ///
 /// # Errors
 /// The first mistake, naming the input.
@@ -27,11 +27,20 @@ pub(crate) fn check_inputs(specs: &[TensorSpec], inputs: &[TensorView<'_>]) -> R
         }
         check_shape(spec, input, &mut sizes)?;
         input.check_element_count()?;
+        check_booleans(input)?;
     }
     match specs.iter().find(|spec| inputs.iter().all(|input| input.name != spec.name)) {
         Some(missing) => Err(Error::MissingInput { name: missing.name.clone() }),
         None => Ok(()),
     }
+}
+
+/// What native code makes of a boolean other than 0 and 1 is not said.
+fn check_booleans(input: &TensorView<'_>) -> Result<()> {
+    if input.data_type == DataType::Bool && input.bytes.iter().any(|&byte| byte > 1) {
+        return Err(Error::Boolean { name: input.name.to_owned() });
+    }
+    Ok(())
 }
 
 /// Every name of `outputs` is an output of `specs`.
@@ -96,7 +105,6 @@ fn names(specs: &[TensorSpec]) -> String {
 mod tests {
     use super::*;
     use crate::{Tensor, TensorValues};
-    use planforge_core::DataType;
 
     fn specs() -> Vec<TensorSpec> {
         let dims = || vec![Dim::dynamic("batch"), Dim::dynamic("sequence")];

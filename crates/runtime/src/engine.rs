@@ -144,7 +144,6 @@ impl EngineSession {
         take: impl FnOnce(&[TensorView<'_>]) -> R,
     ) -> Result<R> {
         check_inputs(&self.inputs, inputs)?;
-        check_booleans(inputs)?;
         check_outputs(&self.outputs, outputs)?;
         let shapes: Vec<Vec<i64>> = inputs.iter().map(|input| signed(input.shape)).collect();
         let given = inputs.iter().zip(&shapes);
@@ -191,16 +190,6 @@ fn tensor_spec(tensor: &EngineTensor) -> Result<TensorSpec> {
         (Err(_), _) => Dim::Dynamic(format!("{}_dimension_{index}", tensor.name)),
     });
     Ok(TensorSpec::new(&tensor.name, data_type, dims.collect()))
-}
-
-/// The GPU takes any byte for a boolean, and what it makes of others than 0 and 1 is not said.
-fn check_booleans(inputs: &[TensorView<'_>]) -> Result<()> {
-    let is_twisted =
-        |input: &&TensorView<'_>| input.data_type == DataType::Bool && input.bytes.iter().any(|&byte| byte > 1);
-    match inputs.iter().find(is_twisted) {
-        Some(input) => Err(Error::Boolean { name: input.name.to_owned() }),
-        None => Ok(()),
-    }
 }
 
 fn signed(shape: &[usize]) -> Vec<i64> {

@@ -179,3 +179,24 @@ pub enum Error {
 
 /// Result with this crate's error.
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Whether a model was given what it does not take. Whoever gave it can do something about it, and nobody else; all else
+    /// is the fault of the model or of what runs it.
+    #[must_use]
+    pub const fn is_mistake(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownInput { .. }
+                | Self::MissingInput { .. }
+                | Self::DuplicateInput { .. }
+                | Self::DataType { .. }
+                | Self::Shape { .. }
+                | Self::ElementCount { .. }
+                | Self::DimensionDisagrees { .. }
+                | Self::UnknownOutput { .. }
+                | Self::Boolean { .. }
+                | Self::Engine(planforge_tensorrt::Error::Shape { .. })
+        )
+    }
+}

@@ -20,6 +20,8 @@ pub struct TritonOptions {
     pub backends: Option<PathBuf>,
     /// Whether configurations may leave out what backends can complete, as in SageMaker's container.
     pub auto_complete: bool,
+    /// Whether it has its own HTTP port too, for [`TritonServer::infer`].
+    pub http: bool,
     /// Further arguments.
     pub arguments: Vec<String>,
     /// Further variables.
@@ -33,6 +35,7 @@ pub struct TritonServer {
     child: Child,
     port: u16,
     metrics_port: u16,
+    http_port: u16,
     folder: tempfile::TempDir,
 }
 
@@ -65,14 +68,16 @@ impl TritonServer {
     pub fn start(options: &TritonOptions) -> Self {
         let home = native().join("triton");
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let [port, metrics_port] = [(); 2].map(|()| free_port().expect("a port is free"));
+        let [port, metrics_port, http_port] = [(); 3].map(|()| free_port().expect("a port is free"));
         let backends = options.backends.clone().unwrap_or_else(|| home.join("backends"));
         let repository = folder.path().join("repository");
         std::fs::create_dir(&repository).expect("a folder can be made");
         let log = std::fs::File::create(folder.path().join("log")).expect("a file can be made");
         let mut command = Command::new(home.join("bin/tritonserver"));
         command
-            .args(["--allow-sagemaker=true", "--allow-http=false", "--allow-grpc=false", "--metrics-address=127.0.0.1"])
+            .args(["--allow-sagemaker=true", "--allow-grpc=false", "--metrics-address=127.0.0.1"])
+            .arg(format!("--allow-http={}", options.http))
+            .args(["--http-address=127.0.0.1".to_owned(), format!("--http-port={http_port}")])
             .args(["--model-control-mode=explicit", "--model-namespacing=true"])
             .arg(format!("--sagemaker-port={port}"))
             .arg(format!("--metrics-port={metrics_port}"))
@@ -87,7 +92,7 @@ impl TritonServer {
             .stdout(log.try_clone().expect("a file can be shared"))
             .stderr(log);
         let child = command.spawn().expect("scripts/setup brings tritonserver");
-        let mut server = Self { child, port, metrics_port, folder };
+        let mut server = Self { child, port, metrics_port, http_port, folder };
         server.wait_until_live();
         server
     }
@@ -151,6 +156,20 @@ impl TritonServer {
     pub fn invoke(&self, target_model: &str, content_type: &str, body: &[u8]) -> Answer {
         let path = format!("/models/{}/invoke", hash(target_model));
         self.request("POST", &path, target_model, (content_type, body))
+    }
+
+    /// Invokes a model through the server's own HTTP port with a head in JSON and raw elements after it.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    #[must_use]
+    pub fn infer(&self, target_model: &str, (head, raw): (&str, &[u8])) -> Answer {
+        let path = format!("/v2/models/{target_model}/infer");
+        // Another header after the first one.
+        let headers = format!("application/octet-stream\r\nInference-Header-Content-Length: {}", head.len());
+        let body = [head.as_bytes(), raw].concat();
+        let answer = self.send_to(self.http_port, ("POST", &path), None, (&headers, &body));
+        answer.unwrap_or_else(|error| panic!("no answer to POST {path}: {error}\n{}", self.log()))
     }
 
     /// A connection that is kept from request to request, as SageMaker keeps its own.

@@ -15,14 +15,6 @@ fn tensors_are_described_like_those_of_onnx_runtime() {
 }
 
 #[test]
-fn bytes_that_are_no_booleans_are_refused() {
-    let view = |bytes| TensorView { name: "b", data_type: DataType::Bool, shape: &[2], bytes };
-    check_booleans(&[view(&[0, 1])]).unwrap();
-    let message = check_booleans(&[view(&[0, 2])]).unwrap_err().to_string();
-    assert_eq!(message, "input `b` has a byte that is neither 0 nor 1");
-}
-
-#[test]
 fn what_is_no_engine_is_refused_with_its_name_with_or_without_a_gpu() {
     let library = Path::new("/nowhere/libtensorrt_rtx.so.1");
     let missing = EngineModel::load(library, Path::new("/nowhere/m.plan"), 0).unwrap_err().to_string();

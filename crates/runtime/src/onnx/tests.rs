@@ -129,7 +129,8 @@ fn bytes_that_are_no_booleans_are_refused() {
     let integer = Tensor::new("integer", &[1, 3], TensorValues::Int32(vec![1; 3])).unwrap();
     let flag = TensorView { name: "flag", data_type: DataType::Bool, shape: &[2], bytes: &[1, 2] };
     let error = session.run_lent(&[half.view(), integer.view(), flag], &[], |_| ()).unwrap_err();
-    assert!(std::error::Error::source(&error).unwrap().to_string().contains("neither 0 nor 1"), "{error}");
+    assert!(error.is_mistake(), "{error}");
+    assert_eq!(error.to_string(), "input `flag` has a byte that is neither 0 nor 1");
 }
 
 #[test]

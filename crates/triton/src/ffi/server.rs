@@ -6,7 +6,6 @@ use super::functions::{
     TRITONSERVER_MessageSerializeToJson, malloc_trim,
 };
 use crate::{Error, Result};
-use planforge_runtime::Error as RuntimeError;
 use rustix::time::{ClockId, clock_gettime};
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -42,17 +41,12 @@ pub(super) fn raw_error(error: &Error) -> Status {
     let code = match error {
         Error::Interface { .. } | Error::Engine { .. } | Error::FileKind { .. } => ERROR_UNSUPPORTED,
         Error::Parameter { .. } | Error::Config(_) | Error::Input { .. } => ERROR_INVALID_ARGUMENT,
-        Error::Runtime(error) if is_mistake(error) => ERROR_INVALID_ARGUMENT,
+        Error::Runtime(error) if error.is_mistake() => ERROR_INVALID_ARGUMENT,
         _ => ERROR_INTERNAL,
     };
     let text = c_string(&error.chain());
     // SAFETY: the text ends in a zero byte; the server copies it.
     unsafe { TRITONSERVER_ErrorNew(code, text.as_ptr()) }
-}
-
-/// Whether a request was refused before the model ran.
-fn is_mistake(error: &RuntimeError) -> bool {
-    !matches!(error, RuntimeError::Run { .. } | RuntimeError::Load { .. } | RuntimeError::Library { .. })
 }
 
 /// Text for the server; a zero byte would end it early.
