@@ -166,6 +166,33 @@ model_warmup [ { name: "largest" batch_size: 8 inputs { key: "INPUT__0" value { 
     });
 }
 
+/// With more than one, ONNX Runtime has threads for operators that do not depend on each other.
+#[test]
+fn threads_of_either_kind_are_those_that_the_configuration_names() {
+    let name = concat!(module_path!(), "::threads_of_either_kind_are_those_that_the_configuration_names");
+    with_server(name, |server| {
+        let packaged = Packaged::fixture("bert", Task::FeatureExtraction);
+        let given = packaged.inputs(2, 7, 0);
+        let expected = packaged.session().run(&given, &[]).unwrap();
+        // Its own threads, of which the first model starts some.
+        assert_eq!(server.load(&packaged.archive, "first.tar.gz").status, 200);
+        let more = |(intra, inter): (usize, usize)| {
+            let parameter = |kind: &str, count: usize| {
+                format!("parameters {{ key: \"{kind}_op_thread_count\" value {{ string_value: \"{count}\" }} }}\n")
+            };
+            let to = format!("dynamic_batching {{ }}\n{}{}", parameter("intra", intra), parameter("inter", inter));
+            let target_model = format!("threads-{intra}-{inter}.tar.gz");
+            let before = server.thread_count();
+            let loaded = load_edited(server, &packaged, &target_model, ("dynamic_batching { }\n", &to));
+            assert_eq!(loaded.status, 200, "{}", loaded.text());
+            assert_close(&target_model, &outputs(&invoke(server, &target_model, &json_body(&given))), &expected);
+            server.thread_count() - before
+        };
+        let one = more((1, 1));
+        assert_eq!([more((4, 1)), more((1, 4))], [one + 3; 2]);
+    });
+}
+
 /// Every element type, several inputs, and shapes without a batch.
 #[test]
 fn every_element_type_passes_through() {

@@ -28,7 +28,7 @@ const BOUNDED_SPINNING: (u32, u32) = (1, 26);
 pub struct SessionOptions {
     /// Threads of one operator, at least 1. With 1 the caller's thread does all the work.
     pub intra_op_threads: usize,
-    /// Threads for operators that do not depend on each other, at least 1.
+    /// Threads for operators that do not depend on each other, at least 1. With 1 one operator runs after the other.
     pub inter_op_threads: usize,
     /// How idle threads wait for more work.
     pub spinning: Spinning,
@@ -193,6 +193,7 @@ fn configure(builder: SessionBuilder, options: &SessionOptions) -> ort::Result<S
         .with_memory_pattern(options.memory_pattern)?
         .with_intra_threads(options.intra_op_threads.max(1))?
         .with_inter_threads(options.inter_op_threads.max(1))?
+        .with_parallel_execution(options.inter_op_threads > 1)?
         .with_intra_op_spinning(spins)?
         .with_inter_op_spinning(spins)?)
 }

@@ -219,6 +219,15 @@ impl TritonServer {
         line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).expect("a number of KiB") * 1024
     }
 
+    /// Threads of the server.
+    ///
+    /// # Panics
+    /// When the server has ended.
+    #[must_use]
+    pub fn thread_count(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("the server runs").count()
+    }
+
     /// Files that the server has mapped, each once.
     ///
     /// # Panics
