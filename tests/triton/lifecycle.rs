@@ -1,5 +1,6 @@
 //! Loading, unloading, and what stays in the server's memory.
 
+use super::answers::minilm_with;
 use super::{Packaged, assert_close, invoke, json_body, outputs, with_server};
 use planforge_core::{ModelName, OnnxBackend, Task};
 use planforge_package::Form;
@@ -101,5 +102,25 @@ fn copies_share_onnx_runtime() {
         }
         let answer = invoke(server, "carrying-v1.tar.gz", &json_body(&inputs));
         assert_close("the last one left", &outputs(&answer), &expected);
+    });
+}
+
+/// Each begins before the other is done.
+#[test]
+fn instances_are_loaded_at_a_time() {
+    with_server(concat!(module_path!(), "::instances_are_loaded_at_a_time"), |server| {
+        let (_workspace, archive, _) = minilm_with("instances = 2\n");
+        let loaded = server.load(&archive, "minilm.tar.gz");
+        assert_eq!(loaded.status, 200, "{}", loaded.text());
+        let log = server.log();
+        // `I1127 05:54:31.402193 212 planforge:0] "planforge: … loaded in 341 ms"`: when each ended, and what it took.
+        let times = log.lines().filter_map(|line| {
+            let took: f64 = line.split_once(", loaded in ")?.1.split(' ').next()?.parse().ok()?;
+            let clock = line.split(' ').nth(1)?.split(':').map(|part| part.parse::<f64>().ok());
+            let end = clock.collect::<Option<Vec<f64>>>()?.iter().fold(0.0, |sum, part| sum * 60.0 + part) * 1e3;
+            Some((end - took, end))
+        });
+        let [first, second] = times.collect::<Vec<_>>()[..] else { panic!("{log}") };
+        assert!(first.0 < second.1 && second.0 < first.1, "{first:?}, {second:?}\n{log}");
     });
 }

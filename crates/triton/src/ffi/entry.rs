@@ -1,9 +1,9 @@
 //! The functions that the server calls, by their names in its interface.
 
 use super::functions::{
-    Backend, BackendAttribute, KIND_CPU, KIND_GPU, Model as RawModel, ModelInstance, Request as RawRequest, Status,
-    TRITONBACKEND_BackendAttributeAddPreferredInstanceGroup, TRITONBACKEND_ModelInstanceReportBatchStatistics,
-    TRITONBACKEND_ModelInstanceReportStatistics,
+    Backend, BackendAttribute, KIND_CPU, KIND_GPU, Model as RawModel, ModelInstance, Request as RawRequest,
+    SET_PARALLEL_LOADING, SetParallelLoading, Status, TRITONBACKEND_BackendAttributeAddPreferredInstanceGroup,
+    TRITONBACKEND_ModelInstanceReportBatchStatistics, TRITONBACKEND_ModelInstanceReportStatistics, dlsym,
 };
 use super::handles::{
     OfBackend, OfInstance, OfModel, backend_settings, instance_place, keep, kept, model_description, model_of,
@@ -22,6 +22,7 @@ use crate::settings::{BackendSettings, Parameters};
 use crate::{Error, Result};
 use planforge_runtime::{TensorView, has_cuda_provider};
 use std::collections::BTreeMap;
+use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
@@ -53,7 +54,8 @@ unsafe extern "C" fn TRITONBACKEND_Finalize(backend: *mut Backend) -> Status {
     guarded(|| unsafe { take::<OfBackend>(backend) }.map(drop))
 }
 
-/// Called after initialization: where models run that do not say so. On GPUs only with ONNX Runtime's CUDA provider.
+/// Called after initialization: instances of a model are loaded at a time, and where models run that do not say so. On GPUs
+/// only with ONNX Runtime's CUDA provider.
 ///
 /// # Safety
 /// Only the server calls it, with its own objects.
@@ -65,6 +67,8 @@ unsafe extern "C" fn TRITONBACKEND_GetBackendAttribute(
     guarded(|| {
         // SAFETY: the server's object is alive during the call, and its state is only read.
         let places = unsafe { &*kept::<OfBackend>(backend)? };
+        // SAFETY: as before.
+        unsafe { load_instances_at_a_time(attribute) }?;
         let library = places.onnx_runtime.find(&Parameters::from(BTreeMap::new()));
         let kinds: &[_] =
             if library.is_ok_and(|path| has_cuda_provider(&path)) { &[KIND_GPU, KIND_CPU] } else { &[KIND_CPU] };
@@ -75,6 +79,22 @@ unsafe extern "C" fn TRITONBACKEND_GetBackendAttribute(
             })
         })
     })
+}
+
+/// Loading an instance touches nothing of another one: what they share is behind locks.
+///
+/// # Safety
+/// `attribute` is the server's and alive.
+unsafe fn load_instances_at_a_time(attribute: *mut BackendAttribute) -> Result<()> {
+    // SAFETY: the name ends in a zero byte.
+    let found = unsafe { dlsym(std::ptr::null_mut(), SET_PARALLEL_LOADING.as_ptr()) };
+    if found.is_null() {
+        return Ok(());
+    }
+    // SAFETY: the server's function of this name is of this type.
+    let set = unsafe { std::mem::transmute::<*mut c_void, SetParallelLoading>(found) };
+    // SAFETY: the caller's promise.
+    check(unsafe { set(attribute, true) })
 }
 
 /// Called once for each model that is loaded.

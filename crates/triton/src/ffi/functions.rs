@@ -1,7 +1,7 @@
 //! The server's functions that are used, and the types they speak of, as `tritonbackend.h` and `tritonserver.h` of
 //! triton-inference-server/core describe them. They come from the process that opens this library.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 
 /// Declares types that only the server can look into.
 macro_rules! opaque {
@@ -56,6 +56,12 @@ pub(super) const ERROR_UNSUPPORTED: c_int = 5;
 pub(super) const KIND_CPU: c_int = 1;
 /// `TRITONSERVER_INSTANCEGROUPKIND_GPU`.
 pub(super) const KIND_GPU: c_int = 2;
+
+/// `TRITONBACKEND_BackendAttributeSetParallelModelInstanceLoading`: Triton 2.37 (23.08) has it first. It is looked up by its
+/// name, so that this library can be opened by an earlier server, and then say what it needs.
+pub(super) type SetParallelLoading = unsafe extern "C" fn(attribute: *mut BackendAttribute, enabled: bool) -> Status;
+/// Its name.
+pub(super) const SET_PARALLEL_LOADING: &CStr = c"TRITONBACKEND_BackendAttributeSetParallelModelInstanceLoading";
 
 unsafe extern "C" {
     pub(super) fn TRITONSERVER_ErrorNew(code: c_int, message: *const c_char) -> Status;
@@ -175,6 +181,8 @@ unsafe extern "C" {
     ) -> Status;
     pub(super) fn TRITONBACKEND_ResponseSend(response: *mut Response, flags: u32, error: Status) -> Status;
 
+    /// glibc: finds a function by its name; a null `handle` looks in what the process has loaded.
+    pub(super) fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
     /// glibc: gives free memory back to the system.
     pub(super) fn malloc_trim(keep: usize) -> c_int;
 }
