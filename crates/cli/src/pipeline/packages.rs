@@ -6,8 +6,8 @@ use crate::pipeline::warm_up::warm_up_inputs;
 use anyhow::Result;
 use planforge_bench::ArchiveFacts;
 use planforge_core::{
-    Archive, ArtifactFile, Builder, Engine, Model, ModelFormat, Outcome, Published, Snapshot, Step, Stored, Variant,
-    link_or_copy,
+    Archive, ArtifactFile, Builder, Engine, Model, ModelFormat, Outcome, Platform, Published, Snapshot, Step, Stored,
+    Variant, link_or_copy,
 };
 use planforge_engine::place_weights;
 use planforge_package::{Form, Further, PackedEngine, Provenance, Publication, Serving, Store};
@@ -71,15 +71,20 @@ impl Run {
             top_folder: package.top_folder,
             onnx_backend: package.onnx_backend,
             backend_library: self.carries_backend(variant).then_some(self.settings.triton_backend.as_path()),
-            serving: self.serving(snapshot, model)?,
+            serving: self.serving(snapshot, variant, model)?,
         })
     }
 
-    fn serving(&self, snapshot: &Snapshot, model: &Model) -> Result<Serving> {
+    fn serving(&self, snapshot: &Snapshot, variant: &Variant, model: &Model) -> Result<Serving> {
         let triton = self.pipeline.triton.clone();
         let warm_up = match triton.warm_up_batch_sizes.as_slice() {
             [] => Vec::new(),
-            _ => warm_up_inputs(model, &self.samples(snapshot, model).singles(snapshot, model)?)?,
+            batches => {
+                let samples = self.samples(snapshot, model).singles(snapshot, model)?;
+                let has_profiles = variant.platform == Platform::Tensorrt;
+                let profiles = if has_profiles { self.pipeline.profiles.as_slice() } else { &[] };
+                warm_up_inputs(model, &samples, (batches, profiles))?
+            }
         };
         let further = match &triton.config {
             Some(path) => {

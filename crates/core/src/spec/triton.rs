@@ -89,6 +89,11 @@ impl Pipeline {
                 return Err((key, format!("{} is there twice", size.1)));
             }
         }
+        if let Some(size) = self.untaken(&spec.warm_up_batch_sizes) {
+            let ranges = self.profiles.iter().map(|profile| format!("{} to {}", profile.batch.min, profile.batch.max));
+            let ranges = ranges.collect::<Vec<_>>().join(", or ");
+            return Err(("triton.warm_up_batch_sizes", format!("no profile takes a batch of {size}: use {ranges}")));
+        }
         let is_batched = spec.dynamic_batching && most > 1;
         let why = if spec.dynamic_batching { "no profile has a batch above 1" } else { "`dynamic_batching` is off" };
         if !is_batched && !spec.preferred_batch_sizes.is_empty() {
@@ -98,6 +103,12 @@ impl Pipeline {
             return Err(("triton.max_queue_delay_microseconds", format!("nothing is gathered: {why}")));
         }
         self.check_devices()
+    }
+
+    /// A batch that no engine would take; there is none where no engines are packaged.
+    fn untaken<'a>(&self, batches: &'a [u64]) -> Option<&'a u64> {
+        let takes = |batch: u64| self.profiles.iter().any(|it| (it.batch.min..=it.batch.max).contains(&batch));
+        batches.iter().find(|batch| self.package.platforms.contains(&Platform::Tensorrt) && !takes(**batch))
     }
 
     /// Settings of one backend need a package for it.
@@ -166,6 +177,21 @@ mod tests {
             assert!(check(&format!("[triton]\n{key} = [2, 2]")).unwrap_err().contains("2 is there twice"));
         }
         assert!(check("[triton]\ninstances = 0").unwrap_err().contains("instances = 0"));
+    }
+
+    #[test]
+    fn engines_are_warmed_up_in_batches_of_their_profiles() {
+        let tables = |platform: &str| {
+            format!(
+                "[[profiles]]\nbatch = [8, 8, 16]\nsequence = [1, 8, 16]\n[compile]\ngpus = [\"l4\"]\n[package]\n\
+                 platforms = [\"{platform}\"]\n[triton]\nwarm_up_batch_sizes = [4, 6]"
+            )
+        };
+        let message = check(&tables("tensorrt")).unwrap_err();
+        let wanted = "key `triton.warm_up_batch_sizes`: no profile takes a batch of 6: use 1 to 4, or 8 to 16";
+        assert!(message.contains(wanted), "{message}");
+        check(&tables("onnx")).unwrap();
+        check(&tables("tensorrt").replace('6', "8")).unwrap();
     }
 
     #[test]
