@@ -1,10 +1,10 @@
 //! Loading, unloading, and what stays in the server's memory.
 
 use super::answers::minilm_with;
-use super::{Packaged, assert_close, invoke, json_body, outputs, with_server};
-use planforge_core::{ModelName, OnnxBackend, Task};
+use super::{Packaged, assert_close, invoke, json_body, outputs, request, with_options, with_server};
+use planforge_core::{ModelName, OnnxBackend, RequestBody, Task};
 use planforge_package::Form;
-use planforge_testkit::TritonServer;
+use planforge_testkit::{TritonOptions, TritonServer};
 use std::path::Path;
 
 /// Copies that are loaded at the same time.
@@ -123,4 +123,26 @@ fn instances_are_loaded_at_a_time() {
         let [first, second] = times.collect::<Vec<_>>()[..] else { panic!("{log}") };
         assert!(first.0 < second.1 && second.0 < first.1, "{first:?}, {second:?}\n{log}");
     });
+}
+
+/// Failures, and what ONNX Runtime says of them, are no mere information.
+#[test]
+fn the_log_tells_of_failures_when_it_is_told_to_be_short() {
+    let options = TritonOptions { arguments: vec!["--log-info=false".to_owned()], ..TritonOptions::default() };
+    with_options(
+        concat!(module_path!(), "::the_log_tells_of_failures_when_it_is_told_to_be_short"),
+        &options,
+        |server| {
+            let packaged = Packaged::fixture("bert", Task::FeatureExtraction);
+            assert_eq!(server.load(&packaged.archive, "bert.tar.gz").status, 200);
+            assert!(!server.log().contains("loaded in"), "{}", server.log());
+            let mut bad = request(&packaged.inputs(1, 4, 0));
+            bad.inputs[0].data.0[0] = 9_999_999.into();
+            assert_eq!(invoke(server, "bert.tar.gz", &RequestBody::json(&bad).unwrap()).status, 400);
+            let log = server.log();
+            let line = log.lines().find(|line| line.contains("planforge: ONNX Runtime: "));
+            let line = line.unwrap_or_else(|| panic!("nothing of ONNX Runtime in:\n{log}"));
+            assert!(line.starts_with('W') && line.contains("indices element out of data bounds"), "{line}");
+        },
+    );
 }

@@ -9,7 +9,7 @@ use super::handles::{
     OfBackend, OfInstance, OfModel, backend_settings, instance_place, keep, kept, model_description, model_of,
     places_of, take,
 };
-use super::log::{LogLevel, log};
+use super::log::{LogLevel, listen, log};
 use super::request::Request;
 use super::server::{check, check_interface, guarded, now, panic_text, trim_memory};
 use crate::batch::RequestTensors;
@@ -34,6 +34,7 @@ use std::path::PathBuf;
 unsafe extern "C" fn TRITONBACKEND_Initialize(backend: *mut Backend) -> Status {
     guarded(|| {
         check_interface()?;
+        listen();
         // SAFETY: the server's object is alive during the call.
         let (settings, folder) = unsafe { backend_settings(backend) }?;
         let settings = BackendSettings::parse(&settings)?;

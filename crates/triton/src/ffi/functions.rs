@@ -67,6 +67,7 @@ unsafe extern "C" {
     pub(super) fn TRITONSERVER_ErrorNew(code: c_int, message: *const c_char) -> Status;
     pub(super) fn TRITONSERVER_ErrorDelete(error: Status);
     pub(super) fn TRITONSERVER_ErrorMessage(error: Status) -> *const c_char;
+    pub(super) fn TRITONSERVER_LogIsEnabled(level: c_int) -> bool;
     pub(super) fn TRITONSERVER_LogMessage(
         level: c_int,
         file: *const c_char,
