@@ -102,6 +102,8 @@ fn copies_share_onnx_runtime() {
         }
         let answer = invoke(server, "carrying-v1.tar.gz", &json_body(&inputs));
         assert_close("the last one left", &outputs(&answer), &expected);
+        // The server closes no backend, not even one whose model is gone.
+        assert_eq!(loaded_libraries(server, "libtriton_planforge"), 3);
     });
 }
 
