@@ -55,7 +55,7 @@ unsafe extern "C" fn TRITONBACKEND_Finalize(backend: *mut Backend) -> Status {
     guarded(|| unsafe { take::<OfBackend>(backend) }.map(drop))
 }
 
-/// Called after initialization: instances of a model are loaded at a time, and where models run that do not say so. On GPUs
+/// Called after initialization: instances of a model are loaded side by side, and where models run that do not say so. On GPUs
 /// only with ONNX Runtime's CUDA provider.
 ///
 /// # Safety

@@ -114,8 +114,10 @@ mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
 
+    type Lines = Arc<Mutex<Vec<(Option<LogLevel>, String)>>>;
+
     /// Keeps the lines of what is told.
-    struct Kept(Arc<Mutex<Vec<(Option<LogLevel>, String)>>>);
+    struct Kept(Lines);
 
     impl Subscriber for Kept {
         fn enabled(&self, _: &Metadata<'_>) -> bool {
@@ -143,7 +145,7 @@ mod tests {
 
     #[test]
     fn events_are_lines() {
-        let lines = Arc::new(Mutex::new(Vec::new()));
+        let lines = Lines::default();
         tracing::subscriber::with_default(Kept(Arc::clone(&lines)), || {
             let message = "index 7 is out of bounds";
             tracing::warn!(category = "onnxruntime", count = 2, message, "ONNX Runtime");
