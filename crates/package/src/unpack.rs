@@ -35,7 +35,7 @@ pub fn unpack(archive: &Path, target: &Path, limits: &UnpackLimits) -> Result<Un
     fs_err::create_dir_all(target.parent().unwrap_or(Path::new(".")))?;
     fs_err::create_dir(target)?;
     let mut unpacking = Target { folder: target, folders: HashSet::new(), most_folders: limits.entry_count };
-    let unpacked = read_entries(file, *limits, |entry| unpacking.add(entry));
+    let unpacked = read_entries(file, *limits, |mut entry| unpacking.add(&mut entry));
     let unpacked = unpacked.and_then(|byte_count| find_model(target, byte_count));
     unpacked.map_err(|failure| {
         // The first error is the one to tell.
@@ -74,21 +74,21 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn add(&mut self, entry: ArchiveEntry<'_>) -> std::result::Result<(), Failure> {
-        let shown = || entry.path.to_string_lossy().into_owned();
+    fn add(&mut self, entry: &mut ArchiveEntry<'_>) -> std::result::Result<(), Failure> {
+        let shown = |path: &Path| path.to_string_lossy().into_owned();
         match entry.entry_type {
             EntryType::Directory => self.add_folder(&entry.path),
             EntryType::Regular | EntryType::Continuous => {
                 self.add_folder(entry.path.parent().unwrap_or(Path::new("")))?;
                 let output = match fs_err::File::create_new(self.folder.join(&entry.path)) {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                        return Err(ArchiveFault::Duplicate(shown()).into());
+                        return Err(ArchiveFault::Duplicate(shown(&entry.path)).into());
                     }
                     output => output?,
                 };
-                copy(entry.content, output)
+                copy(&mut entry.content, output)
             }
-            _ => Err(ArchiveFault::EntryType(shown()).into()),
+            _ => Err(ArchiveFault::EntryType(shown(&entry.path)).into()),
         }
     }
 

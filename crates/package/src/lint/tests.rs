@@ -158,6 +158,33 @@ fn what_newer_servers_take_is_said() {
 }
 
 #[test]
+fn warm_ups_are_requests_that_the_model_takes() {
+    let with = |backend: &str, warmup: &str| {
+        let config = format!("{}model_warmup {{ batch_size: {warmup} }}", GOOD.replace("planforge", backend));
+        found(&[("m/config.pbtxt", &config), ("m/1/model.onnx", ""), ("m/warmup/x", "")])
+    };
+    let input = |name: &str, rest: &str| format!("inputs {{ key: \"{name}\" value {{ {rest} }} }}");
+    let good = input("x", "data_type: 11 dims: 4 input_data_file: \"x\"");
+    assert!(with("onnxruntime", &format!("1 {good}")).is_empty());
+    let place = "m/config.pbtxt:5: ";
+    assert_eq!(with("onnxruntime", "1"), [format!("{place}a warm-up lacks input `x`")]);
+    let other = format!("1 {good} {}", input("z", "dims: 4 zero_data: true"));
+    assert_eq!(with("onnxruntime", &other), [format!("{place}warm-up input `z` is none of the model's")]);
+    let wrong = input("x", "data_type: TYPE_INT8 dims: [ 2, -1 ] input_data_file: \"y\"");
+    assert_eq!(
+        with("onnxruntime", &format!("1 {wrong}")),
+        [
+            format!("{place}warm-up input `x` has a dimension of -1"),
+            format!("{place}warm-up file `warmup/y` is missing"),
+            format!("{place}warm-up input `x` has data type TYPE_INT8, and the model's has TYPE_FP32"),
+            format!("{place}warm-up input `x` has dims [2, -1], and the model's has [4]"),
+        ]
+    );
+    let skipped = format!("{place}a warm-up with a `batch_size` of 0 is left out without a word");
+    assert_eq!(with("onnxruntime", &format!("0 {wrong}")), [skipped]);
+}
+
+#[test]
 fn settings_for_cuda_are_for_engines() {
     let cuda = "optimization { cuda { graphs: true graph_spec { batch_size: 9 } } }";
     let with = |head: &str, file: &str| {

@@ -70,7 +70,9 @@ impl Config<'_> {
             self.preferred_sizes(oldest, "sequence batching preferred batch size");
         }
         let share = batching.last("direct").and_then(|direct| direct.last("minimum_slot_utilization"));
-        if let Some(share) = share.filter(|share| share.decimal().is_some_and(|share| share < 0.0 || share > 1.0)) {
+        // What is no number at all is taken.
+        let is_share = |share: f64| share.is_nan() || (0.0..=1.0).contains(&share);
+        if let Some(share) = share.filter(|share| share.decimal().is_some_and(|share| !is_share(share))) {
             let answer = "sequence batching minimum slot utilization must be in range (0.0, 1.0]";
             self.error(share, "it must be from 0 to 1", answer);
         }

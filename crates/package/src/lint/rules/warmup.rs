@@ -1,7 +1,10 @@
-//! Requests that warm a model up (triton-inference-server/core, `GenerateWarmupData`).
+//! Requests that warm a model up (triton-inference-server/core, `GenerateWarmupData`, and `InferenceRequest::Normalize` for
+//! what every request has to be).
 
+use super::super::schema::DATA_TYPES;
 use super::Config;
 use crate::text_format::{Field, all, last};
+use crate::triton_config::OWN_BACKEND;
 
 impl Config<'_> {
     pub(super) fn warmup(&mut self) {
@@ -19,19 +22,21 @@ impl Config<'_> {
                 self.silent_error(self.at(warmup), message);
             }
             for entry in warmup.all("inputs") {
-                self.warmup_input(entry);
+                self.warmup_data(entry);
+                self.warmup_tensor(entry);
             }
+            self.missing_inputs(warmup);
         }
     }
 
-    fn warmup_input(&mut self, entry: &Field) {
-        let name = entry.last("key").map_or("", Field::text);
-        let input = entry.last("value");
-        let part = |name: &str| input.and_then(|input| input.last(name));
-        if input.is_some_and(|input| input.all("dims").filter_map(Field::number).any(|dim| dim == -1)) {
+    /// Where the elements come from.
+    fn warmup_data(&mut self, entry: &Field) {
+        let name = key(entry);
+        if numbers(entry.last("value")).contains(&-1) {
             let answer = "warmup setting expects all variable-size dimensions are specified";
             self.error(entry, format!("warm-up input `{name}` has a dimension of -1"), answer);
         }
+        let part = |name: &str| entry.last("value").and_then(|input| input.last(name));
         if ["zero_data", "random_data", "input_data_file"].into_iter().all(|name| part(name).is_none()) {
             let message =
                 format!("warm-up input `{name}` has no data: it needs `zero_data`, `random_data` or `input_data_file`");
@@ -42,13 +47,60 @@ impl Config<'_> {
             let message = format!("warm-up file `warmup/{}` is missing", file.text());
             self.error(file, message, "failed to open text file for read");
         }
-        if last(self.fields, "sequence_batching").is_some() {
-            // Its controls are inputs too.
+    }
+
+    /// Whether the model has such an input.
+    fn warmup_tensor(&mut self, entry: &Field) {
+        let name = key(entry);
+        let Some(input) = all(self.fields, "input").find(|input| name_of(input) == name) else {
+            // Controls of sequences are inputs too, and a backend may add what no input is configured of.
+            if last(self.fields, "input").is_some() && last(self.fields, "sequence_batching").is_none() {
+                let message = format!("warm-up input `{name}` is none of the model's");
+                if self.runner.backend == OWN_BACKEND {
+                    self.error(entry, message, format!("unknown input `{name}`"));
+                } else {
+                    self.warn(entry, message);
+                }
+            }
             return;
+        };
+        let Some(value) = entry.last("value") else { return };
+        let data_type = |field: &Field| {
+            field.last("data_type").map_or(DATA_TYPES[0], |field| field.word_of(&DATA_TYPES)).to_owned()
+        };
+        let (own, given) = (data_type(input), data_type(value));
+        if own != given {
+            let message = format!("warm-up input `{name}` has data type {given}, and the model's has {own}");
+            self.error(entry, message, format!("inference input '{name}' data-type is"));
         }
-        let is_own = |input: &Field| input.last("name").map_or("", Field::text) == name;
-        if last(self.fields, "input").is_some() && !all(self.fields, "input").any(is_own) {
-            self.warn(entry, format!("warm-up input `{name}` is none of the model's"));
+        let (own, given) = (numbers(Some(input)), numbers(Some(value)));
+        let is_like = |(own, given): (&i64, &i64)| *own == -1 || *given == -1 || own == given;
+        let is_shape = input.last("is_shape_tensor").is_some_and(Field::is_true);
+        if !is_shape && (own.len() != given.len() || !own.iter().zip(&given).all(is_like)) {
+            let message = format!("warm-up input `{name}` has dims {given:?}, and the model's has {own:?}");
+            self.error(entry, message, format!("unexpected shape for input '{name}'"));
         }
     }
+
+    fn missing_inputs(&mut self, warmup: &Field) {
+        let is_given = |input: &&Field| warmup.all("inputs").any(|entry| key(entry) == name_of(input));
+        let is_needed = |input: &&Field| !input.last("optional").is_some_and(Field::is_true);
+        let missing = all(self.fields, "input").filter(is_needed).find(|input| !is_given(input));
+        if let Some(missing) = missing {
+            let message = format!("a warm-up lacks input `{}`", name_of(missing));
+            self.error(warmup, message, "missing required input(s)");
+        }
+    }
+}
+
+fn key(entry: &Field) -> &str {
+    entry.last("key").map_or("", Field::text)
+}
+
+fn name_of(input: &Field) -> &str {
+    input.last("name").map_or("", Field::text)
+}
+
+fn numbers(input: Option<&Field>) -> Vec<i64> {
+    input.into_iter().flat_map(|input| input.all("dims")).filter_map(Field::number).collect()
 }
