@@ -213,13 +213,6 @@ pub(super) const EDITS: &[(&str, &str, bool)] = &[
     (
         BATCHING,
         "model_warmup { batch_size: 1 inputs { key: \"INPUT__0\" value { \
-         data_type: TYPE_FP32 dims: [ 3, 32, 32 ] zero_data: true } } inputs { key: \"x\" value { \
-         data_type: TYPE_FP32 dims: 4 zero_data: true } } }",
-        false,
-    ),
-    (
-        BATCHING,
-        "model_warmup { batch_size: 1 inputs { key: \"INPUT__0\" value { \
          data_type: TYPE_FP32 dims: [ 3, 32 ] zero_data: true } } }",
         false,
     ),
