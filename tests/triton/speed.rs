@@ -16,10 +16,34 @@ use std::time::{Duration, Instant};
 const PACKAGES: &str = "PLANFORGE_BENCH_PYTHON_PACKAGES";
 /// One turn of one backend.
 const TURN: Duration = Duration::from_secs(2);
-/// Items of a request, their tokens, and clients.
-const MINILM_TRAFFIC: [(usize, usize, usize); 4] = [(1, 16, 1), (1, 16, 16), (1, 64, 16), (8, 16, 4)];
+/// What is asked of all-MiniLM-L6-v2: texts of one length, and of any between 4 and 64 tokens.
+const MINILM_TRAFFIC: [Traffic; 5] = [
+    Traffic { batch: 1, lengths: &[16], clients: 1 },
+    Traffic { batch: 1, lengths: &[16], clients: 16 },
+    Traffic { batch: 1, lengths: &[64], clients: 16 },
+    Traffic { batch: 8, lengths: &[16], clients: 4 },
+    Traffic { batch: 1, lengths: &[16, 44, 8, 28, 64, 12, 36, 20, 4, 52, 24, 60, 32, 16, 48, 12], clients: 16 },
+];
 /// Turns of each, after one that does not count.
 const TURNS: u32 = 3;
+
+/// Requests of `batch` items by so many clients at once. Each client goes through the lengths again and again, and begins
+/// at another one than its neighbour.
+#[derive(Debug, Clone, Copy)]
+struct Traffic {
+    batch: usize,
+    lengths: &'static [usize],
+    clients: usize,
+}
+
+impl Traffic {
+    /// Such as `1 x 16, 4 clients`.
+    fn describe(&self) -> String {
+        let range = (self.lengths.iter().min().unwrap(), self.lengths.iter().max().unwrap());
+        let tokens = if range.0 == range.1 { range.0.to_string() } else { format!("{} to {}", range.0, range.1) };
+        format!("{} x {tokens}, {} clients", self.batch, self.clients)
+    }
+}
 
 /// planforge's backend and Python's, which looks for its packages beside itself.
 fn backends(packages: &Path) -> tempfile::TempDir {
@@ -57,13 +81,14 @@ fn load_both(server: &TritonServer, archive: &Path, (name, form): (&str, &str)) 
 }
 
 /// Requests answered per second to so many clients, each of which sends its next request when it has its answer.
-fn throughput(server: &TritonServer, target_model: &str, body: &RequestBody, clients: usize) -> f64 {
+fn throughput(server: &TritonServer, target_model: &str, bodies: &[RequestBody], clients: usize) -> f64 {
     let (start, answered) = (Instant::now(), AtomicU64::new(0));
     std::thread::scope(|scope| {
-        for _ in 0..clients {
-            scope.spawn(|| {
+        for client in 0..clients {
+            let answered = &answered;
+            scope.spawn(move || {
                 let mut connection = server.connect();
-                while start.elapsed() < TURN {
+                for body in bodies.iter().cycle().skip(client).take_while(|_| start.elapsed() < TURN) {
                     assert_eq!(connection.invoke(target_model, &body.content_type, &body.bytes).status, 200);
                     answered.fetch_add(1, Ordering::Relaxed);
                 }
@@ -77,12 +102,12 @@ fn throughput(server: &TritonServer, target_model: &str, body: &RequestBody, cli
 /// most if it cost nothing.
 struct Alone {
     session: OnnxSession,
-    inputs: Vec<Tensor>,
+    batches: Vec<Vec<Tensor>>,
 }
 
 impl Alone {
-    /// Over the batches that so many clients of `batch` items keep the server busy with.
-    fn new(graph: &Path, (batch, sequence, clients): (usize, usize, usize)) -> Self {
+    /// Over the batches that the clients keep the server busy with; requests of several lengths one by one.
+    fn new(graph: &Path, traffic: &Traffic) -> Self {
         let processors = std::thread::available_parallelism().unwrap().get();
         let options = SessionOptions {
             intra_op_threads: processors,
@@ -92,18 +117,18 @@ impl Alone {
             ..SessionOptions::default()
         };
         let session = OnnxSession::load(graph, &options).unwrap();
-        let inputs = inputs(session.inputs(), ((batch * clients).min(MAX_BATCH), sequence), 1);
-        Self { session, inputs }
+        let items = if traffic.lengths.len() > 1 { 1 } else { (traffic.batch * traffic.clients).min(MAX_BATCH) };
+        let batches = traffic.lengths.iter().map(|&length| inputs(session.inputs(), (items, length), 1)).collect();
+        Self { session, batches }
     }
 
     /// Requests of `batch` items per second.
     fn throughput(&mut self, batch: usize) -> f64 {
-        let (start, mut runs) = (Instant::now(), 0);
-        while start.elapsed() < TURN {
-            self.session.run(&self.inputs, &[]).unwrap();
-            runs += 1;
+        let (start, mut items) = (Instant::now(), 0);
+        for inputs in self.batches.iter().cycle().take_while(|_| start.elapsed() < TURN) {
+            self.session.run(inputs, &[]).unwrap();
+            items += inputs[0].shape[0];
         }
-        let items = runs * self.inputs[0].shape[0];
         items as f64 / batch as f64 / start.elapsed().as_secs_f64()
     }
 }
@@ -118,18 +143,22 @@ struct Loaded<'a> {
 
 impl Loaded<'_> {
     /// All by turns, so that what else this machine does meets all alike. The median of each, and of the ratios.
-    fn compare(&self, name: &str, (batch, sequence, clients): (usize, usize, usize)) {
-        let mut alone = Alone::new(self.graph, (batch, sequence, clients));
-        let given = inputs(alone.session.inputs(), (batch, sequence), 1);
-        let expected = alone.session.run(&given, &[]).unwrap();
-        let body = binary_body(&given);
-        for target in &self.targets {
-            assert_close(target, &outputs(&super::invoke(self.server, target, &body)), &expected);
+    fn compare(&self, name: &str, traffic: Traffic) {
+        let mut alone = Alone::new(self.graph, &traffic);
+        let mut bodies = Vec::new();
+        for &length in traffic.lengths {
+            let given = inputs(alone.session.inputs(), (traffic.batch, length), 1);
+            let (body, expected) = (binary_body(&given), alone.session.run(&given, &[]).unwrap());
+            for target in &self.targets {
+                assert_close(target, &outputs(&super::invoke(self.server, target, &body)), &expected);
+            }
+            bodies.push(body);
         }
         let mut rates: [Vec<f64>; 3] = Default::default();
         for turn in 0..=TURNS {
-            let [own, peer] = [0, 1].map(|index| throughput(self.server, &self.targets[index], &body, clients));
-            let measured = [own, peer, alone.throughput(batch)];
+            let [own, peer] =
+                [0, 1].map(|index| throughput(self.server, &self.targets[index], &bodies, traffic.clients));
+            let measured = [own, peer, alone.throughput(traffic.batch)];
             if turn > 0 {
                 rates.iter_mut().zip(measured).for_each(|(rates, rate)| rates.push(rate));
             }
@@ -138,8 +167,9 @@ impl Loaded<'_> {
         let [own, peer, alone] = rates.map(|mut rates| median(&mut rates));
         let ratio = median(&mut ratios);
         println!(
-            "{name}, {batch} x {sequence}, {clients} clients: planforge {own:.0}/s, Python backend {peer:.0}/s, \
-             ratio {ratio:.2}; ONNX Runtime alone {alone:.0}/s"
+            "{name}, {}: planforge {own:.0}/s, Python backend {peer:.0}/s, ratio {ratio:.2}; ONNX Runtime alone \
+             {alone:.0}/s",
+            traffic.describe()
         );
     }
 }
@@ -178,7 +208,8 @@ fn throughput_against_the_python_backend() {
             let packaged = Packaged::fixture(name, task);
             let targets = load_both(&server, &packaged.archive, (name, "plain"));
             let graph = packaged.model.path(&packaged.model.record.graph);
-            Loaded { server: &server, targets, graph: &graph }.compare(&format!("small {name}"), (1, 16, 16));
+            let loaded = Loaded { server: &server, targets, graph: &graph };
+            loaded.compare(&format!("small {name}"), Traffic { batch: 1, lengths: &[16], clients: 16 });
         }
         server.stop();
     });
