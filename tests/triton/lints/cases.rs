@@ -181,6 +181,13 @@ pub(super) const EDITS: &[(&str, &str, bool)] = &[
         false,
     ),
     (BATCHING, "dynamic_batching { priority_levels: 2 default_priority_level: 1 preserve_ordering: true }", false),
+    (
+        BATCHING,
+        "dynamic_batching { preserve_ordering: true \
+         default_queue_policy { timeout_action: DELAY default_timeout_microseconds: 5 } }",
+        false,
+    ),
+    (BATCHING, "dynamic_batching { preserve_ordering: true default_queue_policy { timeout_action: DELAY } }", true),
     (BATCHING, "response_cache { enable: true } model_transaction_policy { decoupled: true }", false),
     (BATCHING, "response_cache { enable: true } sequence_batching { }", false),
     (BATCHING, "ensemble_scheduling { step { model_name: \"a\" } }", false),

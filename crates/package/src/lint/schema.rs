@@ -30,6 +30,8 @@ pub(super) enum Kind {
 pub(super) const FORMATS: [&str; 3] = ["FORMAT_NONE", "FORMAT_NHWC", "FORMAT_NCHW"];
 /// Kinds of instance groups.
 pub(super) const INSTANCE_KINDS: [&str; 4] = ["KIND_AUTO", "KIND_GPU", "KIND_CPU", "KIND_MODEL"];
+/// What becomes of requests that wait too long.
+pub(super) const TIMEOUT_ACTIONS: [&str; 2] = ["REJECT", "DELAY"];
 /// Data types.
 pub(super) const DATA_TYPES: [&str; 15] = [
     "TYPE_INVALID",
@@ -121,7 +123,7 @@ const OPTIMIZATION: Schema = &[
     ("eager_batching", Truth),
 ];
 const QUEUE_POLICY: Kind = Message(&[
-    ("timeout_action", Word(&["REJECT", "DELAY"])),
+    ("timeout_action", Word(&TIMEOUT_ACTIONS)),
     ("default_timeout_microseconds", Uint64),
     ("allow_timeout_override", Truth),
     ("max_queue_size", Uint32),

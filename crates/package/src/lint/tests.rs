@@ -171,7 +171,13 @@ fn warm_ups_are_requests_that_the_model_takes() {
     let other = format!("1 {good} {}", input("z", "dims: 4 zero_data: true"));
     let unknown = [format!("{place}warm-up input `z` is none of the model's")];
     assert_eq!(with("onnxruntime", &other), unknown);
-    assert_eq!(with("planforge", &other), unknown);
+    let fatal = "a warm-up that fails takes the whole server down";
+    assert_eq!(with("planforge", &other), [format!("{}; {fatal}", unknown[0])]);
+    let config = GOOD.replace("TYPE_FP32", "TYPE_BOOL");
+    let random = input("x", "data_type: TYPE_BOOL dims: 4 random_data: true");
+    let config = format!("{config}model_warmup {{ batch_size: 1 {random} }}");
+    let random = found(&[("m/config.pbtxt", &config), ("m/1/model.onnx", "")]);
+    assert_eq!(random, [format!("{place}warm-up input `x` has random bytes, and of TYPE_BOOL 0 and 1 alone; {fatal}")]);
     let wrong = input("x", "data_type: TYPE_INT8 dims: [ 2, -1 ] input_data_file: \"y\"");
     assert_eq!(
         with("onnxruntime", &format!("1 {wrong}")),

@@ -2,7 +2,7 @@
 //! `ValidateModelConfig` and `ValidateInstanceGroup`).
 
 use super::super::layout::NO_VERSION;
-use super::super::schema::INSTANCE_KINDS;
+use super::super::schema::{INSTANCE_KINDS, TIMEOUT_ACTIONS};
 use super::Config;
 use crate::text_format::{Field, all, integer, last};
 
@@ -41,9 +41,26 @@ impl Config<'_> {
                 self.error(policy, message, answer);
             }
         }
-        if batching.last("preserve_ordering").is_some_and(Field::is_true) && levels > 1 {
+        if batching.last("preserve_ordering").is_some_and(Field::is_true) {
+            self.order(batching, levels);
+        }
+    }
+
+    /// Answers that keep the order of their requests.
+    fn order(&mut self, batching: &Field, levels: i128) {
+        if levels > 1 {
             let message = "with `preserve_ordering` there may be one priority level only";
             self.error(batching, message, "Only one priority level is allowed when 'preserve_ordering' is true");
+        }
+        let by_level = batching.all("priority_queue_policy").filter_map(|entry| entry.last("value"));
+        for policy in batching.all("default_queue_policy").chain(by_level) {
+            let delays =
+                policy.last("timeout_action").is_some_and(|action| action.word_of(&TIMEOUT_ACTIONS) == "DELAY");
+            let timeout = policy.last("default_timeout_microseconds").and_then(|timeout| integer(timeout.text()));
+            if delays && timeout.unwrap_or(0) != 0 {
+                let answer = "Queue policy can not have DELAY as timeout action when 'preserve_ordering' is true";
+                self.error(policy, "with `preserve_ordering` no request may be delayed", answer);
+            }
         }
     }
 
