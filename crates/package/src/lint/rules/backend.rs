@@ -70,9 +70,7 @@ impl Runner {
         };
         Self { backend: backend.to_owned(), platform: platform.to_owned(), file: file.to_owned() }
     }
-}
 
-impl Runner {
     /// Whether it runs an engine of TensorRT's, planforge's own among them.
     pub(super) fn runs_engine(&self, fields: &[Field]) -> bool {
         let is_engine = |file: &str| file.ends_with(".plan");

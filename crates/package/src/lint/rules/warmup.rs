@@ -6,7 +6,7 @@ use super::Config;
 use crate::text_format::{Field, all, last};
 use crate::triton_config::OWN_BACKEND;
 
-/// Seen of Triton 2.51, whose backend only told of an error.
+/// What becomes of Triton 2.51 when a backend answers a warm-up with an error.
 const FAILED_RUN: &str = "a warm-up that fails takes the whole server down";
 
 impl Config<'_> {
