@@ -117,8 +117,8 @@ pub(super) const EDITS: &[(&str, &str, bool)] = &[
     ("dims: [ 3, 32, 32 ]", "dims: [ 3, 32, 32 ],", true),
     ("dims: [ 3, 32, 32 ]", "dims: [ 3, 32, 32 ];", true),
     (BATCHING, "dynamic_batching { preferred_batch_size: [ 4, 8 ], };", true),
-    (BATCHING, "metric_tags < key: \"a\", value: \"b\", >,", true),
-    (BATCHING, "metric_tags < key: \"a\" value: \"b\" }", false),
+    (BATCHING, "parameters < key: \"a\", value { string_value: \"b\", }, >,", true),
+    (BATCHING, "parameters < key: \"a\" }", false),
     (BATCHING, ",,", false),
     ("max_batch_size: 8", "max_batch_size: 8,,", false),
     (BATCHING, "dynamic_batching { , preferred_batch_size: 4 }", false),
@@ -132,7 +132,6 @@ pub(super) const EDITS: &[(&str, &str, bool)] = &[
     ("max_batch_size: 8\n", "max_batch_size: 8", false),
     ("max_batch_size: 8", "max_batch_size: +8", false),
     (BATCHING, "dynamic_batching { max_queue_delay_microseconds: 18446744073709551615 }", true),
-    (BATCHING, "sequence_batching { direct { minimum_slot_utilization: 0.5f } }", true),
     (BATCHING, "sequence_batching { direct { minimum_slot_utilization: 00.5 } }", false),
     (BATCHING, r#"parameters { key: "\u00e9" value { string_value: "\U0001F600\ud83d\ude00" } }"#, true),
     (BATCHING, r#"parameters { key: "\u00e" }"#, false),
@@ -151,8 +150,8 @@ pub(super) const EDITS: &[(&str, &str, bool)] = &[
     (BATCHING, "response_cache { enable: 0x0 }", true),
     (BATCHING, "response_cache { enable: 2 }", false),
     (BATCHING, "version_policy { latest { num_versions: 1 } all { } }", false),
-    (BATCHING, "metric_tags { key: 1 value: \"b\" }", false),
-    (BATCHING, "metric_tags [ { key: \"a\" }, { key: \"a\" value: \"c\" } ]", true),
+    (BATCHING, "parameters { key: 1 value { } }", false),
+    (BATCHING, "parameters [ { key: \"a\" }, { key: \"a\" value { } } ]", true),
     (BATCHING, "dynamic_batching { priority_queue_policy { key: \"1\" value { } } }", false),
     // Inputs and outputs.
     (FLOAT, "", false),
@@ -174,7 +173,6 @@ pub(super) const EDITS: &[(&str, &str, bool)] = &[
     // How requests reach it.
     (BATCHING, "sequence_batching { oldest { preferred_batch_size: 9 } }", false),
     (BATCHING, "sequence_batching { direct { minimum_slot_utilization: 1.5 } }", false),
-    (BATCHING, "sequence_batching { direct { minimum_slot_utilization: nan } }", true),
     (
         BATCHING,
         "dynamic_batching { priority_levels: 2 default_priority_level: 1 priority_queue_policy { key: 3 value { } } }",
