@@ -89,7 +89,8 @@ fn throughput(server: &TritonServer, target_model: &str, bodies: &[RequestBody],
             scope.spawn(move || {
                 let mut connection = server.connect();
                 for body in bodies.iter().cycle().skip(client).take_while(|_| start.elapsed() < TURN) {
-                    assert_eq!(connection.invoke(target_model, &body.content_type, &body.bytes).status, 200);
+                    let answer = connection.invoke(target_model, &body.content_type, &body.bytes);
+                    assert_eq!(answer.status, 200, "{target_model}: {}\n{}", answer.text(), server.log());
                     answered.fetch_add(1, Ordering::Relaxed);
                 }
             });
