@@ -117,7 +117,7 @@ fn configurations_that_do_not_fit_say_why() {
         let packaged = Packaged::fixture("bert", Task::FeatureExtraction);
         for (number, (from, to, words)) in CONFIGURATIONS.iter().enumerate() {
             let target_model = format!("wrong-v{number}.tar.gz");
-            let answer = load_edited(server, &packaged, &target_model, (from, to));
+            let answer = load_edited(server, &packaged, &target_model, &[(from, to)]);
             assert_eq!(answer.status, 400, "{to}: {}", answer.text());
             let told = format!("{}\n{}", answer.text(), server.log());
             assert!(words.split('|').any(|words| told.contains(words)), "{to}: {}", answer.text());
@@ -132,12 +132,15 @@ pub(super) fn load_edited(
     server: &TritonServer,
     packaged: &Packaged,
     target_model: &str,
-    (from, to): (&str, &str),
+    edits: &[(&str, &str)],
 ) -> planforge_testkit::Answer {
     let file = TritonServer::unpack(&packaged.archive, target_model).join("bert/config.pbtxt");
-    let text = fs_err::read_to_string(&file).unwrap();
-    assert!(text.contains(from), "{text}");
-    fs_err::write(&file, text.replace(from, to)).unwrap();
+    let mut text = fs_err::read_to_string(&file).unwrap();
+    for (from, to) in edits {
+        assert!(text.contains(from), "{text}");
+        text = text.replace(from, to);
+    }
+    fs_err::write(&file, text).unwrap();
     server.load_unpacked(target_model)
 }
 
@@ -183,7 +186,7 @@ fn threads_of_either_kind_are_those_that_the_configuration_names() {
             let to = format!("dynamic_batching {{ }}\n{}{}", parameter("intra", intra), parameter("inter", inter));
             let target_model = format!("threads-{intra}-{inter}.tar.gz");
             let before = server.thread_count();
-            let loaded = load_edited(server, &packaged, &target_model, ("dynamic_batching { }\n", &to));
+            let loaded = load_edited(server, &packaged, &target_model, &[("dynamic_batching { }\n", &to)]);
             assert_eq!(loaded.status, 200, "{}", loaded.text());
             assert_close(&target_model, &outputs(&invoke(server, &target_model, &json_body(&given))), &expected);
             server.thread_count() - before

@@ -208,6 +208,23 @@ impl TritonServer {
         value.unwrap_or_else(|| panic!("no `{name}` of {target_model} in:\n{text}"))
     }
 
+    /// A counter, as soon as it is `least`: requests are counted after they are answered. What it is after ten seconds where
+    /// it stays below.
+    ///
+    /// # Panics
+    /// Those of [`TritonServer::counter`].
+    #[must_use]
+    pub fn counter_at(&self, name: &str, target_model: &str, least: f64) -> f64 {
+        let start = Instant::now();
+        loop {
+            let value = self.counter(name, target_model);
+            if value >= least || start.elapsed() > Duration::from_secs(10) {
+                return value;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Resident memory of the server in bytes.
     ///
     /// # Panics
