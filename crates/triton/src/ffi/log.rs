@@ -30,29 +30,37 @@ pub(super) fn log(level: LogLevel, text: &str) {
 
 /// From here on, what this library tells by `tracing` is in the server's log.
 pub(super) fn listen() {
+    // SAFETY: it may be called at any time, from any thread.
+    let is_enabled = |level| unsafe { TRITONSERVER_LogIsEnabled(level as c_int) };
     // It fails where that was done before.
-    let _ = tracing::subscriber::set_global_default(ServerLog);
+    let _ = tracing::subscriber::set_global_default(Listener { is_enabled, write: log });
 }
 
-/// Takes events; there are no spans.
-struct ServerLog;
+/// Writes events as lines; there are no spans.
+struct Listener<E, W> {
+    is_enabled: E,
+    write: W,
+}
 
-impl Subscriber for ServerLog {
+impl<E, W> Subscriber for Listener<E, W>
+where
+    E: Fn(LogLevel) -> bool + 'static,
+    W: Fn(LogLevel, &str) + 'static,
+{
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         // The server's levels may be changed while it runs.
         if level_of(*metadata.level()).is_some() { Interest::sometimes() } else { Interest::never() }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // SAFETY: it may be called at any time, from any thread.
-        level_of(*metadata.level()).is_some_and(|level| unsafe { TRITONSERVER_LogIsEnabled(level as c_int) })
+        level_of(*metadata.level()).is_some_and(&self.is_enabled)
     }
 
     fn event(&self, event: &Event<'_>) {
         let Some(level) = level_of(*event.metadata().level()) else { return };
         let mut line = Line::default();
         event.record(&mut line);
-        log(level, &line.into_text());
+        (self.write)(level, &line.into_text());
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -114,39 +122,12 @@ mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
 
-    type Lines = Arc<Mutex<Vec<(Option<LogLevel>, String)>>>;
-
-    /// Keeps the lines of what is told.
-    struct Kept(Lines);
-
-    impl Subscriber for Kept {
-        fn enabled(&self, _: &Metadata<'_>) -> bool {
-            true
-        }
-
-        fn event(&self, event: &Event<'_>) {
-            let mut line = Line::default();
-            event.record(&mut line);
-            self.0.lock().unwrap().push((level_of(*event.metadata().level()), line.into_text()));
-        }
-
-        fn new_span(&self, _: &Attributes<'_>) -> Id {
-            Id::from_u64(1)
-        }
-
-        fn record(&self, _: &Id, _: &Record<'_>) {}
-
-        fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-        fn enter(&self, _: &Id) {}
-
-        fn exit(&self, _: &Id) {}
-    }
-
     #[test]
     fn events_are_lines() {
-        let lines = Lines::default();
-        tracing::subscriber::with_default(Kept(Arc::clone(&lines)), || {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&lines);
+        let write = move |level, text: &str| kept.lock().unwrap().push((level, text.to_owned()));
+        tracing::subscriber::with_default(Listener { is_enabled: |_| true, write }, || {
             let message = "index 7 is out of bounds";
             tracing::warn!(category = "onnxruntime", count = 2, message, "ONNX Runtime");
             tracing::debug!("alone");
@@ -154,11 +135,7 @@ mod tests {
         });
         let told = lines.lock().unwrap().clone();
         let first = "planforge: ONNX Runtime: index 7 is out of bounds (category onnxruntime, count 2)";
-        let expected = [
-            (Some(LogLevel::Warning), first),
-            (Some(LogLevel::Verbose), "planforge: alone"),
-            (None, "planforge: much"),
-        ];
+        let expected = [(LogLevel::Warning, first), (LogLevel::Verbose, "planforge: alone")];
         assert_eq!(told, expected.map(|(level, text)| (level, text.to_owned())));
     }
 }
