@@ -100,13 +100,14 @@ pub fn remove_abandoned(folder: &Path, now: SystemTime) -> Result<()> {
         if !is_temporary {
             continue;
         }
-        match changed(&item.path()) {
-            Ok(changed) if now.duration_since(changed).is_ok_and(|age| age > ABANDONED) => {
-                fs_err::remove_file(item.path())?;
-            }
-            // Meanwhile it was renamed.
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
+        let removed = item.metadata().and_then(|metadata| {
+            let is_old = now.duration_since(changed(&metadata)).is_ok_and(|age| age > ABANDONED);
+            if metadata.is_file() && is_old { fs_err::remove_file(item.path()) } else { Ok(()) }
+        });
+        match removed {
+            // Meanwhile it was renamed, or another process has removed it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
         }
     }
     Ok(())
@@ -114,10 +115,9 @@ pub fn remove_abandoned(folder: &Path, now: SystemTime) -> Result<()> {
 
 /// When a file's content, or the number of its links, changed last.
 #[cfg(unix)]
-fn changed(path: &Path) -> io::Result<SystemTime> {
+fn changed(metadata: &std::fs::Metadata) -> SystemTime {
     use std::os::unix::fs::MetadataExt;
-    let seconds = fs_err::symlink_metadata(path)?.ctime();
-    Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or(0)))
+    SystemTime::UNIX_EPOCH + Duration::from_secs(metadata.ctime().try_into().unwrap_or(0))
 }
 
 /// Renaming one hard link over another of the same file does nothing and leaves both (POSIX rename).
@@ -201,10 +201,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs_err::write(folder.path().join(".planforge-x"), "half").unwrap();
         fs_err::write(folder.path().join("other"), "whole").unwrap();
+        fs_err::create_dir(folder.path().join(".planforge-folder")).unwrap();
         let count = || fs_err::read_dir(folder.path()).unwrap().count();
         remove_abandoned(folder.path(), SystemTime::now() + Duration::from_secs(600)).unwrap();
-        assert_eq!(count(), 2);
+        assert_eq!(count(), 3);
         remove_abandoned(folder.path(), SystemTime::now() + Duration::from_secs(4000)).unwrap();
-        assert_eq!(count(), 1);
+        assert_eq!(count(), 2);
     }
 }
