@@ -157,7 +157,7 @@ impl<'a> Tokens<'a> {
         Ok(())
     }
 
-    /// `uXXXX` or `UXXXXXXXX`; a pair of surrogates is one code point.
+    /// `u` and four digits, or `U` and eight; a pair of surrogates is one code point.
     fn code_point(&mut self) -> Result<u32, ArchiveFault> {
         let count = if self.pass(1) == "u" { 4 } else { 8 };
         let first = self.hexadecimal(count)?;
