@@ -5,14 +5,18 @@ use crate::library::{environment, is_at_least};
 use crate::{Error, Result, Tensor, TensorView};
 use ort::ep::{CPU, CUDA};
 use ort::session::builder::{AutoDevicePolicy, SessionBuilder};
-use ort::session::{OutputSelector, RunOptions, Session, SessionInputValue};
+use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType, ValueType};
 use planforge_core::{DataType, Dim, TensorSpec};
-use std::borrow::Cow;
+use std::ffi::CString;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
+mod shared;
 mod values;
+
+use shared::Shared;
 
 /// ONNX Runtime's key for the folder of weights that a graph in memory keeps outside.
 const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
@@ -77,9 +81,9 @@ impl Default for SessionOptions {
     }
 }
 
-/// A loaded ONNX model. Dropping it frees its weights and working memory.
+/// A loaded ONNX model. Dropping it, and all that share it, frees its weights and working memory.
 pub struct OnnxSession {
-    session: Session,
+    session: Arc<Shared>,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
 }
@@ -118,7 +122,17 @@ impl OnnxSession {
             .map_err(|source| Error::Load { path: graph, source })?;
         let inputs = session.inputs().iter().map(tensor_spec).collect::<Result<_>>()?;
         let outputs = session.outputs().iter().map(tensor_spec).collect::<Result<_>>()?;
-        Ok(Self { session, inputs, outputs })
+        Ok(Self { session: Arc::new(Shared::new(session, options)), inputs, outputs })
+    }
+
+    /// The same model once more, with the same weights and threads, for another caller to run at the same time.
+    ///
+    /// On the processor, runs that meet share the threads: the first has them all until the next comes, and each goes on
+    /// with what is left. With one thread each run has its caller's. On a GPU, and with threads between operators, one runs
+    /// after the other.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        Self { session: Arc::clone(&self.session), inputs: self.inputs.clone(), outputs: self.outputs.clone() }
     }
 
     /// Inputs, in the graph's order. A dynamic dimension without a name gets one of its own.
@@ -161,7 +175,7 @@ impl OnnxSession {
         } else {
             outputs.iter().filter_map(|name| self.outputs.iter().find(|spec| spec.name == *name)).collect()
         };
-        run(&mut self.session, inputs, &wanted, take).map_err(|source| Error::Run { source })
+        run(&self.session, inputs, &wanted, take).map_err(|source| Error::Run { source })
     }
 }
 
@@ -199,31 +213,27 @@ fn configure(builder: SessionBuilder, options: &SessionOptions) -> ort::Result<S
 }
 
 fn run<R>(
-    session: &mut Session,
+    session: &Shared,
     inputs: &[TensorView<'_>],
     wanted: &[&TensorSpec],
     take: impl FnOnce(&[TensorView<'_>]) -> R,
 ) -> ort::Result<R> {
-    let lent: Vec<(Cow<'_, str>, SessionInputValue<'_>)> =
-        inputs.iter().map(|input| Ok((Cow::from(input.name), values::lend(input)?))).collect::<ort::Result<_>>()?;
-    let selector = wanted.iter().fold(OutputSelector::no_default(), |selector, spec| selector.with(&spec.name));
-    let options = RunOptions::new()?.with_outputs(selector);
-    let results = session.run_with_options(lent, &options)?;
-    let found = wanted
-        .iter()
-        .map(|spec| {
-            let value = results
-                .get(&spec.name)
-                .ok_or_else(|| ort::Error::new(format!("output `{}` is missing from the result", spec.name)))?;
-            values::elements(spec.data_type, value)
-        })
-        .collect::<ort::Result<Vec<_>>>()?;
+    let lent: Vec<(CString, SessionInputValue<'_>)> =
+        inputs.iter().map(|input| Ok((c_name(input.name)?, values::lend(input)?))).collect::<ort::Result<_>>()?;
+    let names: Vec<_> = wanted.iter().map(|spec| c_name(&spec.name)).collect::<ort::Result<_>>()?;
+    let results = session.run(&lent, &names)?;
+    let elements = |(spec, value): (&&TensorSpec, _)| values::elements(spec.data_type, value);
+    let found = wanted.iter().zip(&results).map(elements).collect::<ort::Result<Vec<_>>>()?;
     let views: Vec<_> = wanted
         .iter()
         .zip(&found)
         .map(|(spec, (shape, bytes))| TensorView { name: &spec.name, data_type: spec.data_type, shape, bytes })
         .collect();
     Ok(take(&views))
+}
+
+fn c_name(name: &str) -> ort::Result<CString> {
+    CString::new(name).map_err(|_| ort::Error::new(format!("the name `{name}` has a zero byte in it")))
 }
 
 fn tensor_spec(outlet: &Outlet) -> Result<TensorSpec> {

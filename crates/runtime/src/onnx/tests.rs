@@ -151,3 +151,51 @@ fn options_choose_threads_and_memory() {
     let gpu = OnnxSession::load(&graph, &SessionOptions { device: Device::Cuda(0), ..options });
     assert!(matches!(gpu, Err(Error::Load { .. })), "this library has no CUDA provider");
 }
+
+/// Several callers at once, some led by their own thread and some by one of the pool: each gets its own answers, and a
+/// mistake is the answer of the one that made it alone.
+#[test]
+fn callers_of_one_session_get_their_own_answers() {
+    load_library(&library()).unwrap();
+    let graph = repository().join("fixtures/tiny-onnx/embed/model.onnx");
+    for (intra_op_threads, inter_op_threads) in [(1, 1), (2, 1), (4, 1), (2, 2)] {
+        let options = SessionOptions { intra_op_threads, inter_op_threads, arena: true, ..SessionOptions::default() };
+        let first = OnnxSession::load(&graph, &options).unwrap();
+        std::thread::scope(|scope| {
+            for caller in 0..6_i64 {
+                let mut session = first.share();
+                scope.spawn(move || {
+                    for round in 0..300 {
+                        // Row `i` of the table is `10 i, 10 i + 1, …`; `length` times row `row`, and their number.
+                        let (row, length) = (caller + round % 7, usize::try_from(1 + round % 5).unwrap());
+                        let inputs = |row| {
+                            [
+                                integers("ids", &[1, length], &vec![row; length]),
+                                integers("mask", &[1, length], &vec![1; length]),
+                            ]
+                        };
+                        let outputs = session.run(&inputs(row), &[]).unwrap();
+                        let sums: Vec<f32> =
+                            (0..4).map(|column| ((10 * row + column) * length as i64) as f32).collect();
+                        assert_eq!(outputs[0].values, TensorValues::Fp32(sums));
+                        assert_eq!(outputs[1], integers("tokens", &[1], &[length as i64]));
+                        if round % 50 == caller {
+                            let error = session.run(&inputs(1_000_000), &[]).unwrap_err();
+                            assert!(matches!(error, Error::Run { .. }), "{error}");
+                        }
+                    }
+                });
+            }
+        });
+    }
+}
+
+/// Weights and threads go with the last handle.
+#[test]
+fn a_shared_session_outlives_its_first_handle() {
+    let first = load("embed");
+    let mut second = first.share();
+    drop(first);
+    let inputs = [integers("mask", &[1, 1], &[1]), integers("ids", &[1, 1], &[2])];
+    assert_eq!(second.run(&inputs, &["tokens".to_owned()]).unwrap(), [integers("tokens", &[1], &[1])]);
+}
