@@ -5,7 +5,7 @@ use crate::execute::{Answers, execute};
 use crate::metrics::Metrics;
 use crate::model::{Content, Graph, Model, Plan};
 use crate::{Error, Result};
-use planforge_runtime::{Device, OnnxSession, Session, SessionOptions, has_cuda_provider};
+use planforge_runtime::{Device, Session, has_cuda_provider};
 
 /// A loaded instance.
 pub(crate) struct Instance {
@@ -90,8 +90,8 @@ fn open_graph(graph: &Graph, device: Device) -> Result<(Session, Option<String>)
         )));
     }
     let warning = (!has_provider).then(|| format!("it runs on the processor though there is a GPU: {}", missing()));
-    let options = SessionOptions { device: if has_provider { device } else { Device::Cpu }, ..graph.options.clone() };
-    Ok((Session::Onnx(Box::new(OnnxSession::load(&graph.path, &options)?)), warning))
+    let session = graph.on(if has_provider { device } else { Device::Cpu })?;
+    Ok((Session::Onnx(Box::new(session)), warning))
 }
 
 fn open_plan(plan: &Plan, device: Device) -> Result<(Session, String)> {

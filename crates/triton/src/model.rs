@@ -4,7 +4,7 @@ use crate::config::ModelConfig;
 use crate::native::RuntimePlaces;
 use crate::{Error, Result};
 use planforge_core::{METRICS_FILE, metrics_outputs};
-use planforge_runtime::{EngineModel, ExecutionOptions, Gpu, SessionOptions, has_cuda_driver};
+use planforge_runtime::{Device, EngineModel, ExecutionOptions, Gpu, OnnxSession, SessionOptions, has_cuda_driver};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -45,6 +45,8 @@ pub(crate) struct Graph {
     pub(crate) asks_for_gpus: bool,
     /// The ONNX Runtime library and its version.
     pub(crate) runtime: (PathBuf, String),
+    /// The session on each device that an instance is on: instances share its weights and its threads.
+    loaded: Mutex<Vec<(Device, OnnxSession)>>,
 }
 
 /// An engine, or several of which each GPU takes its own, and what runs it.
@@ -83,10 +85,27 @@ impl Model {
                 let library = places.onnx_runtime.find(&parameters)?;
                 let version = planforge_runtime::load_library(&library)?;
                 let (path, asks_for_gpus) = (files.any().to_owned(), asks_for_gpus(version_folder));
-                Content::Graph(Graph { path, options, asks_for_gpus, runtime: (library, version) })
+                let (runtime, loaded) = ((library, version), Mutex::default());
+                Content::Graph(Graph { path, options, asks_for_gpus, runtime, loaded })
             }
         };
         Ok(Self { config, content })
+    }
+}
+
+impl Graph {
+    /// The session on `device`, loaded when the first instance asks for it.
+    ///
+    /// # Errors
+    /// Those of loading.
+    pub(crate) fn on(&self, device: Device) -> Result<OnnxSession> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, session)) = loaded.iter().find(|(on, _)| *on == device) {
+            return Ok(session.share());
+        }
+        let session = OnnxSession::load(&self.path, &SessionOptions { device, ..self.options.clone() })?;
+        loaded.push((device, session.share()));
+        Ok(session)
     }
 }
 
