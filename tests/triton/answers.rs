@@ -119,7 +119,6 @@ pub(super) fn minilm() -> (Workspace, PathBuf, PathBuf) {
 /// The same with this in `[triton]`.
 pub(super) fn minilm_with(triton: &str) -> (Workspace, PathBuf, PathBuf) {
     let workspace = Workspace::empty();
-    workspace.write("one-thread.pbtxt", ONE_THREAD);
     workspace.write("minilm.toml", &format!("{MINILM}[triton]\n{triton}"));
     workspace.planforge(&["package", "minilm.toml"]).succeeds();
     let made = workspace.path("planforge-out/all-MiniLM-L6-v2");
@@ -136,10 +135,6 @@ batch = [1, 4, 8]
 sequence = [1, 16, 128]
 [package]
 onnx_backend = "planforge"
-"#;
-
-/// Fields of a configuration, for pipelines to name.
-const ONE_THREAD: &str = r#"parameters { key: "intra_op_thread_count" value: { string_value: "1" } }
 "#;
 
 /// 2,000 requests from 16 clients, each with texts of its own, of several lengths and batches.

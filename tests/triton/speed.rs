@@ -2,7 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "a person runs it for what it measures")]
 
-use super::answers::{ARCHITECTURES, minilm, minilm_with};
+use super::answers::{ARCHITECTURES, minilm};
 use super::{MAX_BATCH, Packaged, REQUIRED, assert_close, backend, binary_body, inputs, outputs};
 use planforge_core::RequestBody;
 use planforge_runtime::{OnnxSession, SessionOptions, Spinning, Tensor, load_library};
@@ -24,6 +24,8 @@ const MINILM_TRAFFIC: [Traffic; 5] = [
     Traffic { batch: 8, lengths: &[16], clients: 4 },
     Traffic { batch: 1, lengths: &[16, 44, 8, 28, 64, 12, 36, 20, 4, 52, 24, 60, 32, 16, 48, 12], clients: 16 },
 ];
+/// Instances of planforge's backend, as its packages have them.
+const INSTANCES: &str = "instance_group [\n  {\n    count: 2\n  }\n]\n";
 /// Turns of each, after one that does not count.
 const TURNS: u32 = 3;
 
@@ -62,22 +64,33 @@ fn backends(packages: &Path) -> tempfile::TempDir {
     folder
 }
 
-/// Loads an archive for planforge's backend, and its files for Python's.
-fn load_both(server: &TritonServer, archive: &Path, (name, form): (&str, &str)) -> [String; 2] {
-    let [own, python] = ["planforge", "python"].map(|backend| format!("{name}-{form}-{backend}.tar.gz"));
+/// Loads an archive for planforge's backend, and its files for Python's: in one instance, with as many threads as there
+/// are processors, and in an instance of one thread for each of them.
+fn load_all(server: &TritonServer, archive: &Path, name: &str) -> [String; 3] {
+    let [own, one, many] = ["planforge", "python", "instances"].map(|form| format!("{name}-{form}.tar.gz"));
     let loaded = server.load(archive, &own);
     assert_eq!(loaded.status, 200, "{}", loaded.text());
-    let folder = TritonServer::unpack(archive, &python).join(name);
-    let config = folder.join("config.pbtxt");
-    let text = fs_err::read_to_string(&config).unwrap();
-    let text = text.replace("backend: \"planforge\"", "backend: \"python\"");
-    let text = text.replace("default_model_filename: \"model.onnx\"\n", "");
-    // The model joins what has one length.
-    fs_err::write(&config, text.replace("    allow_ragged_batch: true\n", "")).unwrap();
-    fs_err::copy(repository().join("scripts/reference/triton-model.py"), folder.join("1/model.py")).unwrap();
-    let loaded = server.load_unpacked(&python);
-    assert_eq!(loaded.status, 200, "{}\n{}", loaded.text(), server.log());
-    [own, python]
+    let processors = std::thread::available_parallelism().unwrap();
+    let instances = format!(
+        "instance_group [ {{ kind: KIND_CPU count: {processors} }} ]\n\
+         parameters {{ key: \"intra_op_thread_count\" value: {{ string_value: \"1\" }} }}\n"
+    );
+    for (target, further) in [(&one, ""), (&many, instances.as_str())] {
+        let folder = TritonServer::unpack(archive, target).join(name);
+        let config = folder.join("config.pbtxt");
+        let text = fs_err::read_to_string(&config).unwrap();
+        let text = text.replace("backend: \"planforge\"", "backend: \"python\"");
+        let text = text.replace("default_model_filename: \"model.onnx\"\n", "");
+        assert!(text.contains(INSTANCES), "{text}");
+        let text = text.replace(INSTANCES, "");
+        // The model joins what has one length.
+        let text = text.replace("    allow_ragged_batch: true\n", "");
+        fs_err::write(&config, text + further).unwrap();
+        fs_err::copy(repository().join("scripts/reference/triton-model.py"), folder.join("1/model.py")).unwrap();
+        let loaded = server.load_unpacked(target);
+        assert_eq!(loaded.status, 200, "{}\n{}", loaded.text(), server.log());
+    }
+    [own, one, many]
 }
 
 /// Requests answered per second to so many clients, each of which sends its next request when it has its answer.
@@ -134,11 +147,11 @@ impl Alone {
     }
 }
 
-/// A model that both backends have loaded.
+/// A model that is loaded by all.
 struct Loaded<'a> {
     server: &'a TritonServer,
-    /// planforge's and Python's.
-    targets: [String; 2],
+    /// planforge's, Python's, and Python's with more instances.
+    targets: [String; 3],
     graph: &'a Path,
 }
 
@@ -155,27 +168,25 @@ impl Loaded<'_> {
             }
             bodies.push(body);
         }
-        let mut rates: [Vec<f64>; 3] = Default::default();
-        for turn in 0..=TURNS {
-            let [own, peer] =
-                [0, 1].map(|index| throughput(self.server, &self.targets[index], &bodies, traffic.clients));
-            let measured = [own, peer, alone.throughput(traffic.batch)];
-            if turn > 0 {
-                rates.iter_mut().zip(measured).for_each(|(rates, rate)| rates.push(rate));
-            }
+        let mut turns = Vec::new();
+        for _ in 0..=TURNS {
+            let [own, one, many] =
+                [0, 1, 2].map(|index| throughput(self.server, &self.targets[index], &bodies, traffic.clients));
+            turns.push([own, one, many, alone.throughput(traffic.batch)]);
         }
-        let mut ratios: Vec<f64> = rates[0].iter().zip(&rates[1]).map(|(own, peer)| own / peer).collect();
-        let [own, peer, alone] = rates.map(|mut rates| median(&mut rates));
-        let ratio = median(&mut ratios);
+        let of = |value: &dyn Fn(&[f64; 4]) -> f64| median(turns[1..].iter().map(value).collect());
+        let [own, one, many, alone] = [0, 1, 2, 3].map(|index| of(&|rates| rates[index]));
         println!(
-            "{name}, {}: planforge {own:.0}/s, Python backend {peer:.0}/s, ratio {ratio:.2}; ONNX Runtime alone \
-             {alone:.0}/s",
-            traffic.describe()
+            "{name}, {}: planforge {own:.0}/s; Python backend {one:.0}/s, ratio {:.2}; in an instance for each \
+             processor {many:.0}/s, ratio {:.2}; ONNX Runtime alone {alone:.0}/s",
+            traffic.describe(),
+            of(&|rates| rates[0] / rates[1]),
+            of(&|rates| rates[0] / rates[2])
         );
     }
 }
 
-fn median(values: &mut [f64]) -> f64 {
+fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
@@ -192,22 +203,14 @@ fn throughput_against_the_python_backend() {
         let server = TritonServer::start(&TritonOptions { backends, environment, ..TritonOptions::default() });
         load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
         let (_workspace, archive, graph) = minilm();
-        let targets = load_both(&server, &archive, ("all-MiniLM-L6-v2", "plain"));
+        let targets = load_all(&server, &archive, "all-MiniLM-L6-v2");
         let minilm = Loaded { server: &server, targets, graph: &graph };
         for traffic in MINILM_TRAFFIC {
             minilm.compare("all-MiniLM-L6-v2", traffic);
         }
-        let processors = std::thread::available_parallelism().unwrap();
-        let triton = format!("instances = {processors}\nconfig = \"one-thread.pbtxt\"\n");
-        let (_workspace, archive, graph) = minilm_with(&triton);
-        let targets = load_both(&server, &archive, ("all-MiniLM-L6-v2", "instances"));
-        let minilm = Loaded { server: &server, targets, graph: &graph };
-        for traffic in MINILM_TRAFFIC {
-            minilm.compare(&format!("all-MiniLM-L6-v2 in {processors} instances"), traffic);
-        }
         for (name, task) in ARCHITECTURES {
             let packaged = Packaged::fixture(name, task);
-            let targets = load_both(&server, &packaged.archive, (name, "plain"));
+            let targets = load_all(&server, &packaged.archive, name);
             let graph = packaged.model.path(&packaged.model.record.graph);
             let loaded = Loaded { server: &server, targets, graph: &graph };
             loaded.compare(&format!("small {name}"), Traffic { batch: 1, lengths: &[16], clients: 16 });

@@ -257,7 +257,8 @@ dynamic_batching { }
             .map(|backend| onnx_config(&name(), &model_record(), &profiles(), backend, &Serving::default()).unwrap());
         let head = "platform: \"onnxruntime_onnx\"\nbackend: \"onnxruntime\"\n";
         let ragged = "dims: [ -1 ]\n    allow_ragged_batch: true\n";
-        assert_eq!(theirs.replace(head, "backend: \"planforge\"\n").replace("dims: [ -1 ]\n", ragged), ours);
+        let expected = theirs.replace(head, "backend: \"planforge\"\n").replace("dims: [ -1 ]\n", ragged);
+        assert_eq!(expected + "instance_group [\n  {\n    count: 2\n  }\n]\n", ours);
         let mut single = profiles();
         single[0].batch.max = 1;
         let text = onnx_config(&name(), &model_record(), &single, OnnxBackend::Planforge, &Serving::default()).unwrap();

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TritonSpec {
-    /// How many requests, or batches of them, a model runs at a time on each device; the server's own number, 1, when
-    /// left out.
+    /// How many requests, or batches of them, a model runs at a time on each device. When left out, 2 for an ONNX graph in
+    /// planforge's backend, whose instances share one session, and else the server's own number, 1.
     pub instances: Option<NonZeroU32>,
     /// What it runs on; a GPU where there is one and the backend can use it, when left out.
     pub instance_kind: Option<InstanceKind>,

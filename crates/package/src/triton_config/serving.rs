@@ -51,6 +51,10 @@ pub(super) struct Served<'a> {
     pub(super) kind: Option<InstanceKind>,
 }
 
+/// Instances of a graph in planforge's backend, where the pipeline does not say and no GPU is asked for. They share one
+/// session: the second costs no weights, and computes while the first waits for its threads or answers.
+const SHARING_INSTANCES: u32 = 2;
+
 impl Served<'_> {
     /// Whether it is an engine, of either kind: those that planforge's backend runs are for GPUs alone.
     fn is_engine(&self) -> bool {
@@ -71,7 +75,7 @@ impl Serving {
         if spec.dynamic_batching && served.max_batch_size > 1 {
             fields.add("dynamic_batching", dynamic_batching(spec));
         }
-        if let Some(text) = instance_group(spec, served.kind) {
+        if let Some(text) = instance_group(spec, served) {
             fields.add("instance_group", text);
         }
         if spec.cuda_graphs && served.is_engine() {
@@ -141,13 +145,16 @@ fn dynamic_batching(spec: &TritonSpec) -> String {
     if text.is_empty() { "dynamic_batching { }\n".to_owned() } else { format!("dynamic_batching {{\n{text}}}\n") }
 }
 
-fn instance_group(spec: &TritonSpec, only: Option<InstanceKind>) -> Option<String> {
-    let kind = only.or(spec.instance_kind);
-    if spec.instances.is_none() && kind.is_none() {
+fn instance_group(spec: &TritonSpec, served: &Served<'_>) -> Option<String> {
+    let kind = served.kind.or(spec.instance_kind);
+    let shares = served.by == ServedBy::Planforge && kind != Some(InstanceKind::Gpu);
+    if spec.instances.is_none() && kind.is_none() && !shares {
         return None;
     }
+    let default = if shares { SHARING_INSTANCES } else { 1 };
+    let count = spec.instances.map_or(default, u32::from);
     let mut text = "instance_group [\n  {\n".to_owned();
-    line(&mut text, format_args!("    count: {}", spec.instances.map_or(1, u32::from)));
+    line(&mut text, format_args!("    count: {count}"));
     match kind {
         Some(InstanceKind::Cpu) => text.push_str("    kind: KIND_CPU\n"),
         Some(InstanceKind::Gpu) => text.push_str("    kind: KIND_GPU\n"),
@@ -204,8 +211,14 @@ mod tests {
                         instance_group [\n  {\n    count: 2\n    kind: KIND_CPU\n  }\n]\n\
                         response_cache {\n  enable: true\n}\n";
         assert_eq!(text(&Serving { triton, ..Serving::default() }, &served(ServedBy::Planforge)), expected);
-        let triton = TritonSpec { dynamic_batching: false, ..TritonSpec::default() };
-        assert_eq!(text(&Serving { triton, ..Serving::default() }, &served(ServedBy::Planforge)), "");
+        let alone = |by, instance_kind| {
+            let triton = TritonSpec { dynamic_batching: false, instance_kind, ..TritonSpec::default() };
+            text(&Serving { triton, ..Serving::default() }, &served(by))
+        };
+        assert_eq!(alone(ServedBy::OnnxRuntime, None), "");
+        assert_eq!(alone(ServedBy::Planforge, None), "instance_group [\n  {\n    count: 2\n  }\n]\n");
+        let on_gpu = "instance_group [\n  {\n    count: 1\n    kind: KIND_GPU\n  }\n]\n";
+        assert_eq!(alone(ServedBy::Planforge, Some(InstanceKind::Gpu)), on_gpu);
     }
 
     #[test]
@@ -230,7 +243,8 @@ mod tests {
             assert!(onnx.contains(parameter), "{onnx}");
         }
         assert!(!onnx.contains("cuda"), "{onnx}");
-        assert_eq!(text(&serving, &served(ServedBy::Planforge)), "");
+        let ours = text(&serving, &served(ServedBy::Planforge));
+        assert!(!ours.contains("graphs") && !ours.contains("tensorrt"), "{ours}");
     }
 
     #[test]
@@ -251,7 +265,7 @@ mod tests {
             )
         };
         let expected = format!("model_warmup [\n{},\n{}\n]\n", one(1), one(8));
-        assert_eq!(text(&serving, &served(ServedBy::Planforge)), expected);
+        assert_eq!(text(&serving, &served(ServedBy::OnnxRuntime)), expected);
         let files: Vec<_> = serving.warm_up_files().map(|(path, bytes)| (path, bytes.len())).collect();
         assert_eq!(files, [("warmup/input-0".to_owned(), 24), ("warmup/input-1".to_owned(), 24)]);
         let none = Serving { warm_up: Vec::new(), ..serving };
