@@ -156,6 +156,13 @@ struct Loaded<'a> {
 }
 
 impl Loaded<'_> {
+    /// Requests to planforge's backend so far, the microseconds that they were in the server, and of those the ones in
+    /// which the model ran.
+    fn spent(&self) -> [f64; 3] {
+        ["nv_inference_request_success", "nv_inference_request_duration_us", "nv_inference_compute_infer_duration_us"]
+            .map(|counter| self.server.counter(counter, &self.targets[0]))
+    }
+
     /// All by turns, so that what else this machine does meets all alike. The median of each, and of the ratios.
     fn compare(&self, name: &str, traffic: Traffic) {
         let mut alone = Alone::new(self.graph, &traffic);
@@ -168,6 +175,7 @@ impl Loaded<'_> {
             }
             bodies.push(body);
         }
+        let begun = self.spent();
         let mut turns = Vec::new();
         for _ in 0..=TURNS {
             let [own, one, many] =
@@ -176,9 +184,12 @@ impl Loaded<'_> {
         }
         let of = |value: &dyn Fn(&[f64; 4]) -> f64| median(turns[1..].iter().map(value).collect());
         let [own, one, many, alone] = [0, 1, 2, 3].map(|index| of(&|rates| rates[index]));
+        let ended = self.spent();
+        let [in_server, computing] = [1, 2].map(|part| (ended[part] - begun[part]) / (ended[0] - begun[0]) / 1e3);
         println!(
             "{name}, {}: planforge {own:.0}/s; Python backend {one:.0}/s, ratio {:.2}; in an instance for each \
-             processor {many:.0}/s, ratio {:.2}; ONNX Runtime alone {alone:.0}/s",
+             processor {many:.0}/s, ratio {:.2}; ONNX Runtime alone {alone:.0}/s; a request is {in_server:.2} ms in the \
+             server with planforge, of which it is computed {computing:.2} ms",
             traffic.describe(),
             of(&|rates| rates[0] / rates[1]),
             of(&|rates| rates[0] / rates[2])
