@@ -70,16 +70,9 @@ impl Shared {
         // SAFETY: the pointers in `call` are to values and names that its maker borrows, and to room for as many outputs
         // as it names; the session lives as long as `self`, and concurrent runs of it are allowed (see above).
         unsafe {
-            let status = (ort::api().Run)(
-                self.session.ptr().cast_mut(),
-                ptr::null(),
-                call.input_names.as_ptr(),
-                call.inputs.as_ptr(),
-                call.inputs.len(),
-                call.output_names.as_ptr(),
-                call.output_names.len(),
-                call.outputs.as_mut_ptr(),
-            );
+            let session = self.session.ptr().cast_mut();
+            let (names, values, count, wanted, wanted_count, outputs) = call.arguments();
+            let status = (ort::api().Run)(session, ptr::null(), names, values, count, wanted, wanted_count, outputs);
             Error::result_from_status(status)
         }
     }
@@ -92,17 +85,20 @@ impl Shared {
         // count of `done` that is given away here.
         unsafe {
             let theirs = Arc::into_raw(Arc::clone(&done));
+            let session = self.session.ptr().cast_mut();
+            let (names, values, count, wanted, wanted_count, outputs) = call.arguments();
+            let (callback, user_data) = (Some(finished as _), theirs.cast_mut().cast());
             let status = (ort::api().RunAsync)(
-                self.session.ptr().cast_mut(),
+                session,
                 ptr::null(),
-                call.input_names.as_ptr(),
-                call.inputs.as_ptr(),
-                call.inputs.len(),
-                call.output_names.as_ptr(),
-                call.output_names.len(),
-                call.outputs.as_mut_ptr(),
-                Some(finished),
-                theirs.cast_mut().cast(),
+                names,
+                values,
+                count,
+                wanted,
+                wanted_count,
+                outputs,
+                callback,
+                user_data,
             );
             if let Err(error) = Error::result_from_status(status) {
                 drop(Arc::from_raw(theirs));
@@ -113,7 +109,10 @@ impl Shared {
     }
 }
 
-/// Arguments of a run.
+/// Names and values of inputs and their number, names of outputs and their number, room for outputs.
+type Arguments = (*const *const c_char, *const *const OrtValue, usize, *const *const c_char, usize, *mut *mut OrtValue);
+
+/// A run.
 struct Call {
     input_names: Vec<*const c_char>,
     inputs: Vec<*const OrtValue>,
@@ -129,6 +128,13 @@ impl Call {
             output_names: outputs.iter().map(|name| name.as_ptr()).collect(),
             outputs: vec![ptr::null_mut(); outputs.len()],
         }
+    }
+
+    /// As `Run` and `RunAsync` take them.
+    fn arguments(&mut self) -> Arguments {
+        let (inputs, outputs) = (self.inputs.len(), self.output_names.len());
+        let names = (self.input_names.as_ptr(), self.output_names.as_ptr());
+        (names.0, self.inputs.as_ptr(), inputs, names.1, outputs, self.outputs.as_mut_ptr())
     }
 
     /// The outputs of a run that went well.
