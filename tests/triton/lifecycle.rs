@@ -107,7 +107,7 @@ fn copies_share_onnx_runtime() {
     });
 }
 
-/// Each begins before the other is done.
+/// The second begins before the first is done, and waits for the session that it shares.
 #[test]
 fn instances_are_loaded_at_a_time() {
     with_server(concat!(module_path!(), "::instances_are_loaded_at_a_time"), |server| {

@@ -1,4 +1,4 @@
-//! One instance of a model: a session of its own, on a processor or a GPU.
+//! One instance of a model, on a processor or a GPU. Those on one device share a graph's session or an engine's weights.
 
 use crate::batch::{RequestTensors, Scratch};
 use crate::execute::{Answers, execute};

@@ -51,9 +51,10 @@ impl Parameters {
     /// Session options: those of the parameters, else all processors, spinning from one operator to the next, and an
     /// arena with memory patterns, as Triton's own ONNX Runtime backend has them. all-MiniLM-L6-v2 answers 1.3 to 1.4
     /// times as many requests with an arena; the memory of its largest batch stays with a model until it is unloaded.
-    /// With patterns each run takes one block, which a thread mostly gets back for its next. Without them it gets memory
-    /// that another core wrote to last, and where the cores do not share their cache, instances then answer 1.1 to 1.2 times
-    /// fewer requests. A thousand shapes have patterns of half a megabyte, and a block is some MB more than its tensors.
+    /// With patterns each run takes one block instead of one for each tensor. Instances that ran at the same time answered
+    /// 1.1 to 1.2 times as many requests with them while two threads in one run were slow, and as many otherwise; it may be
+    /// that a thread gets its own block back, not memory that another core wrote to last. Patterns of a thousand shapes took
+    /// half a megabyte, and a block is some MB more than its tensors.
     pub(crate) fn session_options(&self) -> Result<SessionOptions> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(SessionOptions {
