@@ -242,6 +242,7 @@ impl<'a> OnnxGraph<'a> {
             name: outputs.first().map(|value| value.name.clone()).unwrap_or_default(),
             op_type: op.to_owned(),
             attribute: attributes,
+            ..NodeProto::default()
         });
         outputs
     }
@@ -308,6 +309,7 @@ impl<'a> OnnxGraph<'a> {
             name: spec.name.clone(),
             op_type: "Identity".to_owned(),
             attribute: Vec::new(),
+            ..NodeProto::default()
         });
         self.graph.output.push(value_info(spec));
         self.outputs.push(spec.clone());

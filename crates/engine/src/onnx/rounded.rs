@@ -80,6 +80,7 @@ fn cast(input: &str, output: &str, to: i32) -> NodeProto {
         name: output.to_owned(),
         op_type: "Cast".to_owned(),
         attribute: vec![Attribute::int("to", i64::from(to))],
+        ..NodeProto::default()
     }
 }
 
