@@ -5,7 +5,7 @@
 use crate::activation::exponential;
 use crate::instructions::Work;
 use crate::lanes::Lanes;
-use crate::sums::{Factors, Finish, block, largest, share, total};
+use crate::sums::{Factors, Finish, block, share};
 use crate::{Instructions, Pool};
 use std::cell::Cell;
 
@@ -230,18 +230,16 @@ unsafe fn softmax<V: Lanes>(scores: *mut f32, count: usize, scale: f32) -> f32 {
         let scale = V::splat(scale);
         let mut most = V::splat(f32::NEG_INFINITY);
         for place in places() {
-            let score = V::load(scores.add(place)).mul(scale);
-            most = score.max(most);
-            score.store(scores.add(place));
+            most = V::load(scores.add(place)).mul(scale).max(most);
         }
-        let most = V::splat(largest(most));
+        let less = V::splat(-most.largest());
         let mut sum = V::splat(0.0);
         for place in places() {
-            let power = exponential(V::load(scores.add(place)).sub(most));
+            let power = exponential(V::load(scores.add(place)).mul_add(scale, less));
             power.store(scores.add(place));
             sum = sum.add(power);
         }
-        total(sum)
+        sum.total()
     }
 }
 

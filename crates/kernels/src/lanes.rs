@@ -7,8 +7,9 @@ use core::arch::x86_64::{
     _mm256_add_ps, _mm256_castsi256_ps, _mm256_cvtps_epi32, _mm256_div_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
     _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_round_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_slli_epi32,
     _mm256_storeu_ps, _mm256_sub_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_castsi512_ps, _mm512_cvtps_epi32,
-    _mm512_div_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_roundscale_ps,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
+    _mm512_div_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_reduce_add_ps,
+    _mm512_reduce_max_ps, _mm512_roundscale_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_slli_epi32, _mm512_storeu_ps,
+    _mm512_sub_ps,
 };
 
 /// What is added to an exponent where a float stores it.
@@ -46,13 +47,18 @@ pub(crate) trait Lanes: Copy {
     unsafe fn round(self) -> Self;
     /// 2 to the power of an integer from -126 to 127.
     unsafe fn power_of_two(self) -> Self;
+    /// The sum of its numbers.
+    unsafe fn total(self) -> f32;
+    /// The largest of its numbers.
+    unsafe fn largest(self) -> f32;
 }
 
 macro_rules! lanes {
     (
         $vector:ty, $count:literal numbers, $rows:literal rows, $splat:ident, $load:ident, $store:ident, $mul_add:ident,
         $round:ident, [$($operation:ident $instruction:ident),*],
-        $integer:ident, $integers:ident, $shift:ident, $bits:ident, $sum:ident, $float:ident
+        $integer:ident, $integers:ident, $shift:ident, $bits:ident, $sum:ident, $float:ident,
+        $total:ident, $largest:ident
     ) => {
         impl Lanes for $vector {
             const COUNT: usize = $count;
@@ -101,6 +107,18 @@ macro_rules! lanes {
                 // SAFETY: the caller's, see above.
                 unsafe { $float($shift::<$bits>($sum($integers(self), $integer(EXPONENT_BIAS)))) }
             }
+
+            #[inline(always)]
+            unsafe fn total(self) -> f32 {
+                // SAFETY: the caller's, see above.
+                unsafe { $total(self) }
+            }
+
+            #[inline(always)]
+            unsafe fn largest(self) -> f32 {
+                // SAFETY: the caller's, see above.
+                unsafe { $largest(self) }
+            }
         }
     };
 }
@@ -108,14 +126,39 @@ macro_rules! lanes {
 lanes!(
     __m256, 8 numbers, 6 rows, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_round_ps,
     [add _mm256_add_ps, sub _mm256_sub_ps, mul _mm256_mul_ps, div _mm256_div_ps, min _mm256_min_ps, max _mm256_max_ps],
-    _mm256_set1_epi32, _mm256_cvtps_epi32, _mm256_slli_epi32, FRACTION_BITS_256, _mm256_add_epi32, _mm256_castsi256_ps
+    _mm256_set1_epi32, _mm256_cvtps_epi32, _mm256_slli_epi32, FRACTION_BITS_256, _mm256_add_epi32, _mm256_castsi256_ps,
+    total_of_8, largest_of_8
 );
 lanes!(
     __m512, 16 numbers, 14 rows, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps,
     _mm512_roundscale_ps,
     [add _mm512_add_ps, sub _mm512_sub_ps, mul _mm512_mul_ps, div _mm512_div_ps, min _mm512_min_ps, max _mm512_max_ps],
-    _mm512_set1_epi32, _mm512_cvtps_epi32, _mm512_slli_epi32, FRACTION_BITS, _mm512_add_epi32, _mm512_castsi512_ps
+    _mm512_set1_epi32, _mm512_cvtps_epi32, _mm512_slli_epi32, FRACTION_BITS, _mm512_add_epi32, _mm512_castsi512_ps,
+    _mm512_reduce_add_ps, _mm512_reduce_max_ps
 );
+
+/// The numbers of a vector.
+#[inline(always)]
+unsafe fn numbers_of_8(vector: __m256) -> [f32; 8] {
+    let mut numbers = [0.0; 8];
+    // SAFETY: the caller's, and there is room for eight.
+    unsafe { _mm256_storeu_ps(numbers.as_mut_ptr(), vector) };
+    numbers
+}
+
+#[inline(always)]
+unsafe fn total_of_8(vector: __m256) -> f32 {
+    // SAFETY: the caller's.
+    let [a, b, c, d, e, f, g, h] = unsafe { numbers_of_8(vector) };
+    ((a + e) + (c + g)) + ((b + f) + (d + h))
+}
+
+#[inline(always)]
+unsafe fn largest_of_8(vector: __m256) -> f32 {
+    // SAFETY: the caller's.
+    let [a, b, c, d, e, f, g, h] = unsafe { numbers_of_8(vector) };
+    ((a.max(e)).max(c.max(g))).max((b.max(f)).max(d.max(h)))
+}
 
 /// Asks for the line at `address`, where there need not be any, to be brought from memory.
 #[inline(always)]

@@ -4,7 +4,7 @@
 
 use crate::instructions::Work;
 use crate::lanes::Lanes;
-use crate::sums::{share, total};
+use crate::sums::share;
 use crate::{Instructions, Pool};
 
 /// Rows that are worth a part of their own.
@@ -92,13 +92,13 @@ unsafe fn one_row<V: Lanes>(norm: &LayerNorm, x: *const f32, out: *mut f32) {
         for place in places() {
             sum = sum.add(V::load(x.add(place)));
         }
-        let mean = V::splat(total(sum) / width as f32);
+        let mean = V::splat(sum.total() / width as f32);
         let mut squares = V::splat(0.0);
         for place in places() {
             let distance = V::load(x.add(place)).sub(mean);
             squares = distance.mul_add(distance, squares);
         }
-        let scale = V::splat((total(squares) / width as f32 + norm.epsilon).sqrt().recip());
+        let scale = V::splat((squares.total() / width as f32 + norm.epsilon).sqrt().recip());
         for place in places() {
             let weight = V::load(norm.weight.as_ptr().add(place)).mul(scale);
             let bias = V::load(norm.bias.as_ptr().add(place));

@@ -81,38 +81,3 @@ unsafe fn fixed<V: Lanes, F: Finish<V>, const ROWS: usize, const AHEAD_OF_USE: b
 pub(crate) const fn share(total: usize, parts: usize, index: usize) -> (usize, usize) {
     (total * index / parts, total * (index + 1) / parts)
 }
-
-/// The sum of a vector's numbers.
-///
-/// # Safety
-/// The processor has the instructions of `V`.
-#[inline(always)]
-pub(crate) unsafe fn total<V: Lanes>(vector: V) -> f32 {
-    let mut numbers = [0.0; 16];
-    // SAFETY: no vector has more than 16 numbers.
-    unsafe { vector.store(numbers.as_mut_ptr()) };
-    for half in [8, 4, 2, 1] {
-        for index in 0..half {
-            numbers[index] += numbers[index + half];
-        }
-    }
-    numbers[0]
-}
-
-/// The largest of a vector's numbers.
-///
-/// # Safety
-/// The processor has the instructions of `V`.
-#[inline(always)]
-pub(crate) unsafe fn largest<V: Lanes>(vector: V) -> f32 {
-    let mut numbers = [f32::NEG_INFINITY; 16];
-    // SAFETY: no vector has more than 16 numbers.
-    unsafe { vector.store(numbers.as_mut_ptr()) };
-    for half in [8, 4, 2, 1] {
-        for index in 0..half {
-            numbers[index] =
-                if numbers[index] > numbers[index + half] { numbers[index] } else { numbers[index + half] };
-        }
-    }
-    numbers[0]
-}
