@@ -112,8 +112,8 @@ fn throughput(server: &TritonServer, target_model: &str, bodies: &[RequestBody],
     answered.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64()
 }
 
-/// ONNX Runtime in this process with its own defaults, no server and no client: what either backend could answer at
-/// most if it cost nothing.
+/// ONNX Runtime in this process with its own defaults, no server and no client: what a backend that leaves all to it could
+/// answer at most.
 struct Alone {
     session: OnnxSession,
     batches: Vec<Vec<Tensor>>,

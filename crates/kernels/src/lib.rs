@@ -10,8 +10,6 @@
 //! - Threads are the caller's ([`Pool`]).
 //! - Processors without AVX2 and FMA have nothing here ([`Instructions::detect`]).
 
-#![cfg(target_arch = "x86_64")]
-
 mod activation;
 mod attention;
 mod instructions;

@@ -7,6 +7,7 @@
 mod matching;
 mod operators;
 mod rewrite;
+mod spelled;
 mod weights;
 
 use ort::operator::OperatorDomain;

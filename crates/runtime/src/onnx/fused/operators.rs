@@ -1,6 +1,7 @@
 //! The kernels as operators of ONNX Runtime.
 
-use super::rewrite::{ATTENTION, LINEAR, NORM, PART, SUMMANDS};
+use super::rewrite::{ATTENTION, LINEAR, NORM, PART};
+use super::spelled::SUMMANDS;
 use super::{DOMAIN, Parts};
 use ort::Error;
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput};

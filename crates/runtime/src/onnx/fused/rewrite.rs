@@ -1,12 +1,12 @@
 //! Finds the parts of a graph that there are kernels for, and puts nodes in their place.
 
 use super::matching::{Values, attribute, is, output, pair, transposes};
+use super::spelled::SpelledAttention;
+use super::weights::Weights;
 use super::{DOMAIN, Parts};
 use planforge_kernels::{Activation, Attention, Instructions, LayerNorm, Linear};
 use planforge_onnx::{Attribute, GraphProto, ModelProto, NodeProto, OperatorSetId};
 use std::collections::{BTreeMap, HashMap, HashSet};
-
-use super::weights::Weights;
 
 /// Attribute that has the number of a node's part.
 pub(super) const PART: &str = "part";
@@ -14,8 +14,6 @@ pub(super) const PART: &str = "part";
 pub(super) const LINEAR: &str = "Linear";
 pub(super) const ATTENTION: &str = "Attention";
 pub(super) const NORM: &str = "LayerNorm";
-/// Summands of attention scores that a node takes.
-pub(super) const SUMMANDS: usize = 2;
 
 /// Puts nodes for parts into `model`; the parts. None where there are none.
 pub(super) fn rewrite(model: &mut ModelProto, instructions: Instructions, weights: &Weights) -> Option<Parts> {
@@ -45,18 +43,6 @@ struct Product<'a> {
     nodes: Vec<usize>,
 }
 
-/// Attention over products, or over one product that is split.
-#[derive(Debug)]
-struct Heads<'a> {
-    /// Results of products that only it uses.
-    products: Vec<&'a str>,
-    heads: usize,
-    head_width: usize,
-    scale: f32,
-    summands: Vec<&'a str>,
-    nodes: Vec<usize>,
-}
-
 /// All dimensions of a value but the last are those of `like`, and the last is `width`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Rows<'a> {
@@ -71,7 +57,8 @@ struct Search<'a> {
     rows: HashMap<&'a str, Rows<'a>>,
     /// By the names of their results.
     products: BTreeMap<&'a str, Product<'a>>,
-    attentions: BTreeMap<&'a str, Heads<'a>>,
+    /// With the results of the products that only they use.
+    attentions: BTreeMap<&'a str, (SpelledAttention<'a>, Vec<&'a str>)>,
     norms: BTreeMap<&'a str, (usize, &'a NodeProto)>,
 }
 
@@ -213,56 +200,17 @@ impl<'a> Search<'a> {
 
     /// Attention that ends in this node, which puts the heads side by side.
     fn attention(&mut self, index: usize, node: &'a NodeProto) -> Option<()> {
-        let values = self.values;
-        let [transposed, shape] = pair(node)?;
-        let merged = values.integers(shape)?;
-        let (turn, turned) =
-            values.only_for_one(transposed, "Transpose").filter(|(_, node)| transposes(node, &[0, 2, 1, 3]))?;
-        let (second, context) = values.only_for_one(turned.input.first()?, "MatMul")?;
-        let [softmax, value] = pair(context)?;
-        let (softmax, node_of_softmax) = values.only_for_one(softmax, "Softmax")?;
-        attribute(node_of_softmax, "axis").filter(|axis| axis.i == -1)?;
-        let mut nodes = vec![softmax, second, turn, index];
-        let mut scores = node_of_softmax.input.first()?.as_str();
-        let mut summands = Vec::new();
-        while let Some((sum, node)) = values.only_for_one(scores, "Add") {
-            let [rest, summand] = pair(node)?;
-            nodes.push(sum);
-            // The last summand comes first here.
-            summands.insert(0, summand);
-            scores = rest;
-        }
-        let (first, product) = values.only_for_one(scores, "MatMul").filter(|_| summands.len() <= SUMMANDS)?;
-        let [query, key] = pair(product)?;
-        let (scaled, node_of_scale) = values.only_for_one(query, "Mul")?;
-        let [query, scale] = pair(node_of_scale)?;
-        let scale = values.number(scale)?;
-        nodes.extend([first, scaled]);
-        let mut split = |value: &str, order: &[i64]| {
-            let (turn, turned) = values.only_for_one(value, "Transpose").filter(|(_, node)| transposes(node, order))?;
-            let (reshape, reshaped) = values.only_for_one(turned.input.first()?, "Reshape")?;
-            let [whole, shape] = pair(reshaped)?;
-            nodes.extend([turn, reshape]);
-            Some((whole, values.integers(shape)?))
-        };
-        let (query, shape) = split(query, &[0, 2, 1, 3])?;
-        let (key, shape_of_keys) = split(key, &[0, 2, 3, 1])?;
-        let (value, shape_of_values) = split(value, &[0, 2, 1, 3])?;
-        let [0, 0, heads, head_width] = *shape.as_slice() else { return None };
-        let (heads, head_width) = (usize::try_from(heads).ok()?, usize::try_from(head_width).ok()?);
-        let width = heads.checked_mul(head_width)?;
-        if shape != shape_of_keys || shape != shape_of_values || merged != [0, 0, i64::try_from(width).ok()?] {
+        let mut spelled = SpelledAttention::ending_in(self.values, (index, node))?;
+        if !Attention::supports(self.instructions, spelled.head_width) {
             return None;
         }
-        if !Attention::supports(self.instructions, head_width) {
-            return None;
-        }
-        let (products, splits) = self.sources([query, key, value], width)?;
-        nodes.extend(splits);
+        let width = spelled.heads * spelled.head_width;
+        let (products, split) = self.sources(spelled.query_key_value, width)?;
+        spelled.nodes.extend(split);
         let rows = Rows { width, ..*self.rows.get(products[0])? };
         let result = output(node)?;
         self.rows.insert(result, rows);
-        self.attentions.insert(result, Heads { products, heads, head_width, scale, summands, nodes });
+        self.attentions.insert(result, (spelled, products));
         Some(())
     }
 
@@ -291,21 +239,20 @@ impl<'a> Search<'a> {
         let mut parts = Parts::default();
         let mut replaced: HashSet<usize> = HashSet::new();
         let mut added: BTreeMap<usize, Vec<NodeProto>> = BTreeMap::new();
-        for (result, heads) in std::mem::take(&mut self.attentions) {
-            let products: Vec<Product<'_>> =
-                heads.products.iter().filter_map(|name| self.products.get(name).cloned()).collect();
+        for (result, (spelled, names)) in std::mem::take(&mut self.attentions) {
+            let products: Vec<Product<'_>> = names.iter().filter_map(|name| self.products.get(name).cloned()).collect();
             let Some(linear) = linear(values, instructions, &products) else { continue };
-            heads.products.iter().for_each(|name| drop(self.products.remove(name)));
-            let position = heads.nodes.iter().copied().max()?;
-            replaced.extend(products.iter().flat_map(|product| &product.nodes).chain(&heads.nodes));
+            names.iter().for_each(|name| drop(self.products.remove(name)));
+            let position = spelled.nodes.iter().copied().max()?;
+            replaced.extend(products.iter().flat_map(|product| &product.nodes).chain(&spelled.nodes));
             let joined = format!("{result}/query_key_value");
-            let inputs = [vec![joined.as_str()], heads.summands].concat();
+            let inputs = [vec![joined.as_str()], spelled.summands].concat();
             added.entry(position).or_default().extend([
                 node(LINEAR, parts.linears.len(), &[products[0].x], &joined),
                 node(ATTENTION, parts.attentions.len(), &inputs, result),
             ]);
             parts.linears.push(linear);
-            parts.attentions.push(Attention::new(instructions, heads.heads, heads.head_width, heads.scale));
+            parts.attentions.push(Attention::new(instructions, spelled.heads, spelled.head_width, spelled.scale));
         }
         for (result, product) in &self.products {
             let Some(linear) = linear(values, instructions, std::slice::from_ref(product)) else { continue };
