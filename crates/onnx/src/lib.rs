@@ -5,6 +5,8 @@
 
 #![expect(missing_docs, reason = "fields are described by the specification")]
 
+use std::collections::BTreeSet;
+
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ModelProto {
     #[prost(int64, tag = "1")]
@@ -164,4 +166,20 @@ impl Attribute {
     pub fn ints(name: &str, ints: &[i64]) -> Self {
         Self { name: name.to_owned(), ints: ints.to_vec(), kind: 7, ..Self::default() }
     }
+}
+
+/// Removes nodes and constants that no output of the graph depends on. Nodes stand in an order in which every value is made
+/// before it is used, so one pass from the end finds all that are needed.
+pub fn remove_unused(graph: &mut GraphProto) {
+    let mut needed: BTreeSet<String> = graph.output.iter().map(|output| output.name.clone()).collect();
+    let mut kept = Vec::new();
+    for node in std::mem::take(&mut graph.node).into_iter().rev() {
+        if node.output.iter().any(|output| needed.contains(output)) {
+            needed.extend(node.input.iter().cloned());
+            kept.push(node);
+        }
+    }
+    kept.reverse();
+    graph.node = kept;
+    graph.initializer.retain(|weight| needed.contains(&weight.name));
 }

@@ -4,10 +4,10 @@ use super::proto::{
     Attribute, Dimension, DimensionValue, EXTERNAL, GraphProto, ModelProto, NodeProto, OperatorSetId, Shape,
     StringEntry, TensorProto, TensorType, TypeProto, ValueInfo, element_type,
 };
-use super::prune::remove_unused;
 use crate::Result;
 use crate::checkpoint::{Parameters, TensorRef};
 use planforge_core::{DataType, Dim, Precision, TensorSpec};
+use planforge_onnx::remove_unused;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 

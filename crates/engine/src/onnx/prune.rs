@@ -1,8 +1,8 @@
 //! A graph cut down to some of its outputs.
 
-use super::proto::{GraphProto, ModelProto};
+use super::proto::ModelProto;
+use planforge_onnx::remove_unused;
 use prost::Message;
-use std::collections::BTreeSet;
 
 /// The ONNX file `bytes` with only `outputs`, and with the nodes, weights and inputs they depend on.
 /// Weights keep their places. Inputs stay as they are: a caller gives all of them.
@@ -17,25 +17,9 @@ pub(crate) fn keep_outputs(bytes: &[u8], outputs: &[String]) -> Result<Vec<u8>, 
     Ok(model.encode_to_vec())
 }
 
-/// Nodes stand in an order in which every value is made before it is used, so one pass from the end
-/// finds all that are needed.
-pub(super) fn remove_unused(graph: &mut GraphProto) {
-    let mut needed: BTreeSet<String> = graph.output.iter().map(|output| output.name.clone()).collect();
-    let mut kept = Vec::new();
-    for node in std::mem::take(&mut graph.node).into_iter().rev() {
-        if node.output.iter().any(|output| needed.contains(output)) {
-            needed.extend(node.input.iter().cloned());
-            kept.push(node);
-        }
-    }
-    kept.reverse();
-    graph.node = kept;
-    graph.initializer.retain(|weight| needed.contains(&weight.name));
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::proto::{NodeProto, TensorProto, ValueInfo};
+    use super::super::proto::{GraphProto, NodeProto, TensorProto, ValueInfo};
     use super::*;
 
     fn node(inputs: &[&str], output: &str) -> NodeProto {

@@ -1,10 +1,10 @@
 //! What a bf16 graph computes, for runtimes without bf16 arithmetic.
 
 use super::proto::{Attribute, GraphProto, ModelProto, NodeProto, element_type};
-use super::prune::remove_unused;
 use super::types::output_type;
 use crate::{Error, Result};
 use planforge_core::DataType;
+use planforge_onnx::remove_unused;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

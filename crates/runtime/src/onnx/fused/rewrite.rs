@@ -5,7 +5,7 @@ use super::spelled::SpelledAttention;
 use super::weights::Weights;
 use super::{DOMAIN, Parts};
 use planforge_kernels::{Activation, Attention, Instructions, LayerNorm, Linear};
-use planforge_onnx::{Attribute, GraphProto, ModelProto, NodeProto, OperatorSetId};
+use planforge_onnx::{Attribute, ModelProto, NodeProto, OperatorSetId, remove_unused};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Attribute that has the number of a node's part.
@@ -22,6 +22,7 @@ pub(super) fn rewrite(model: &mut ModelProto, instructions: Instructions, weight
     let found = Search::new(&values, instructions).run();
     let (parts, nodes) = found.build(&values, instructions)?;
     graph.node = nodes;
+    // With what led to the nodes that are gone.
     remove_unused(graph);
     model.opset_import.push(OperatorSetId { domain: DOMAIN.to_owned(), version: 1 });
     Some(parts)
@@ -316,19 +317,4 @@ fn node(kind: &str, part: usize, inputs: &[&str], result: &str) -> NodeProto {
         attribute: vec![Attribute::int(PART, i64::try_from(part).unwrap_or(i64::MAX))],
         domain: DOMAIN.to_owned(),
     }
-}
-
-/// Nodes and constants that led to what was replaced.
-fn remove_unused(graph: &mut GraphProto) {
-    let mut used: HashSet<String> = graph.output.iter().map(|output| output.name.clone()).collect();
-    let mut kept = Vec::new();
-    for node in std::mem::take(&mut graph.node).into_iter().rev() {
-        if node.output.iter().any(|output| used.contains(output)) {
-            used.extend(node.input.iter().cloned());
-            kept.push(node);
-        }
-    }
-    kept.reverse();
-    graph.node = kept;
-    graph.initializer.retain(|tensor| used.contains(&tensor.name));
 }
