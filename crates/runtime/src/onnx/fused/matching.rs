@@ -84,7 +84,7 @@ pub(super) fn transposes(node: &NodeProto, order: &[i64]) -> bool {
     is(node, "Transpose") && attribute(node, "perm").is_some_and(|attribute| attribute.ints == order)
 }
 
-/// The first and the only output of a node with one input list of two.
+/// The inputs of a node that has two.
 pub(super) fn pair(node: &NodeProto) -> Option<[&str; 2]> {
     match node.input.as_slice() {
         [first, second] => Some([first, second]),
