@@ -143,8 +143,26 @@ pub enum DimensionValue {
     DimParam(String),
 }
 
+/// `TensorProto.DataType.FLOAT`.
+pub const FLOAT: i32 = 1;
+/// `TensorProto.DataType.INT64`.
+pub const INT64: i32 = 7;
 /// `TensorProto.DataLocation.EXTERNAL`.
 pub const EXTERNAL: i32 = 1;
+
+impl TensorProto {
+    /// What is said of where a tensor lies that is not in the file: its `location`, `offset` and `length`.
+    #[must_use]
+    pub fn external(&self, key: &str) -> Option<&str> {
+        self.external_data.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str())
+    }
+
+    /// The numbers of a tensor of 64-bit integers that lies in the file as bytes; of another, none that mean anything.
+    #[must_use]
+    pub fn integers(&self) -> Vec<i64> {
+        self.raw_data.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect()
+    }
+}
 
 impl Attribute {
     /// An integer (`AttributeProto.INT`).

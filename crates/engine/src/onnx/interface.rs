@@ -121,15 +121,14 @@ fn tensor_spec(what: &str, value: &ValueInfo) -> Result<TensorSpec, String> {
 fn data_files(graph: &GraphProto) -> Result<BTreeMap<String, u64>, String> {
     let mut files = BTreeMap::new();
     for weight in graph.initializer.iter().filter(|weight| weight.data_location == EXTERNAL) {
-        let entry = |key: &str| weight.external_data.iter().find(|entry| entry.key == key).map(|entry| &entry.value);
-        let number = |key: &str| entry(key).map_or(Ok(0), |text| text.parse::<u64>());
+        let number = |key: &str| weight.external(key).map_or(Ok(0), str::parse::<u64>);
         let fail = |_| format!("weight `{}` has an offset or a length that is no number", weight.name);
         let end = number("offset").map_err(fail)?.saturating_add(number("length").map_err(fail)?);
-        let file = entry("location").ok_or_else(|| format!("weight `{}` lies in no file", weight.name))?;
+        let file = weight.external("location").ok_or_else(|| format!("weight `{}` lies in no file", weight.name))?;
         if file.is_empty() || file == ".." || file.contains(['/', '\\']) {
             return Err(format!("weight `{}` lies in `{file}`, which is no file beside the graph", weight.name));
         }
-        let length = files.entry(file.clone()).or_insert(0);
+        let length = files.entry(file.to_owned()).or_insert(0);
         *length = end.max(*length);
     }
     Ok(files)

@@ -2,7 +2,7 @@
 
 use planforge_core::DataType;
 pub(super) use planforge_onnx::{
-    Attribute, Dimension, DimensionValue, EXTERNAL, GraphProto, ModelProto, NodeProto, OperatorSetId, Shape,
+    Attribute, Dimension, DimensionValue, EXTERNAL, GraphProto, INT64, ModelProto, NodeProto, OperatorSetId, Shape,
     StringEntry, TensorProto, TensorType, TypeProto, ValueInfo,
 };
 

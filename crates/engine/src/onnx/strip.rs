@@ -60,9 +60,8 @@ pub(crate) fn weight_places(bytes: &[u8]) -> Result<BTreeMap<String, WeightPlace
     let model = ModelProto::decode(bytes).map_err(|error| error.to_string())?;
     let graph = model.graph.ok_or("it holds no graph")?;
     let place = |weight: &TensorProto| {
-        let entry = |key: &str| weight.external_data.iter().find(|entry| entry.key == key).map(|entry| &entry.value);
-        let number = |key: &str| entry(key)?.parse::<u64>().ok();
-        let file = entry("location")?.clone();
+        let number = |key: &str| weight.external(key)?.parse::<u64>().ok();
+        let file = weight.external("location")?.to_owned();
         let place = WeightPlace { file, offset: number("offset")?, byte_count: number("length")? };
         Some((weight.name.clone(), place))
     };

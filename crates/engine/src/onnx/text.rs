@@ -1,6 +1,6 @@
 //! A graph as text that people can read.
 
-use super::proto::{Attribute, DimensionValue, EXTERNAL, GraphProto, ModelProto, TensorProto, ValueInfo};
+use super::proto::{Attribute, DimensionValue, EXTERNAL, GraphProto, INT64, ModelProto, TensorProto, ValueInfo};
 use crate::{Error, Result};
 use prost::Message;
 use std::collections::BTreeMap;
@@ -74,18 +74,14 @@ fn weight_text(weight: &TensorProto) -> String {
     let dims: Vec<_> = weight.dims.iter().map(ToString::to_string).collect();
     let mut text = format!("{}: {}[{}]", weight.name, type_name(weight.data_type), dims.join(", "));
     if weight.data_location == EXTERNAL {
-        let entry = |key: &str| weight.external_data.iter().find(|entry| entry.key == key).map(|entry| &entry.value);
-        let file = entry("location").map_or("?", |file| file);
-        let _ = write!(text, " in {file} at {}", entry("offset").map_or("0", |offset| offset));
+        let [file, offset] =
+            [("location", "?"), ("offset", "0")].map(|(key, none)| weight.external(key).unwrap_or(none));
+        let _ = write!(text, " in {file} at {offset}");
     } else if weight.data_type == INT64 && weight.dims.iter().product::<i64>() <= WRITTEN_OUT {
-        let values: Vec<_> = weight.raw_data.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect();
-        let _ = write!(text, " = {values:?}");
+        let _ = write!(text, " = {:?}", weight.integers());
     }
     text
 }
-
-/// `TensorProto.DataType.INT64`.
-const INT64: i32 = 7;
 
 /// Names of `TensorProto.DataType`.
 const TYPE_NAMES: [&str; 21] = [

@@ -69,9 +69,14 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Whether a node is one of ONNX's own of this kind.
-pub(super) fn is(node: &NodeProto, op: &str) -> bool {
-    node.op_type == op && ["", "ai.onnx"].contains(&node.domain.as_str())
+/// Whether a node is one of ONNX's own operators.
+pub(super) fn is_standard(node: &NodeProto) -> bool {
+    ["", "ai.onnx"].contains(&node.domain.as_str())
+}
+
+/// Whether it is the one of this name.
+fn is(node: &NodeProto, op: &str) -> bool {
+    is_standard(node) && node.op_type == op
 }
 
 /// A node's attribute.

@@ -1,6 +1,6 @@
 //! Finds the parts of a graph that there are kernels for, and puts nodes in their place.
 
-use super::matching::{Values, attribute, is, output, pair, transposes};
+use super::matching::{Values, attribute, is_standard, output, pair, transposes};
 use super::spelled::SpelledAttention;
 use super::weights::Weights;
 use super::{DOMAIN, Parts};
@@ -70,14 +70,14 @@ impl<'a> Search<'a> {
     }
 
     fn run(mut self) -> Self {
-        for (index, node) in self.values.graph.node.iter().enumerate() {
+        for (index, node) in self.values.graph.node.iter().enumerate().filter(|(_, node)| is_standard(node)) {
             // Nothing is lost where a node is not understood.
             let _ = match node.op_type.as_str() {
-                "MatMul" if is(node, "MatMul") => self.product(index, node),
-                "Add" if is(node, "Add") => self.bias(index, node).or_else(|| self.summand(index, node)),
-                "Gelu" | "Relu" if is(node, &node.op_type) => self.activation(index, node),
-                "LayerNormalization" if is(node, "LayerNormalization") => self.norm(index, node),
-                "Reshape" if is(node, "Reshape") => self.attention(index, node),
+                "MatMul" => self.product(index, node),
+                "Add" => self.bias(index, node).or_else(|| self.summand(index, node)),
+                "Gelu" | "Relu" => self.activation(index, node),
+                "LayerNormalization" => self.norm(index, node),
+                "Reshape" => self.attention(index, node),
                 _ => None,
             };
         }
@@ -143,11 +143,10 @@ impl<'a> Search<'a> {
     fn bias(&mut self, index: usize, node: &'a NodeProto) -> Option<()> {
         let [first, second] = pair(node)?;
         let (value, bias) = if self.values.constant(second).is_some() { (first, second) } else { (second, first) };
-        let width = *self.values.constant_shape(bias)?.first().filter(|_| self.values.constant(bias).is_some())?;
-        let is_bias = self.values.constant_shape(bias)? == [width];
+        let [width] = *self.values.constant_shape(bias)?.as_slice() else { return None };
         self.extend(value, (index, node), |product| {
             let open = product.bias.is_none() && product.activation == Activation::None && product.summand.is_none();
-            (open && is_bias && product.output == width).then(|| product.bias = Some(bias))
+            (open && product.output == width).then(|| product.bias = Some(bias))
         })
     }
 

@@ -76,7 +76,9 @@ impl<'a> Scores<'a> {
         let (scaled, query) = values.only_for_one(query, "Mul")?;
         let [query, scale] = pair(query)?;
         nodes.extend([index, scaled]);
-        Some(Self { query, key, scale: values.number(scale)?, summands, nodes })
+        // Keys that are not there have a score of minus infinity, which another factor would turn into none.
+        let scale = values.number(scale).filter(|scale| *scale > 0.0)?;
+        Some(Self { query, key, scale, summands, nodes })
     }
 }
 

@@ -77,10 +77,15 @@ impl Maker {
     }
 
     /// Attention of two heads over queries, keys and values, with these summands.
-    fn attention(&mut self, [query, key, value]: [&str; 3], summands: &[&str]) -> String {
+    fn attention(&mut self, query_key_value: [&str; 3], summands: &[&str]) -> String {
+        self.scaled_attention(0.2, query_key_value, summands)
+    }
+
+    /// The same with this factor of its scores.
+    fn scaled_attention(&mut self, scale: f32, [query, key, value]: [&str; 3], summands: &[&str]) -> String {
         let heads = self.integers("heads", &[0, 0, 2, 32]);
         let merged = self.integers("merged", &[0, 0, WIDTH as i64]);
-        let scale = self.constant("scale", &[], 1, 0.2_f32.to_le_bytes().to_vec());
+        let scale = self.constant("scale", &[], 1, scale.to_le_bytes().to_vec());
         let mut split = |name: &str, x: &str, order: &[i64]| {
             let heads = self.node("Reshape", &[x, &heads], &format!("{name}.heads"), Vec::new());
             self.node("Transpose", &[&heads], &format!("{name}.split"), vec![Attribute::ints("perm", order)])
@@ -216,6 +221,20 @@ fn one_product_that_is_split_is_attended_to() {
     let (_folder, graph) = written(&maker.model(&[(&result, 3)]));
     assert_eq!(counts(&graph), [1, 1, 0]);
     assert_same(&graph, &[numbers("x", &[2, 9, WIDTH])]);
+}
+
+/// With another factor, scores of keys that are not there would count.
+#[test]
+fn a_scale_that_is_not_positive_is_left_to_onnx_runtime() {
+    for (scale, attentions) in [(0.2, 1), (0.0, 0), (-0.2, 0)] {
+        let mut maker = Maker::default();
+        let x = maker.input("x", &[-1, -1, WIDTH as i64]);
+        let [query, key, value] = ["q", "k", "v"].map(|name| maker.linear(name, &x, [WIDTH, WIDTH], true));
+        let result = maker.scaled_attention(scale, [&query, &key, &value], &[]);
+        let (_folder, graph) = written(&maker.model(&[(&result, 3)]));
+        assert_eq!(counts(&graph)[1], attentions, "{scale}");
+        assert_same(&graph, &[numbers("x", &[2, 5, WIDTH])]);
+    }
 }
 
 /// What others use, or what is an output of the graph, stays.

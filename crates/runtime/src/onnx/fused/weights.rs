@@ -1,13 +1,9 @@
 //! Reading constants of a graph.
 
-use planforge_onnx::{EXTERNAL, TensorProto};
+use planforge_onnx::{EXTERNAL, FLOAT, INT64, TensorProto};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
-
-/// `TensorProto.DataType` of 32-bit floats and of 64-bit integers.
-const FLOAT: i32 = 1;
-const INT64: i32 = 7;
 
 /// Where constants lie that are not in the graph's file.
 pub(super) struct Weights {
@@ -34,14 +30,13 @@ impl Weights {
         if tensor.data_location != EXTERNAL {
             return Some(tensor.raw_data.clone()).filter(|bytes| bytes.len() == count);
         }
-        let entry = |key: &str| tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| &entry.value);
-        let location = Path::new(entry("location")?);
+        let location = Path::new(tensor.external("location")?);
         // As ONNX Runtime has it, weights lie in the graph's folder or below it.
         if !location.components().all(|part| matches!(part, Component::Normal(_))) {
             return None;
         }
-        let offset = entry("offset").map_or(Some(0), |offset| offset.parse().ok())?;
-        let length = entry("length").map_or(Some(count), |length| length.parse().ok())?;
+        let offset = tensor.external("offset").map_or(Some(0), |offset| offset.parse().ok())?;
+        let length = tensor.external("length").map_or(Some(count), |length| length.parse().ok())?;
         let file = File::open(self.folder.join(location)).ok().filter(|_| length == count)?;
         // A length that is not there is not asked of the allocator either.
         file.metadata().ok().filter(|file| file.len().checked_sub(offset) >= Some(count as u64))?;
@@ -53,8 +48,7 @@ impl Weights {
 
 /// The numbers of a list of 64-bit integers that lies in the graph.
 pub(super) fn integers(tensor: &TensorProto) -> Option<Vec<i64>> {
-    let bytes = Some(&tensor.raw_data).filter(|bytes| tensor.data_type == INT64 && bytes.len().is_multiple_of(8))?;
-    Some(bytes.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect())
+    (tensor.data_type == INT64 && tensor.data_location != EXTERNAL).then(|| tensor.integers())
 }
 
 /// Sizes of a tensor of 32-bit floats.
