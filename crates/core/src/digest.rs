@@ -1,54 +1,10 @@
 //! SHA-256 digests of files and of build inputs.
 
 use crate::{Error, Progress, Result};
-use serde::{Deserialize, Serialize};
+use planforge_types::Digest;
 use sha2::{Digest as _, Sha256};
-use std::fmt;
 use std::io::{self, Read, Write};
 use std::path::Path;
-
-/// A SHA-256 digest in lower-case hexadecimal.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Digest(String);
-
-impl TryFrom<String> for Digest {
-    type Error = String;
-
-    fn try_from(text: String) -> std::result::Result<Self, String> {
-        if text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-            Ok(Self(text))
-        } else {
-            Err(format!("`{text}` is no SHA-256 digest: it needs 64 hexadecimal digits, in lower case"))
-        }
-    }
-}
-
-impl From<Digest> for String {
-    fn from(digest: Digest) -> Self {
-        digest.0
-    }
-}
-
-impl Digest {
-    /// All 64 hexadecimal digits.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The first twelve digits, for people.
-    #[must_use]
-    pub fn short(&self) -> &str {
-        self.0.get(..12).unwrap_or(&self.0)
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Digest of bytes in memory.
 #[must_use]
@@ -93,8 +49,7 @@ impl<W: Write> DigestWriter<W> {
 
     /// The inner writer, the digest, and the number of bytes written.
     pub fn finish(self) -> (W, Digest, u64) {
-        let hex = self.hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        (self.inner, Digest(hex), self.byte_count)
+        (self.inner, Digest::from_bytes(&self.hasher.finalize().into()), self.byte_count)
     }
 }
 

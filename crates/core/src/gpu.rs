@@ -7,9 +7,9 @@ pub use catalogue::GpuCatalogue;
 pub use support::BuilderSupport;
 pub(crate) use support::is_within;
 
+use planforge_types::{ComputeCapability, HardwareCompatibility};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::str::FromStr;
 
 /// One GPU type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -90,58 +90,4 @@ pub struct BuilderOptions {
     /// Which other GPUs the plan runs on.
     #[serde(default)]
     pub hardware_compatibility: HardwareCompatibility,
-}
-
-/// GPUs that a TensorRT plan runs on besides the type it was built on. Kernels are then chosen among those that all of
-/// them have, which may cost speed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HardwareCompatibility {
-    /// None.
-    #[default]
-    None,
-    /// Those of compute capability 8.0 and later.
-    AmperePlus,
-    /// Those of its compute capability. TensorRT 10.9 and later.
-    SameComputeCapability,
-}
-
-/// A CUDA compute capability, written `8.6`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ComputeCapability {
-    /// Architecture generation.
-    pub major: u8,
-    /// Variant within it.
-    pub minor: u8,
-}
-
-impl fmt::Display for ComputeCapability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
-    }
-}
-
-impl FromStr for ComputeCapability {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        text.split_once('.')
-            .and_then(|(major, minor)| Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? }))
-            .ok_or_else(|| format!("`{text}` is not a compute capability such as \"8.6\""))
-    }
-}
-
-impl TryFrom<String> for ComputeCapability {
-    type Error = String;
-
-    fn try_from(text: String) -> std::result::Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<ComputeCapability> for String {
-    fn from(capability: ComputeCapability) -> Self {
-        capability.to_string()
-    }
 }

@@ -17,11 +17,10 @@ mod known_digests;
 mod kserve;
 mod layout;
 mod lock;
-mod progress;
+mod platform;
 mod sagemaker;
 mod server_metrics;
 mod spec;
-mod tensor;
 mod triton;
 mod weights;
 
@@ -33,18 +32,20 @@ pub use cache::{Cache, CacheEntry, CacheKey, CacheKind, CacheUse, Damage, PruneR
 pub use card::ModelCard;
 pub use child::{end_child, end_without_answer, send_request, start_child};
 pub use density::{BATCHES, CONTEXT_BYTE_COUNT, CopyMemory, dense_batch};
-pub use digest::{Digest, DigestWriter, digest_bytes, digest_file};
+pub use digest::{DigestWriter, digest_bytes, digest_file};
 pub use engine::{BuilderFigures, Engine, EngineHeader};
 pub use error::{Error, Result};
 pub use files::{SmallWrites, link_or_copy, remove_abandoned, replace_file, write_atomically};
-pub use gpu::{
-    Builder, BuilderOptions, BuilderSupport, ComputeCapability, Gpu, GpuCatalogue, HardwareCompatibility, Instance,
-};
+pub use gpu::{Builder, BuilderOptions, BuilderSupport, Gpu, GpuCatalogue, Instance};
 pub use known_digests::KnownDigests;
 pub use kserve::{InferRequest, InferResponse, InferTensor, RequestBody, RequestedOutput, TensorData};
 pub use layout::{OutputLayout, copy_name, lock_file};
 pub use lock::{Difference, Fact, ItemKind, Lock, LockedEngine, LockedFile, LockedSource};
-pub use progress::{Event, EventKind, NoProgress, Outcome, Progress, Step};
+pub use planforge_types::{
+    ComputeCapability, DataType, Digest, Dim, ErrorKind, Event, EventKind, HardwareCompatibility, NoProgress, Outcome,
+    Precision, Progress, Step, TensorSpec, WeightTransform, io_hint,
+};
+pub use platform::{OnnxBackend, Platform};
 pub use sagemaker::{
     EndpointError, EndpointState, LoadedModel, MAX_BODY_BYTE_COUNT, TARGET_MODEL_HEADER, endpoint_name,
     invocations_path,
@@ -58,6 +59,5 @@ pub use spec::{
     LoadStage, MaxBatch, MemorySize, ModelName, OptimizationLevel, PackageSpec, Pipeline, ProbeSpec, Profile,
     ProfileRange, SourceSpec, StorageClass, StoreSpec, Task, Threshold, TritonSpec,
 };
-pub use tensor::{DataType, Dim, OnnxBackend, Platform, Precision, TensorSpec};
 pub use triton::TritonRelease;
-pub use weights::{EngineWeight, EngineWeights, PlacedWeights, WeightPlace, WeightTransform};
+pub use weights::{EngineWeight, EngineWeights, PlacedWeights, WeightPlace};

@@ -3,7 +3,7 @@
 //! What is made of which weights belongs to the architecture, so that checkpoints share an engine ([`EngineWeights`]); where
 //! the weights lie belongs to the checkpoint ([`PlacedWeights`], a file beside the engine).
 
-use crate::{DataType, Error, Result};
+use crate::{DataType, Error, Result, WeightTransform};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -35,29 +35,6 @@ pub struct EngineWeight<S> {
     pub transform: WeightTransform,
     /// What it is made of.
     pub sources: Vec<S>,
-}
-
-/// How a weight of an engine is made of weights of the checkpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum WeightTransform {
-    /// It is the one source.
-    Identity,
-    /// It is the one source, a matrix of so many rows, with rows and columns changed over.
-    Transposed {
-        /// Rows of the source.
-        rows: u64,
-    },
-    /// `scale / sqrt(variance + epsilon)` of the sources scale, bias, mean and variance.
-    BatchNormScale {
-        /// Added to the variance.
-        epsilon: f32,
-    },
-    /// `bias - mean * scale / sqrt(variance + epsilon)` of the sources scale, bias, mean and variance.
-    BatchNormBias {
-        /// Added to the variance.
-        epsilon: f32,
-    },
 }
 
 /// Where the weights of one checkpoint lie that an engine lacks.

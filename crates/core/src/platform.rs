@@ -1,0 +1,48 @@
+//! What serves a packaged model.
+
+use crate::ModelFormat;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What runs the packaged model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Platform {
+    /// ONNX Runtime.
+    Onnx,
+    /// libtorch, from a TorchScript module.
+    Pytorch,
+    /// A TensorRT engine.
+    Tensorrt,
+}
+
+impl Platform {
+    /// Format of the exported model that its packages are made from.
+    #[must_use]
+    pub const fn model_format(self) -> ModelFormat {
+        match self {
+            Self::Onnx | Self::Tensorrt => ModelFormat::Onnx,
+            Self::Pytorch => ModelFormat::TorchScript,
+        }
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Onnx => "onnx",
+            Self::Pytorch => "pytorch",
+            Self::Tensorrt => "tensorrt",
+        })
+    }
+}
+
+/// Triton's backend for ONNX graphs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnnxBackend {
+    /// NVIDIA's, which its images have.
+    Onnxruntime,
+    /// planforge's, for servers without NVIDIA's.
+    Planforge,
+}

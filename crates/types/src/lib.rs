@@ -1,0 +1,20 @@
+//! Words that every crate shares: element types, precisions, tensors, compute capabilities, digests, error kinds and
+//! progress events. Plain values without I/O; every crate may depend on this one, and it depends on none.
+
+mod data_type;
+mod digest;
+mod error_kind;
+mod hardware;
+mod precision;
+mod progress;
+mod tensor;
+mod weight_transform;
+
+pub use data_type::DataType;
+pub use digest::{Digest, InvalidDigest};
+pub use error_kind::{ErrorKind, io_hint};
+pub use hardware::{ComputeCapability, HardwareCompatibility, InvalidComputeCapability};
+pub use precision::Precision;
+pub use progress::{Event, EventKind, NoProgress, Outcome, Progress, Step};
+pub use tensor::{Dim, TensorSpec};
+pub use weight_transform::WeightTransform;

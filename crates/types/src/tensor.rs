@@ -1,0 +1,42 @@
+//! Names, element types and shapes of a model's inputs and outputs.
+
+use crate::DataType;
+use serde::{Deserialize, Serialize};
+
+/// One dimension of a tensor.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dim {
+    /// Known when the model is exported.
+    Fixed(u64),
+    /// Chosen by each request; the name is shared by all tensors that must agree.
+    Dynamic(String),
+}
+
+impl Dim {
+    /// A dynamic dimension of this name.
+    #[must_use]
+    pub fn dynamic(name: &str) -> Self {
+        Self::Dynamic(name.to_owned())
+    }
+}
+
+/// Name, element type and shape of a model's input or output; the batch dimension comes first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorSpec {
+    /// Tensor name in the graph.
+    pub name: String,
+    /// Element type.
+    pub data_type: DataType,
+    /// Dimensions, batch first.
+    pub dims: Vec<Dim>,
+}
+
+impl TensorSpec {
+    /// A tensor of this name, type and shape.
+    #[must_use]
+    pub fn new(name: &str, data_type: DataType, dims: Vec<Dim>) -> Self {
+        Self { name: name.to_owned(), data_type, dims }
+    }
+}
