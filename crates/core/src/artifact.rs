@@ -1,8 +1,7 @@
 //! What the steps hand to each other: plain records that live in files.
 
-use crate::{Digest, Platform, Precision, Task, TensorSpec};
+use crate::{Digest, ModelFormat, Platform, Precision, Task, TensorSpec};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -74,26 +73,6 @@ impl Snapshot {
     #[must_use]
     pub fn file(&self, path: &str) -> Option<&ArtifactFile> {
         self.files.iter().find(|file| file.path == path)
-    }
-}
-
-/// How an exported model is written down.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ModelFormat {
-    /// ONNX graph with its weights in safetensors files beside it.
-    #[default]
-    Onnx,
-    /// TorchScript module with its weights inside.
-    TorchScript,
-}
-
-impl fmt::Display for ModelFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Onnx => "onnx",
-            Self::TorchScript => "torchscript",
-        })
     }
 }
 

@@ -25,8 +25,8 @@ mod triton;
 mod weights;
 
 pub use artifact::{
-    Archive, ArtifactFile, Capacity, CapacityLimit, LatencySummary, LoadPoint, LoadResult, Model, ModelFormat,
-    ProbeStep, Published, Snapshot, Stored, Variant,
+    Archive, ArtifactFile, Capacity, CapacityLimit, LatencySummary, LoadPoint, LoadResult, Model, ProbeStep, Published,
+    Snapshot, Stored, Variant,
 };
 pub use cache::{Cache, CacheEntry, CacheKey, CacheKind, CacheUse, Damage, PruneRule};
 pub use card::ModelCard;
@@ -45,7 +45,7 @@ pub use planforge_types::{
     ComputeCapability, DataType, Digest, Dim, ErrorKind, Event, EventKind, HardwareCompatibility, NoProgress, Outcome,
     Precision, Progress, Step, TensorSpec, WeightTransform, io_hint,
 };
-pub use platform::{OnnxBackend, Platform};
+pub use platform::{ModelFormat, OnnxBackend, Platform};
 pub use sagemaker::{
     EndpointError, EndpointState, LoadedModel, MAX_BODY_BYTE_COUNT, TARGET_MODEL_HEADER, endpoint_name,
     invocations_path,

@@ -1,6 +1,5 @@
 //! What serves a packaged model.
 
-use crate::ModelFormat;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -45,4 +44,24 @@ pub enum OnnxBackend {
     Onnxruntime,
     /// planforge's, for servers without NVIDIA's.
     Planforge,
+}
+
+/// How an exported model is written down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelFormat {
+    /// ONNX graph with its weights in safetensors files beside it.
+    #[default]
+    Onnx,
+    /// TorchScript module with its weights inside.
+    TorchScript,
+}
+
+impl fmt::Display for ModelFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Onnx => "onnx",
+            Self::TorchScript => "torchscript",
+        })
+    }
 }
