@@ -1,5 +1,6 @@
 //! What can go wrong in the shared words.
 
+use crate::Mistake;
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -18,6 +19,14 @@ pub enum Error {
         /// The parser's account, with line, column and key.
         message: String,
     },
+    /// A pipeline file has mistakes.
+    #[error("invalid pipeline file `{}`{}", path.display(), listed(mistakes))]
+    Pipeline {
+        /// The file.
+        path: PathBuf,
+        /// All of them, by line; at least one.
+        mistakes: Vec<Mistake>,
+    },
     /// A value in a pipeline file or lock parses but makes no sense.
     #[error("`{}`: key `{key}`: {message}", path.display())]
     Value {
@@ -28,13 +37,13 @@ pub enum Error {
         /// What is wrong and what would be right.
         message: String,
     },
-    /// A GPU name that is not in the catalogue.
-    #[error("unknown GPU `{name}`; known: {known}")]
+    /// A GPU or instance type that is not in the catalogue.
+    #[error("unknown GPU `{name}`; did you mean {nearest}? `planforge gpus` lists all")]
     UnknownGpu {
-        /// The name asked for.
+        /// The name that was given.
         name: String,
-        /// The names that exist.
-        known: String,
+        /// The nearest names, quoted.
+        nearest: String,
     },
     /// A GPU that the builder cannot target, or not in this precision.
     #[error("GPU `{gpu}` cannot be built for: {reason}")]
@@ -91,3 +100,15 @@ pub enum Error {
 
 /// Result with this crate's error.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// One mistake on the same line, several on lines of their own.
+fn listed(mistakes: &[Mistake]) -> String {
+    match mistakes {
+        [one] if one.line.is_some() => format!(", {one}"),
+        [one] => format!(": {one}"),
+        _ => {
+            let lines: String = mistakes.iter().map(|mistake| format!("\n  {mistake}")).collect();
+            format!(": {} mistakes{lines}", mistakes.len())
+        }
+    }
+}

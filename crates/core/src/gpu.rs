@@ -1,6 +1,7 @@
 //! GPU types, and what each builder can do for them.
 
 mod catalogue;
+mod names;
 mod support;
 
 pub use catalogue::GpuCatalogue;
@@ -8,6 +9,7 @@ pub use support::BuilderSupport;
 pub(crate) use support::is_within;
 
 use planforge_types::{ComputeCapability, HardwareCompatibility};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -42,7 +44,7 @@ pub struct Instance {
 }
 
 /// What makes an engine from an ONNX graph.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Builder {
     /// TensorRT for RTX, in process, without a GPU.

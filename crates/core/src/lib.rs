@@ -17,6 +17,7 @@ mod known_digests;
 mod kserve;
 mod layout;
 mod lock;
+mod nearest;
 mod platform;
 mod sagemaker;
 mod server_metrics;
@@ -56,8 +57,8 @@ pub use server_metrics::{
 };
 pub use spec::{
     AcceleratorSpec, CompileSpec, Copies, EngineTarget, ExportSpec, HostSpec, ImageSize, InstanceKind, LoadSpec,
-    LoadStage, MaxBatch, MemorySize, ModelName, OptimizationLevel, PackageSpec, Pipeline, ProbeSpec, Profile,
-    ProfileRange, SourceSpec, StorageClass, StoreSpec, Task, Threshold, TritonSpec,
+    LoadStage, MaxBatch, MemorySize, Mistake, ModelName, OptimizationLevel, PackageSpec, Pipeline, ProbeSpec, Profile,
+    ProfileRange, SourceSpec, StorageClass, StoreSpec, Task, Threshold, TritonSpec, pipeline_reference,
 };
 pub use triton::TritonRelease;
 pub use weights::{EngineWeight, EngineWeights, PlacedWeights, WeightPlace};

@@ -1,17 +1,20 @@
 //! What serves a packaged model.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What runs the packaged model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Platform {
     /// ONNX Runtime.
     Onnx,
     /// libtorch, from a TorchScript module.
+    #[schemars(extend("x-also" = ["torchscript", "torch", "libtorch"]))]
     Pytorch,
     /// A TensorRT engine.
+    #[schemars(extend("x-also" = ["trt", "engine", "plan"]))]
     Tensorrt,
 }
 
@@ -37,7 +40,7 @@ impl fmt::Display for Platform {
 }
 
 /// Triton's backend for ONNX graphs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnnxBackend {
     /// NVIDIA's, which its images have.
@@ -47,7 +50,7 @@ pub enum OnnxBackend {
 }
 
 /// How an exported model is written down.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelFormat {
     /// ONNX graph with its weights in safetensors files beside it.

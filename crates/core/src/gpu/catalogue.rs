@@ -1,4 +1,4 @@
-//! The catalogue: data that ships with planforge, and files of the user's own.
+//! The catalogue: data that ships with planforge, and files that users add.
 
 use super::{Builder, BuilderSupport, ComputeCapability, Gpu, Instance};
 use crate::{Error, Precision, Result};
@@ -72,7 +72,7 @@ impl GpuCatalogue {
     /// same compute capability, replaces.
     ///
     /// # Errors
-    /// When the file cannot be read, has another shape than `gpus.toml`, or has an instance type that is none.
+    /// When the file cannot be read, has another shape than `gpus.toml`, or has an invalid instance type.
     pub fn extended_by(self, path: &Path) -> Result<Self> {
         let text = fs_err::read_to_string(path)?;
         let fail = |message: String| Error::Parse { what: "GPU catalogue", path: path.to_owned(), message };
@@ -97,17 +97,6 @@ impl GpuCatalogue {
             (!named, if named { usize::MAX - words(gpu).len() } else { 0 }, distance(gpu))
         };
         self.gpus.iter().filter(|gpu| gpu.compute_capability == capability).min_by_key(rank)
-    }
-
-    /// The GPU type of this name.
-    ///
-    /// # Errors
-    /// [`Error::UnknownGpu`] with the names that exist.
-    pub fn find(&self, name: &str) -> Result<&Gpu> {
-        self.gpus.iter().find(|gpu| gpu.name == name).ok_or_else(|| Error::UnknownGpu {
-            name: name.to_owned(),
-            known: self.gpus.iter().map(|gpu| gpu.name.as_str()).collect::<Vec<_>>().join(", "),
-        })
     }
 
     fn of(data: Data) -> std::result::Result<Self, String> {
@@ -167,7 +156,8 @@ fn instance(text: &str, multi_model: &[String]) -> std::result::Result<Instance,
     let (name, gpu_count) = match text.split_once(" x ") {
         None => (text, 1),
         Some((name, count)) => {
-            let count = count.parse().map_err(|_| format!("instance `{text}`: `{count}` is no number of GPUs"))?;
+            let count =
+                count.parse().map_err(|_| format!("invalid instance `{text}`: `{count}` is not a number of GPUs"))?;
             (name, count)
         }
     };
@@ -233,7 +223,7 @@ mod tests {
         assert!(catalogue.find("new").unwrap().is_supported(Builder::Rtx));
         fs_err::write(&path, own.replace("x 2", "x two")).unwrap();
         let error = GpuCatalogue::built_in().extended_by(&path).unwrap_err().to_string();
-        assert!(error.contains("`two` is no number of GPUs"), "{error}");
+        assert!(error.contains("`two` is not a number of GPUs"), "{error}");
     }
 
     #[test]
@@ -252,11 +242,5 @@ mod tests {
         assert_eq!(name("NVIDIA GeForce RTX 4070 Ti", "8.9", 12).as_deref(), Some("rtx-4070-ti"));
         assert_eq!(name("NVIDIA H200", "9.0", 140).as_deref(), Some("h200"));
         assert_eq!(name("NVIDIA GeForce GTX 1080", "6.1", 8), None);
-    }
-
-    #[test]
-    fn an_unknown_gpu_is_answered_with_the_known_ones() {
-        let error = GpuCatalogue::built_in().find("a11g").unwrap_err().to_string();
-        assert!(error.contains("a11g") && error.contains("a10g"), "{error}");
     }
 }

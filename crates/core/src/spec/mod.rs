@@ -1,8 +1,14 @@
-//! The pipeline file: everything a user says about one model, and its checks.
+//! The pipeline file: all settings of one model, and its checks.
 //!
-//! Values check themselves while they are parsed, so that an error carries file, line and key.
+//! - `tables`, `triton`, `values`: the structs and values, whose comments are the reference
+//! - `schema`: every mistake of a file at once, with line and key
+//! - `pipeline`: the whole file, and contradictions between keys
+//! - `reference`: the reference of the file, generated from all of these
+//! - `targets`: the engines that it asks for
 
 mod pipeline;
+mod reference;
+mod schema;
 mod store;
 mod tables;
 mod targets;
@@ -10,6 +16,8 @@ mod triton;
 mod values;
 
 pub use pipeline::Pipeline;
+pub use reference::pipeline_reference;
+pub use schema::Mistake;
 pub use tables::{
     CompileSpec, ExportSpec, HostSpec, LoadSpec, LoadStage, PackageSpec, ProbeSpec, SourceSpec, StoreSpec,
 };

@@ -4,50 +4,64 @@
 
 mod check;
 
+use super::schema::{Contradiction, Mistake, Validated, table_of, validate};
 use super::tables::{
     CompileSpec, ExportSpec, HostSpec, LoadSpec, PackageSpec, ProbeSpec, SENTENCES, SourceSpec, StoreSpec,
 };
 use super::triton::TritonSpec;
 use super::values::{MemorySize, ModelName, Profile, Task};
 use crate::{Builder, BuilderOptions, Error, Model, OnnxBackend, Platform, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// One pipeline file (`pipelines/<name>.toml`).
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = {"name": "all-MiniLM-L6-v2", "task": "sentence-embedding"}))]
 pub struct Pipeline {
     /// Name of the model in packages, stores and reports.
+    #[schemars(extend("x-example" = "all-MiniLM-L6-v2", "x-also" = ["model", "model_name"]))]
     pub name: ModelName,
-    /// What the model is used for.
+    /// What the model is used for; decides its outputs.
+    #[schemars(extend("x-example" = "feature-extraction", "x-also" = ["type", "pipeline_tag"]))]
     pub task: Task,
     /// Where the checkpoint comes from.
+    #[schemars(extend("x-example" = {"repo": "owner/name"}, "x-also" = ["model"]))]
     pub source: SourceSpec,
-    /// Optimization profiles, at least one.
+    /// Optimization profiles: the shapes that engines are built for. At least one table is needed.
+    #[schemars(
+        extend("x-example" = [{"batch": [1, 16, 32]}], "x-also" = ["profile", "shapes"])
+    )]
     pub profiles: Vec<Profile>,
-    /// Export options.
+    /// How the model is exported.
     #[serde(default)]
     pub export: ExportSpec,
-    /// Engine options.
+    /// How engines are built.
     #[serde(default)]
+    #[schemars(extend("x-also" = ["build", "tensorrt", "engine"]))]
     pub compile: CompileSpec,
-    /// Package options.
+    /// How models and engines are packaged.
     #[serde(default)]
+    #[schemars(extend("x-also" = ["archive"]))]
     pub package: PackageSpec,
     /// How Triton runs the packages.
     #[serde(default)]
     pub triton: TritonSpec,
     /// Where copies are published.
     #[serde(default)]
+    #[schemars(extend("x-also" = ["publish", "s3"]))]
     pub store: StoreSpec,
     /// The local endpoint.
     #[serde(default)]
+    #[schemars(extend("x-also" = ["endpoint", "serve"]))]
     pub host: HostSpec,
-    /// The memory probe.
+    /// The measurement of how many copies fit.
     #[serde(default)]
     pub probe: ProbeSpec,
     /// The load test.
     #[serde(default)]
+    #[schemars(extend("x-also" = ["benchmark"]))]
     pub load: LoadSpec,
 }
 
@@ -55,28 +69,64 @@ impl Pipeline {
     /// Reads and checks a pipeline file.
     ///
     /// # Errors
-    /// [`Error::Parse`] for unknown keys and values out of range, with line and key; [`Error::Value`]
-    /// for keys that contradict each other.
+    /// [`Error::Pipeline`] with every mistake in it: unknown keys, invalid values, keys that contradict each other.
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs_err::read_to_string(path)?;
-        let mut pipeline: Self = toml::from_str(&text).map_err(|error| Error::Parse {
-            what: "pipeline file",
-            path: path.to_owned(),
-            message: error.to_string().trim_end().to_owned(),
-        })?;
+        let fail = |mistakes| Error::Pipeline { path: path.to_owned(), mistakes };
+        let mut pipeline = Self::parse(&text).map_err(fail)?;
         pipeline.resolve_paths(path.parent().unwrap_or(Path::new("")));
-        pipeline.checked(path)
+        Ok(pipeline)
+    }
+
+    fn parse(text: &str) -> std::result::Result<Self, Vec<Mistake>> {
+        let Validated { source, mut mistakes, table } = validate(text, &table_of::<Self>());
+        let Some(table) = table else { return Err(mistakes) };
+        match Self::from_table(table) {
+            Ok(pipeline) => {
+                let follows = |contradiction: &Contradiction| {
+                    let mut keys = mistakes.iter().filter_map(|mistake| mistake.key.as_deref());
+                    keys.any(|key| contradiction.concerns(key))
+                };
+                let found = pipeline.contradictions();
+                let own: Vec<_> = found.iter().filter(|contradiction| !follows(contradiction)).collect();
+                mistakes.extend(own.iter().map(|contradiction| contradiction.at(Some(&source))));
+                mistakes.sort_by_key(|mistake| mistake.line);
+                if mistakes.is_empty() { Ok(pipeline) } else { Err(mistakes) }
+            }
+            Err(error) => {
+                if mistakes.is_empty() {
+                    mistakes.push(Mistake { line: None, key: None, message: error.message().to_owned() });
+                }
+                Err(mistakes)
+            }
+        }
+    }
+
+    /// The pipeline of a file's values. GPU types ask for platform `tensorrt` where the file names no platforms.
+    fn from_table(table: toml::Table) -> std::result::Result<Self, toml::de::Error> {
+        let names_platforms = table.get("package").is_some_and(|package| package.get("platforms").is_some());
+        let mut pipeline: Self = table.try_into()?;
+        if !names_platforms && !pipeline.compile.gpus.is_empty() {
+            pipeline.package.platforms.push(Platform::Tensorrt);
+        }
+        Ok(pipeline)
     }
 
     /// The pipeline, whose keys do not contradict each other; `path` is its file.
     ///
     /// # Errors
-    /// [`Error::Value`] where they do, as they may after some were changed.
+    /// [`Error::Pipeline`] where they do, as they may after some were changed.
     pub fn checked(self, path: &Path) -> Result<Self> {
-        let fail =
-            |(key, message): (&str, String)| Error::Value { path: path.to_owned(), key: key.to_owned(), message };
-        self.check().map_err(fail)?;
-        Ok(self)
+        let found = self.contradictions();
+        self.without(&found, path)
+    }
+
+    fn without(self, contradictions: &[Contradiction], path: &Path) -> Result<Self> {
+        if contradictions.is_empty() {
+            return Ok(self);
+        }
+        let mistakes = contradictions.iter().map(|contradiction| contradiction.at(None)).collect();
+        Err(Error::Pipeline { path: path.to_owned(), mistakes })
     }
 
     /// The largest batch of any profile: the one source of Triton's `max_batch_size`.
@@ -89,19 +139,16 @@ impl Pipeline {
     /// its smallest.
     ///
     /// # Errors
-    /// [`Error::Value`] when a measurement's request is then too large; `path` is the pipeline file.
+    /// [`Error::Pipeline`] when a measurement's request is then too large; `path` is the pipeline file.
     pub fn with_max_batch(mut self, batch: u64, path: &Path) -> Result<Self> {
         self.profiles = self.profiles_up_to(batch);
-        let requests = self
-            .check_request("probe", self.probe_request())
-            .and_then(|()| self.check_request("load", self.load_request()))
-            .and_then(|()| self.check_triton());
-        requests.map_err(|(key, message)| Error::Value {
-            path: path.to_owned(),
-            key: key.to_owned(),
-            message: format!("{message}, as `compile.max_batch` has chosen"),
-        })?;
-        Ok(self)
+        let mut found = self.request_contradictions();
+        found.extend(self.triton_contradictions());
+        for contradiction in &mut found {
+            contradiction.keys.push("compile.max_batch");
+            contradiction.message.push_str(", the limit that `compile.max_batch` chose");
+        }
+        self.without(&found, path)
     }
 
     /// The profiles with `batch` as the largest of all; one whose smallest lies above keeps that.
@@ -127,7 +174,7 @@ impl Pipeline {
         self.compile.outputs.clone().unwrap_or_else(|| model.main_outputs())
     }
 
-    /// What the builder is told beyond target and profiles.
+    /// Options of the builder besides target and profiles.
     #[must_use]
     pub fn builder_options(&self) -> BuilderOptions {
         BuilderOptions {
@@ -163,7 +210,7 @@ impl Pipeline {
         (self.load.batch, self.load.sequence.or_else(|| self.opt_sequence()))
     }
 
-    /// Sentences that exported models over texts are run on.
+    /// Texts that exported models over texts are run on.
     #[must_use]
     pub fn sentences(&self) -> Vec<String> {
         self.export.samples.clone().unwrap_or_else(|| SENTENCES.map(str::to_owned).to_vec())

@@ -1,13 +1,17 @@
 //! Checks of the table `[store]`.
 
+use super::schema::Contradiction;
 use super::tables::StoreSpec;
 
-/// What S3 takes for one object.
+/// Tags that an S3 object can have.
 const MOST_TAGS: usize = 10;
-const LONGEST_TAG: (usize, usize) = (128, 256);
+/// Characters of a tag's name.
+const LONGEST_TAG_KEY: usize = 128;
+/// Characters of a tag's value.
+const LONGEST_TAG_VALUE: usize = 256;
 
-/// Keys of S3 need a store on S3, and tags its limits.
-pub(super) fn check(store: &StoreSpec) -> Result<(), (&'static str, String)> {
+/// Keys of S3 need a store on S3, and tags must be within its limits.
+pub(super) fn contradictions(store: &StoreSpec) -> Vec<Contradiction> {
     let is_s3 = store.url.as_deref().is_some_and(|url| url.starts_with("s3:"));
     let keys = [
         ("store.region", store.region.is_some()),
@@ -16,38 +20,36 @@ pub(super) fn check(store: &StoreSpec) -> Result<(), (&'static str, String)> {
         ("store.storage_class", store.storage_class.is_some()),
         ("store.tags", !store.tags.is_empty()),
     ];
-    if let (false, Some((key, _))) = (is_s3, keys.iter().find(|(_, is_set)| *is_set)) {
-        return Err((key, "only a store on S3 has it: set `url = \"s3://bucket/prefix\"`".to_owned()));
-    }
-    if store.timeout_seconds == 0 {
-        return Err(("store.timeout_seconds", "use at least 1".to_owned()));
-    }
-    check_tags(store)
+    let needs_s3 = |key| {
+        let message = "needs a store on S3; set `store.url = \"s3://bucket/prefix\"` or remove this key";
+        Contradiction::new(&[key, "store.url"], message)
+    };
+    let unfit = keys.into_iter().filter(|(_, is_set)| *is_set && !is_s3).map(|(key, _)| needs_s3(key));
+    let tags = tag_faults(store).into_iter().map(|message| Contradiction::new(&["store.tags"], message));
+    unfit.chain(tags).collect()
 }
 
-fn check_tags(store: &StoreSpec) -> Result<(), (&'static str, String)> {
-    let fault = |message: String| Err(("store.tags", message));
-    if store.tags.len() > MOST_TAGS {
-        return fault(format!("{} tags: an object of S3 has at most {MOST_TAGS}", store.tags.len()));
+fn tag_faults(store: &StoreSpec) -> Vec<String> {
+    let count = store.tags.len();
+    let too_many = (count > MOST_TAGS).then(|| format!("{count} tags; an S3 object has at most {MOST_TAGS}"));
+    too_many.into_iter().chain(store.tags.iter().filter_map(|(key, value)| tag_fault(key, value))).collect()
+}
+
+fn tag_fault(key: &str, value: &str) -> Option<String> {
+    let is_too_long = |text: &str, most: usize| text.chars().count() > most;
+    if key.is_empty() || is_too_long(key, LONGEST_TAG_KEY) || is_too_long(value, LONGEST_TAG_VALUE) {
+        return Some(format!(
+            "invalid tag `{key}`; expected a name of 1 to {LONGEST_TAG_KEY} characters and a value of at most \
+             {LONGEST_TAG_VALUE}"
+        ));
     }
-    let (longest_key, longest_value) = LONGEST_TAG;
-    for (key, value) in &store.tags {
-        if key.is_empty() || key.chars().count() > longest_key || value.chars().count() > longest_value {
-            return fault(format!(
-                "`{key}`: a tag of S3 has a name of 1 to {longest_key} characters and a value of at most {longest_value}"
-            ));
-        }
-        let allowed = |c: char| c.is_alphanumeric() || " _.:/=+-@".contains(c);
-        if let Some(other) = key.chars().chain(value.chars()).find(|&c| !allowed(c)) {
-            return fault(format!(
-                "`{key}`: a tag of S3 has letters, digits, spaces and _ . : / = + - @, not `{other}`"
-            ));
-        }
-        if key.to_lowercase().starts_with("aws:") {
-            return fault(format!("`{key}`: names with `aws:` are AWS's own"));
-        }
+    let is_allowed = |c: char| c.is_alphanumeric() || " _.:/=+-@".contains(c);
+    if let Some(other) = key.chars().chain(value.chars()).find(|&c| !is_allowed(c)) {
+        return Some(format!(
+            "invalid character `{other}` in tag `{key}`; expected letters, digits, spaces and _ . : / = + - @"
+        ));
     }
-    Ok(())
+    key.to_lowercase().starts_with("aws:").then(|| format!("invalid tag `{key}`; names with `aws:` are AWS's own"))
 }
 
 #[cfg(test)]
@@ -56,14 +58,14 @@ mod tests {
 
     fn message(toml: &str) -> String {
         let store: StoreSpec = toml::from_str(toml).unwrap();
-        check(&store).unwrap_err().1
+        contradictions(&store).remove(0).message
     }
 
     #[test]
     fn keys_of_s3_need_s3_and_tags_its_limits() {
         let url = "url = \"s3://bucket\"\n";
         for good in ["", "region = \"eu-central-1\"", "storage_class = \"ONEZONE_IA\"", "tags = { team = \"\" }"] {
-            check(&toml::from_str(&format!("{url}{good}")).unwrap()).unwrap();
+            assert_eq!(contradictions(&toml::from_str(&format!("{url}{good}")).unwrap()), []);
         }
         assert!(message("region = \"x\"").contains("s3://bucket/prefix"));
         assert!(message("url = \"file:///x\"\npath_style = true").contains("s3://bucket/prefix"));
@@ -71,8 +73,7 @@ mod tests {
         assert!(message(&format!("{url}[tags]\n{many}")).contains("11 tags"));
         assert!(message(&format!("{url}[tags]\n\"AWS:x\" = \"\"")).contains("AWS's own"));
         assert!(message(&format!("{url}[tags]\nx = \"{}\"", "v".repeat(257))).contains("at most 256"));
-        assert!(message(&format!("{url}[tags]\nx = \"a & b\"")).contains("not `&`"));
-        assert!(message("timeout_seconds = 0").contains("at least 1"));
+        assert!(message(&format!("{url}[tags]\nx = \"a & b\"")).contains("invalid character `&`"));
         let unknown = toml::from_str::<StoreSpec>("storage_class = \"GLACIER\"").unwrap_err().to_string();
         assert!(unknown.contains("GLACIER_IR"), "{unknown}");
     }

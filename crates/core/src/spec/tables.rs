@@ -1,24 +1,42 @@
-//! The tables of a pipeline file and their defaults.
+//! The tables of a pipeline file and their defaults. Doc comments and attributes here are what the reference of the
+//! pipeline file is generated from, and what files are checked against.
 
+use super::schema::Listed;
 use super::values::{Copies, ImageSize, MaxBatch, MemorySize, OptimizationLevel, StorageClass, Threshold};
 use crate::{Builder, HardwareCompatibility, ModelFormat, OnnxBackend, Platform, Precision};
 use bytesize::ByteSize;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// A repository on the Hub, or a folder laid out like one.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The checkpoint: a repository on the Hugging Face Hub, or a local folder with the same layout. Exactly one of `repo` and
+/// `path` must be given.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = {"repo": "sentence-transformers/all-MiniLM-L6-v2", "revision": "main"}))]
 pub struct SourceSpec {
-    /// `owner/name` on the Hub.
+    /// Repository on the Hub.
+    #[schemars(
+        extend("x-example" = "sentence-transformers/all-MiniLM-L6-v2", "x-allowed" = "`owner/name`", "x-default" = "none; needed unless `path` is given",
+            "x-also" = ["model", "model_id", "repo_id", "repository", "checkpoint", "id"])
+    )]
     pub repo: Option<String>,
-    /// Branch, tag or commit; `main` when left out.
+    /// Branch, tag or commit of the repository.
     #[serde(default = "default_revision")]
+    #[schemars(extend("x-example" = "main", "x-allowed" = "any branch, tag or commit", "x-also" = ["branch", "commit", "tag"]))]
     pub revision: String,
-    /// A local folder instead, relative to the pipeline file.
+    /// Local folder with the checkpoint, relative to the pipeline file.
+    #[schemars(
+        extend("x-example" = "../models/my-fine-tune", "x-allowed" = "a path to a folder", "x-default" = "none; needed unless `repo` is given",
+            "x-also" = ["folder", "dir", "directory", "local"])
+    )]
     pub path: Option<PathBuf>,
-    /// An ONNX file of the repository that is taken as it is, for architectures that planforge does not describe.
+    /// ONNX file of the repository to use unchanged, for architectures that planforge does not export itself.
+    #[schemars(
+        extend("x-example" = "onnx/model.onnx", "x-allowed" = "a path within the repository", "x-default" = "none; planforge exports the model itself",
+            "x-also" = ["onnx", "onnx_file", "file"])
+    )]
     pub graph: Option<String>,
 }
 
@@ -26,23 +44,35 @@ fn default_revision() -> String {
     "main".to_owned()
 }
 
-/// `[export]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// How the model is exported.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("x-example" = {"precisions": ["fp32", "fp16"], "keep_fp32": ["blocks.3"]}))]
 pub struct ExportSpec {
-    /// Formats to export to: ONNX, which packages and engines are made from, and perhaps TorchScript.
+    /// Formats to export to. `onnx` must be among them: packages and engines are built from it.
+    #[schemars(extend("x-example" = ["onnx"], "x-also" = ["format"]))]
     pub formats: Vec<ModelFormat>,
     /// Precisions to export.
+    #[schemars(with = "Vec<Listed<Precision>>", extend("x-example" = ["fp32", "fp16"], "x-also" = ["precision", "dtype", "dtypes"]))]
     pub precisions: Vec<Precision>,
-    /// What the exported model is run on: sentences, or files of pictures relative to the pipeline file.
+    /// Inputs that the exported model is run on by `check`: texts, or image files relative to the pipeline file.
+    #[schemars(
+        extend("x-example" = ["A small sample.", "Another sample."], "x-allowed" = "texts, or paths to images", "x-default" = "two built-in texts; for images, random images", "x-also" = ["texts", "sentences", "images"])
+    )]
     pub samples: Option<Vec<String>>,
-    /// Size of pictures; the checkpoint's own when left out.
+    /// Size of the images that the model takes.
+    #[schemars(extend("x-example" = [224, 224], "x-default" = "the checkpoint's own", "x-also" = ["size", "resolution"]))]
     pub image_size: Option<ImageSize>,
-    /// Whether the samples are run in fp32 before an fp16 export, to find the values that binary16 would not hold.
+    /// Whether the samples are run in fp32 before an fp16 export, to find the values that fp16 cannot represent. Those
+    /// values stay in fp32.
+    #[schemars(extend("x-example" = true))]
     pub measure_ranges: bool,
-    /// Whether weights are written into the ONNX file itself, which may then be moved on its own; at most 2 GiB.
+    /// Whether the weights are written into the ONNX file itself, which can then be moved on its own; at most 2 GiB.
+    #[schemars(extend("x-example" = false))]
     pub self_contained: bool,
-    /// Values to keep in fp32 in an fp16 or bf16 export, whatever their range: names, or scopes such as `blocks.3`.
+    /// Values that stay in fp32 in an fp16 or bf16 export, regardless of their range: names of values, or scopes such as
+    /// `blocks.3`.
+    #[schemars(extend("x-example" = ["blocks.3"], "x-allowed" = "names of values or scopes"))]
     pub keep_fp32: Vec<String>,
 }
 
@@ -66,37 +96,53 @@ pub(super) const SENTENCES: [&str; 2] = [
     "The second one is longer, so that the first needs padding and the attention mask matters.",
 ];
 
-/// `[compile]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// How engines are built.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("x-example" = {"gpus": ["t4", "a10g", "l4"], "max_batch": "auto", "timeout_seconds": 3600}))]
 pub struct CompileSpec {
     /// What builds the engines.
+    #[schemars(extend("x-example" = "rtx"))]
     pub builder: Builder,
-    /// GPU types by catalogue name; `all` stands for every one in AWS's instances that the builder knows.
+    /// GPU types to build engines for: names that `planforge gpus` lists, or AWS instance types such as `ml.g5.2xlarge`.
+    /// `all` stands for every type in AWS's instances that the builder supports, `auto` for the GPUs of this machine.
+    #[schemars(extend("x-example" = ["t4", "a10g", "l4"], "x-allowed" = "GPU types, AWS instance types, `all`, `auto`", "x-also" = ["gpu", "targets", "devices", "instances", "gpu_types"]))]
     pub gpus: Vec<String>,
-    /// Whether one engine for all GPU types is built rather than one for each.
+    /// Whether one engine is built for all GPU types, rather than one for each.
+    #[schemars(extend("x-example" = false, "x-also" = ["multi_target"]))]
     pub fat: bool,
-    /// Whether the profiles' largest batch is taken as it is, or lowered so that more copies fit.
+    /// Whether the profiles' largest batch is used as it is, or lowered so that more copies fit.
+    #[schemars(extend("x-example" = "auto", "x-also" = ["max_batch_size"]))]
     pub max_batch: MaxBatch,
-    /// How long the builder searches; its own default (3) when left out.
+    /// How long the builder searches for fast kernels; each level takes more time than the last.
+    #[schemars(extend("x-example" = 3, "x-default" = "the builder's own, 3"))]
     pub optimization_level: Option<OptimizationLevel>,
-    /// Most scratch memory on the GPU that a layer may use; the builder's own limit when left out. TensorRT-RTX 1.7 takes
-    /// a whole network as one layer, so that all activations at the largest shapes must fit.
+    /// Limit of the scratch memory on the GPU that one layer may use. TensorRT-RTX 1.7 treats a whole network as one layer,
+    /// so that all activations at the largest shapes must fit.
+    #[schemars(extend("x-example" = "2 GiB", "x-default" = "the builder's own", "x-also" = ["workspace_size"]))]
     pub workspace: Option<MemorySize>,
-    /// Whether weights are left out of the engine, to be put in when it is loaded: checkpoints of one architecture then
-    /// share it.
+    /// Whether weights are left out of the engine and added when it is loaded, so that checkpoints of one architecture
+    /// share one engine.
+    #[schemars(extend("x-example" = false, "x-also" = ["refit", "refittable"]))]
     pub strip_weights: bool,
-    /// Whether later versions of TensorRT load the plan too; builder `trtexec` only.
+    /// Whether later versions of TensorRT load the plan too. Builder `trtexec` only.
+    #[schemars(extend("x-example" = false))]
     pub version_compatible: bool,
-    /// Which other GPUs the plan runs on; builder `trtexec` only.
+    /// Other GPUs that the plan runs on: none, all of compute capability 8.0 and later, or those of its own compute
+    /// capability. Kernels are then limited to those that all of them have. Builder `trtexec` only.
+    #[schemars(with = "Listed<HardwareCompatibility>", extend("x-example" = "ampere-plus"))]
     pub hardware_compatibility: HardwareCompatibility,
-    /// The release of Triton, such as "25.09", that is to load the plans; builder `trtexec` only.
+    /// Release of Triton that loads the plans; its TensorRT must be the one that builds them. Builder `trtexec` only.
+    #[schemars(extend("x-example" = "25.09", "x-allowed" = "a release such as `25.09`", "x-default" = "none; the version is not checked"))]
     pub triton: Option<String>,
-    /// A file with further GPU types, relative to the pipeline file.
+    /// File with additional GPU types, relative to the pipeline file; `planforge gpus --help` shows its form.
+    #[schemars(extend("x-example" = "gpus.toml", "x-allowed" = "a path to a file", "x-default" = "none; the built-in GPU types", "x-also" = ["catalog"]))]
     pub catalogue: Option<PathBuf>,
-    /// Outputs of the engines; the one that the task is about when left out.
+    /// Outputs of the engines.
+    #[schemars(extend("x-example" = ["sentence_embedding"], "x-allowed" = "names of the model's outputs", "x-default" = "the output of the task"))]
     pub outputs: Option<Vec<String>>,
-    /// Most seconds one engine may take.
+    /// Limit of the time for building one engine, in seconds.
+    #[schemars(range(min = 1), extend("x-example" = 1800, "x-also" = ["timeout"]))]
     pub timeout_seconds: u64,
 }
 
@@ -120,25 +166,36 @@ impl Default for CompileSpec {
     }
 }
 
-/// `[package]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// How models and engines are packaged for Triton.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("x-elsewhere" = {"max_batch_size": "the largest `batch` of all [[profiles]] is `max_batch_size`; set it there"}))]
+#[schemars(extend("x-example" = {"platforms": ["onnx", "tensorrt"], "copies": 50}))]
 pub struct PackageSpec {
     /// Platforms to package for.
+    #[schemars(
+        extend("x-example" = ["onnx", "tensorrt"], "x-default" = "`[\"onnx\"]`; `[\"onnx\", \"tensorrt\"]` where `compile.gpus` is set", "x-also" = ["platform", "backend", "backends"])
+    )]
     pub platforms: Vec<Platform>,
-    /// Precisions of platform `pytorch`; those of `export.precisions` when left out.
+    /// Precisions of platform `pytorch`.
+    #[schemars(with = "Option<Vec<Listed<Precision>>>", extend("x-example" = ["fp32"], "x-default" = "those of `export.precisions`"))]
     pub pytorch_precisions: Option<Vec<Precision>>,
-    /// What serves ONNX exports in Triton.
+    /// Triton backend that serves ONNX exports.
+    #[schemars(extend("x-example" = "planforge"))]
     pub onnx_backend: OnnxBackend,
-    /// Whether archives carry planforge's Triton backend along, for servers that do not have it installed. It is
-    /// loaded once for each archive then; ONNX Runtime is shared in any case.
+    /// Whether archives contain planforge's Triton backend, for servers that do not have it installed. Each archive then
+    /// loads its own copy of it; ONNX Runtime is shared in any case.
+    #[schemars(extend("x-example" = false))]
     pub include_backend: bool,
-    /// Whether an archive's files lie in a folder of the model's name.
+    /// Whether the files of an archive are in a folder with the model's name.
+    #[schemars(extend("x-example" = true))]
     pub top_folder: bool,
-    /// Whether one archive carries the engines for all GPU types, of which the server takes the one for its own, rather
+    /// Whether one archive contains the engines for all GPU types, of which the server loads the one for its own, rather
     /// than one archive for each.
+    #[schemars(extend("x-example" = false))]
     pub fat: bool,
     /// Number of copies to publish.
+    #[schemars(extend("x-example" = 8, "x-also" = ["replicas", "count"]))]
     pub copies: Copies,
 }
 
@@ -156,24 +213,36 @@ impl Default for PackageSpec {
     }
 }
 
-/// `[store]`. All keys but `url` are for `s3://` alone.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Where copies are published. All keys but `url` need a store on S3.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("x-example" = {"url": "s3://my-bucket/models", "region": "eu-central-1", "tags": {"team": "search"}}))]
 pub struct StoreSpec {
-    /// `file:///folder` or `s3://bucket/prefix`; the run's own `store` folder when left out.
+    /// Address of the store.
+    #[schemars(
+        extend("x-example" = "s3://my-bucket/models", "x-allowed" = "`file:///folder` or `s3://bucket/prefix`", "x-default" = "the folder `store` of the run's results",
+            "x-also" = ["bucket", "path", "uri"])
+    )]
     pub url: Option<String>,
-    /// The bucket's region; that of AWS's standard chain when left out.
+    /// Region of the bucket.
+    #[schemars(extend("x-example" = "eu-central-1", "x-allowed" = "an AWS region", "x-default" = "the region of the AWS configuration"))]
     pub region: Option<String>,
-    /// Whether the bucket is named in the path rather than in the host; only at endpoints other than AWS's when left out.
+    /// Whether the bucket is named in the path of requests rather than in the host.
+    #[schemars(extend("x-example" = true, "x-default" = "true only for endpoints other than AWS's"))]
     pub path_style: Option<bool>,
-    /// Key of AWS KMS that objects are encrypted with: its number, ARN or `alias/name`; the bucket's own default when
-    /// left out.
+    /// AWS KMS key that encrypts objects.
+    #[schemars(
+        extend("x-example" = "alias/models", "x-allowed" = "a key id, an ARN or `alias/name`", "x-default" = "the bucket's own")
+    )]
     pub kms_key: Option<String>,
-    /// What objects are kept in; the bucket's own default when left out.
+    /// S3 storage class of objects.
+    #[schemars(extend("x-example" = "STANDARD_IA", "x-default" = "the bucket's own"))]
     pub storage_class: Option<StorageClass>,
-    /// Tags of every object.
+    /// Tags of every object; at most 10.
+    #[schemars(extend("x-example" = {"team": "search"}, "x-allowed" = "names and values of S3 tags"))]
     pub tags: BTreeMap<String, String>,
-    /// Most seconds that one request may take before it is tried again.
+    /// Limit of the time for one request before it is tried again, in seconds.
+    #[schemars(range(min = 1), extend("x-example" = 300, "x-also" = ["timeout"]))]
     pub timeout_seconds: u64,
 }
 
@@ -191,15 +260,22 @@ impl Default for StoreSpec {
     }
 }
 
-/// `[host]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The local multi-model endpoint.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("x-example" = {"variant": "onnx-fp32", "memory": "8 GiB"}))]
 pub struct HostSpec {
-    /// Variant behind the endpoint, such as `onnx-fp32`; the first ONNX one when left out.
+    /// Variant that the endpoint serves.
+    #[schemars(
+        extend("x-example" = "onnx-fp32", "x-allowed" = "a variant such as `onnx-fp32` or `tensorrt-fp16-l4`", "x-default" = "the first ONNX variant",
+            "x-also" = ["model", "platform"])
+    )]
     pub variant: Option<String>,
-    /// Memory that loaded models may take together.
+    /// Memory that all loaded models together may use.
+    #[schemars(extend("x-example" = "8 GiB", "x-also" = ["memory_budget", "memory_limit", "budget"]))]
     pub memory: MemorySize,
     /// Threads of one inference.
+    #[schemars(range(min = 1), extend("x-example" = 1, "x-also" = ["threads"]))]
     pub intra_op_threads: usize,
 }
 
@@ -209,15 +285,27 @@ impl Default for HostSpec {
     }
 }
 
-/// `[probe]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The measurement of how many copies fit.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("x-example" = {"threshold": 0.9, "batch": 1}))]
 pub struct ProbeSpec {
-    /// Share of the memory budget that loaded copies may fill.
+    /// Share of the memory budget that loaded copies may use.
+    #[schemars(extend("x-example" = 0.9))]
     pub threshold: Threshold,
-    /// Batch of the request sent to each copy; the first profile's `opt` when left out.
+    /// Batch size of the request that each copy gets.
+    #[schemars(
+        range(min = 1),
+        extend("x-example" = 1, "x-allowed" = "from 1 to the largest batch of all profiles", "x-default" = "`opt` of the first profile",
+            "x-also" = ["batch_size"])
+    )]
     pub batch: Option<u64>,
-    /// Tokens of each of its texts; the first profile's `opt` when left out.
+    /// Sequence length of that request's texts, in tokens.
+    #[schemars(
+        range(min = 1),
+        extend("x-example" = 128, "x-allowed" = "from 1 to the largest sequence of all profiles", "x-default" = "`opt` of the first profile",
+            "x-also" = ["seq_len", "sequence_length", "tokens"])
+    )]
     pub sequence: Option<u64>,
 }
 
@@ -227,31 +315,49 @@ impl Default for ProbeSpec {
     }
 }
 
-/// `[load]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The load test.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("x-example" = {"stages": [{"users": 1, "seconds": 20}, {"users": 4, "seconds": 20}]}))]
 pub struct LoadSpec {
-    /// Stages in order.
+    /// Stages of the test, in order.
+    #[schemars(extend("x-example" = [{"users": 4, "seconds": 20}], "x-also" = ["stage", "steps"]))]
     pub stages: Vec<LoadStage>,
-    /// Seed of the choice of copies.
+    /// Seed of the random choice of copies.
+    #[schemars(extend("x-example" = 0))]
     pub seed: u64,
-    /// Most seconds one request may take.
+    /// Limit of the time for one request, in seconds.
+    #[schemars(range(min = 1), extend("x-example" = 70, "x-also" = ["timeout"]))]
     pub timeout_seconds: u64,
-    /// Batch of each request.
+    /// Batch size of each request.
+    #[schemars(
+        range(min = 1),
+        extend("x-example" = 1, "x-allowed" = "from 1 to the largest batch of all profiles", "x-also" = ["batch_size"])
+    )]
     pub batch: u64,
-    /// Tokens of each of its texts; the first profile's `opt` when left out.
+    /// Sequence length of each request's texts, in tokens.
+    #[schemars(
+        range(min = 1),
+        extend("x-example" = 128, "x-allowed" = "from 1 to the largest sequence of all profiles", "x-default" = "`opt` of the first profile",
+            "x-also" = ["seq_len", "sequence_length", "tokens"])
+    )]
     pub sequence: Option<u64>,
 }
 
-/// So many users for so long; each sends its next request when the last is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// One stage of the load test: a number of users for a length of time. Each user sends its next request when the last is
+/// answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = {"users": 4, "seconds": 20, "spawn_rate": 2}))]
 pub struct LoadStage {
-    /// Concurrent users.
+    /// Number of concurrent users.
+    #[schemars(range(min = 1), extend("x-example" = 4, "x-also" = ["concurrency", "clients"]))]
     pub users: u32,
-    /// Length of the stage.
+    /// Length of the stage, in seconds.
+    #[schemars(range(min = 1), extend("x-example" = 20, "x-also" = ["duration", "time", "length"]))]
     pub seconds: u32,
-    /// Users added (or taken away) per second until `users` is reached; all at once when left out.
+    /// Users added or removed per second until `users` is reached.
+    #[schemars(range(min = 1), extend("x-example" = 2, "x-default" = "all at once"))]
     pub spawn_rate: Option<u32>,
 }
 

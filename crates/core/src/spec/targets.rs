@@ -6,7 +6,7 @@ use crate::{ComputeCapability, Error, Gpu, GpuCatalogue, Platform, Precision, Re
 /// Stands for every GPU type in AWS's instances that the builder knows.
 const ALL: &str = "all";
 
-/// One engine to build: the GPU types it is for, all of which take its precision.
+/// One engine to build: the GPU types it is for, all of which support its precision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineTarget {
     /// Which package it goes into.
@@ -22,9 +22,9 @@ impl EngineTarget {
         Self { variant: Variant::tensorrt(precision, &gpu.name), gpus: vec![gpu.clone()] }
     }
 
-    /// One engine of `precision` for several GPU types, or one archive of such engines. It is called by their compute capabilities
-    /// (`tensorrt-fp16-sm86-sm89`): the same set is the same engine, whatever the types are called and in whichever
-    /// order they are named, and another set never takes its place.
+    /// One engine of `precision` for several GPU types, or one archive of such engines. Its name has their compute
+    /// capabilities (`tensorrt-fp16-sm86-sm89`): the same set is the same engine, regardless of the names and the order of
+    /// the types, and another set never replaces it.
     #[must_use]
     pub fn fat(precision: Precision, gpus: Vec<Gpu>) -> Self {
         let name = capabilities(&gpus).iter().map(|it| format!("sm{}{}", it.major, it.minor)).collect::<Vec<_>>();
@@ -46,11 +46,11 @@ fn capabilities(gpus: &[Gpu]) -> Vec<ComputeCapability> {
 }
 
 impl Pipeline {
-    /// The engines to build, and a sentence for each combination that no builder can make while
-    /// another precision for the same GPU can.
+    /// The engines to build, and a sentence for each precision that is left out for a GPU type because the builder does not
+    /// support it there.
     ///
     /// # Errors
-    /// An unknown GPU, or one that takes none of the precisions asked for. With `all`, such types are left out.
+    /// An unknown GPU, or one that supports none of the precisions. With `all`, such types are left out.
     pub fn engine_targets(&self, catalogue: &GpuCatalogue) -> Result<(Vec<EngineTarget>, Vec<String>)> {
         if !self.package.platforms.contains(&Platform::Tensorrt) {
             return Ok((Vec::new(), Vec::new()));
@@ -113,19 +113,21 @@ impl Pipeline {
         target.variant == *variant || is_of_all && target.variant.precision == variant.precision
     }
 
-    /// The GPU types of `compile.gpus`, each once, and whether it was named rather than meant by `all`.
+    /// The GPU types of `compile.gpus`, each once, and whether one was named rather than meant by `all`.
     fn gpus<'a>(&self, catalogue: &'a GpuCatalogue) -> Result<Vec<(&'a Gpu, bool)>> {
         let mut found: Vec<(&Gpu, bool)> = Vec::new();
         for name in &self.compile.gpus {
-            let gpus = if name == ALL {
+            let is_named = name != ALL;
+            let gpus = if is_named {
+                vec![catalogue.find(name)?]
+            } else {
                 let is_meant = |gpu: &&Gpu| !gpu.instances.is_empty() && gpu.is_supported(self.compile.builder);
                 catalogue.gpus.iter().filter(is_meant).collect()
-            } else {
-                vec![catalogue.find(name)?]
             };
             for gpu in gpus {
-                if !found.iter().any(|(known, _)| known.name == gpu.name) {
-                    found.push((gpu, self.compile.gpus.contains(&gpu.name)));
+                match found.iter_mut().find(|(known, _)| known.name == gpu.name) {
+                    Some((_, was_named)) => *was_named |= is_named,
+                    None => found.push((gpu, is_named)),
                 }
             }
         }
@@ -151,10 +153,16 @@ mod tests {
     }
 
     #[test]
-    fn each_gpu_gets_the_precisions_it_takes() {
+    fn each_gpu_gets_the_precisions_it_supports() {
         let (found, skipped) = ids("gpus = [\"t4\", \"l4\", \"t4\"]", "[\"fp32\", \"fp16\"]").unwrap();
         assert_eq!(found, ["tensorrt-fp16-t4", "tensorrt-fp32-l4", "tensorrt-fp16-l4"]);
         assert!(skipped.len() == 1 && skipped[0].contains("t4") && skipped[0].contains("use fp16"), "{skipped:?}");
+    }
+
+    #[test]
+    fn other_spellings_and_instance_types_give_the_engine_of_the_canonical_name() {
+        let (found, _) = ids("gpus = [\"A10G\", \"ml.g5.2xlarge\", \"nvidia-l4\"]", "[\"fp16\"]").unwrap();
+        assert_eq!(found, ["tensorrt-fp16-a10g", "tensorrt-fp16-l4"]);
     }
 
     #[test]
@@ -170,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn all_leaves_out_what_cannot_be_built_and_a_name_does_not() {
+    fn all_leaves_out_unsupported_types_and_a_named_type_is_refused() {
         let (found, skipped) = ids("gpus = [\"all\"]", "[\"fp32\"]").unwrap();
         assert!(found.contains(&"tensorrt-fp32-l40s".to_owned()) && !found.iter().any(|id| id.ends_with("-t4")));
         assert!(!found.iter().any(|id| id.ends_with("h100")), "{found:?}");

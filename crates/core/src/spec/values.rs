@@ -1,26 +1,32 @@
 //! Values that check themselves while they are parsed.
 
 use bytesize::ByteSize;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What a model is used for; decides its outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Task {
     /// Hidden states and, where the checkpoint has one, the pooler's output.
     FeatureExtraction,
-    /// One vector for each text, pooled and normalised as the checkpoint's `modules.json` says.
+    /// One vector for each text, pooled and normalised as the checkpoint's `modules.json` describes.
+    #[schemars(extend("x-also" = ["sentence-similarity", "text-embedding", "embedding", "embeddings"]))]
     SentenceEmbedding,
-    /// A score for each label, as the checkpoint's classification head gives them.
+    /// A score for each label, from the checkpoint's classification head.
+    #[schemars(extend("x-also" = ["sentiment-analysis", "sequence-classification", "zero-shot-classification"]))]
     TextClassification,
     /// A score for each label and token, such as named entities.
+    #[schemars(extend("x-also" = ["ner", "named-entity-recognition"]))]
     TokenClassification,
     /// For each token, scores for being the first and for being the last of the answer.
+    #[schemars(extend("x-also" = ["extractive-question-answering", "qa"]))]
     QuestionAnswering,
     /// For each token, a score for each token of the vocabulary.
+    #[schemars(extend("x-also" = ["masked-lm", "masked-language-modeling"]))]
     FillMask,
-    /// A score for each class of pictures.
+    /// A score for each class of images.
     ImageClassification,
 }
 
@@ -37,7 +43,7 @@ impl Task {
         }
     }
 
-    /// Whether the model is given pictures rather than texts.
+    /// Whether the model's inputs are images rather than texts.
     #[must_use]
     pub const fn is_over_images(self) -> bool {
         matches!(self, Self::ImageClassification)
@@ -59,12 +65,13 @@ impl fmt::Display for Task {
 }
 
 /// Name of a model: 1 to 100 of `A-Z a-z 0-9 . _ -`, starting with a letter or digit.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("x-allowed" = "1 to 100 of A-Z a-z 0-9 . _ -, starting with a letter or digit"))]
 pub struct ModelName(String);
 
-/// Parts of error texts that make Triton answer 507 ("out of memory") whatever the real cause, so a
-/// model's name must not contain them.
+/// Parts of error texts that make Triton respond with 507 ("out of memory") regardless of the cause. A model's name must
+/// not contain them.
 const OUT_OF_MEMORY_WORDS: [&str; 2] = ["OOM", "OutOfMemory"];
 
 impl ModelName {
@@ -86,12 +93,12 @@ impl TryFrom<String> for ModelName {
             || !name.starts_with(|c: char| c.is_ascii_alphanumeric())
         {
             return Err(format!(
-                "`{name}` is not a model name: use 1 to 100 of A-Z a-z 0-9 . _ -, starting with a letter or digit"
+                "invalid model name `{name}`; expected 1 to 100 of A-Z a-z 0-9 . _ -, starting with a letter or digit"
             ));
         }
         if let Some(word) = OUT_OF_MEMORY_WORDS.iter().find(|word| name.contains(**word)) {
             return Err(format!(
-                "model name `{name}` contains `{word}`, which Triton takes for an out-of-memory error"
+                "invalid model name `{name}`; Triton treats errors with `{word}` in them as out of memory, choose another name"
             ));
         }
         Ok(Self(name))
@@ -110,23 +117,29 @@ impl fmt::Display for ModelName {
     }
 }
 
-/// One optimization profile: the shapes an engine is built for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One optimization profile: the shapes that an engine is built for. At least one table is needed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = {"batch": [1, 16, 32], "sequence": [8, 128, 256]}))]
 pub struct Profile {
-    /// Batch sizes.
+    /// Batch sizes. The largest of all profiles is Triton's `max_batch_size`.
+    #[schemars(extend("x-example" = [1, 16, 32], "x-also" = ["batch_size", "batches"]))]
     pub batch: ProfileRange,
-    /// Sequence lengths in tokens, for models over text.
+    /// Sequence lengths in tokens. Models over texts need it; models over images have none.
+    #[schemars(
+        extend("x-example" = [8, 128, 256], "x-default" = "none", "x-also" = ["seq_len", "seq_length", "seq", "sequence_length", "max_length", "tokens"])
+    )]
     pub sequence: Option<ProfileRange>,
 }
 
-/// Smallest, most frequent and largest value of a dynamic dimension, written `[min, opt, max]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Smallest, most frequent and largest size of a dynamic dimension, written `[min, opt, max]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "[u64; 3]", into = "[u64; 3]")]
+#[schemars(extend("x-allowed" = "`[min, opt, max]` with 1 <= min <= opt <= max"))]
 pub struct ProfileRange {
     /// Smallest.
     pub min: u64,
-    /// The value to optimise for.
+    /// The size to optimize for.
     pub opt: u64,
     /// Largest.
     pub max: u64,
@@ -148,7 +161,7 @@ impl TryFrom<[u64; 3]> for ProfileRange {
         if 1 <= min && min <= opt && opt <= max && max <= i32::MAX as u64 {
             Ok(Self { min, opt, max })
         } else {
-            Err(format!("[{min}, {opt}, {max}] is not an optimization profile: it needs 1 <= min <= opt <= max"))
+            Err(format!("invalid profile [{min}, {opt}, {max}]; expected [min, opt, max] with 1 <= min <= opt <= max"))
         }
     }
 }
@@ -159,9 +172,10 @@ impl From<ProfileRange> for [u64; 3] {
     }
 }
 
-/// Size of pictures in pixels, written `[height, width]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// Size of images in pixels, written `[height, width]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "[usize; 2]", into = "[usize; 2]")]
+#[schemars(extend("x-allowed" = "`[height, width]` of 1 to 16384 pixels each"))]
 pub struct ImageSize {
     /// Rows.
     pub height: usize,
@@ -169,7 +183,7 @@ pub struct ImageSize {
     pub width: usize,
 }
 
-/// Largest edge accepted; far beyond what any classifier is given.
+/// Largest edge accepted; far beyond the input of any classifier.
 const MAX_EDGE: usize = 16_384;
 
 impl TryFrom<[usize; 2]> for ImageSize {
@@ -179,7 +193,9 @@ impl TryFrom<[usize; 2]> for ImageSize {
         if [height, width].iter().all(|edge| (1..=MAX_EDGE).contains(edge)) {
             Ok(Self { height, width })
         } else {
-            Err(format!("[{height}, {width}] is no size of pictures: use [height, width] of 1 to {MAX_EDGE} pixels"))
+            Err(format!(
+                "invalid image size [{height}, {width}]; expected [height, width] of 1 to {MAX_EDGE} pixels each"
+            ))
         }
     }
 }
@@ -197,15 +213,20 @@ impl fmt::Display for ImageSize {
 }
 
 /// Number of copies, 1 to 100,000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "u32", into = "u32")]
+#[schemars(extend("x-allowed" = "from 1 to 100000"))]
 pub struct Copies(pub(super) u32);
 
 impl TryFrom<u32> for Copies {
     type Error = String;
 
     fn try_from(count: u32) -> std::result::Result<Self, String> {
-        if (1..=100_000).contains(&count) { Ok(Self(count)) } else { Err(format!("{count} copies: use 1 to 100000")) }
+        if (1..=100_000).contains(&count) {
+            Ok(Self(count))
+        } else {
+            Err(format!("invalid number of copies {count}; expected 1 to 100000"))
+        }
     }
 }
 
@@ -216,8 +237,9 @@ impl From<Copies> for u32 {
 }
 
 /// A share above 0 and at most 1.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
+#[schemars(extend("x-allowed" = "above 0 and at most 1"))]
 pub struct Threshold(pub(super) f64);
 
 impl TryFrom<f64> for Threshold {
@@ -227,7 +249,7 @@ impl TryFrom<f64> for Threshold {
         if share > 0.0 && share <= 1.0 {
             Ok(Self(share))
         } else {
-            Err(format!("threshold {share}: use a share above 0 and at most 1"))
+            Err(format!("invalid threshold {share}; expected a share above 0 and at most 1, such as 0.9"))
         }
     }
 }
@@ -239,8 +261,9 @@ impl From<Threshold> for f64 {
 }
 
 /// An amount of memory, written `"640 MiB"` or `"24 GB"`; not 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("x-allowed" = "a size with a unit, such as \"640 MiB\" or \"24 GB\""))]
 pub struct MemorySize(pub(super) ByteSize);
 
 impl MemorySize {
@@ -255,11 +278,13 @@ impl TryFrom<String> for MemorySize {
     type Error = String;
 
     fn try_from(text: String) -> std::result::Result<Self, String> {
-        // A bare number would be one of bytes, which nobody means.
+        // A bare number would count bytes, which no one means.
         let has_unit = text.ends_with(|last: char| last.is_ascii_alphabetic());
         match text.parse::<ByteSize>() {
             Ok(size) if size.as_u64() > 0 && has_unit => Ok(Self(size)),
-            _ => Err(format!("`{text}` is not an amount of memory: use one such as \"640 MiB\" or \"24 GB\"")),
+            _ => Err(format!(
+                "invalid amount of memory `{text}`; expected a size with a unit, such as \"640 MiB\" or \"24 GB\""
+            )),
         }
     }
 }
@@ -271,15 +296,16 @@ impl From<MemorySize> for String {
 }
 
 /// How long a builder searches for fast kernels, 0 to 5; each level takes more time than the last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "u8", into = "u8")]
+#[schemars(extend("x-allowed" = "from 0 to 5"))]
 pub struct OptimizationLevel(u8);
 
 impl TryFrom<u8> for OptimizationLevel {
     type Error = String;
 
     fn try_from(level: u8) -> std::result::Result<Self, String> {
-        if level <= 5 { Ok(Self(level)) } else { Err(format!("optimization level {level}: use 0 to 5")) }
+        if level <= 5 { Ok(Self(level)) } else { Err(format!("invalid optimization level {level}; expected 0 to 5")) }
     }
 }
 
@@ -289,21 +315,21 @@ impl From<OptimizationLevel> for u8 {
     }
 }
 
-/// Storage classes of S3 whose objects can be read at once, as an endpoint needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Storage classes of S3 whose objects can be read without a delay, as an endpoint needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum StorageClass {
-    /// Frequent access.
+    /// For frequent access.
     Standard,
-    /// Infrequent access.
+    /// For infrequent access.
     StandardIa,
-    /// Infrequent access, kept in one place only.
+    /// For infrequent access, stored in one availability zone only.
     OnezoneIa,
     /// Moved by S3 according to access.
     IntelligentTiering,
-    /// Rare access, without a wait.
+    /// For rare access, without a delay.
     GlacierIr,
-    /// Older and dearer than `STANDARD`, with less redundancy.
+    /// Older and more expensive than `STANDARD`, with less redundancy.
     ReducedRedundancy,
 }
 
@@ -323,10 +349,10 @@ impl StorageClass {
 }
 
 /// Where the largest batch of the profiles comes from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MaxBatch {
-    /// From the profiles themselves.
+    /// The profiles' own.
     #[default]
     Profile,
     /// The largest power of two, up to the profiles' own, that costs at most a fifth of the copies that would fit with a

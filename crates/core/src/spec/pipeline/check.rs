@@ -1,192 +1,238 @@
 //! Whether the keys of a pipeline contradict each other.
 
 use super::Pipeline;
+use crate::nearest::{one_of, similar};
+use crate::spec::schema::Contradiction;
 use crate::spec::tables::{CompileSpec, PackageSpec};
-use crate::{Builder, HardwareCompatibility, ModelFormat, Platform, TritonRelease};
+use crate::{Builder, HardwareCompatibility, ModelFormat, Platform, Precision, TritonRelease};
 use std::path::Path;
 
-/// A key that contradicts others, and what is wrong with it.
-type Checked = Result<(), (&'static str, String)>;
+/// Collects contradictions.
+#[derive(Default)]
+struct Findings(Vec<Contradiction>);
+
+impl Findings {
+    /// A contradiction where `is_broken`.
+    fn refuse(&mut self, is_broken: bool, keys: &[&'static str], message: &str) {
+        if is_broken {
+            self.0.push(Contradiction::new(keys, message));
+        }
+    }
+
+    /// Values that are listed twice.
+    fn refuse_repeats<'a, T: Eq + ToString + 'a>(
+        &mut self,
+        key: &'static str,
+        values: impl IntoIterator<Item = &'a T>,
+    ) {
+        let mut known = Vec::new();
+        for value in values {
+            if known.contains(&value) {
+                self.0.push(Contradiction::new(&[key], format!("\"{}\" is listed twice", value.to_string())));
+            }
+            known.push(value);
+        }
+    }
+}
 
 impl Pipeline {
-    pub(super) fn check(&self) -> Checked {
+    /// Every pair of keys that do not go together.
+    pub(super) fn contradictions(&self) -> Vec<Contradiction> {
+        let mut findings = Findings::default();
+        self.check_source(&mut findings);
+        self.check_export(&mut findings);
+        self.check_dimensions(&mut findings);
+        self.check_graph(&mut findings);
+        self.check_platforms(&mut findings);
+        self.check_package(&mut findings);
+        check_builder(&self.compile, &mut findings);
+        self.check_strip_weights(&mut findings);
+        self.check_host(&mut findings);
+        let no_stages = "expected at least one stage, such as { users = 1, seconds = 20 }";
+        findings.refuse(self.load.stages.is_empty(), &["load.stages"], no_stages);
+        let mut found = findings.0;
+        found.extend(self.triton_contradictions());
+        found.extend(crate::spec::store::contradictions(&self.store));
+        found.extend(self.request_contradictions());
+        found
+    }
+
+    fn check_source(&self, findings: &mut Findings) {
         match (&self.source.repo, &self.source.path) {
-            (Some(repo), None) if is_repository(repo) => {}
-            (Some(repo), None) => {
-                return Err(("source.repo", format!("`{repo}` is not a repository: use `owner/name`")));
+            (Some(repo), None) if !is_repository(repo) => {
+                let message = format!("invalid repository `{repo}`; expected `owner/name`");
+                findings.refuse(true, &["source.repo"], &message);
             }
-            (None, Some(_)) => {}
-            _ => return Err(("source", "give one of `repo` and `path`".to_owned())),
+            (Some(_), Some(_)) => {
+                let message = "both `source.repo` and `source.path` are set; keep one of the two";
+                findings.refuse(true, &["source.path", "source.repo"], message);
+            }
+            (None, None) => {
+                let message = "missing checkpoint; set `repo = \"owner/name\"`, or `path` for a local folder";
+                findings.refuse(true, &["source"], message);
+            }
+            _ => {}
         }
-        if self.profiles.is_empty() {
-            return Err(("profiles", "give at least one [[profiles]] table".to_owned()));
-        }
-        if !self.export.formats.contains(&ModelFormat::Onnx) {
-            return Err(("export.formats", "name \"onnx\" too: packages and engines are made from it".to_owned()));
-        }
-        if self.export.precisions.is_empty() {
-            return Err(("export.precisions", "give at least one of \"fp32\", \"fp16\" and \"bf16\"".to_owned()));
-        }
-        if self.export.samples.as_ref().is_some_and(Vec::is_empty) {
-            return Err(("export.samples", "give at least one sample, or leave the key out".to_owned()));
-        }
-        check_repeats("export.formats", &self.export.formats)?;
-        check_repeats("export.precisions", &self.export.precisions)?;
-        check_repeats("package.platforms", &self.package.platforms)?;
-        check_repeats("package.pytorch_precisions", self.package.pytorch_precisions.iter().flatten())?;
-        self.check_dimensions()?;
-        self.check_graph()?;
-        self.check_platforms()?;
-        self.check_triton()?;
-        check_builder(&self.compile)?;
-        self.check_strip_weights()?;
-        crate::spec::store::check(&self.store)?;
-        if self.compile.outputs.as_ref().is_some_and(Vec::is_empty) {
-            return Err(("compile.outputs", "name at least one output, or leave the key out".to_owned()));
-        }
-        self.check_request("probe", self.probe_request())?;
-        self.check_request("load", self.load_request())?;
-        if self.load.stages.iter().any(|stage| stage.users == 0 || stage.seconds == 0 || stage.spawn_rate == Some(0))
-            || self.load.stages.is_empty()
-        {
-            return Err(("load.stages", "give stages with at least one user and one second each".to_owned()));
-        }
-        Ok(())
+        findings.refuse(self.profiles.is_empty(), &["profiles"], "expected at least one [[profiles]] table");
     }
 
-    /// TensorRT-RTX leaves out weights that lie in files of their own, of engines with one profile (`NvInfer.h`,
+    fn check_export(&self, findings: &mut Findings) {
+        let export = &self.export;
+        let has_onnx = export.formats.contains(&ModelFormat::Onnx);
+        let message = "\"onnx\" is missing; add it, packages and engines are built from it";
+        findings.refuse(!has_onnx, &["export.formats"], message);
+        let message = "expected at least one of \"fp32\", \"fp16\" and \"bf16\"";
+        findings.refuse(export.precisions.is_empty(), &["export.precisions"], message);
+        let message = "expected at least one sample; add one or remove the key";
+        findings.refuse(export.samples.as_ref().is_some_and(Vec::is_empty), &["export.samples"], message);
+        let message = "expected at least one output; add one or remove the key";
+        findings.refuse(self.compile.outputs.as_ref().is_some_and(Vec::is_empty), &["compile.outputs"], message);
+        findings.refuse_repeats("export.formats", &export.formats);
+        findings.refuse_repeats("export.precisions", &export.precisions);
+        findings.refuse_repeats("package.platforms", &self.package.platforms);
+        findings.refuse_repeats("package.pytorch_precisions", self.package.pytorch_precisions.iter().flatten());
+    }
+
+    /// TensorRT-RTX leaves out weights that are in separate files, of engines with one profile (`NvInfer.h`,
     /// `IBuilderConfig::addOptimizationProfile`).
-    fn check_strip_weights(&self) -> Checked {
-        let fail = |message: &str| Err(("compile.strip_weights", message.to_owned()));
+    fn check_strip_weights(&self, findings: &mut Findings) {
         if !self.compile.strip_weights || self.compile.builder != Builder::Rtx {
-            return Ok(());
+            return;
         }
-        match (self.profiles.len(), &self.source.graph, self.export.self_contained) {
-            (2.., ..) => fail("an engine without weights has one optimization profile; leave one [[profiles]] table"),
-            (_, Some(_), _) => {
-                fail("a graph that is taken as it is keeps its weights; leave `source.graph` or this key out")
-            }
-            (_, _, true) => {
-                fail("weights in the graph's own file cannot be left out; leave `export.self_contained` out")
-            }
-            _ => Ok(()),
-        }
+        let key = "compile.strip_weights";
+        let message = "an engine without weights has one optimization profile; keep one [[profiles]] table";
+        findings.refuse(self.profiles.len() > 1, &[key, "profiles"], message);
+        let message = "a prebuilt graph keeps its weights; remove `source.graph` or this key";
+        findings.refuse(self.source.graph.is_some(), &[key, "source.graph"], message);
+        let message = "weights inside the ONNX file cannot be left out; remove `export.self_contained` or this key";
+        findings.refuse(self.export.self_contained, &[key, "export.self_contained"], message);
     }
 
-    /// Each platform needs something of its own.
-    fn check_platforms(&self) -> Checked {
-        let PackageSpec { platforms, pytorch_precisions, include_backend, fat, .. } = &self.package;
-        if platforms.is_empty() {
-            let known = "give at least one of \"onnx\", \"pytorch\" and \"tensorrt\"";
-            return Err(("package.platforms", known.to_owned()));
-        }
-        if platforms.contains(&Platform::Tensorrt) && self.compile.gpus.is_empty() {
-            let message = "platform `tensorrt` needs at least one GPU; `planforge gpus` lists them";
-            return Err(("compile.gpus", message.to_owned()));
-        }
+    /// Platforms and GPU types belong together.
+    fn check_platforms(&self, findings: &mut Findings) {
+        let PackageSpec { platforms, fat, .. } = &self.package;
+        let has_engines = platforms.contains(&Platform::Tensorrt);
+        let has_gpus = !self.compile.gpus.is_empty();
+        let message = "expected at least one of \"onnx\", \"pytorch\" and \"tensorrt\"";
+        findings.refuse(platforms.is_empty(), &["package.platforms"], message);
+        let message = "missing GPU types for platform `tensorrt` of `package.platforms`; set for example \
+                       `gpus = [\"l4\"]`, `planforge gpus` lists them";
+        findings.refuse(has_engines && !has_gpus, &["compile.gpus", "package.platforms"], message);
+        let message = "\"tensorrt\" is missing, but `compile.gpus` names GPU types to build engines for; add \"tensorrt\", \
+                       or remove `compile.gpus`";
+        let is_unused = has_gpus && !has_engines && !platforms.is_empty();
+        findings.refuse(is_unused, &["package.platforms", "compile.gpus"], message);
+        let message = "concerns engines only, and `package.platforms` does not name \"tensorrt\"; remove this key";
+        findings.refuse(*fat && !has_engines, &["package.fat", "package.platforms"], message);
+        let message = "`compile.fat` already builds one engine for all GPU types; remove one of the two";
+        findings.refuse(*fat && self.compile.fat, &["package.fat", "compile.fat"], message);
+    }
+
+    /// Options of the package need a platform that has them.
+    fn check_package(&self, findings: &mut Findings) {
+        let PackageSpec { platforms, pytorch_precisions, include_backend, .. } = &self.package;
         let has_pytorch = platforms.contains(&Platform::Pytorch);
-        if has_pytorch && self.source.graph.is_some() {
-            return Err(("package.platforms", "a graph that is taken as it is stays ONNX".to_owned()));
-        }
-        if *fat && !platforms.contains(&Platform::Tensorrt) {
-            return Err((
-                "package.fat",
-                "it is about engines, and `package.platforms` does not name \"tensorrt\"".to_owned(),
-            ));
-        }
-        if *fat && self.compile.fat {
-            let message = "`compile.fat` makes one engine for all GPU types: there is nothing to put together";
-            return Err(("package.fat", message.to_owned()));
-        }
-        if *include_backend && !platforms.iter().any(|platform| self.is_served_by_planforge(*platform)) {
-            let message = "no archive would carry planforge's backend: of `package.platforms` it serves \"tensorrt\" with \
-                           builder `rtx`, and \"onnx\" with `onnx_backend = \"planforge\"`; leave the key out";
-            return Err(("package.include_backend", message.to_owned()));
-        }
-        match pytorch_precisions {
-            Some(_) if !has_pytorch => {
-                Err(("package.pytorch_precisions", "`package.platforms` does not name \"pytorch\"".to_owned()))
-            }
-            Some(precisions) if precisions.is_empty() => Err((
-                "package.pytorch_precisions",
-                "give at least one of \"fp32\", \"fp16\" and \"bf16\", or leave the key out".to_owned(),
-            )),
-            _ => Ok(()),
-        }
+        let message = "a prebuilt graph (`source.graph`) cannot be converted to PyTorch; remove \"pytorch\"";
+        let is_graph = self.source.graph.is_some();
+        findings.refuse(has_pytorch && is_graph, &["package.platforms", "source.graph"], message);
+        let is_served = platforms.iter().any(|platform| self.is_served_by_planforge(*platform));
+        let message = "no archive needs planforge's backend: of `package.platforms` it serves \"tensorrt\" with builder \
+                       `rtx`, and \"onnx\" with `onnx_backend = \"planforge\"`; remove this key";
+        let keys = ["package.include_backend", "package.platforms", "package.onnx_backend", "compile.builder"];
+        findings.refuse(*include_backend && !is_served, &keys, message);
+        let keys = ["package.pytorch_precisions", "package.platforms"];
+        let message = "`package.platforms` does not name \"pytorch\"; add it, or remove this key";
+        findings.refuse(pytorch_precisions.is_some() && !has_pytorch, &keys, message);
+        let is_empty = has_pytorch && pytorch_precisions.as_ref().is_some_and(Vec::is_empty);
+        let message = "expected at least one of \"fp32\", \"fp16\" and \"bf16\"; add one or remove the key";
+        findings.refuse(is_empty, &["package.pytorch_precisions"], message);
     }
 
-    /// Sequences are for texts, sizes for pictures.
-    fn check_dimensions(&self) -> Checked {
+    /// Sequences are for texts, sizes for images.
+    fn check_dimensions(&self, findings: &mut Findings) {
         let task = self.task;
-        if task.is_over_images() {
-            let names_sequence = self.profiles.iter().any(|profile| profile.sequence.is_some());
-            if names_sequence || self.probe.sequence.is_some() || self.load.sequence.is_some() {
-                return Err(("profiles.sequence", format!("task `{task}` is over pictures, which have no sequence")));
-            }
-        } else if self.export.image_size.is_some() {
-            return Err(("export.image_size", format!("task `{task}` is over texts")));
+        let set = [
+            ("profiles.sequence", self.profiles.iter().any(|profile| profile.sequence.is_some())),
+            ("probe.sequence", self.probe.sequence.is_some()),
+            ("load.sequence", self.load.sequence.is_some()),
+        ];
+        for (key, is_set) in set {
+            let message = format!("task `{task}` is for images, which have no sequence; remove this key");
+            findings.refuse(task.is_over_images() && is_set, &[key, "task"], &message);
         }
-        Ok(())
+        let has_size = !task.is_over_images() && self.export.image_size.is_some();
+        let message = format!("task `{task}` is for texts, which have no image size; remove this key");
+        findings.refuse(has_size, &["export.image_size", "task"], &message);
     }
 
-    /// A graph that is taken as it is has its sizes and its precision, and lies within the repository.
-    fn check_graph(&self) -> Checked {
-        let Some(graph) = &self.source.graph else { return Ok(()) };
+    /// A prebuilt graph has its own sizes and precision, and is a file of the repository.
+    fn check_graph(&self, findings: &mut Findings) {
+        let Some(graph) = &self.source.graph else { return };
         let stays_inside = Path::new(graph).components().all(|part| matches!(part, std::path::Component::Normal(_)));
-        if graph.is_empty() || !stays_inside {
-            return Err((
-                "source.graph",
-                format!("`{graph}` is no file of a repository: use a path such as `onnx/model.onnx`"),
-            ));
+        let message =
+            format!("invalid path `{graph}`; expected a path within the repository, such as `onnx/model.onnx`");
+        findings.refuse(graph.is_empty() || !stays_inside, &["source.graph"], &message);
+        let export = &self.export;
+        let rules = [
+            (
+                "export.formats",
+                export.formats.contains(&ModelFormat::TorchScript),
+                "stays ONNX; remove \"torchscript\"",
+            ),
+            ("export.image_size", export.image_size.is_some(), "has its own image size; remove this key"),
+            ("export.keep_fp32", !export.keep_fp32.is_empty(), "has its own precisions; remove this key"),
+            ("export.precisions", export.precisions.len() > 1, "has one precision; name only that"),
+        ];
+        for (key, is_set, words) in rules {
+            let message = format!("a prebuilt graph (`source.graph`) {words}");
+            findings.refuse(is_set, &[key, "source.graph"], &message);
         }
-        if self.export.formats.contains(&ModelFormat::TorchScript) {
-            return Err(("export.formats", "a graph that is taken as it is stays ONNX".to_owned()));
-        }
-        if self.export.image_size.is_some() {
-            return Err(("export.image_size", "a graph that is taken as it is has its own size".to_owned()));
-        }
-        if !self.export.keep_fp32.is_empty() {
-            return Err(("export.keep_fp32", "a graph that is taken as it is has its own precisions".to_owned()));
-        }
-        if self.export.precisions.len() > 1 {
-            return Err(("export.precisions", "a graph that is taken as it is has one precision".to_owned()));
-        }
-        Ok(())
     }
 
-    /// Whether a measurement's request lies within the profiles.
-    pub(super) fn check_request(&self, table: &str, (batch, sequence): (u64, Option<u64>)) -> Checked {
+    /// The variant of the endpoint must be one that is packaged. Which engines there are depends on the GPU types as well,
+    /// so that of those only the precision is checked.
+    fn check_host(&self, findings: &mut Findings) {
+        let Some(variant) = &self.host.variant else { return };
+        let platforms = &self.package.platforms;
+        let engine_prefix = |precision: &Precision| format!("{}-{precision}-", Platform::Tensorrt);
+        let is_engine = platforms.contains(&Platform::Tensorrt)
+            && self.export.precisions.iter().any(|precision| variant.starts_with(&engine_prefix(precision)));
+        let mut known: Vec<String> = self.variants(&[]).iter().map(crate::Variant::id).collect();
+        if is_engine || known.contains(variant) {
+            return;
+        }
+        let suggestion = similar(variant, known.iter().map(String::as_str)).first().map(|name| (*name).to_owned());
+        if platforms.contains(&Platform::Tensorrt) {
+            known.extend(self.export.precisions.iter().map(|precision| format!("{}GPU", engine_prefix(precision))));
+        }
+        let suggestion = suggestion.map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
+        let message = format!("unknown variant `{variant}`; expected {}{suggestion}", one_of(&known));
+        let keys = ["host.variant", "package.platforms", "export.precisions", "package.pytorch_precisions"];
+        findings.refuse(true, &keys, &message);
+    }
+
+    /// Requests of measurements outside the profiles.
+    pub(super) fn request_contradictions(&self) -> Vec<Contradiction> {
+        let (probe, load) = (self.probe_request(), self.load_request());
+        let within = |value: u64, most: u64, key: &'static str, profile_key: &'static str| {
+            let message = format!("invalid value {value}; expected 1 to {most}, as `{profile_key}` allows");
+            (value == 0 || value > most).then(|| Contradiction::new(&[key, profile_key], message))
+        };
         let most = self.max_batch_size();
-        if batch == 0 || batch > most {
-            let key = if table == "probe" { "probe.batch" } else { "load.batch" };
-            return Err((key, format!("{batch} is outside the profiles: use 1 to {most}")));
-        }
-        match (sequence, self.max_sequence()) {
-            (Some(sequence), Some(most)) if sequence == 0 || sequence > most => {
-                let key = if table == "probe" { "probe.sequence" } else { "load.sequence" };
-                Err((key, format!("{sequence} is outside the profiles: use 1 to {most}")))
-            }
-            _ => Ok(()),
-        }
+        let batches = [("probe.batch", probe.0), ("load.batch", load.0)];
+        let batches = batches.into_iter().filter_map(|(key, batch)| within(batch, most, key, "profiles.batch"));
+        let sequences = [("probe.sequence", probe.1), ("load.sequence", load.1)];
+        let sequences = sequences
+            .into_iter()
+            .filter_map(|(key, sequence)| within(sequence?, self.max_sequence()?, key, "profiles.sequence"));
+        batches.chain(sequences).collect()
     }
 }
 
-/// What is named twice would be made twice.
-fn check_repeats<'a, T: Eq + ToString + 'a>(key: &'static str, values: impl IntoIterator<Item = &'a T>) -> Checked {
-    let mut known = Vec::new();
-    for value in values {
-        if known.contains(&value) {
-            return Err((key, format!("\"{}\" is there twice", value.to_string())));
-        }
-        known.push(value);
-    }
-    Ok(())
-}
-
-/// Keys of one builder do not fit another.
-fn check_builder(compile: &CompileSpec) -> Checked {
-    if let Some(release) = &compile.triton {
-        TritonRelease::find(release).map_err(|error| ("compile.triton", error.to_string()))?;
+/// Keys of one builder need that builder.
+fn check_builder(compile: &CompileSpec, findings: &mut Findings) {
+    if let Some(Err(error)) = compile.triton.as_deref().map(TritonRelease::find) {
+        findings.refuse(true, &["compile.triton"], &error.to_string());
     }
     let is_changed = compile.hardware_compatibility != HardwareCompatibility::None;
     let keys = [
@@ -194,17 +240,13 @@ fn check_builder(compile: &CompileSpec) -> Checked {
         ("compile.version_compatible", compile.version_compatible),
         ("compile.hardware_compatibility", is_changed),
     ];
-    match (compile.builder, keys.iter().find(|(_, is_set)| *is_set)) {
-        (Builder::Rtx, Some((key, _))) => {
-            Err((key, "builder `rtx` has no such option, builder `trtexec` has".to_owned()))
-        }
-        (Builder::Trtexec, _) if compile.fat => Err((
-            "compile.fat",
-            "builder `trtexec` builds for the GPU that it runs on; key `compile.hardware_compatibility` widens that"
-                .to_owned(),
-        )),
-        _ => Ok(()),
+    for (key, is_set) in keys {
+        let message = "unsupported with builder `rtx`; set `builder = \"trtexec\"` or remove this key";
+        findings.refuse(compile.builder == Builder::Rtx && is_set, &[key, "compile.builder"], message);
     }
+    let message = "builder `trtexec` builds for the GPU that it runs on; use `compile.hardware_compatibility` instead";
+    let is_fat = compile.builder == Builder::Trtexec && compile.fat;
+    findings.refuse(is_fat, &["compile.fat", "compile.builder"], message);
 }
 
 /// `owner/name`, or the bare name of an old repository.
