@@ -95,8 +95,7 @@ fn a_bf16_engine_has_bf16_layers_and_is_for_gpus_that_multiply_in_it() {
     let workspace = tiny();
     workspace.edit("tiny.toml", "[\"fp32\", \"bf16\"]", "[\"fp16\", \"bf16\"]");
     let report = workspace.json(&["package", "tiny.toml"]);
-    let refusal =
-        "GPU `t4` cannot be built for: TensorRT-RTX has no bf16 matrix products for compute capability 7.5; use fp16";
+    let refusal = "unsupported GPU `t4`: TensorRT-RTX has no bf16 matrix products for compute capability 7.5; use fp16";
     assert_eq!(report["skipped"], json!([refusal]));
     let engine = entry(&report["engines"], "precision", "bf16");
     assert_eq!(engine["gpu"], "l4");

@@ -154,11 +154,16 @@ fn profiles_that_do_not_fit_the_graph_are_named_before_a_build_is_started() {
     let same = (&[][..], &[][..]);
     let profiles = "key `profiles`: a profile";
     for (name, (from, to), profile, words) in [
-        ("embed", same, "batch = [1, 2, 4]\nheight = [1, 2, 4]", ["line 8", "unknown field `height`", "`sequence`"]),
+        (
+            "embed",
+            same,
+            "batch = [1, 2, 4]\nheight = [1, 2, 4]",
+            ["line 8", "unknown key `profiles.height`", "`sequence`"],
+        ),
         ("embed", same, "batch = [1, 4, 2]", ["line 7", "1 <= min <= opt <= max", ""]),
         ("embed", same, "batch = [1, 2]", ["line 7", "invalid length 2", "3"]),
-        ("embed", same, "batch = [1, 2, 4]", [profiles, "gives no `sequence`", "inputs have"]),
-        ("wide", (WIDE, NAMED), "batch = [1, 2, 4]", [profiles, "gives no `N`", "`batch` and `sequence`"]),
+        ("embed", same, "batch = [1, 2, 4]", [profiles, "has no `sequence`", "inputs need"]),
+        ("wide", (WIDE, NAMED), "batch = [1, 2, 4]", [profiles, "has no `N`", "`batch` and `sequence`"]),
         ("quantized", (NAMED, ONE), "batch = [1, 2, 4]", [profiles, "asks for batch up to 4", "the model allows 1"]),
     ] {
         let workspace = Workspace::empty();

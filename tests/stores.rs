@@ -6,7 +6,7 @@ use planforge_testkit::{ADMIN, FaultyProxy, ProxyFault, READER, S3Server, WRITER
 /// A pipeline with one ONNX package, published to `url`.
 fn workspace(url: &str) -> Workspace {
     let workspace = Workspace::tiny();
-    workspace.edit("tiny.toml", "platforms = [\"onnx\", \"tensorrt\"]", "platforms = [\"onnx\"]");
+    workspace.package_without_engines("[\"onnx\"]");
     workspace.edit("tiny.toml", "precisions = [\"fp32\", \"fp16\"]", "precisions = [\"fp32\"]");
     workspace.edit("tiny.toml", "[load]", &format!("[store]\nurl = \"{url}\"\n\n[load]"));
     workspace

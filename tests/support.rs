@@ -63,6 +63,12 @@ impl Workspace {
         self.write(file, &text.replace(from, to));
     }
 
+    /// Packages the tiny pipeline for `platforms`, none of which needs engines, and removes its GPU types.
+    pub(crate) fn package_without_engines(&self, platforms: &str) {
+        self.edit("tiny.toml", "gpus = [\"t4\", \"l4\"]\n", "");
+        self.edit("tiny.toml", "platforms = [\"onnx\", \"tensorrt\"]", &format!("platforms = {platforms}"));
+    }
+
     /// The program in this folder, with nothing of the caller's environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_planforge"));

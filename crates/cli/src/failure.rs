@@ -140,6 +140,7 @@ impl Failure {
         match error {
             CoreError::Cancelled => Some(Self::Interrupted),
             CoreError::Parse { .. }
+            | CoreError::Pipeline { .. }
             | CoreError::Value { .. }
             | CoreError::UnknownGpu { .. }
             | CoreError::UnsupportedGpu { .. }

@@ -1,6 +1,6 @@
-//! What can go wrong in the shared words.
+//! Errors of this crate, their kinds and next steps.
 
-use crate::Mistake;
+use crate::{ErrorKind, Mistake, io_hint};
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -45,24 +45,25 @@ pub enum Error {
         /// The nearest names, quoted.
         nearest: String,
     },
-    /// A GPU that the builder cannot target, or not in this precision.
-    #[error("GPU `{gpu}` cannot be built for: {reason}")]
+    /// A GPU that the builder does not support, or not in this precision.
+    #[error("unsupported GPU `{gpu}`: {reason}")]
     UnsupportedGpu {
         /// The catalogue name.
         gpu: String,
-        /// Why, and the nearest thing that works.
+        /// Why, and the nearest alternative.
         reason: String,
     },
-    /// No GPU type is left that the builder can make an engine for.
+    /// No GPU type is left that the builder supports.
     #[error(
-        "none of the GPU types takes a precision of the pipeline with builder `{builder}`; see `export.precisions`"
+        "no GPU type of `compile.gpus` supports a precision of `export.precisions` with builder `{builder}`; `planforge gpus` \
+         lists what each supports"
     )]
     NoTarget {
         /// The builder.
         builder: String,
     },
     /// A release of Triton that is not in the table.
-    #[error("unknown Triton release `{name}`; known: {known}")]
+    #[error("unknown Triton release `{name}`; expected one of {known}")]
     UnknownTriton {
         /// The name asked for.
         name: String,
@@ -71,7 +72,7 @@ pub enum Error {
     },
     /// A plan that the server would not load.
     #[error(
-        "Triton {release} has TensorRT {needed}{doubt} and loads plans of no other version; `trtexec` is of {found}: use the \
+        "Triton {release} has TensorRT {needed}{doubt} and loads plans of that version only; `trtexec` is of {found}: use the \
          one in the container, or set `compile.version_compatible` with an earlier one"
     )]
     TritonVersion {
@@ -81,15 +82,15 @@ pub enum Error {
         needed: String,
         /// The tool's.
         found: String,
-        /// Words of doubt, where the table is not certain.
+        /// A remark where the table is not certain.
         doubt: &'static str,
     },
     /// A cache record cannot be read back.
-    #[error("cache record `{}` is damaged", path.display())]
+    #[error("cache record `{}` is corrupt", path.display())]
     CacheRecord {
         /// The record file.
         path: PathBuf,
-        /// What the JSON reader said.
+        /// The JSON reader's error.
         #[source]
         source: serde_json::Error,
     },
@@ -100,6 +101,36 @@ pub enum Error {
 
 /// Result with this crate's error.
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// The class of the error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io(error) => ErrorKind::of_io(error),
+            Self::Parse { .. }
+            | Self::Pipeline { .. }
+            | Self::Value { .. }
+            | Self::UnknownGpu { .. }
+            | Self::UnsupportedGpu { .. }
+            | Self::NoTarget { .. }
+            | Self::UnknownTriton { .. } => ErrorKind::BadInput,
+            Self::TritonVersion { .. } => ErrorKind::Environment,
+            Self::CacheRecord { .. } => ErrorKind::Internal,
+            Self::Cancelled => ErrorKind::Cancelled,
+        }
+    }
+
+    /// The next step, where the text does not name it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Io(error) => io_hint(error),
+            Self::CacheRecord { .. } => Some("`planforge cache prune --damaged` removes it"),
+            _ => None,
+        }
+    }
+}
 
 /// One mistake on the same line, several on lines of their own.
 fn listed(mistakes: &[Mistake]) -> String {

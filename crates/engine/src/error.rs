@@ -82,7 +82,10 @@ pub enum Error {
         global: String,
     },
     /// A tensor the architecture needs is not in the checkpoint.
-    #[error("tensor `{name}` is missing from the checkpoint")]
+    #[error(
+        "tensor `{name}` is missing from the checkpoint; check that key `task` is one that the checkpoint was trained for: \
+         `architectures` in its config.json names it"
+    )]
     MissingTensor {
         /// Its name.
         name: String,
@@ -172,7 +175,9 @@ pub enum Error {
         message: String,
     },
     /// A profile that the model cannot serve.
-    #[error("key `profiles`: a profile asks for {dimension} up to {asked}, but the model allows {allowed}")]
+    #[error(
+        "key `profiles`: a profile has {dimension} up to {asked}, but the model allows {allowed}; lower the largest `{dimension}`"
+    )]
     ProfileLimit {
         /// "batch" or "sequence".
         dimension: &'static str,
@@ -183,8 +188,8 @@ pub enum Error {
     },
     /// A profile without a dimension that the model has.
     #[error(
-        "key `profiles`: a profile gives no `{dimension}`, which the model's inputs have; what profiles can give are \
-         `batch` and `sequence`"
+        "key `profiles`: a profile has no `{dimension}`, which the model's inputs need; add for example `sequence = [8, 128, \
+         256]` to [[profiles]], which takes `batch` and `sequence`"
     )]
     ProfileDimension {
         /// Name of the dimension.

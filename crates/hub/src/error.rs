@@ -187,7 +187,7 @@ pub enum Error {
         path: String,
     },
     /// A local source that is not a folder.
-    #[error("source folder `{}` does not exist", path.display())]
+    #[error("source folder `{}` does not exist or is not a folder; key `source.path` is relative to the pipeline file", path.display())]
     NoFolder {
         /// The path given.
         path: PathBuf,

@@ -74,7 +74,7 @@ pub(super) fn full() -> Report {
             copies: Some(8),
             sha256: digest.clone(),
         }],
-        skipped: vec!["GPU `t4` cannot be built for: it takes only fp16 matrix products".to_owned()],
+        skipped: vec!["unsupported GPU `t4`: it takes only fp16 matrix products".to_owned()],
         served: Some(Served { variant: "onnx-fp16".to_owned(), by: "ONNX Runtime on the CPU".to_owned() }),
         capacity: Some(capacity()),
         load: Some(load()),

@@ -143,7 +143,7 @@ mod tests {
             ),
         ] {
             let error = gpu(name).check(builder, Precision::Bf16).unwrap_err().to_string();
-            assert_eq!(error, format!("GPU `{name}` cannot be built for: {words}"));
+            assert_eq!(error, format!("unsupported GPU `{name}`: {words}"));
         }
         let capable = |gpu: &Gpu| gpu.precisions(Builder::Trtexec).contains(&Precision::Bf16);
         for gpu in GpuCatalogue::built_in().gpus {
@@ -156,7 +156,7 @@ mod tests {
         let error = gpu("h100").check(Builder::Rtx, Precision::Fp16).unwrap_err().to_string();
         assert_eq!(
             error,
-            "GPU `h100` cannot be built for: TensorRT-RTX has no compute capability 9.0; builder `trtexec` takes it; \
+            "unsupported GPU `h100`: TensorRT-RTX has no compute capability 9.0; builder `trtexec` takes it; \
              the nearest GPU types that builder `rtx` takes in fp16 are l40s, l4, l40"
         );
         let until = "TensorRT-RTX has no compute capability 7.0; builder `trtexec` takes it up to TensorRT 10.4; the";
@@ -172,7 +172,7 @@ mod tests {
             ),
         ] {
             let error = gpu("v100").check(Builder::Rtx, precision).unwrap_err().to_string();
-            let start = format!("GPU `v100` cannot be built for: {reason}");
+            let start = format!("unsupported GPU `v100`: {reason}");
             assert!(error.starts_with(&start), "{error}");
         }
     }
