@@ -2,7 +2,6 @@
 
 mod answers;
 mod archives;
-mod kernels;
 mod lifecycle;
 mod lints;
 mod metrics;
@@ -68,13 +67,8 @@ struct Packaged {
 impl Packaged {
     /// A checkpoint of `fixtures/models` for planforge's backend.
     fn fixture(name: &str, task: Task) -> Self {
-        Self::checkpoint(&folder(name), name, task)
-    }
-
-    /// The checkpoint of a folder for planforge's backend.
-    fn checkpoint(folder: &Path, name: &str, task: Task) -> Self {
         let workspace = Workspace::empty();
-        let model = try_export(&workspace, (folder, name), task, Precision::Fp32).unwrap();
+        let model = try_export(&workspace, (&folder(name), name), task, Precision::Fp32).unwrap();
         let mut packaged = Self { workspace, model, archive: PathBuf::new() };
         let own = ModelName::try_from(name.to_owned()).unwrap();
         packaged.archive = packaged.packed(&Form { onnx_backend: OnnxBackend::Planforge, ..Form::new(&own) });

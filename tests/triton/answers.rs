@@ -21,7 +21,7 @@ pub(super) const ARCHITECTURES: [(&str, Task); 6] = [
 ];
 
 /// Batches of 1, of 3 and the largest, as numbers and as bytes.
-pub(super) fn answers_as_onnx_runtime(server: &TritonServer, packaged: &Packaged, target_model: &str) {
+fn answers_as_onnx_runtime(server: &TritonServer, packaged: &Packaged, target_model: &str) {
     let mut session = packaged.session();
     for (batch, sequence) in [(1, 5), (3, 16), (MAX_BATCH, 9)] {
         let inputs = packaged.inputs(batch, sequence, batch);

@@ -145,6 +145,24 @@ pub(super) fn load_edited(
 }
 
 #[test]
+fn packages_that_ask_for_fused_kernels_load_with_one_warning() {
+    with_server(concat!(module_path!(), "::packages_that_ask_for_fused_kernels_load_with_one_warning"), |server| {
+        let packaged = Packaged::fixture("bert", Task::FeatureExtraction);
+        for (target_model, value) in [("on.tar.gz", "1"), ("off.tar.gz", "0")] {
+            let warnings = || server.log().matches("parameter `enable_fused_kernels` has no effect any more").count();
+            let before = warnings();
+            let own = format!("parameters {{ key: \"enable_fused_kernels\" value {{ string_value: \"{value}\" }} }}\n");
+            let loaded = load_edited(server, &packaged, target_model, &[("backend: ", &format!("{own}backend: "))]);
+            assert_eq!(loaded.status, 200, "{}\n{}", loaded.text(), server.log());
+            assert_eq!(warnings(), before + 1, "{}", server.log());
+            let inputs = packaged.inputs(2, 5, 0);
+            let expected = packaged.session().run(&inputs, &[]).unwrap();
+            assert_close(target_model, &outputs(&invoke(server, target_model, &json_body(&inputs))), &expected);
+        }
+    });
+}
+
+#[test]
 fn a_configuration_may_warm_the_model_up_and_set_its_threads() {
     with_server(concat!(module_path!(), "::a_configuration_may_warm_the_model_up_and_set_its_threads"), |server| {
         let packaged = Packaged::fixture("resnet", Task::ImageClassification);

@@ -8,17 +8,14 @@ use ort::session::builder::{AutoDevicePolicy, SessionBuilder};
 use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType, ValueType};
 use planforge_core::{DataType, Dim, TensorSpec};
-use std::borrow::Cow;
 use std::ffi::CString;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-mod fused;
 mod shared;
 mod values;
 
-use fused::Fused;
 use shared::Shared;
 
 /// ONNX Runtime's key for the folder of weights that a graph in memory keeps outside.
@@ -46,10 +43,6 @@ pub struct SessionOptions {
     /// Whether one block is planned for each set of input shapes, and the plans kept. With free batch and sequence
     /// sizes there would be a plan for every pair.
     pub memory_pattern: bool,
-    /// Whether planforge's own kernels compute what they can of a graph: products with constant weights, attention, layer
-    /// normalisation. What comes out differs from ONNX Runtime's by rounding. On a GPU, on processors without AVX2, and for
-    /// types other than 32-bit floats, ONNX Runtime computes all of it.
-    pub fused: bool,
     /// Where the model runs.
     pub device: Device,
 }
@@ -83,7 +76,6 @@ impl Default for SessionOptions {
             spinning: Spinning::Never,
             arena: false,
             memory_pattern: false,
-            fused: false,
             device: Device::Cpu,
         }
     }
@@ -94,7 +86,6 @@ pub struct OnnxSession {
     session: Arc<Shared>,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
-    own_nodes: usize,
 }
 
 impl OnnxSession {
@@ -104,27 +95,7 @@ impl OnnxSession {
     /// [`Error::LibraryNotLoaded`], [`Error::Io`] for a missing file, [`Error::Load`] for a bad graph or
     /// bad weights, [`Error::UnsupportedType`] for inputs and outputs other than plain tensors.
     pub fn load(graph: &Path, options: &SessionOptions) -> Result<Self> {
-        // Operators are objects of the library, so it has to be there before them.
-        environment()?;
-        if options.fused && options.device == Device::Cpu {
-            match Self::load_fused(&fs_err::canonicalize(graph)?, options) {
-                Ok(Some(session)) => return Ok(session),
-                Ok(None) => {}
-                Err(error) => tracing::warn!(graph = %graph.display(), %error, "ONNX Runtime computes all of it"),
-            }
-        }
         Self::load_with(graph, options, |mut builder, graph| builder.commit_from_file(graph))
-    }
-
-    /// With own kernels; none where they compute nothing of the graph.
-    fn load_fused(graph: &Path, options: &SessionOptions) -> Result<Option<Self>> {
-        let Some(fused) = Fused::load(graph, options.intra_op_threads.max(1)) else { return Ok(None) };
-        let Fused { bytes, operators, node_count } = fused;
-        let session = Self::load_with(graph, options, |builder, graph| {
-            let builder = builder.with_operators(operators)?.with_config_entry(WEIGHTS_FOLDER, folder(graph));
-            builder?.commit_from_memory(&bytes)
-        })?;
-        Ok(Some(Self { own_nodes: node_count, ..session }))
     }
 
     /// Loads `bytes` as if they stood in the graph file `graph`: weights outside are looked for beside that.
@@ -133,7 +104,8 @@ impl OnnxSession {
     /// As [`Self::load`].
     pub fn load_instead(graph: &Path, bytes: &[u8], options: &SessionOptions) -> Result<Self> {
         Self::load_with(graph, options, |builder, graph| {
-            builder.with_config_entry(WEIGHTS_FOLDER, folder(graph))?.commit_from_memory(bytes)
+            let folder = graph.parent().unwrap_or(Path::new("/")).to_string_lossy();
+            builder.with_config_entry(WEIGHTS_FOLDER, folder)?.commit_from_memory(bytes)
         })
     }
 
@@ -150,7 +122,7 @@ impl OnnxSession {
             .map_err(|source| Error::Load { path: graph, source })?;
         let inputs = session.inputs().iter().map(tensor_spec).collect::<Result<_>>()?;
         let outputs = session.outputs().iter().map(tensor_spec).collect::<Result<_>>()?;
-        Ok(Self { session: Arc::new(Shared::new(session, options)), inputs, outputs, own_nodes: 0 })
+        Ok(Self { session: Arc::new(Shared::new(session, options)), inputs, outputs })
     }
 
     /// The same model once more, with the same weights and threads, for another caller to run at the same time.
@@ -160,14 +132,7 @@ impl OnnxSession {
     /// after the other.
     #[must_use]
     pub fn share(&self) -> Self {
-        let (inputs, outputs) = (self.inputs.clone(), self.outputs.clone());
-        Self { session: Arc::clone(&self.session), inputs, outputs, own_nodes: self.own_nodes }
-    }
-
-    /// How many nodes planforge's own kernels compute ([`SessionOptions::fused`]).
-    #[must_use]
-    pub const fn own_nodes(&self) -> usize {
-        self.own_nodes
+        Self { session: Arc::clone(&self.session), inputs: self.inputs.clone(), outputs: self.outputs.clone() }
     }
 
     /// Inputs, in the graph's order. A dynamic dimension without a name gets one of its own.
@@ -218,11 +183,6 @@ impl fmt::Debug for OnnxSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OnnxSession").field("inputs", &self.inputs).field("outputs", &self.outputs).finish()
     }
-}
-
-/// The folder that a graph's weights lie in.
-fn folder(graph: &Path) -> Cow<'_, str> {
-    graph.parent().unwrap_or(Path::new("/")).to_string_lossy()
 }
 
 fn configure(builder: SessionBuilder, options: &SessionOptions) -> ort::Result<SessionBuilder> {

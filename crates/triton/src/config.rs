@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 /// The part of Triton's `ModelConfig` (JSON) that matters here.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ModelConfig {
+    #[serde(default)]
+    pub(crate) name: String,
     /// 0 where the first dimension is not a batch.
     #[serde(default)]
     pub(crate) max_batch_size: u64,

@@ -5,7 +5,7 @@ use crate::execute::{Answers, execute};
 use crate::metrics::Metrics;
 use crate::model::{Content, Graph, Model, Plan};
 use crate::{Error, Result};
-use planforge_runtime::{Device, OnnxSession, Session, has_cuda_provider};
+use planforge_runtime::{Device, Session, has_cuda_provider};
 
 /// A loaded instance.
 pub(crate) struct Instance {
@@ -35,14 +35,9 @@ impl Instance {
     pub(crate) fn load(model: &Model, device: Device) -> Result<Self> {
         let (runner, description, warning) = match &model.content {
             Content::Graph(graph) => {
-                let (session, warning) = open_graph(graph, device)?;
-                let own = match session.own_nodes() {
-                    0 => String::new(),
-                    count => format!(", {count} nodes in planforge's own kernels"),
-                };
                 let description =
-                    format!("{} threads, ONNX Runtime {}{own}", graph.options.intra_op_threads, graph.runtime.1);
-                let session = Session::Onnx(Box::new(session));
+                    format!("{} threads, ONNX Runtime {}", graph.options.intra_op_threads, graph.runtime.1);
+                let (session, warning) = open_graph(graph, device)?;
                 (Runner::Session(session, Scratch::default()), description, warning)
             }
             Content::Plan(plan) => {
@@ -84,7 +79,7 @@ impl Instance {
 }
 
 /// The session, and a warning where it is on the processor instead of `device`.
-fn open_graph(graph: &Graph, device: Device) -> Result<(OnnxSession, Option<String>)> {
+fn open_graph(graph: &Graph, device: Device) -> Result<(Session, Option<String>)> {
     let (library, _) = &graph.runtime;
     let has_provider = device == Device::Cpu || has_cuda_provider(library);
     let missing = || format!("`libonnxruntime_providers_cuda.so` is not beside `{}`", library.display());
@@ -96,7 +91,7 @@ fn open_graph(graph: &Graph, device: Device) -> Result<(OnnxSession, Option<Stri
     }
     let warning = (!has_provider).then(|| format!("it runs on the processor though there is a GPU: {}", missing()));
     let session = graph.on(if has_provider { device } else { Device::Cpu })?;
-    Ok((session, warning))
+    Ok((Session::Onnx(Box::new(session)), warning))
 }
 
 fn open_plan(plan: &Plan, device: Device) -> Result<(Session, String)> {

@@ -13,6 +13,9 @@ use std::path::PathBuf;
 /// without spinning 0.77 to 0.89 times as fast when nothing else runs.
 const BETWEEN_OPERATORS: Spinning = Spinning::Microseconds(20);
 
+/// A parameter of earlier releases, whose packages still load.
+const FUSED_KERNELS: &str = "enable_fused_kernels";
+
 /// The part of the server's settings for this backend that matters here.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct BackendSettings {
@@ -48,8 +51,8 @@ impl From<BTreeMap<String, String>> for Parameters {
 }
 
 impl Parameters {
-    /// Session options: those of the parameters, else all processors, spinning from one operator to the next, own kernels
-    /// for what they compute, and an arena with memory patterns, as Triton's own ONNX Runtime backend has them. all-MiniLM-L6-v2 answers 1.3 to 1.4
+    /// Session options: those of the parameters, else all processors, spinning from one operator to the next, and an
+    /// arena with memory patterns, as Triton's own ONNX Runtime backend has them. all-MiniLM-L6-v2 answers 1.3 to 1.4
     /// times as many requests with an arena; the memory of its largest batch stays with a model until it is unloaded.
     /// With patterns each run takes one block instead of one for each tensor. Instances that ran at the same time answered
     /// 1.1 to 1.2 times as many requests with them while two threads in one run were slow, and as many otherwise; it may be
@@ -67,9 +70,13 @@ impl Parameters {
             },
             arena: self.flag("enable_mem_arena")?.unwrap_or(true),
             memory_pattern: self.flag("enable_mem_pattern")?.unwrap_or(true),
-            fused: self.flag("enable_fused_kernels")?.unwrap_or(true),
             ..SessionOptions::default()
         })
+    }
+
+    /// The parameter that earlier releases had and this one ignores, if the model still sets it.
+    pub(crate) fn obsolete(&self) -> Option<&'static str> {
+        self.0.contains_key(FUSED_KERNELS).then_some(FUSED_KERNELS)
     }
 
     /// The library that the model names in this parameter.
@@ -129,17 +136,22 @@ mod tests {
             ("inter_op_thread_count", "0"),
             ("enable_mem_arena", "0"),
             ("enable_mem_pattern", "0"),
-            ("enable_fused_kernels", "0"),
             ("allow_spinning", "True"),
             ("planforge.gpu", "l4"),
         ]);
         let options = chosen.session_options().unwrap();
         assert_eq!((options.intra_op_threads, options.inter_op_threads), (3, 1));
         assert_eq!((options.arena, options.spinning, options.memory_pattern), (false, Spinning::Long, false));
-        assert!(!options.fused && parameters(&[]).session_options().unwrap().fused);
         let options = parameters(&[("allow_spinning", "0")]).session_options().unwrap();
         assert_eq!((options.arena, options.spinning, options.memory_pattern), (true, Spinning::Never, true));
         assert_eq!(parameters(&[]).session_options().unwrap().spinning, BETWEEN_OPERATORS);
+    }
+
+    #[test]
+    fn a_parameter_of_earlier_releases_is_ignored_regardless_of_its_value() {
+        let old = parameters(&[("enable_fused_kernels", "maybe")]);
+        assert_eq!(old.session_options().unwrap(), parameters(&[]).session_options().unwrap());
+        assert_eq!((old.obsolete(), parameters(&[]).obsolete()), (Some("enable_fused_kernels"), None));
     }
 
     #[test]

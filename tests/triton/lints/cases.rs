@@ -106,6 +106,11 @@ pub(super) const CASES: &[Case] = &[
         |top| config(top, "dims: [ 3, 32, 32 ]", "format: FORMAT_NCHW dims: [ 3, 1024 ]"),
         false,
     ),
+    (
+        "with a parameter of earlier releases",
+        |top| add(top, "parameters { key: \"enable_fused_kernels\" value { string_value: \"1\" } }"),
+        true,
+    ),
     ("with GPUs for the processor", |top| add(top, "instance_group [ { kind: KIND_CPU gpus: [ 0 ] } ]"), false),
     ("with a version that is not there", |top| add(top, "version_policy { specific { versions: 7 } }"), false),
 ];

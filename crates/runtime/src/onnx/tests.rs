@@ -11,7 +11,7 @@ fn repository() -> PathBuf {
 }
 
 /// The library that `scripts/setup` puts into `.native`, or under `PLANFORGE_NATIVE_DIR`.
-pub(super) fn library() -> PathBuf {
+fn library() -> PathBuf {
     let native = std::env::var_os("PLANFORGE_NATIVE_DIR").map_or_else(|| repository().join(".native"), PathBuf::from);
     let library = native.join("onnxruntime/libonnxruntime.so");
     assert!(library.is_file(), "`{}` is missing: run `scripts/setup`", library.display());
@@ -143,7 +143,6 @@ fn options_choose_threads_and_memory() {
         spinning: Spinning::Microseconds(20),
         arena: true,
         memory_pattern: true,
-        fused: false,
         device: Device::Cpu,
     };
     let mut session = OnnxSession::load(&graph, &options).unwrap();

@@ -109,7 +109,12 @@ unsafe extern "C" fn TRITONBACKEND_ModelInitialize(model: *mut RawModel) -> Stat
         let (config, folder) = unsafe { model_description(model) }?;
         // SAFETY: as before, and backends are initialized before their models.
         let places = unsafe { places_of(model) }?;
-        let state = Model::open(ModelConfig::parse(&config)?, &folder, places)?;
+        let config = ModelConfig::parse(&config)?;
+        if let Some(parameter) = config.parameters().obsolete() {
+            let text = format!("planforge: {}: parameter `{parameter}` has no effect any more; remove it", config.name);
+            log(LogLevel::Warning, &text);
+        }
+        let state = Model::open(config, &folder, places)?;
         // SAFETY: a new object keeps nothing.
         unsafe { keep::<OfModel>(model, state) }
     })
