@@ -6,7 +6,7 @@ use planforge_core::{
     NoProgress, Precision, Profile, ProfileRange, Stored, Task, TensorSpec,
 };
 use planforge_engine::{
-    BuildLimits, CompileJob, CompileOptions, ExportOptions, Worker, compile_all, export, rounded_graph,
+    BuildLimits, CompileJob, CompileOptions, ExportOptions, Worker, compile_all, emulate_bf16, export,
 };
 use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues, load_library};
 use planforge_testkit::{native, repository};
@@ -169,7 +169,7 @@ fn run_graph(graph: &Path, precision: Precision, inputs: &[Tensor]) -> Vec<Tenso
     load_library(&native().join("onnxruntime/libonnxruntime.so")).unwrap();
     let options = SessionOptions { intra_op_threads: 2, ..SessionOptions::default() };
     let session = match precision {
-        Precision::Bf16 => OnnxSession::load_instead(graph, &rounded_graph(graph).unwrap(), &options),
+        Precision::Bf16 => OnnxSession::load_instead(graph, &emulate_bf16(graph).unwrap(), &options),
         Precision::Fp32 | Precision::Fp16 => OnnxSession::load(graph, &options),
     };
     session.unwrap().run(inputs, &[]).unwrap()

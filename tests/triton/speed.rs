@@ -3,7 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a person runs it for what it measures")]
 
 use super::answers::{ARCHITECTURES, minilm};
-use super::{MAX_BATCH, Packaged, REQUIRED, assert_close, binary_body, inputs, outputs, with_server};
+use super::{MAX_BATCH, Packaged, assert_close, binary_body, inputs, outputs, with_server};
 use planforge_core::RequestBody;
 use planforge_runtime::{OnnxSession, SessionOptions, Spinning, Tensor, load_library};
 use planforge_testkit::{TritonServer, native};

@@ -31,7 +31,7 @@ pub use compile::{
 pub use cost::{Cost, estimate};
 pub use error::{Error, Result};
 pub use export::{ExportOptions, RANGE_PREFIX, export, export_ranges};
-pub use onnx::{graph_text, rounded_graph};
+pub use onnx::{emulate_bf16, graph_text};
 pub use ops::{Activation, AttentionShape, Conv2d, LinearWidths, Ops, RelativeBias, Scope, Window};
 pub use pass_through::pass_through;
 pub use sample::{

@@ -25,10 +25,10 @@ pub(crate) fn check_graph(model: &Stored<Model>, gpu: &Gpu) -> Result<()> {
     if needs.fp8 && has_no_fp8 {
         return Err(Error::Fp8 { gpu: gpu.name.clone(), capability: gpu.compute_capability, first: FIRST_FP8 });
     }
-    if needs.wide_products.is_empty() || takes_fp32 {
+    if needs.fp32_products.is_empty() || takes_fp32 {
         return Ok(());
     }
-    let products = named(&needs.wide_products);
+    let products = named(&needs.fp32_products);
     let gpu = gpu.name.clone();
     Err(match model.record.wide_values.as_slice() {
         [] => Error::Fp32Products { gpu, products },

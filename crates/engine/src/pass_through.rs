@@ -1,12 +1,13 @@
 //! A repository's own ONNX file, taken as it is: for architectures that are not described here, and for graphs that
 //! other tools have quantized.
 
-use crate::onnx::GraphFacts;
+use crate::onnx::graph_error;
 use crate::{Error, Result};
 use planforge_core::{
     ArtifactFile, Cache, CacheKey, CacheKind, Digest, Model, ModelFormat, Outcome, Precision, Progress, Snapshot, Step,
     Stored, Task, link_or_copy,
 };
+use planforge_onnx::ModelFacts;
 use std::path::Path;
 
 /// Bumped whenever the same file gives another record.
@@ -45,7 +46,7 @@ fn take(snapshot: &Snapshot, graph: &str, (task, precision): (Task, Precision), 
     let missing = |file: &str| Error::MissingFile { repo: snapshot.repo.clone(), file: file.to_owned() };
     let path = snapshot.path(graph).ok_or_else(|| missing(graph))?;
     let fail = |message: String| Error::Graph { path: path.clone(), message };
-    let facts = GraphFacts::read(&fs_err::read(&path)?).map_err(fail)?;
+    let facts = ModelFacts::read(&fs_err::read(&path)?).map_err(|error| graph_error(&path, &error))?;
     if facts.precision != precision {
         let found = facts.precision;
         return Err(fail(format!(

@@ -11,7 +11,7 @@ use planforge_core::{
     Cache, CacheKey, CacheKind, Digest, Model, Outcome, Precision, Progress, Snapshot, Step, Stored, TensorSpec,
     Variant,
 };
-use planforge_engine::{Sample, SampleValues, TextSample, rounded_graph};
+use planforge_engine::{Sample, SampleValues, TextSample, emulate_bf16};
 use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues};
 use std::time::Instant;
 
@@ -108,7 +108,7 @@ pub(super) fn run(model: &Stored<Model>, sample: &Sample) -> Result<Vec<Tensor>>
     let graph = model.path(&model.record.graph);
     let mut session = match model.record.precision {
         Precision::Fp32 | Precision::Fp16 => OnnxSession::load(&graph, &options)?,
-        Precision::Bf16 => OnnxSession::load_instead(&graph, &rounded_graph(&graph)?, &options)?,
+        Precision::Bf16 => OnnxSession::load_instead(&graph, &emulate_bf16(&graph)?, &options)?,
     };
     let inputs = inputs(session.inputs(), sample)?;
     Ok(session.run(&inputs, &[])?)

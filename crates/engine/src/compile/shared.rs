@@ -1,11 +1,12 @@
 //! What an engine is built from: a model with its weights, or a graph that checkpoints share.
 
 use super::engine::CompileOptions;
-use crate::onnx::{SharedGraph, keep_outputs, weight_places};
+use crate::onnx::{SharedGraph, graph_error, weight_places};
 use crate::{Error, Result};
 use planforge_core::{
     Builder, Digest, Engine, EngineWeight, EngineWeights, Model, PlacedWeights, Stored, TensorSpec, WeightTransform,
 };
+use planforge_onnx::{Transposed, keep_outputs};
 use std::borrow::Cow;
 use std::path::Path;
 
@@ -32,7 +33,8 @@ impl<'a> Source<'a> {
         }
         let path = model.path(&model.record.graph);
         let bytes = cut(model, &outputs)?.map_or_else(|| fs_err::read(&path), Ok)?;
-        let graph = SharedGraph::new(&bytes).map_err(|message| Error::StripWeights { path, message })?;
+        let graph =
+            SharedGraph::new(&bytes).map_err(|error| Error::StripWeights { path, message: error.to_string() })?;
         Ok(Self::Shared(model, graph))
     }
 
@@ -82,7 +84,7 @@ impl<'a> Source<'a> {
     /// Writes the list of the weights that the engine lacks to `folder`; whether there is one.
     pub(super) fn write_weights(&self, mut weights: Vec<EngineWeight<String>>, folder: &Path) -> Result<bool> {
         let Self::Shared(_, graph) = self else { return Ok(false) };
-        if let Some((name, rows)) = &graph.transposed {
+        if let Some(Transposed { name, rows }) = &graph.transposed {
             let turned = weights.iter_mut().filter(|weight| weight.sources.contains(name));
             turned.for_each(|weight| weight.transform = WeightTransform::Transposed { rows: *rows });
         }
@@ -99,7 +101,7 @@ fn cut(model: &Stored<Model>, outputs: &[String]) -> Result<Option<Vec<u8>>> {
     }
     let path = model.path(&model.record.graph);
     let bytes = keep_outputs(&fs_err::read(&path)?, outputs);
-    Ok(Some(bytes.map_err(|error| Error::Graph { path, message: error.to_string() })?))
+    Ok(Some(bytes.map_err(|error| graph_error(&path, &error))?))
 }
 
 /// Where the weights of `model` lie that `engine` lacks; none for an engine that has its own.
@@ -112,7 +114,7 @@ pub fn place_weights(model: &Stored<Model>, engine: &Stored<Engine>) -> Result<O
     let fail = |message: String| Error::Graph { path: graph.clone(), message };
     let weights: EngineWeights = serde_json::from_slice(&fs_err::read(&list)?)
         .map_err(|source| planforge_core::Error::CacheRecord { path: list, source })?;
-    let places = weight_places(&fs_err::read(&graph)?).map_err(fail)?;
+    let places = weight_places(&fs_err::read(&graph)?).map_err(|error| graph_error(&graph, &error))?;
     let placed = weights.placed(|name| places.get(name).cloned());
     let lacks = |name| fail(format!("it has no weight `{name}` outside of it, which its engine asks for"));
     Ok(Some(placed.map_err(lacks)?))

@@ -1,15 +1,21 @@
 //! Nodes of one kind each, and the type that arithmetic runs in.
 
 use super::graph::{OnnxGraph, Value};
-use super::proto::Attribute;
 use crate::Scope;
 use crate::ops::{AttentionShape, Window};
 use planforge_core::DataType;
+use planforge_onnx::AttributeProto;
 
 impl OnnxGraph<'_> {
     /// Arithmetic in the precision of the export. A value that must stay in binary32 is computed in binary32,
     /// and so is what is computed from one; only the result goes back to the precision of the export.
-    pub(super) fn compute(&mut self, op: &str, hint: &str, inputs: &[&Value], attributes: Vec<Attribute>) -> Value {
+    pub(super) fn compute(
+        &mut self,
+        op: &str,
+        hint: &str,
+        inputs: &[&Value],
+        attributes: Vec<AttributeProto>,
+    ) -> Value {
         let compute = self.compute_type();
         let wide = self.is_wide(hint);
         let value = if !wide && inputs.iter().all(|input| input.data_type == compute) {
@@ -32,7 +38,7 @@ impl OnnxGraph<'_> {
     }
 
     pub(super) fn transpose(&mut self, hint: &str, x: &Value, permutation: &[i64]) -> Value {
-        self.node("Transpose", hint, &[x], vec![Attribute::ints("perm", permutation)], x.data_type)
+        self.node("Transpose", hint, &[x], vec![AttributeProto::ints("perm", permutation)], x.data_type)
     }
 
     pub(super) fn reshape(&mut self, hint: &str, x: &Value, shape: &[i64]) -> Value {
@@ -47,7 +53,7 @@ impl OnnxGraph<'_> {
 
     /// Rows of `table` along `axis`.
     pub(super) fn gather(&mut self, hint: &str, table: &Value, index: &Value, axis: i64) -> Value {
-        self.node("Gather", hint, &[table, index], vec![Attribute::int("axis", axis)], table.data_type)
+        self.node("Gather", hint, &[table, index], vec![AttributeProto::int("axis", axis)], table.data_type)
     }
 
     /// The first rows of `table`, as many as `ids` has columns.
@@ -59,7 +65,7 @@ impl OnnxGraph<'_> {
 
     /// Size of one dimension as a list of one integer.
     pub(super) fn size(&mut self, hint: &str, x: &Value, dimension: i64) -> Value {
-        let range = vec![Attribute::int("start", dimension), Attribute::int("end", dimension + 1)];
+        let range = vec![AttributeProto::int("start", dimension), AttributeProto::int("end", dimension + 1)];
         self.node("Shape", hint, &[x], range, DataType::Int64)
     }
 
@@ -71,11 +77,11 @@ impl OnnxGraph<'_> {
 }
 
 /// A window as `Conv` and `MaxPool` take it.
-pub(super) fn window_attributes(window: Window) -> Vec<Attribute> {
+pub(super) fn window_attributes(window: Window) -> Vec<AttributeProto> {
     let Window { size, stride, padding } = window;
     vec![
-        Attribute::ints("kernel_shape", &[size as i64; 2]),
-        Attribute::ints("pads", &[padding as i64; 4]),
-        Attribute::ints("strides", &[stride as i64; 2]),
+        AttributeProto::ints("kernel_shape", &[size as i64; 2]),
+        AttributeProto::ints("pads", &[padding as i64; 4]),
+        AttributeProto::ints("strides", &[stride as i64; 2]),
     ]
 }

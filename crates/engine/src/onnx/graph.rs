@@ -1,13 +1,13 @@
 //! The ONNX graph under construction: nodes, constants, and references to weights.
 
-use super::proto::{
-    Attribute, Dimension, DimensionValue, EXTERNAL, GraphProto, ModelProto, NodeProto, OperatorSetId, Shape,
-    StringEntry, TensorProto, TensorType, TypeProto, ValueInfo, element_type,
-};
 use crate::Result;
 use crate::checkpoint::{Parameters, TensorRef};
 use planforge_core::{DataType, Dim, Precision, TensorSpec};
-use planforge_onnx::remove_unused;
+use planforge_onnx::tensor_shape_proto::Dimension;
+use planforge_onnx::{
+    AttributeProto, ElementType, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto,
+    remove_unused,
+};
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,12 +43,8 @@ pub(crate) struct WeightUse {
 
 impl WeightUse {
     fn proto(&self) -> TensorProto {
-        TensorProto {
-            dims: self.source.tensor.shape.iter().map(|&dim| dim as i64).collect(),
-            data_type: element_type(self.data_type),
-            name: self.name.clone(),
-            ..TensorProto::default()
-        }
+        let dims = self.source.tensor.shape.iter().map(|&dim| dim as i64).collect();
+        TensorProto::new(&self.name, self.data_type.into(), dims)
     }
 
     /// Its bytes in the graph.
@@ -71,7 +67,7 @@ pub(crate) struct EncodedModel {
     pub(crate) graph: Vec<u8>,
 }
 
-/// Where a weight lies for the graph file: relative file name, offset, length.
+/// Where a weight is stored, for the graph file: relative file name, offset, length.
 pub(crate) type WeightPlan = BTreeMap<String, (String, u64, u64)>;
 
 /// Interpreter of [`crate::Ops`] that writes an ONNX graph.
@@ -121,28 +117,19 @@ impl<'a> OnnxGraph<'a> {
         (self.inputs.clone(), self.outputs.clone())
     }
 
-    /// The finished file, its weights where `plan` says.
+    /// The finished file, its weights where `plan` has them.
     pub(crate) fn encode(mut self, name: &str, plan: &WeightPlan) -> Vec<u8> {
         for weight in self.weights.values() {
             let (location, offset, length) = &plan[&weight.name];
-            let entry = |key: &str, value: String| StringEntry { key: key.to_owned(), value };
-            self.graph.initializer.push(TensorProto {
-                external_data: vec![
-                    entry("location", location.clone()),
-                    entry("offset", offset.to_string()),
-                    entry("length", length.to_string()),
-                ],
-                data_location: EXTERNAL,
-                ..weight.proto()
-            });
+            self.graph.initializer.push(weight.proto().with_external_data(location, *offset, *length));
         }
-        self.graph.name = name.to_owned();
+        self.graph.name = Some(name.to_owned());
         ModelProto { graph: Some(self.graph), ..model(self.precision) }.encode_to_vec()
     }
 
     /// The finished file without its weights, which are to follow the graph.
     pub(crate) fn encode_without_weights(mut self, name: &str) -> EncodedModel {
-        self.graph.name = name.to_owned();
+        self.graph.name = Some(name.to_owned());
         EncodedModel { rest: model(self.precision).encode_to_vec(), graph: self.graph.encode_to_vec() }
     }
 
@@ -199,7 +186,7 @@ impl<'a> OnnxGraph<'a> {
             let value = Value { name, data_type: DataType::Fp32 };
             let magnitude =
                 self.node("Abs", &format!("{}/magnitude", value.name), &[&value], Vec::new(), DataType::Fp32);
-            let kept = vec![Attribute::int("keepdims", 0)];
+            let kept = vec![AttributeProto::int("keepdims", 0)];
             let largest =
                 self.node("ReduceMax", &format!("{}/largest", value.name), &[&magnitude], kept, DataType::Fp32);
             let spec = TensorSpec::new(&format!("{prefix}{}", value.name), DataType::Fp32, Vec::new());
@@ -219,7 +206,7 @@ impl<'a> OnnxGraph<'a> {
         op: &str,
         hint: &str,
         inputs: &[&Value],
-        attributes: Vec<Attribute>,
+        attributes: Vec<AttributeProto>,
         data_type: DataType,
     ) -> Value {
         let [value] = self.node_with_outputs(op, [hint.to_owned()], inputs, attributes, data_type);
@@ -232,18 +219,13 @@ impl<'a> OnnxGraph<'a> {
         op: &str,
         hints: [String; N],
         inputs: &[&Value],
-        attributes: Vec<Attribute>,
+        attributes: Vec<AttributeProto>,
         data_type: DataType,
     ) -> [Value; N] {
         let outputs = hints.map(|hint| Value { name: self.unused_name(&hint), data_type });
-        self.graph.node.push(NodeProto {
-            input: inputs.iter().map(|value| value.name.clone()).collect(),
-            output: outputs.iter().map(|value| value.name.clone()).collect(),
-            name: outputs.first().map(|value| value.name.clone()).unwrap_or_default(),
-            op_type: op.to_owned(),
-            attribute: attributes,
-            ..NodeProto::default()
-        });
+        let input = inputs.iter().map(|value| value.name.clone()).collect();
+        let output = outputs.iter().map(|value| value.name.clone()).collect();
+        self.graph.node.push(NodeProto::new(op, input, output, attributes));
         outputs
     }
 
@@ -277,9 +259,7 @@ impl<'a> OnnxGraph<'a> {
 
     fn constant(&mut self, name: &str, data_type: DataType, dims: Vec<i64>, raw_data: Vec<u8>) -> Value {
         if self.values.insert(name.to_owned()) {
-            let data_type = element_type(data_type);
-            let tensor = TensorProto { dims, data_type, name: name.to_owned(), raw_data, ..TensorProto::default() };
-            self.graph.initializer.push(tensor);
+            self.graph.initializer.push(TensorProto::new(name, data_type.into(), dims).with_raw_data(raw_data));
         }
         Value { name: name.to_owned(), data_type }
     }
@@ -289,7 +269,7 @@ impl<'a> OnnxGraph<'a> {
         if value.data_type == data_type {
             return value.clone();
         }
-        let to = Attribute::int("to", i64::from(element_type(data_type)));
+        let to = AttributeProto::int("to", i64::from(i32::from(ElementType::from(data_type))));
         let hint = format!("{}/{}", value.name, data_type.kserve_name().to_lowercase());
         self.node("Cast", &hint, &[value], vec![to], data_type)
     }
@@ -303,14 +283,7 @@ impl<'a> OnnxGraph<'a> {
 
     pub(super) fn add_output(&mut self, spec: &TensorSpec, value: &Value) {
         let value = self.cast(value, spec.data_type);
-        self.graph.node.push(NodeProto {
-            input: vec![value.name],
-            output: vec![spec.name.clone()],
-            name: spec.name.clone(),
-            op_type: "Identity".to_owned(),
-            attribute: Vec::new(),
-            ..NodeProto::default()
-        });
+        self.graph.node.push(NodeProto::new("Identity", vec![value.name], vec![spec.name.clone()], Vec::new()));
         self.graph.output.push(value_info(spec));
         self.outputs.push(spec.clone());
     }
@@ -335,22 +308,18 @@ pub(crate) fn covers(scope: &str, name: &str) -> bool {
 fn model(precision: Precision) -> ModelProto {
     let opset = Opset::of(precision);
     ModelProto {
-        ir_version: opset.ir_version,
-        opset_import: vec![OperatorSetId { domain: String::new(), version: opset.version }],
-        producer_name: "planforge".to_owned(),
-        producer_version: env!("CARGO_PKG_VERSION").to_owned(),
-        graph: None,
+        ir_version: Some(opset.ir_version),
+        opset_import: vec![OperatorSetIdProto::new("", opset.version)],
+        producer_name: Some("planforge".to_owned()),
+        producer_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        ..ModelProto::default()
     }
 }
 
-fn value_info(spec: &TensorSpec) -> ValueInfo {
-    let dimension = |dim: &Dim| Dimension {
-        value: Some(match dim {
-            Dim::Fixed(size) => DimensionValue::DimValue(i64::try_from(*size).unwrap_or(i64::MAX)),
-            Dim::Dynamic(name) => DimensionValue::DimParam(name.clone()),
-        }),
+fn value_info(spec: &TensorSpec) -> ValueInfoProto {
+    let dimension = |dim: &Dim| match dim {
+        Dim::Fixed(size) => Dimension::fixed(i64::try_from(*size).unwrap_or(i64::MAX)),
+        Dim::Dynamic(name) => Dimension::dynamic(name),
     };
-    let shape = Shape { dim: spec.dims.iter().map(dimension).collect() };
-    let tensor_type = TensorType { elem_type: element_type(spec.data_type), shape: Some(shape) };
-    ValueInfo { name: spec.name.clone(), r#type: Some(TypeProto { tensor_type: Some(tensor_type) }) }
+    ValueInfoProto::tensor(&spec.name, spec.data_type.into(), spec.dims.iter().map(dimension).collect())
 }

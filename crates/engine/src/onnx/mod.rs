@@ -1,20 +1,12 @@
-//! Writing ONNX: the file format, the graph interpreter, and where weights lie.
+//! Writing ONNX: the graph interpreter, and where weights are; reading the graphs of engines.
 
 mod emit;
+mod file;
 mod graph;
-mod interface;
 mod nodes;
-mod proto;
-mod prune;
-mod rounded;
-mod strip;
-mod text;
-mod types;
+mod shared;
 
+pub use file::{emulate_bf16, graph_text};
+pub(crate) use file::{graph_error, graph_needs};
 pub(crate) use graph::{EncodedModel, OnnxGraph, Opset, WeightPlan, WeightUse, covers};
-pub(crate) use interface::GraphFacts;
-pub(crate) use prune::keep_outputs;
-pub use rounded::rounded_graph;
-pub(crate) use strip::{SharedGraph, weight_places};
-pub use text::graph_text;
-pub(crate) use types::graph_needs;
+pub(crate) use shared::{SharedGraph, weight_places};

@@ -5,10 +5,10 @@
 
 use super::emit::window_attributes;
 use super::graph::{OnnxGraph, Value};
-use super::proto::Attribute;
 use crate::ops::{Activation, AttentionShape, Conv2d, LinearWidths, RelativeBias, Window};
 use crate::{Ops, Result, Scope};
 use planforge_core::{DataType, TensorSpec};
+use planforge_onnx::AttributeProto;
 
 impl Ops for OnnxGraph<'_> {
     type Tensor = Value;
@@ -72,7 +72,7 @@ impl Ops for OnnxGraph<'_> {
         let weight = self.weight(&scope.tensor("weight"), &kernel)?;
         let bias = if conv.bias { Some(self.weight(&scope.tensor("bias"), &[conv.output])?) } else { None };
         let mut attributes = window_attributes(conv.window);
-        attributes.insert(0, Attribute::int("group", conv.groups as i64));
+        attributes.insert(0, AttributeProto::int("group", conv.groups as i64));
         let inputs: Vec<&Value> = [x, &weight].into_iter().chain(bias.as_ref()).collect();
         Ok(self.compute("Conv", &scope.tensor("convolved"), &inputs, attributes))
     }
@@ -84,7 +84,7 @@ impl Ops for OnnxGraph<'_> {
         let hint = scope.tensor("normalized");
         let data_type = if self.is_wide(&hint) { DataType::Fp32 } else { x.data_type };
         let x = self.cast(x, data_type);
-        let epsilon = vec![Attribute::float("epsilon", epsilon)];
+        let epsilon = vec![AttributeProto::float("epsilon", epsilon)];
         let value = self.node("BatchNormalization", &hint, &[&x, &weight, &bias, &mean, &variance], epsilon, data_type);
         self.note_computed(&value);
         Ok(if self.is_wide(&hint) { value } else { self.cast(&value, self.compute_type()) })
@@ -96,7 +96,7 @@ impl Ops for OnnxGraph<'_> {
 
     fn mean_over_pixels(&mut self, x: &Value) -> Value {
         let mean = self.compute("GlobalAveragePool", &format!("{}/mean", x.name), &[x], Vec::new());
-        let flat = vec![Attribute::int("axis", 1)];
+        let flat = vec![AttributeProto::int("axis", 1)];
         self.node("Flatten", &format!("{}/flat", mean.name), &[&mean], flat, mean.data_type)
     }
 
@@ -117,7 +117,7 @@ impl Ops for OnnxGraph<'_> {
         let token = self.weight(name, &[1, 1, width])?;
         let token = self.cast(&token, x.data_type);
         let (batch, rest) = (self.size(&format!("{name}/batch"), x, 0), self.integers(&[1, width as i64]));
-        let axis = |axis| vec![Attribute::int("axis", axis)];
+        let axis = |axis| vec![AttributeProto::int("axis", axis)];
         let shape = self.node("Concat", &format!("{name}/shape"), &[&batch, &rest], axis(0), DataType::Int64);
         let token = self.node("Expand", &format!("{name}/each"), &[&token, &shape], Vec::new(), x.data_type);
         Ok(self.node("Concat", &format!("{name}/prepended"), &[&token, x], axis(1), x.data_type))
@@ -136,7 +136,7 @@ impl Ops for OnnxGraph<'_> {
     fn thirds(&mut self, width: usize, x: &Value) -> [Value; 3] {
         let names = ["first", "second", "third"].map(|part| format!("{}/{part}", x.name));
         let sizes = self.integers(&[width as i64; 3]);
-        self.node_with_outputs("Split", names, &[x, &sizes], vec![Attribute::int("axis", -1)], x.data_type)
+        self.node_with_outputs("Split", names, &[x, &sizes], vec![AttributeProto::int("axis", -1)], x.data_type)
     }
 
     fn feature(&mut self, index: usize, x: &Value) -> Value {
@@ -153,15 +153,18 @@ impl Ops for OnnxGraph<'_> {
     fn layer_norm(&mut self, scope: &Scope, width: usize, epsilon: f32, x: &Value) -> Result<Value> {
         let weight = self.weight(&scope.tensor("weight"), &[width])?;
         let bias = self.weight(&scope.tensor("bias"), &[width])?;
-        let attributes =
-            vec![Attribute::int("axis", -1), Attribute::float("epsilon", epsilon), Attribute::int("stash_type", 1)];
+        let attributes = vec![
+            AttributeProto::int("axis", -1),
+            AttributeProto::float("epsilon", epsilon),
+            AttributeProto::int("stash_type", 1),
+        ];
         Ok(self.compute("LayerNormalization", &scope.tensor("normalized"), &[x, &weight, &bias], attributes))
     }
 
     fn activation(&mut self, kind: Activation, x: &Value) -> Value {
         let (op, attributes) = match kind {
-            Activation::Gelu => ("Gelu", vec![Attribute::string("approximate", "none")]),
-            Activation::GeluTanh => ("Gelu", vec![Attribute::string("approximate", "tanh")]),
+            Activation::Gelu => ("Gelu", vec![AttributeProto::string("approximate", "none")]),
+            Activation::GeluTanh => ("Gelu", vec![AttributeProto::string("approximate", "tanh")]),
             Activation::Relu => ("Relu", Vec::new()),
             Activation::Tanh => ("Tanh", Vec::new()),
         };
@@ -185,7 +188,7 @@ impl Ops for OnnxGraph<'_> {
         for summand in summands {
             scores = self.binary("Add", &scope.tensor("scores/masked"), &scores, summand);
         }
-        let axis = vec![Attribute::int("axis", -1)];
+        let axis = vec![AttributeProto::int("axis", -1)];
         let weights = self.node("Softmax", &scope.tensor("weights"), &[&scores], axis, DataType::Fp32);
         let weights = self.cast(&weights, self.compute_type());
         let context = self.compute_binary("MatMul", &scope.tensor("context"), &weights, &value);
@@ -231,7 +234,7 @@ impl Ops for OnnxGraph<'_> {
         let columns = self.unsqueeze("pooling/mask", &mask, &[2]);
         let kept = self.binary("Mul", "pooling/kept", &x, &columns);
         let axis = self.integers(&[1]);
-        let no_axes_kept = || vec![Attribute::int("keepdims", 0)];
+        let no_axes_kept = || vec![AttributeProto::int("keepdims", 0)];
         let sum = self.node("ReduceSum", "pooling/sum", &[&kept, &axis], no_axes_kept(), DataType::Fp32);
         let count = self.node("ReduceSum", "pooling/count", &[&columns, &axis], no_axes_kept(), DataType::Fp32);
         let smallest = self.number(1e-9, DataType::Fp32);
