@@ -78,7 +78,7 @@ fn bench_engine_says_what_is_wrong_with_a_file_and_what_is_missing() {
     let workspace = Workspace::tiny();
     workspace.planforge(&["bench-engine", "nowhere.plan"]).fails(1, &["nowhere.plan"]);
     workspace.write("model.plan", &"text".repeat(100));
-    workspace.planforge(&["bench-engine", "tiny.toml"]).fails(2, &["`tiny.toml` is no TensorRT-RTX engine"]);
+    workspace.planforge(&["bench-engine", "tiny.toml"]).fails(2, &["`tiny.toml` is not a TensorRT-RTX engine"]);
     workspace.write("short.plan", "short");
     workspace.planforge(&["bench-engine", "short.plan"]).fails(2, &["it does not begin like one"]);
     for wrong in [["--seconds", "-1"], ["--batch", "0"], ["--shape", "x=0"], ["--streams", "0"]] {

@@ -35,7 +35,7 @@ pub(crate) fn check_inputs(specs: &[TensorSpec], inputs: &[TensorView<'_>]) -> R
     }
 }
 
-/// What native code makes of a boolean other than 0 and 1 is not said.
+/// Native code does not define what a boolean other than 0 and 1 means.
 fn check_booleans(input: &TensorView<'_>) -> Result<()> {
     if input.data_type == DataType::Bool && input.bytes.iter().any(|&byte| byte > 1) {
         return Err(Error::Boolean { name: input.name.to_owned() });

@@ -1,6 +1,6 @@
 //! TensorRT-RTX engines on a GPU.
 //!
-//! An engine that was built without its weights is given them when it is loaded, from the files beside it (`weights`).
+//! An engine that was built without its weights is given them when it is loaded, from the files next to it (`weights`).
 //!
 //! [`EngineModel`] is an engine with its weights on a GPU, [`EngineSession`] runs it; sessions of one model share the
 //! weights. Nothing here has been run on a GPU yet.
@@ -28,12 +28,12 @@ pub struct EngineModel {
 
 impl EngineModel {
     /// Loads the engine file `plan` with the TensorRT-RTX library `library` onto the GPU `ordinal`, in the driver's
-    /// order, and puts its weights into it where it was built without: the list of them lies beside it
+    /// order, and puts its weights into it where it was built without: the list of them is next to it
     /// ([`planforge_core::PlacedWeights`]).
     ///
     /// # Errors
-    /// [`Error::Io`] for a missing file; [`Error::Engine`] for what is no engine, no driver, no such GPU, another version or
-    /// GPU than the engine is for, weights that are missing, and what the library says; [`Error::UnsupportedType`];
+    /// [`Error::Io`] for a missing file; [`Error::Engine`] for a file that is not an engine, no driver, no such GPU, another version or
+    /// GPU than the engine is for, weights that are missing, and errors of the library; [`Error::UnsupportedType`];
     /// [`Error::Core`] and [`Error::Weight`] for a list of weights that cannot be right.
     pub fn load(library: &Path, plan: &Path, ordinal: usize) -> Result<Self> {
         let bytes = fs_err::read(plan)?;
@@ -43,7 +43,7 @@ impl EngineModel {
         };
         planforge_tensorrt::read_header(&bytes).map_err(named)?;
         let runtime = Runtime::open(library, log)?;
-        let weights = Weights::beside(plan)?;
+        let weights = Weights::next_to(plan)?;
         let values = weights.as_ref().map_or_else(Vec::new, Weights::values);
         let engine = LoadedEngine::load_with_weights(runtime, (plan, &bytes), &values, ordinal).map_err(named)?;
         let interface = engine.interface();

@@ -14,7 +14,7 @@ pub enum Error {
     Library {
         /// The library file.
         path: PathBuf,
-        /// What the loader said.
+        /// Message of the loader.
         reason: String,
     },
     /// This process already runs another ONNX Runtime library; it holds one for its lifetime.
@@ -137,8 +137,8 @@ pub enum Error {
         /// How many there are for it.
         count: i64,
     },
-    /// A file that is no engine.
-    #[error("`{}` is no TensorRT-RTX engine: {reason}", path.display())]
+    /// A file that is not an engine.
+    #[error("`{}` is not a TensorRT-RTX engine: {reason}", path.display())]
     NoEngine {
         /// The file.
         path: PathBuf,
@@ -148,7 +148,7 @@ pub enum Error {
     /// The list of an engine's weights cannot be read.
     #[error(transparent)]
     Core(#[from] planforge_core::Error),
-    /// A weight that an engine lacks is not what the list of them says.
+    /// A weight that an engine lacks is not what the list of them states.
     #[error("`{}`: weight `{name}`: {message}", path.display())]
     Weight {
         /// The list.
@@ -161,7 +161,7 @@ pub enum Error {
     /// An engine cannot be loaded here, or failed while it ran.
     #[error(transparent)]
     Engine(#[from] planforge_tensorrt::Error),
-    /// A boolean that is none.
+    /// A byte that is not a boolean.
     #[error("input `{name}` has a byte that is neither 0 nor 1")]
     Boolean {
         /// The input.
@@ -181,8 +181,8 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// Whether a model was given what it does not take. Whoever gave it can do something about it, and nobody else; all else
-    /// is the fault of the model or of what runs it.
+    /// Whether the request is at fault: the model does not take these inputs or does not have these outputs. All else is the
+    /// fault of the model or of what runs it.
     #[must_use]
     pub const fn is_mistake(&self) -> bool {
         matches!(

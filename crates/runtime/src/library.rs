@@ -17,11 +17,11 @@ static LIBRARY: OnceLock<Library> = OnceLock::new();
 static LOADING: Mutex<()> = Mutex::new(());
 
 /// Opens the ONNX Runtime shared library `path` and returns its version, such as `1.32.0`, as its
-/// versioned file name says (the library's build information where the name has no version).
+/// versioned file name has it (the library's build information where the name has no version).
 /// Loading the same file again does nothing.
 ///
 /// # Errors
-/// [`Error::Io`] when there is no such file, [`Error::Library`] when it is not a usable ONNX Runtime,
+/// [`Error::Io`] for a missing file, [`Error::Library`] when it is not a usable ONNX Runtime,
 /// [`Error::OtherLibrary`] when another one is loaded already.
 pub fn load_library(path: &Path) -> Result<String> {
     let path = fs_err::canonicalize(path)?;
@@ -38,7 +38,7 @@ pub fn load_library(path: &Path) -> Result<String> {
     Ok(LIBRARY.get_or_init(|| Library { path, version, environment }).version.clone())
 }
 
-/// Whether the ONNX Runtime at `path` has its CUDA provider beside it.
+/// Whether the ONNX Runtime at `path` has its CUDA provider next to it.
 #[must_use]
 pub fn has_cuda_provider(path: &Path) -> bool {
     let library = fs_err::canonicalize(path).unwrap_or_default();
@@ -55,7 +55,7 @@ pub(crate) fn is_at_least(version: (u32, u32)) -> bool {
     LIBRARY.get().is_some_and(|library| major_and_minor(&library.version) >= Some(version))
 }
 
-/// `(1, 32)` of `1.32.0`, nothing of a text that is no version.
+/// `(1, 32)` of `1.32.0`, nothing of a text that is not a version.
 fn major_and_minor(version: &str) -> Option<(u32, u32)> {
     let mut numbers = version.split('.').map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))

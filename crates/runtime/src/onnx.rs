@@ -52,7 +52,7 @@ pub struct SessionOptions {
 pub enum Spinning {
     /// It sleeps.
     Never,
-    /// Actively for so many microseconds, and then it sleeps. ONNX Runtime can do so from 1.26 on; with an earlier one,
+    /// Actively for this number of microseconds, and then it sleeps. ONNX Runtime can do so from 1.26 on; with an earlier one,
     /// or one whose version is unknown, it sleeps.
     Microseconds(u32),
     /// Actively for as long as ONNX Runtime does by itself, which is longer than most models leave a thread idle.
@@ -64,7 +64,7 @@ pub enum Spinning {
 pub enum Device {
     /// The processor.
     Cpu,
-    /// A GPU by its CUDA number; the library needs its CUDA provider beside it ([`crate::has_cuda_provider`]).
+    /// A GPU by its CUDA number; the library needs its CUDA provider next to it ([`crate::has_cuda_provider`]).
     Cuda(i32),
 }
 
@@ -89,7 +89,7 @@ pub struct OnnxSession {
 }
 
 impl OnnxSession {
-    /// Loads the graph file `graph`; weights that it keeps outside are looked for beside it.
+    /// Loads the graph file `graph`; weights that it keeps outside are looked for next to it.
     ///
     /// # Errors
     /// [`Error::LibraryNotLoaded`], [`Error::Io`] for a missing file, [`Error::Load`] for a bad graph or
@@ -98,7 +98,7 @@ impl OnnxSession {
         Self::load_with(graph, options, |mut builder, graph| builder.commit_from_file(graph))
     }
 
-    /// Loads `bytes` as if they stood in the graph file `graph`: weights outside are looked for beside that.
+    /// Loads `bytes` as if they stood in the graph file `graph`: weights outside are looked for next to that.
     ///
     /// # Errors
     /// As [`Self::load`].

@@ -64,7 +64,7 @@ impl Tensor {
     }
 }
 
-/// A named tensor whose elements lie elsewhere.
+/// A named tensor whose elements are elsewhere.
 #[derive(Debug, Clone, Copy)]
 pub struct TensorView<'a> {
     /// Name of the model's input or output.

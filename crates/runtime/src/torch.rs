@@ -21,7 +21,7 @@ pub struct TorchSession {
 impl TorchSession {
     /// Loads the module file `module`, which takes `inputs` by position and returns `outputs` in this order: a
     /// TorchScript file names neither. Of the options, the device counts, and the threads of one operator, which are those
-    /// of the whole process from now on: the modules that planforge writes have no operators that run beside each other,
+    /// of the whole process from now on: the modules that planforge writes have no operators that run at the same time,
     /// and libtorch's allocator is not to be chosen.
     ///
     /// # Errors

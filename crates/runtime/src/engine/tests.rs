@@ -23,7 +23,7 @@ fn what_is_no_engine_is_refused_with_its_name_with_or_without_a_gpu() {
     fs_err::write(&file, [0; 64]).unwrap();
     let message = EngineModel::load(library, &file, 0).unwrap_err().to_string();
     fs_err::remove_file(&file).unwrap();
-    assert!(message.ends_with("no-engine.plan` is no TensorRT-RTX engine: it does not begin like one"), "{message}");
+    assert!(message.ends_with("no-engine.plan` is not a TensorRT-RTX engine: it does not begin like one"), "{message}");
 }
 
 #[test]

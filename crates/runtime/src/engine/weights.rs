@@ -1,4 +1,4 @@
-//! Values of the weights that an engine lacks, from the files beside it. They are mapped, not read: the GPU's copy is
+//! Values of the weights that an engine lacks, from the files next to it. They are mapped, not read: the GPU's copy is
 //! the only one, but for weights that the engine has in another order than the file, or made of several.
 
 use crate::{Error, Result};
@@ -12,17 +12,17 @@ use std::path::{Path, PathBuf};
 pub(super) struct Weights {
     placed: PlacedWeights,
     files: BTreeMap<String, MappedFile>,
-    /// For each weight, its values where they do not lie in a file as the engine takes them.
+    /// For each weight, its values where no file has them as the engine takes them.
     made: Vec<Option<Aligned>>,
 }
 
 impl Weights {
-    /// Finds the weights for the engine at `plan`; none where no list of them lies beside it.
+    /// Finds the weights for the engine at `plan`; none where no list of them is next to it.
     ///
     /// # Errors
     /// [`Error::Core`] for a damaged list, [`Error::Engine`] for a file that cannot be mapped, [`Error::Weight`] for
-    /// one that does not hold what the list says.
-    pub(super) fn beside(plan: &Path) -> Result<Option<Self>> {
+    /// one that does not hold what the list states.
+    pub(super) fn next_to(plan: &Path) -> Result<Option<Self>> {
         let Some(placed) = PlacedWeights::beside(plan)? else { return Ok(None) };
         let folder = plan.parent().unwrap_or(Path::new(""));
         let map = |name: &str| Ok((name.to_owned(), MappedFile::open(&folder.join(name))?));
@@ -34,7 +34,7 @@ impl Weights {
 
     /// The values, as the engine takes them.
     pub(super) fn values(&self) -> Vec<WeightValues<'_>> {
-        // `beside` has seen that all of them are there.
+        // `next_to` has seen that all of them are there.
         self.placed
             .weights
             .iter()
@@ -85,7 +85,7 @@ fn part<'a>(files: &'a BTreeMap<String, MappedFile>, place: &WeightPlace) -> Opt
     files.get(&place.file)?.get(start..end)
 }
 
-/// The values of a weight that does not lie in a file as the engine takes it.
+/// The values of a weight that no file has as the engine takes it.
 fn make(
     weight: &EngineWeight<WeightPlace>,
     files: &BTreeMap<String, MappedFile>,
@@ -114,7 +114,7 @@ fn make(
         (WeightTransform::Transposed { rows }, [bytes]) => {
             let rows = usize::try_from(rows).unwrap_or(0);
             if rows == 0 || !count.is_multiple_of(rows) {
-                return Err(fail(format!("{count} elements do not lie in {rows} rows")));
+                return Err(fail(format!("{count} elements do not fill {rows} rows")));
             }
             Ok(Some(transposed(bytes, (rows, count / rows), width)))
         }
@@ -196,7 +196,7 @@ mod tests {
             ("scale", WeightTransform::BatchNormScale { epsilon: 12.0 }, norm),
             ("bias", WeightTransform::BatchNormBias { epsilon: 12.0 }, norm),
         ]);
-        let weights = Weights::beside(&folder.path().join("model.plan")).unwrap().unwrap();
+        let weights = Weights::next_to(&folder.path().join("model.plan")).unwrap().unwrap();
         let found: Vec<_> = weights.values().iter().map(|weight| (weight.name, floats(weight.bytes))).collect();
         let expected = [
             ("same", vec![2.0, 3.0, 4.0]),
@@ -205,15 +205,15 @@ mod tests {
             ("bias", vec![1.25]),
         ];
         assert_eq!(found, expected.map(|(name, values)| (name, values)));
-        assert!(weights.made[0].is_none(), "it lies in its file as the engine takes it");
-        assert!(Weights::beside(&folder.path().join("other.plan")).unwrap().is_none());
+        assert!(weights.made[0].is_none(), "its file has it as the engine takes it");
+        assert!(Weights::next_to(&folder.path().join("other.plan")).unwrap().is_none());
     }
 
     #[test]
     fn weights_that_are_not_there_are_named() {
         let message = |weight| {
             let folder = folder(&[weight]);
-            Weights::beside(&folder.path().join("model.plan")).unwrap_err().to_string()
+            Weights::next_to(&folder.path().join("model.plan")).unwrap_err().to_string()
         };
         let beyond = message(("w", WeightTransform::Identity, &[(10, 3)]));
         assert!(
@@ -221,12 +221,12 @@ mod tests {
             "{beyond}"
         );
         let rows = message(("w", WeightTransform::Transposed { rows: 4 }, &[(0, 6)]));
-        assert!(rows.ends_with("6 elements do not lie in 4 rows"), "{rows}");
+        assert!(rows.ends_with("6 elements do not fill 4 rows"), "{rows}");
         let two = message(("w", WeightTransform::Identity, &[(0, 1), (1, 1)]));
         assert!(two.ends_with("Identity of 2 weights is not known"), "{two}");
         let folder = folder(&[("w", WeightTransform::Identity, &[(0, 1)])]);
         fs_err::remove_file(folder.path().join("model.safetensors")).unwrap();
-        let missing = Weights::beside(&folder.path().join("model.plan")).unwrap_err().to_string();
+        let missing = Weights::next_to(&folder.path().join("model.plan")).unwrap_err().to_string();
         assert!(missing.contains("model.safetensors` cannot be mapped into memory"), "{missing}");
     }
 }

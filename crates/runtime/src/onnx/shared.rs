@@ -1,7 +1,7 @@
 //! One session of ONNX Runtime that several callers run at once.
 //!
 //! ONNX Runtime promises that `Run` of one session may be called from many threads at once, and its CPU provider keeps
-//! that promise; its GPU providers do not all. `ort` lets only one caller run a session, whatever the provider, so the
+//! that promise; its GPU providers do not all. `ort` lets only one caller run a session with any provider, so the
 //! calls are made here, through its C API.
 
 #![expect(unsafe_code, reason = "concurrent runs are calls of ONNX Runtime's C API")]
@@ -81,7 +81,7 @@ impl Shared {
     fn run_in_pool(&self, call: &mut Call) -> ort::Result<()> {
         let done = Arc::new(Done::default());
         // SAFETY: as in `run_here`. What the pool's thread uses lives until it has called back, because this function does
-        // not return before; where the call is refused, nothing was begun and nobody calls back. The callback takes the
+        // not return before; where the call is refused, nothing was begun and there is no callback. The callback takes the
         // count of `done` that is given away here.
         unsafe {
             let theirs = Arc::into_raw(Arc::clone(&done));
@@ -156,7 +156,7 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         for output in self.outputs.drain(..).filter(|output| !output.is_null()) {
-            // SAFETY: a value that ONNX Runtime left to its caller, and nobody took.
+            // SAFETY: a value that ONNX Runtime left to its caller, and that was not taken.
             unsafe { (ort::api().ReleaseValue)(output) };
         }
     }
