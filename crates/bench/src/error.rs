@@ -101,12 +101,6 @@ pub enum Error {
         /// Length of all stages in seconds.
         seconds: u64,
     },
-    /// The report cannot be written as JSON.
-    #[error("the report cannot be written as JSON")]
-    ReportJson(#[source] serde_json::Error),
-    /// A file could not be written; the text names the path.
-    #[error(transparent)]
-    Core(#[from] planforge_core::Error),
     /// The user asked to stop.
     #[error("interrupted")]
     Cancelled,

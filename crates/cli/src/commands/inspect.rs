@@ -5,9 +5,9 @@ use crate::commands::dispatch::Surroundings;
 use crate::pipeline::{ArchiveInspection, EngineInspection, Inspection, Overrides, Run};
 use crate::printer::{self, format_bytes, table};
 use anyhow::Result;
-use planforge_bench::grouped;
 use planforge_core::{Dim, TensorSpec};
 use planforge_engine::graph_text;
+use planforge_report::grouped;
 use std::fmt::Write;
 
 /// Prints the model of a pipeline, the graph of an ONNX file, what is known of an engine, or where an archive came from.

@@ -7,7 +7,7 @@ use crate::pipeline::Plan;
 use crate::printer::{format_bytes, table};
 use crate::settings::build_limits;
 use anyhow::Result;
-use planforge_bench::{PlanRow, PlanSource};
+use planforge_report::{PlanRow, PlanSource};
 use std::fmt::Write;
 
 /// Prints the plan of each pipeline.

@@ -5,7 +5,7 @@ use crate::commands::dispatch::Surroundings;
 use crate::failure::BadUsage;
 use crate::printer;
 use anyhow::Result;
-use planforge_bench::{Report, write_report};
+use planforge_report::{Report, write_report};
 use std::path::Path;
 
 /// Reads report.json and writes everything that is made from it beside it.

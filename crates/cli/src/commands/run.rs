@@ -7,8 +7,8 @@ use crate::pipeline::{LockUse, Made, Overrides, Run, compile_together, summary};
 use crate::printer;
 use crate::settings::build_limits;
 use anyhow::{Context, Result};
-use planforge_bench::Report;
 use planforge_core::Step;
+use planforge_report::Report;
 use std::path::PathBuf;
 
 /// The whole way for each pipeline, to the report.

@@ -6,12 +6,12 @@
 
 use crate::pipeline::samples::Samples;
 use anyhow::{Result, bail};
-use planforge_bench::CheckFacts;
 use planforge_core::{
     Cache, CacheKey, CacheKind, Digest, Model, Outcome, Precision, Progress, Snapshot, Step, Stored, TensorSpec,
     Variant,
 };
 use planforge_engine::{Sample, SampleValues, TextSample, emulate_bf16};
+use planforge_report::CheckFacts;
 use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues};
 use std::time::Instant;
 

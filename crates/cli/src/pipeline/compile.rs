@@ -5,11 +5,11 @@ use crate::pipeline::plan::memory_of;
 use crate::pipeline::rows::{materialise, outcome};
 use crate::pipeline::steps::{Made, Run, model_of};
 use anyhow::{Context, Result};
-use planforge_bench::{EngineFacts, PlanSource};
 use planforge_core::{
     Builder, Engine, EngineTarget, Model, PlacedWeights, Step, Stored, TritonRelease, link_or_copy, write_atomically,
 };
 use planforge_engine::{BuildLimits, CompileJob, CompileOptions, Worker, compile_all, place_weights};
+use planforge_report::{EngineFacts, PlanSource};
 use std::path::Path;
 use std::time::Duration;
 

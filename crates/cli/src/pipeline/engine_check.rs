@@ -8,12 +8,12 @@ use crate::pipeline::engine_run::{EngineRun, run_engine};
 use crate::pipeline::samples::Samples;
 use crate::pipeline::steps::{Made, Run, model_of};
 use anyhow::{Context, Result};
-use planforge_bench::{CheckFacts, EngineRunFacts};
 use planforge_core::{
     Builder, CacheKey, CacheKind, ComputeCapability, Engine, Model, Outcome, Precision, Profile, Snapshot, Step,
     Stored, Variant,
 };
 use planforge_engine::Sample;
+use planforge_report::{CheckFacts, EngineRunFacts};
 use planforge_runtime::Tensor;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -67,7 +67,7 @@ impl Run {
                     EngineRunFacts::NotRun(reason)
                 }
             };
-            let is_this = |facts: &&mut planforge_bench::EngineFacts| {
+            let is_this = |facts: &&mut planforge_report::EngineFacts| {
                 Some(&facts.gpu) == target.variant.gpu.as_ref() && facts.precision == target.variant.precision
             };
             if let Some(facts) = self.report.engines.iter_mut().find(is_this) {

@@ -5,13 +5,14 @@ use crate::pipeline::endpoint::{HostRequest, LocalEndpoint};
 use crate::pipeline::samples::{Samples, is_usual};
 use crate::pipeline::steps::Run;
 use anyhow::{Context, Result};
-use planforge_bench::{EndpointClient, Served, load, probe};
+use planforge_bench::{EndpointClient, load, probe};
 use planforge_core::{
     Builder, Capacity, ComputeCapability, DataType, Dim, EngineTarget, InferRequest, InferTensor, LoadResult,
     MAX_BODY_BYTE_COUNT, Model, Outcome, Pipeline, Platform, Precision, Published, RequestBody, RequestedOutput,
     Snapshot, Step, Stored, TensorData, Variant, endpoint_name,
 };
 use planforge_engine::{Sample, SampleValues, random_texts};
+use planforge_report::Served;
 use planforge_tensorrt::LocalGpu;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};

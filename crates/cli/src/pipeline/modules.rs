@@ -4,9 +4,9 @@ use crate::libtorch;
 use crate::pipeline::check::{Gate, compare, digests, half_gate, inputs, per_sample, preparation_digests, run};
 use crate::pipeline::steps::Run;
 use anyhow::Result;
-use planforge_bench::CheckFacts;
 use planforge_core::{CacheKey, CacheKind, Model, ModelFormat, Outcome, Snapshot, Step, Stored, Variant};
 use planforge_engine::ExportOptions;
+use planforge_report::CheckFacts;
 use std::time::Instant;
 
 /// Largest difference of an fp32 module from ONNX, relative to the largest value.

@@ -4,13 +4,13 @@ use crate::failure::{BadUsage, Damaged};
 use crate::pipeline::steps::{Run, model_of};
 use crate::pipeline::warm_up::warm_up_inputs;
 use anyhow::Result;
-use planforge_bench::ArchiveFacts;
 use planforge_core::{
     Archive, ArtifactFile, Builder, Engine, Model, ModelFormat, Outcome, Platform, Published, Snapshot, Step, Stored,
     Variant, link_or_copy,
 };
 use planforge_engine::place_weights;
 use planforge_package::{Form, Further, PackedEngine, Provenance, Publication, Serving, Store};
+use planforge_report::ArchiveFacts;
 use std::path::Path;
 use std::time::Instant;
 use tokio::runtime::Runtime;

@@ -3,12 +3,12 @@
 use crate::failure::BadUsage;
 use crate::pipeline::steps::{Made, Run, model_of};
 use anyhow::Result;
-use planforge_bench::{PlanRow, PlanSource};
 use planforge_core::{
     BATCHES, BuilderFigures, CONTEXT_BYTE_COUNT, CopyMemory, EngineTarget, Gpu, MaxBatch, Model, Pipeline, Precision,
     Snapshot, Step, Stored, dense_batch,
 };
 use planforge_engine::{BuildLimits, Checkpoint, CompileJob, ExportOptions, compile_all, estimate, find_engine};
+use planforge_report::{PlanRow, PlanSource};
 use serde::Serialize;
 
 /// What fits where.

@@ -2,8 +2,8 @@
 
 use crate::pipeline::steps::Run;
 use anyhow::Result;
-use planforge_bench::{ArtifactRow, ModelFacts};
 use planforge_core::{ArtifactFile, Model, Outcome, Step, Stored, link_or_copy};
+use planforge_report::{ArtifactRow, ModelFacts};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ impl Run {
     pub(crate) fn write_report(&self) -> Result<PathBuf> {
         let start = Instant::now();
         self.progress().started(Step::Report, "report.html", None, "");
-        planforge_bench::write_report(&self.report, &self.layout.folder())?;
+        planforge_report::write_report(&self.report, &self.layout.folder())?;
         self.progress().finished(Step::Report, "report.html", Outcome::Built, start.elapsed());
         Ok(self.layout.report("report.html"))
     }

@@ -9,13 +9,13 @@ use crate::pipeline::stores::Reached;
 use crate::progress::Terminal;
 use crate::settings::Settings;
 use anyhow::{Context, Result};
-use planforge_bench::{Library, Report, SourceFacts};
 use planforge_core::{
     Archive, Cache, CacheUse, Engine, EngineTarget, KnownDigests, Model, ModelFormat, Outcome, OutputLayout, Pipeline,
     Precision, Progress, Published, Snapshot, Step, Stored, Variant, write_atomically,
 };
 use planforge_engine::{BuildLimits, ExportOptions, check_profiles, export, pass_through};
 use planforge_hub::{FetchOptions, fetch, local_snapshot, model_card};
+use planforge_report::{Library, Report, SourceFacts};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

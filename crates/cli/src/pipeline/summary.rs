@@ -1,8 +1,8 @@
 //! What a run says at its end, and what it notes about the machine.
 
 use crate::printer::{duration, format_bytes, table};
-use planforge_bench::{ArtifactRow, Environment, Report};
 use planforge_core::{Capacity, CapacityLimit, LoadPoint, LoadResult, Outcome};
+use planforge_report::{ArtifactRow, Environment, Report};
 use std::fmt::Write;
 use std::path::Path;
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// I/O errors name the path.
 pub fn write_report(report: &Report, folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut json = serde_json::to_vec_pretty(report).map_err(Error::ReportJson)?;
+    let mut json = serde_json::to_vec_pretty(report).map_err(Error::Json)?;
     json.push(b'\n');
     let files = [
         ("report.html", page(report).into_bytes()),
@@ -34,7 +34,7 @@ pub fn write_report(report: &Report, folder: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::sample;
     use planforge_core::Task;
 
     #[test]

@@ -37,7 +37,7 @@ fn origin(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Served, sample};
+    use crate::{Served, sample};
     use planforge_core::Task;
 
     /// Elements that have no end tag.

@@ -142,7 +142,7 @@ fn strong(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::sample;
 
     fn words(report: &Report) -> String {
         answer(report).replace("<strong>", "").replace("</strong>", "").replace('\u{a0}', " ")

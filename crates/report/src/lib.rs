@@ -12,6 +12,7 @@ mod answer;
 mod chart;
 mod charts;
 mod csv;
+mod error;
 mod html;
 mod model;
 mod page;
@@ -22,6 +23,7 @@ mod sections;
 mod units;
 mod write;
 
+pub use error::{Error, Result};
 pub use model::{
     ArchiveFacts, ArtifactRow, CheckFacts, EngineFacts, EngineRunFacts, Environment, Library, ModelFacts, PlanRow,
     PlanSource, Report, Served, SourceFacts,
