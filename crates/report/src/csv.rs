@@ -24,7 +24,7 @@ const LOAD_HEAD: [&str; 15] = [
 ];
 
 /// One line for each copy that the probe invoked; only the head without a probe.
-pub(super) fn probe_csv(capacity: Option<&Capacity>) -> String {
+pub(crate) fn probe_csv(capacity: Option<&Capacity>) -> String {
     let mut text = record(&PROBE_HEAD.map(str::to_owned));
     for (index, step) in capacity.iter().flat_map(|capacity| &capacity.steps).enumerate() {
         text += &record(&[
@@ -40,7 +40,7 @@ pub(super) fn probe_csv(capacity: Option<&Capacity>) -> String {
 }
 
 /// One line for each stage, each second, and the whole test; only the head without a load test.
-pub(super) fn load_csv(load: Option<&LoadResult>) -> String {
+pub(crate) fn load_csv(load: Option<&LoadResult>) -> String {
     let mut text = record(&LOAD_HEAD.map(str::to_owned));
     let Some(load) = load else { return text };
     for (span, points) in

@@ -1,12 +1,12 @@
-//! What can go wrong while a report is written.
+//! The error of this crate.
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The report cannot be written as JSON.
-    #[error("the report cannot be written as JSON")]
+    /// Serializing the report as JSON failed.
+    #[error("failed to write the report as JSON")]
     Json(#[source] serde_json::Error),
-    /// A file could not be written; the text names the path.
+    /// A file operation failed; the text names the path.
     #[error(transparent)]
     Core(#[from] planforge_core::Error),
 }

@@ -1,30 +1,25 @@
-//! The report of a pipeline: one page for people, JSON for programs, CSV for spreadsheets.
+//! Writes the report of a pipeline: one HTML page for people, JSON for programs, CSV for spreadsheets.
 //!
-//! - `model`: what is reported
-//! - `write`: the files
-//! - `page`, `answer`, `sections`, `style.css`: the HTML page
-//! - `chart`, `charts`, `scale`: SVG drawings
-//! - `html`, `units`, `csv`: text in its three forms
+//! - `record`: the data of a report
+//! - `write`: the four files
+//! - `page`: templates of the HTML page
+//! - `chart`: SVG charts
+//! - `csv`, `units`: text of tables and numbers
 //!
-//! Equal reports give equal files: nothing here looks at a clock.
+//! Equal reports give equal files: no clock, path or host name enters them.
 
-mod answer;
 mod chart;
-mod charts;
 mod csv;
 mod error;
-mod html;
-mod model;
 mod page;
+mod record;
 #[cfg(test)]
 mod sample;
-mod scale;
-mod sections;
 mod units;
 mod write;
 
 pub use error::{Error, Result};
-pub use model::{
+pub use record::{
     ArchiveFacts, ArtifactRow, CheckFacts, EngineFacts, EngineRunFacts, Environment, Library, ModelFacts, PlanRow,
     PlanSource, Report, Served, SourceFacts,
 };

@@ -1,6 +1,6 @@
 //! A report with something in every part, for tests.
 
-use super::{
+use crate::record::{
     ArchiveFacts, ArtifactRow, CheckFacts, EngineFacts, EngineRunFacts, Environment, Library, ModelFacts, PlanRow,
     PlanSource, Report, Served, SourceFacts,
 };
@@ -10,7 +10,7 @@ use planforge_core::{
 };
 use std::time::Duration;
 
-pub(super) fn full() -> Report {
+pub(crate) fn full() -> Report {
     let digest = digest_bytes(b"engine");
     let t4 = ComputeCapability { major: 7, minor: 5 };
     Report {
@@ -121,28 +121,24 @@ fn load() -> LoadResult {
     let seconds: Vec<_> = (0..12_u32)
         .map(|second| {
             let users = [1, 2, 4, 8][second as usize / 3];
-            point(
-                (second.into(), 1),
-                users,
-                [80, 100, 110, 112][second as usize / 3],
-                if second == 10 { 12 } else { 0 },
-            )
+            let rate = [80, 100, 110, 112][second as usize / 3];
+            point(second.into(), 1, users, rate, if second == 10 { 12 } else { 0 })
         })
         .collect();
     let stages = [(0, 1, 80, 0), (3, 2, 100, 0), (6, 4, 110, 0), (9, 8, 150, 12)]
-        .map(|(start, users, rate, failures)| point((start, 3), users, rate, failures));
+        .map(|(start, users, rate, failures)| point(start, 3, users, rate, failures));
     LoadResult {
         stages: stages.to_vec(),
         seconds,
-        total: point((0, 12), 8, 110, 12),
+        total: point(0, 12, 8, 110, 12),
         failures: vec![("424 ModelError: no memory".to_owned(), 12)],
         copies: 3,
         max_users: 8,
     }
 }
 
-/// `rate` successful answers per second, slower with more users.
-fn point((start, seconds): (u64, u64), users: u32, rate: u64, failures: u64) -> LoadPoint {
+/// A span of `seconds` with `rate` successful responses per second; latency grows with the users.
+fn point(start: u64, seconds: u64, users: u32, rate: u64, failures: u64) -> LoadPoint {
     let latency = |milliseconds: u32| Duration::from_millis(u64::from(milliseconds * users));
     LoadPoint {
         start: Duration::from_secs(start),

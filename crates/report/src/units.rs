@@ -1,19 +1,20 @@
 //! Numbers as people read them: three significant digits and a unit, with a space between that does
 //! not break.
 
+use planforge_core::Outcome;
 use std::time::Duration;
 
 /// Binary units of bytes, largest first.
 const BYTE_UNITS: [(u64, &str); 4] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
 
 /// The unit to write `byte_count` in: its size in bytes and its name.
-pub(super) fn byte_unit(byte_count: u64) -> (u64, &'static str) {
+pub(crate) fn byte_unit(byte_count: u64) -> (u64, &'static str) {
     BYTE_UNITS.into_iter().find(|(size, _)| byte_count >= *size).unwrap_or((1, "bytes"))
 }
 
 /// `1.00 GiB`, `87.4 MiB`, `12 bytes`.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-pub(super) fn bytes(byte_count: u64) -> String {
+pub(crate) fn bytes(byte_count: u64) -> String {
     match byte_unit(byte_count) {
         (1, unit) => format!("{byte_count}\u{a0}{unit}"),
         (size, unit) => format!("{}\u{a0}{unit}", three_digits(byte_count as f64 / size as f64)),
@@ -21,7 +22,7 @@ pub(super) fn bytes(byte_count: u64) -> String {
 }
 
 /// `812 µs`, `23.4 ms`, `1.25 s`, `3 min 20 s`.
-pub(super) fn duration(duration: Duration) -> String {
+pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     if duration.subsec_nanos() == 0 && duration.as_secs() < 120 {
         format!("{}\u{a0}s", duration.as_secs())
@@ -38,7 +39,7 @@ pub(super) fn duration(duration: Duration) -> String {
 }
 
 /// `1.23`, `12.3`, `123`, `12,345`.
-pub(super) fn three_digits(number: f64) -> String {
+pub(crate) fn three_digits(number: f64) -> String {
     match number.abs() {
         0.0 => "0".to_owned(),
         size if size < 9.995 => format!("{number:.2}"),
@@ -48,13 +49,13 @@ pub(super) fn three_digits(number: f64) -> String {
 }
 
 /// `4,321,000`.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     grouped(&number.to_string())
 }
 
 /// `22.7 M` parameters and the like.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-pub(super) fn short_count(number: u64) -> String {
+pub(crate) fn short_count(number: u64) -> String {
     match number {
         0..10_000 => count(number),
         10_000..1_000_000 => format!("{}\u{a0}K", three_digits(number as f64 / 1e3)),
@@ -64,17 +65,25 @@ pub(super) fn short_count(number: u64) -> String {
 }
 
 /// `1 copy`, `2 copies`.
-pub(super) fn plural(number: u64, one: &str, many: &str) -> String {
+pub(crate) fn plural(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
 /// `90 %`, `87.5 %`.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     if share > 0.0 && share < 0.000_05 {
         return "less than 0.01\u{a0}%".to_owned();
     }
     let text = format!("{:.2}", share * 100.0);
     format!("{}\u{a0}%", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// Where the result of a step came from.
+pub(crate) const fn origin(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Built => "built",
+        Outcome::Cached => "from the cache",
+    }
 }
 
 /// Digits in groups of three.

@@ -1,8 +1,8 @@
 //! The files of a report.
 
-use super::csv::{load_csv, probe_csv};
-use super::model::Report;
-use super::page::page;
+use crate::csv::{load_csv, probe_csv};
+use crate::page::page;
+use crate::record::Report;
 use crate::{Error, Result};
 use planforge_core::write_atomically;
 use std::path::{Path, PathBuf};

@@ -1,43 +1,81 @@
-//! The page: one file that fetches nothing, follows the reader's light or dark setting, and prints.
+//! The frame of the page: head, title, summary, sections in order.
 
-use super::answer::answer;
-use super::html::{escape, push};
-use super::model::Report;
-use super::sections::sections;
+use super::engines::{engines, plan};
+use super::environment::environment;
+use super::files::{artifacts, packages};
+use super::measurements::{capacity, load};
+use super::model::model;
+use super::summary::summary;
+use super::text::sentences;
+use crate::record::Report;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("style.css");
 
-/// The whole page.
-pub(super) fn page(report: &Report) -> String {
-    let name = escape(&report.pipeline);
-    let mut html = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>{name} · planforge report</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"
-    );
-    push(&mut html, format_args!("<header>\n<h1>{name}</h1>\n<p class=\"origin\">{}</p>\n", origin(report)));
-    push(&mut html, format_args!("{}</header>\n{}", answer(report), sections(report)));
-    html.push_str("</main>\n</body>\n</html>\n");
-    html
+/// The whole page as HTML.
+pub(crate) fn page(report: &Report) -> String {
+    let markup = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (report.pipeline) " · planforge report" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    header {
+                        h1 { (report.pipeline) }
+                        p.origin { (origin(report)) }
+                        (summary(report))
+                    }
+                    (sections(report))
+                }
+            }
+        }
+    };
+    without_control_characters(&markup.into_string())
+}
+
+fn sections(report: &Report) -> Markup {
+    html! {
+        (capacity(report.capacity.as_ref()))
+        (load(report.load.as_ref()))
+        (model(report))
+        (engines(&report.engines))
+        (plan(&report.plan))
+        (packages(&report.archives))
+        (sentences("Skipped", &report.skipped))
+        (artifacts(&report.artifacts))
+        (environment(report))
+        (sentences("Notes", &report.notes))
+    }
 }
 
 /// Task and source in one line.
-fn origin(report: &Report) -> String {
-    let task = escape(&report.task.to_string());
-    match &report.source {
-        Some(source) => {
-            let commit: String = source.commit.chars().take(12).collect();
-            format!("{task} · {} · <code>{}</code>", escape(&source.repo), escape(&commit))
+fn origin(report: &Report) -> Markup {
+    html! {
+        (report.task)
+        @if let Some(source) = &report.source {
+            " · " (source.repo) " · "
+            code { (source.commit.chars().take(12).collect::<String>()) }
         }
-        None => task,
     }
+}
+
+/// Control characters, which HTML does not allow, become the replacement character.
+fn without_control_characters(html: &str) -> String {
+    let is_allowed = |character: char| !character.is_control() || matches!(character, '\n' | '\t');
+    html.chars().map(|character| if is_allowed(character) { character } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Served, sample};
+    use crate::record::Served;
+    use crate::sample;
     use planforge_core::Task;
 
     /// Elements that have no end tag.
@@ -102,6 +140,11 @@ mod tests {
     }
 
     #[test]
+    fn control_characters_are_replaced() {
+        assert!(page(&Report::new("a\u{1}b", Task::FeatureExtraction)).contains("<h1>a\u{fffd}b</h1>"));
+    }
+
+    #[test]
     fn an_empty_report_says_what_is_missing() {
         let html = page(&Report::new("m", Task::FeatureExtraction));
         let tags = start_tags(&html);
@@ -116,7 +159,7 @@ mod tests {
             point.latency = None;
         }
         let html = page(&report);
-        assert!(html.contains("No chart of latency: no request was answered with success."));
+        assert!(html.contains("No chart of latency: no request succeeded."));
         assert!(!html.contains("latency-title"));
     }
 }

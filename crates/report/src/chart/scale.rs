@@ -1,6 +1,24 @@
 //! Axes with round numbers.
 
-use super::units::grouped;
+use crate::units::grouped;
+
+/// Values from one end of an axis to the other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Span {
+    /// Value at the left end.
+    pub(super) start: f64,
+    /// Value at the right end.
+    pub(super) end: f64,
+}
+
+/// A number on an axis.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Tick {
+    /// Place on the axis.
+    pub(super) value: f64,
+    /// How it is written.
+    pub(super) label: String,
+}
 
 /// Round numbers from 0 to at least `max`.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,14 +48,14 @@ impl Scale {
     }
 
     /// The numbers with their labels.
-    pub(super) fn ticks(&self) -> Vec<(f64, String)> {
+    pub(super) fn ticks(&self) -> Vec<Tick> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most a dozen decimals")]
         let decimals = (-self.step.log10().floor()).clamp(0.0, 12.0) as usize;
         (0..=self.count)
             .map(|index| {
                 let value = self.step * f64::from(index);
                 let label = format!("{value:.decimals$}");
-                (value, if decimals == 0 { grouped(&label) } else { label })
+                Tick { value, label: if decimals == 0 { grouped(&label) } else { label } }
             })
             .collect()
     }
@@ -48,7 +66,7 @@ mod tests {
     use super::*;
 
     fn labels(max: f64, is_whole: bool) -> Vec<String> {
-        Scale::new(max, 5, is_whole).ticks().into_iter().map(|(_, label)| label).collect()
+        Scale::new(max, 5, is_whole).ticks().into_iter().map(|tick| tick.label).collect()
     }
 
     #[test]

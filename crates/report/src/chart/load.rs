@@ -1,68 +1,17 @@
-//! The three drawings of a report: memory over copies, latency over time, throughput over time.
+//! The charts of the load test: latency and throughput over time.
 
-use super::chart::{Chart, Limit, Mark, Panel, Point, Series};
-use super::units;
-use planforge_core::{Capacity, LatencySummary, LoadPoint, LoadResult};
+use super::figure::{Chart, Panel};
+use super::marks::{Mark, Point, Series};
+use super::scale::Span;
+use crate::units;
+use planforge_core::{LatencySummary, LoadPoint, LoadResult};
 use std::time::Duration;
 
 const MAIN_HEIGHT: f64 = 220.0;
 const SIDE_HEIGHT: f64 = 70.0;
 
-/// Memory in use after each copy, with budget and threshold.
-#[expect(clippy::cast_precision_loss, reason = "places on a drawing")]
-pub(super) fn memory_chart(capacity: &Capacity) -> Chart {
-    let (unit_size, unit) = units::byte_unit(capacity.budget_byte_count);
-    let scaled = |byte_count: u64| byte_count as f64 / unit_size as f64;
-    let series = |name: &str, class, wanted: bool| Series {
-        name: name.to_owned(),
-        class,
-        mark: Mark::Bars,
-        points: (1_u32..)
-            .zip(&capacity.steps)
-            .filter(|(copy, _)| (*copy <= capacity.copies) == wanted)
-            .map(|(copy, step)| Point {
-                x: f64::from(copy),
-                y: Some(scaled(step.used_byte_count)),
-                hover: format!("copy {copy}: {} in use", units::bytes(step.used_byte_count)),
-            })
-            .collect(),
-    };
-    let all = [series("in use", "one", true), series("in use with a copy that does not count", "muted", false)];
-    let threshold = format!("threshold, {} of the budget", units::percent(capacity.threshold));
-    let budget = format!("budget, {}", units::bytes(capacity.budget_byte_count));
-    Chart {
-        id: "memory",
-        title: "Memory in use as copies are loaded".to_owned(),
-        description: format!(
-            "Memory in use after each of {}, up to {}. The budget is {}, the threshold {} of it.",
-            units::plural(capacity.steps.len() as u64, "copy", "copies"),
-            units::bytes(capacity.steps.iter().map(|step| step.used_byte_count).max().unwrap_or(0)),
-            units::bytes(capacity.budget_byte_count),
-            units::percent(capacity.threshold)
-        ),
-        x_label: "copies loaded one after another",
-        x_range: (0.4, capacity.steps.len() as f64 + 0.6),
-        boundaries: Vec::new(),
-        panels: vec![Panel {
-            y_label: format!("memory in use, {unit}"),
-            height: MAIN_HEIGHT,
-            is_whole: false,
-            series: all.into_iter().filter(|series| !series.points.is_empty()).collect(),
-            limits: vec![
-                Limit { name: budget, class: "bad", value: scaled(capacity.budget_byte_count), is_label_below: false },
-                Limit {
-                    name: threshold,
-                    class: "three dashed",
-                    value: scaled(capacity.budget_byte_count) * capacity.threshold,
-                    is_label_below: true,
-                },
-            ],
-        }],
-    }
-}
-
 /// Latency percentiles in each second, over the number of users.
-pub(super) fn latency_chart(load: &LoadResult) -> Chart {
+pub(crate) fn latency_chart(load: &LoadResult) -> Chart {
     let slowest = load.seconds.iter().filter_map(|point| point.latency).map(|latency| latency.p99).max();
     let slowest = slowest.unwrap_or_default();
     let (unit, per_second) = if slowest < Duration::from_secs(2) { ("ms", 1e3) } else { ("s", 1.0) };
@@ -82,7 +31,7 @@ pub(super) fn latency_chart(load: &LoadResult) -> Chart {
     time_chart(
         load,
         "latency",
-        "Latency of successful answers",
+        "Latency of successful responses",
         format!("Latency percentiles in each second; the highest p99 is {}.{total}", units::duration(slowest)),
         vec![
             Panel {
@@ -101,10 +50,10 @@ pub(super) fn latency_chart(load: &LoadResult) -> Chart {
     )
 }
 
-/// Successful and failed answers in each second, over the number of users.
+/// Successful and failed responses in each second, over the number of users.
 #[expect(clippy::cast_precision_loss, reason = "places on a drawing")]
-pub(super) fn throughput_chart(load: &LoadResult) -> Chart {
-    let successes = seconds_series(load, "successful answers", "one", Mark::Line, |point| {
+pub(crate) fn throughput_chart(load: &LoadResult) -> Chart {
+    let successes = seconds_series(load, "successful responses", "one", Mark::Line, |point| {
         Some((point.throughput, format!("{} per second", units::three_digits(point.throughput))))
     });
     let failures = seconds_series(load, "failures", "bad", Mark::Bars, |point| {
@@ -122,12 +71,12 @@ pub(super) fn throughput_chart(load: &LoadResult) -> Chart {
         "throughput",
         "Throughput and failures",
         format!(
-            "Successful answers in each second, {} per second over the whole test, and {} in all.",
+            "Successful responses in each second, {} per second over the whole test, and {} in all.",
             units::three_digits(load.total.throughput),
             units::plural(load.total.failures, "failure", "failures")
         ),
         vec![
-            panel("successful answers per second", MAIN_HEIGHT, false, successes),
+            panel("successful responses per second", MAIN_HEIGHT, false, successes),
             panel("failures per second", SIDE_HEIGHT, true, failures),
             users_panel(load),
         ],
@@ -153,7 +102,7 @@ fn time_chart(load: &LoadResult, id: &'static str, title: &str, description: Str
         title: title.to_owned(),
         description,
         x_label: "seconds since the start of the load test (faint lines: stages)",
-        x_range: (0.0, (load.total.start + load.total.duration).as_secs_f64()),
+        x_span: Span { start: 0.0, end: (load.total.start + load.total.duration).as_secs_f64() },
         boundaries: load.stages.iter().skip(1).map(|stage| stage.start.as_secs_f64()).collect(),
         panels,
     }
