@@ -95,7 +95,7 @@ fn a_gated_repository_is_fetched_with_a_token_that_nobody_sees() {
         large: 1000,
         access: Access::Gated("hf_granted".to_owned()),
         former_name: None,
-        lies: Vec::new(),
+        wrong_responses: Vec::new(),
     });
     let hub = hub.unwrap();
     let run = |arguments: &[&str], variables: &[(&str, &str)]| {

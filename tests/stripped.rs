@@ -2,7 +2,7 @@
 
 use crate::support::{Workspace, end};
 use planforge_runtime::{EngineModel, ExecutionOptions, Tensor, TensorValues};
-use planforge_testkit::{TinyBert, gpu_stand_ins, on_gpu_stand_ins, repository, stand_in_engine, stand_in_weights};
+use planforge_testkit::{TinyBert, build_fake_gpu, fake_engine, fake_weights, on_fake_gpu, repository};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -153,12 +153,12 @@ fn an_archive_has_the_engine_and_the_weights_of_its_checkpoint() {
 
 #[test]
 fn weights_are_put_in_before_an_engine_runs() {
-    on_gpu_stand_ins(concat!(module_path!(), "::weights_are_put_in_before_an_engine_runs"), put_in);
+    on_fake_gpu(concat!(module_path!(), "::weights_are_put_in_before_an_engine_runs"), put_in);
 }
 
 fn put_in(folder: &Path) {
     let library = folder.join("libtensorrt_rtx.so.1");
-    let plan = |changes: &[(usize, u8)]| stand_in_engine(folder, "m.plan", &[&[(101, b'S')], changes].concat());
+    let plan = |changes: &[(usize, u8)]| fake_engine(folder, "m.plan", &[&[(101, b'S')], changes].concat());
     let load = || EngineModel::load(&library, &folder.join("m.plan"), 0);
     let message = || load().unwrap_err().to_string().replace(&folder.display().to_string(), "FOLDER");
     let path = plan(&[]);
@@ -166,9 +166,9 @@ fn put_in(folder: &Path) {
                  of its weights lies beside it as `m.weights.json`, with the files that it names";
     assert_eq!(message(), words);
     // Two checkpoints of one engine, at once.
-    let [weights, list] = stand_in_weights(&path, [1.0, 2.0, 3.0, 4.0], 0.5);
+    let [weights, list] = fake_weights(&path, [1.0, 2.0, 3.0, 4.0], 0.5);
     let one = load().unwrap();
-    let files = stand_in_weights(&path, [2.0; 4], -1.0);
+    let files = fake_weights(&path, [2.0; 4], -1.0);
     let two = load().unwrap();
     // What was put in is the engine's own.
     files.iter().for_each(|file| fs_err::remove_file(file).unwrap());
@@ -181,7 +181,7 @@ fn put_in(folder: &Path) {
     assert_eq!(sums(&two), TensorValues::Fp32(vec![7.0; 4]));
     drop((one, two));
     assert_eq!([&weights, &list], [&files[0], &files[1]]);
-    let _ = stand_in_weights(&path, [1.0; 4], 0.0);
+    let _ = fake_weights(&path, [1.0; 4], 0.0);
     let text = fs_err::read_to_string(&list).unwrap();
     let twist = |from: &str, to: &str| {
         assert!(text.contains(from));
@@ -204,8 +204,8 @@ fn put_in(folder: &Path) {
 
 #[test]
 fn bench_engine_puts_weights_in() {
-    let (folder, workspace) = (gpu_stand_ins(), Workspace::empty());
-    let plan = stand_in_engine(folder.path(), "m.plan", &[(101, b'S')]);
+    let (folder, workspace) = (build_fake_gpu(), Workspace::empty());
+    let plan = fake_engine(folder.path(), "m.plan", &[(101, b'S')]);
     let bench = || {
         let arguments = ["bench-engine", plan.to_str().unwrap(), "--seconds", "0.05", "--warm-up", "0", "--json"];
         let mut command = workspace.command(&arguments);
@@ -213,6 +213,6 @@ fn bench_engine_puts_weights_in() {
         end(command)
     };
     bench().fails(2, &["was built without its weights, and 2 of them are not given", "`m.weights.json`"]);
-    let _ = stand_in_weights(&plan, [1.0; 4], 0.0);
+    let _ = fake_weights(&plan, [1.0; 4], 0.0);
     bench().succeeds();
 }

@@ -1,4 +1,4 @@
-//! Builder `trtexec`: a contract test. The tool itself is not run: a stand-in (fixtures/trtexec/stand-in) takes the
+//! Builder `trtexec`: a contract test. The tool itself is not run: a fake (fixtures/trtexec/fake) takes the
 //! options that each version takes, refuses others, and prints lines of the tool's form.
 
 use crate::support::{Ended, Workspace, end};
@@ -21,11 +21,11 @@ fn resnet(compile: &str) -> Workspace {
     workspace
 }
 
-/// Compiles with the stand-in for a version, and these further variables.
+/// Compiles with the fake for a version, and these further variables.
 fn compile(workspace: &Workspace, version: &str, variables: &[(&str, &str)]) -> Ended {
-    let tool = repository().join("fixtures/trtexec/stand-in");
+    let tool = repository().join("fixtures/trtexec/fake");
     let mut command = workspace.command(&["compile", "p.toml", "--trtexec", tool.to_str().unwrap()]);
-    command.env("TRTEXEC_STAND_IN", version).envs(variables.iter().copied());
+    command.env("FAKE_TRTEXEC_VERSION", version).envs(variables.iter().copied());
     end(command)
 }
 

@@ -126,9 +126,9 @@ fn settings_of_other_backends_are_accepted() {
             "[export]\nprecisions = [\"fp16\"]\nmeasure_ranges = false\n[compile]\nbuilder = \"trtexec\"\ngpus = [\"a10g\"]\n\
              [package]\nplatforms = [\"tensorrt\"]\n[triton]\ncuda_graphs = true\n",
         );
-        let tool = repository().join("fixtures/trtexec/stand-in");
+        let tool = repository().join("fixtures/trtexec/fake");
         let mut command = plan.command(&["package", "p.toml", "--trtexec", tool.to_str().unwrap()]);
-        command.env("TRTEXEC_STAND_IN", "10.9.0");
+        command.env("FAKE_TRTEXEC_VERSION", "10.9.0");
         crate::support::end(command).succeeds();
         let archive = plan.path("planforge-out/p/archives/tensorrt-fp16-a10g/p.tar.gz");
         let folder = TritonServer::unpack(&archive, "plan.tar.gz").join("p");

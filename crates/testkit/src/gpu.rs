@@ -1,4 +1,4 @@
-//! Stand-ins for the CUDA driver and for TensorRT-RTX (fixtures/gpu), for tests of what runs engines.
+//! Fakes of the CUDA driver and of TensorRT-RTX (fixtures/gpu), for tests of what runs engines.
 
 use crate::repository;
 use serde_json::json;
@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-/// Set inside, to the folder of the stand-ins.
-const INSIDE: &str = "PLANFORGE_TEST_GPU_STAND_INS";
+/// Set in the inner process, to the folder of the fakes.
+const INSIDE: &str = "PLANFORGE_TEST_FAKE_GPU";
 
-/// A folder with both stand-ins, and in it a folder `tensorrt-rtx` with the same.
+/// A folder with both fakes, and in it a folder `tensorrt-rtx` with the same.
 ///
 /// # Panics
 /// When they cannot be built.
 #[must_use]
-pub fn gpu_stand_ins() -> TempDir {
+pub fn build_fake_gpu() -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let built = Command::new(repository().join("fixtures/gpu/build")).arg(folder.path()).output();
     let built = built.expect("Python is installed");
@@ -24,13 +24,13 @@ pub fn gpu_stand_ins() -> TempDir {
     folder
 }
 
-/// What the stand-ins take for an engine, with `changes` to its bytes: it adds up the elements of each row of `ids` that
+/// A file that the fakes accept as an engine, with `changes` to its bytes: it adds up the elements of each row of `ids` that
 /// `mask` keeps, for batches of 1 to 4 and 5 to 16, and rows of 4 to 64 elements.
 ///
 /// # Panics
 /// When it cannot be written.
 #[must_use]
-pub fn stand_in_engine(folder: &Path, name: &str, changes: &[(usize, u8)]) -> PathBuf {
+pub fn fake_engine(folder: &Path, name: &str, changes: &[(usize, u8)]) -> PathBuf {
     let mut bytes = vec![0; 256];
     bytes[..4].copy_from_slice(b"vtrt");
     bytes[24..28].copy_from_slice(&[1, 7, 1, 116]);
@@ -42,12 +42,12 @@ pub fn stand_in_engine(folder: &Path, name: &str, changes: &[(usize, u8)]) -> Pa
 }
 
 /// The file of weights and the list of them for an engine whose byte 101 is `S`, which has none: it multiplies the sum of row
-/// `i` with `factors[i % 4]`, and adds `shift`. Returns the names of both files, which lie beside `plan`.
+/// `i` with `factors[i % 4]`, and adds `shift`. Returns the names of both files, which are next to `plan`.
 ///
 /// # Panics
 /// When they cannot be written.
 #[must_use]
-pub fn stand_in_weights(plan: &Path, factors: [f32; 4], shift: f32) -> [PathBuf; 2] {
+pub fn fake_weights(plan: &Path, factors: [f32; 4], shift: f32) -> [PathBuf; 2] {
     let bytes: Vec<u8> = factors.iter().chain([&shift]).flat_map(|value| value.to_le_bytes()).collect();
     let weight = |name: &str, place: (u64, u64)| {
         let source = json!({ "file": "weights.safetensors", "offset": place.0 * 4, "byte_count": place.1 * 4 });
@@ -62,23 +62,23 @@ pub fn stand_in_weights(plan: &Path, factors: [f32; 4], shift: f32) -> [PathBuf;
     files
 }
 
-/// Runs `body` with the folder of the stand-ins, in a process that finds them: the dynamic linker looks where it is told
-/// when a process starts. `test` is the full path of the calling test, which is started again.
+/// Runs `body` with the folder of the fakes, in a process that finds them: the dynamic linker reads its
+/// search path when a process starts. `test` is the full path of the calling test, which is started again.
 ///
 /// # Panics
 /// When `body` fails, and when it leaves an engine, a context or memory behind.
-pub fn on_gpu_stand_ins(test: &str, body: impl FnOnce(&Path)) {
+pub fn on_fake_gpu(test: &str, body: impl FnOnce(&Path)) {
     if let Some(folder) = std::env::var_os(INSIDE) {
         return body(Path::new(&folder));
     }
-    let folder = gpu_stand_ins();
+    let folder = build_fake_gpu();
     let (_, name) = test.split_once("::").expect("a test's path begins with its crate");
     let mut inner = Command::new(std::env::current_exe().expect("a test knows its program"));
     inner.args([name, "--exact", "--nocapture"]).env("LD_LIBRARY_PATH", folder.path()).env(INSIDE, folder.path());
     let ended = inner.output().expect("a test can start itself");
     let (stdout, stderr) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     assert!(ended.status.success() && stdout.contains("1 passed"), "{:?}\n{stdout}{stderr}", ended.status);
-    assert!(stderr.contains("stand-in: engine freed"), "{stderr}");
+    assert!(stderr.contains("fake: engine freed"), "{stderr}");
     let mut released = stderr.lines().filter(|line| line.contains("context released")).peekable();
     assert!(released.peek().is_some() && released.all(|line| line.ends_with(", 0 left")), "{stderr}");
 }

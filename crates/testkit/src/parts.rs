@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 #[must_use]
 pub fn repository() -> PathBuf {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
-    crates.expect("this crate lies two folders below the root").to_owned()
+    crates.expect("this crate is two folders below the root").to_owned()
 }
 
 /// The folder of native libraries: `PLANFORGE_NATIVE_DIR`, else `.native`.

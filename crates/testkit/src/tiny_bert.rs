@@ -77,7 +77,7 @@ impl TinyBert {
 
     fn weights(&self) -> Vec<u8> {
         let mut maker = Maker { state: self.seed, tensors: Vec::new() };
-        // A head lies beside the encoder, whose names then have a prefix.
+        // A head is next to the encoder, whose names then have a prefix.
         let prefix = if self.labels.is_empty() { "" } else { "bert." };
         let width = self.hidden_size;
         for (name, rows) in

@@ -128,7 +128,7 @@ impl TritonServer {
         folder
     }
 
-    /// Asks the server to load what lies in [`Self::model_folder`].
+    /// Asks the server to load what is in [`Self::model_folder`].
     ///
     /// # Panics
     /// When the server does not answer.

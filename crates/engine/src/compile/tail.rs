@@ -44,13 +44,13 @@ impl<'a> LogTail<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use planforge_testkit::Notes;
+    use planforge_testkit::Log;
 
     #[test]
     fn each_phase_is_told_once_its_line_is_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("build.log");
-        let (notes, mut tail) = (Notes::default(), LogTail::new(&path, "m"));
+        let (notes, mut tail) = (Log::default(), LogTail::new(&path, "m"));
         tail.pass_on(&notes);
         fs_err::write(&path, "[I] other\n[11/26/2026-10:00:00] [I] Start parsing network model.\n[I] Engine bui")
             .unwrap();

@@ -1,17 +1,17 @@
-//! Engines, on stand-ins for the driver and the library, which shows nothing of a GPU.
+//! Engines, on fakes of the driver and the library, which shows nothing of a GPU.
 
 use super::{Folders, Served, UNLIMITED, options, refusal, write_archive};
 use crate::{EngineOptions, HostOptions};
-use planforge_testkit::{on_gpu_stand_ins, stand_in_engine, stand_in_weights};
+use planforge_testkit::{fake_engine, fake_weights, on_fake_gpu};
 use serde_json::{Value, json};
 use std::path::Path;
 
 /// Two checkpoints of one engine.
 async fn weights_are_put_in(served: &Served, folders: &Folders, folder: &Path) {
-    let plan = stand_in_engine(folder, "model.plan", &[(101, b'S')]);
+    let plan = fake_engine(folder, "model.plan", &[(101, b'S')]);
     let file = |path: &Path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs_err::read(path).unwrap());
     for (name, factor, sum) in [("one.tar.gz", 2.0, 25.0), ("two.tar.gz", 3.0, 37.0)] {
-        let [weights, list] = stand_in_weights(&plan, [factor; 4], 1.0);
+        let [weights, list] = fake_weights(&plan, [factor; 4], 1.0);
         write_archive(&folders.store().join(name), CONFIG.as_bytes(), &[file(&plan), file(&weights), file(&list)]);
         assert_eq!(served.outputs(name, &request(1)).await[0]["data"], json!([sum]));
     }
@@ -23,7 +23,7 @@ async fn weights_are_put_in(served: &Served, folders: &Folders, folder: &Path) {
 const CONFIG: &str = "backend: \"planforge\" max_batch_size: 16 default_model_filename: \"model.plan\"";
 
 fn publish(folders: &Folders, folder: &Path, target_model: &str) {
-    let engine = fs_err::read(stand_in_engine(folder, "model.plan", &[])).unwrap();
+    let engine = fs_err::read(fake_engine(folder, "model.plan", &[])).unwrap();
     let files = [("model.plan".to_owned(), engine)];
     write_archive(&folders.store().join(target_model), CONFIG.as_bytes(), &files);
 }
@@ -36,13 +36,13 @@ fn request(rows: usize) -> Value {
 #[test]
 fn engines_are_served_within_the_memory_of_the_gpu() {
     let name = concat!(module_path!(), "::engines_are_served_within_the_memory_of_the_gpu");
-    on_gpu_stand_ins(name, |folder| {
+    on_fake_gpu(name, |folder| {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(serve(folder));
     });
 }
 
-/// The stand-in's memory falls by 1 MiB with each buffer and stream.
+/// The fake's memory falls by 1 MiB with each buffer and stream.
 async fn serve(folder: &Path) {
     let folders = Folders::new();
     for copy in 0..3 {
@@ -71,7 +71,7 @@ async fn serve(folder: &Path) {
     let config = format!(
         "{config} cc_model_filenames [ {{ key: \"7.5\" value: \"a.plan\" }}, {{ key: \"8.9\" value: \"b.plan\" }} ]"
     );
-    let engine = fs_err::read(stand_in_engine(folder, "model.plan", &[])).unwrap();
+    let engine = fs_err::read(fake_engine(folder, "model.plan", &[])).unwrap();
     let files = [("a.plan".to_owned(), b"another".to_vec()), ("b.plan".to_owned(), engine)];
     write_archive(&folders.store().join("fat.tar.gz"), config.as_bytes(), &files);
     assert_eq!(served.outputs("fat.tar.gz", &request(1)).await[0]["data"], json!([12.0]));

@@ -3,7 +3,7 @@
 use super::{Place, REPO, checkpoint, is_complete, options, rule, run};
 use crate::{FetchOptions, Token};
 use planforge_core::NoProgress;
-use planforge_testkit::{Access, Fault, HubOptions, Lie, Notes, TestHub};
+use planforge_testkit::{Access, Fault, HubOptions, Log, TestHub, WrongResponse};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,14 +18,16 @@ fn place(change: impl FnOnce(&mut HubOptions)) -> Place {
         large: 10 << 10,
         access: Access::Public,
         former_name: None,
-        lies: Vec::new(),
+        wrong_responses: Vec::new(),
     };
     change(&mut options);
     Place { folder, hub: TestHub::with(options).unwrap() }
 }
 
 fn lie(path: &str, byte_count: u64, digest: &str) -> Place {
-    place(|options| options.lies.push(Lie { path: path.to_owned(), byte_count, digest: digest.to_owned() }))
+    place(|options| {
+        options.wrong_responses.push(WrongResponse { path: path.to_owned(), byte_count, digest: digest.to_owned() })
+    })
 }
 
 #[test]
@@ -95,7 +97,7 @@ fn a_beginning_that_is_wrong_or_too_long_is_thrown_away() {
 fn a_busy_hub_is_asked_again_after_the_pause_that_it_wishes() {
     for route in ["GET /api/models/someone/model/revision/main", "/tree/", WEIGHTS, "CDN "] {
         let place = Place::with(vec![rule(route, Fault::Status("429 Too Many Requests", Some(1)), 1)]);
-        let (start, notes) = (Instant::now(), Arc::new(Notes::default()));
+        let (start, notes) = (Instant::now(), Arc::new(Log::default()));
         let snapshot = run(&place.options(), Arc::clone(&notes) as Arc<_>).unwrap();
         is_complete(&snapshot, &place.folder.path().join("model"));
         assert!(start.elapsed() >= Duration::from_secs(1), "{route}");
@@ -252,7 +254,7 @@ fn what_is_not_there_is_named() {
 #[test]
 fn a_moved_repository_is_followed() {
     let place = place(|options| options.former_name = Some("someone/old".to_owned()));
-    let notes = Arc::new(Notes::default());
+    let notes = Arc::new(Log::default());
     let options = FetchOptions { repo: "someone/old".to_owned(), ..place.options() };
     let snapshot = run(&options, Arc::clone(&notes) as Arc<_>).unwrap();
     is_complete(&snapshot, &place.folder.path().join("model"));

@@ -5,13 +5,13 @@ use std::sync::{Mutex, PoisonError};
 /// What goes wrong with an answer.
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// The connection ends after so many bytes of the body.
+    /// The connection ends after this number of bytes of the body.
     Cut(usize),
     /// Another status in place of the answer, with `Retry-After` in seconds.
     Status(&'static str, Option<u64>),
-    /// The byte at this place of the body, counted anew from its beginning at its end, is another.
+    /// The byte at this place of the body, counted again from its beginning at its end, is another.
     WrongByte(usize),
-    /// The body ends after so many bytes, and the answer says that this is all.
+    /// The body ends after this number of bytes, which the header states as its length.
     Short(usize),
     /// Nothing is answered until the client goes away.
     Silent,

@@ -32,7 +32,7 @@ pub struct HubOptions {
     /// A name that leads to this one.
     pub former_name: Option<String>,
     /// Entries of the listing that are not true.
-    pub lies: Vec<Lie>,
+    pub wrong_responses: Vec<WrongResponse>,
 }
 
 /// Who may read a repository.
@@ -46,9 +46,9 @@ pub enum Access {
     Gated(String),
 }
 
-/// What a listing says of a file, or of one that is not there, in place of the truth.
+/// A wrong entry of a listing, for a file or for one that does not exist.
 #[derive(Debug, Clone)]
-pub struct Lie {
+pub struct WrongResponse {
     /// Path.
     pub path: String,
     /// Size.
@@ -91,7 +91,7 @@ impl TestHub {
             large: 10 << 10,
             access: Access::Public,
             former_name: None,
-            lies: Vec::new(),
+            wrong_responses: Vec::new(),
         })
     }
 

@@ -84,9 +84,9 @@ impl Repository {
 
     fn tree(&self) -> Response {
         let mut entries: Vec<_> = self.files().iter().filter_map(|path| self.entry(path)).collect();
-        for lie in &self.options.lies {
-            entries.retain(|entry| entry["path"] != lie.path);
-            entries.push(entry(&lie.path, lie.byte_count, &lie.digest));
+        for wrong in &self.options.wrong_responses {
+            entries.retain(|entry| entry["path"] != wrong.path);
+            entries.push(entry(&wrong.path, wrong.byte_count, &wrong.digest));
         }
         Response::json(&Value::Array(entries))
     }

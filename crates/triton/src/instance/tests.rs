@@ -1,4 +1,4 @@
-//! Engines on stand-ins for the driver and the library, which shows nothing of a GPU.
+//! Engines on fakes of the driver and the library, which shows nothing of a GPU.
 
 use super::*;
 use crate::batch::InputTensor;
@@ -8,7 +8,7 @@ use crate::native::RuntimePlaces;
 use crate::settings::BackendSettings;
 use planforge_core::DataType;
 use planforge_runtime::TensorView;
-use planforge_testkit::{native, on_gpu_stand_ins, repository, stand_in_engine, stand_in_weights};
+use planforge_testkit::{fake_engine, fake_weights, native, on_fake_gpu, repository};
 use std::cell::Cell;
 use std::path::Path;
 
@@ -66,14 +66,14 @@ fn request_of((rows, length): (usize, usize), bytes: &[i64]) -> RequestTensors<'
 #[test]
 fn instances_on_a_gpu_share_an_engine_and_answer_in_batches() {
     let name = concat!(module_path!(), "::instances_on_a_gpu_share_an_engine_and_answer_in_batches");
-    on_gpu_stand_ins(name, |folder| {
-        let _ = stand_in_engine(folder, "model.plan", &[]);
+    on_fake_gpu(name, |folder| {
+        let _ = fake_engine(folder, "model.plan", &[]);
         let model = open(CONFIG, folder).unwrap();
         let mut first = Instance::load(&model, Device::Cuda(0)).unwrap();
         // From here on the file is not needed: the second instance has the first one's engine.
         fs_err::remove_file(folder.join("model.plan")).unwrap();
         let mut second = Instance::load(&model, Device::Cuda(0)).unwrap();
-        assert_eq!(first.describe(), "on GPU 0, TensorRT-RTX on Stand-in GPU, CUDA graphs");
+        assert_eq!(first.describe(), "on GPU 0, TensorRT-RTX on Fake GPU, CUDA graphs");
         let values: Vec<i64> = (0..80).map(|value| value % 7).collect();
         let sums = |rows: usize| -> Vec<f32> {
             values.chunks(4).take(rows).map(|row| row.iter().map(|&value| (value * value) as f32).sum()).collect()
@@ -132,8 +132,8 @@ fn a_graph_that_asks_for_no_gpu_runs_without_one() {
 #[test]
 fn the_clock_of_each_group_starts_anew() {
     let name = concat!(module_path!(), "::the_clock_of_each_group_starts_anew");
-    on_gpu_stand_ins(name, |folder| {
-        let _ = stand_in_engine(folder, "model.plan", &[]);
+    on_fake_gpu(name, |folder| {
+        let _ = fake_engine(folder, "model.plan", &[]);
         let mut instance = Instance::load(&open(CONFIG, folder).unwrap(), Device::Cuda(0)).unwrap();
         let values = [1; 12];
         let lengths = [4, 6, 4, 6, 6];
@@ -151,9 +151,9 @@ fn the_clock_of_each_group_starts_anew() {
 #[test]
 fn weights_are_put_into_an_engine_once_for_all_instances() {
     let name = concat!(module_path!(), "::weights_are_put_into_an_engine_once_for_all_instances");
-    on_gpu_stand_ins(name, |folder| {
-        let plan = stand_in_engine(folder, "model.plan", &[(101, b'S')]);
-        let files = stand_in_weights(&plan, [1.0, 2.0, 3.0, 4.0], 0.5);
+    on_fake_gpu(name, |folder| {
+        let plan = fake_engine(folder, "model.plan", &[(101, b'S')]);
+        let files = fake_weights(&plan, [1.0, 2.0, 3.0, 4.0], 0.5);
         let model = open(CONFIG, folder).unwrap();
         let mut first = Instance::load(&model, Device::Cuda(0)).unwrap();
         files.iter().for_each(|file| fs_err::remove_file(file).unwrap());
@@ -175,8 +175,8 @@ fn weights_are_put_into_an_engine_once_for_all_instances() {
 #[test]
 fn engines_that_cannot_be_served_say_why() {
     let name = concat!(module_path!(), "::engines_that_cannot_be_served_say_why");
-    on_gpu_stand_ins(name, |folder| {
-        let _ = stand_in_engine(folder, "model.plan", &[]);
+    on_fake_gpu(name, |folder| {
+        let _ = fake_engine(folder, "model.plan", &[]);
         let fault = |config: &str, device| {
             let model = open(config, folder).unwrap();
             Instance::load(&model, device).err().map(|error| error.chain()).unwrap()
@@ -189,7 +189,7 @@ fn engines_that_cannot_be_served_say_why() {
         assert_eq!(fault(CONFIG, Device::Cuda(1)), "there is no GPU 1: the CUDA driver sees 1");
         let twisted = fault(&CONFIG.replace("TYPE_FP32", "TYPE_INT64"), Device::Cuda(0));
         assert!(twisted.contains("output `sum` has data type TYPE_INT64, the model's is TYPE_FP32"), "{twisted}");
-        let _ = stand_in_engine(folder, "model.plan", &[(32, 1)]);
+        let _ = fake_engine(folder, "model.plan", &[(32, 1)]);
         assert!(fault(CONFIG, Device::Cuda(0)).contains("was built for compute capability 7.5"));
         let named = CONFIG.replace(
             "\"optimization\"",

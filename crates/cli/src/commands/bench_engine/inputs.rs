@@ -60,7 +60,7 @@ fn beyond(profiles: &[ProfileShapes], batch: i64) -> BadUsage {
 
 /// Values for an input: small numbers between -1 and 1 that mean nothing, ones for masks, and zeros for other integers,
 /// which every vocabulary has.
-pub(super) fn made_up(spec: &TensorSpec, shape: &[i64]) -> Result<Tensor> {
+pub(super) fn synthetic_input(spec: &TensorSpec, shape: &[i64]) -> Result<Tensor> {
     let shape: Vec<usize> = shape.iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect();
     let count = shape.iter().product();
     let number = |index: usize| {
@@ -122,12 +122,14 @@ mod tests {
     #[test]
     fn values_are_such_as_every_model_takes() {
         let spec = |name, data_type| TensorSpec::new(name, data_type, vec![Dim::dynamic("batch")]);
-        let TensorValues::Fp32(values) = made_up(&spec("x", DataType::Fp32), &[1000]).unwrap().values else { panic!() };
+        let TensorValues::Fp32(values) = synthetic_input(&spec("x", DataType::Fp32), &[1000]).unwrap().values else {
+            panic!()
+        };
         assert!(values.iter().all(|value| value.abs() <= 1.0));
         assert!(values.iter().sum::<f32>().abs() < 10.0 && values[1] != values[2]);
-        let ids = made_up(&spec("input_ids", DataType::Int64), &[2, 2]).unwrap();
+        let ids = synthetic_input(&spec("input_ids", DataType::Int64), &[2, 2]).unwrap();
         assert_eq!((ids.shape, ids.values), (vec![2, 2], TensorValues::Int64(vec![0; 4])));
-        let mask = made_up(&spec("attention_mask", DataType::Int64), &[2]).unwrap();
+        let mask = synthetic_input(&spec("attention_mask", DataType::Int64), &[2]).unwrap();
         assert_eq!(mask.values, TensorValues::Int64(vec![1; 2]));
     }
 }

@@ -6,7 +6,7 @@ use crate::args::BenchEngineArguments;
 use crate::commands::dispatch::Surroundings;
 use crate::printer::{format_bytes, table};
 use anyhow::Result;
-use inputs::{chosen_shapes, made_up};
+use inputs::{chosen_shapes, synthetic_input};
 use planforge_bench::{BenchTimes, EngineFigures, LatencyFigures, RunTimes, measure_engine};
 use planforge_core::Progress;
 use planforge_runtime::{EngineModel, EngineSession, ExecutionOptions, Gpu, Tensor, TensorView};
@@ -95,7 +95,7 @@ pub(super) fn bench_engine(surroundings: &Surroundings, arguments: &BenchEngineA
 
 fn tensors(engine: &EngineModel, shapes: &[(String, Vec<i64>)]) -> Result<Vec<Tensor>> {
     let with_shape = |(name, shape): &(String, Vec<i64>)| {
-        engine.inputs().iter().find(|spec| spec.name == *name).map(|spec| made_up(spec, shape))
+        engine.inputs().iter().find(|spec| spec.name == *name).map(|spec| synthetic_input(spec, shape))
     };
     shapes.iter().filter_map(with_shape).collect()
 }

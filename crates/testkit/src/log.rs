@@ -1,21 +1,21 @@
-//! A listener that keeps what it is told.
+//! A progress listener that keeps notes.
 
 use planforge_core::{Event, EventKind, Progress};
 use std::sync::{Mutex, PoisonError};
 
-/// Keeps the notes of a step, and never asks it to stop.
+/// Keeps the notes of a step and never cancels it.
 #[derive(Debug, Default)]
-pub struct Notes(Mutex<Vec<String>>);
+pub struct Log(Mutex<Vec<String>>);
 
-impl Notes {
-    /// What was noted so far.
+impl Log {
+    /// The notes so far.
     #[must_use]
     pub fn texts(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Progress for Notes {
+impl Progress for Log {
     fn send(&self, event: Event) {
         if let EventKind::Note(text) = event.kind {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).push(text);

@@ -1,4 +1,4 @@
-//! What runs engines, on stand-ins for the CUDA driver and for TensorRT-RTX (fixtures/gpu): which calls are made, in which
+//! What runs engines, on fakes of the CUDA driver and of TensorRT-RTX (fixtures/gpu): which calls are made, in which
 //! order, with which arguments, and what is freed when. It shows nothing of a GPU.
 
 use crate::support::{Workspace, end};
@@ -6,7 +6,7 @@ use planforge_core::{DataType, Dim, TensorSpec};
 use planforge_runtime::{
     EngineModel, EngineSession, ExecutionOptions, KernelSpecialization, Tensor, TensorValues, has_cuda_driver,
 };
-use planforge_testkit::{gpu_stand_ins, native, on_gpu_stand_ins, repository, stand_in_engine};
+use planforge_testkit::{build_fake_gpu, fake_engine, native, on_fake_gpu, repository};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
@@ -15,13 +15,13 @@ use std::time::Duration;
 
 #[test]
 fn engines_are_run_in_the_order_that_the_library_asks_for() {
-    on_gpu_stand_ins(concat!(module_path!(), "::engines_are_run_in_the_order_that_the_library_asks_for"), run_engines);
+    on_fake_gpu(concat!(module_path!(), "::engines_are_run_in_the_order_that_the_library_asks_for"), run_engines);
 }
 
 fn run_engines(folder: &Path) {
     assert!(has_cuda_driver());
     let library = folder.join("libtensorrt_rtx.so.1");
-    let engine = EngineModel::load(&library, &stand_in_engine(folder, "sum.plan", &[]), 0).unwrap();
+    let engine = EngineModel::load(&library, &fake_engine(folder, "sum.plan", &[]), 0).unwrap();
     assert_eq!(engine.library_version(), "1.7.1.116");
     let ids = vec![Dim::dynamic("batch"), Dim::dynamic("ids_dimension_1")];
     assert_eq!(engine.inputs()[0], TensorSpec::new("ids", DataType::Int64, ids));
@@ -96,7 +96,7 @@ fn mistakes_leave_a_session_usable(session: &mut EngineSession) {
 
 fn files_that_cannot_be_loaded_say_why(folder: &Path, library: &Path) {
     let message = |library: &Path, changes: &[(usize, u8)], ordinal| {
-        let path = stand_in_engine(folder, "other.plan", changes);
+        let path = fake_engine(folder, "other.plan", changes);
         let message = EngineModel::load(library, &path, ordinal).unwrap_err().to_string();
         message.replace(&path.display().to_string(), "PLAN")
     };
@@ -119,8 +119,8 @@ fn files_that_cannot_be_loaded_say_why(folder: &Path, library: &Path) {
 
 #[test]
 fn commands_run_engines_in_processes_of_their_own() {
-    let (folder, workspace) = (gpu_stand_ins(), Workspace::empty());
-    let plan = stand_in_engine(folder.path(), "sum.plan", &[]);
+    let (folder, workspace) = (build_fake_gpu(), Workspace::empty());
+    let plan = fake_engine(folder.path(), "sum.plan", &[]);
     let command = |arguments: &[&str]| {
         let mut command = workspace.command(arguments);
         command.env("LD_LIBRARY_PATH", folder.path()).env("PLANFORGE_NATIVE_DIR", folder.path());
@@ -131,7 +131,7 @@ fn commands_run_engines_in_processes_of_their_own() {
     ended.succeeds();
     let measured: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(measured["shapes"], json!([["ids", [9, 16]], ["mask", [9, 16]]]));
-    assert_eq!((&measured["gpu"], &measured["compute"]["p99_ms"]), (&json!("Stand-in GPU"), &json!(0.25)));
+    assert_eq!((&measured["gpu"], &measured["compute"]["p99_ms"]), (&json!("Fake GPU"), &json!(0.25)));
     assert!(measured["stream_byte_count"].as_u64() > Some(0) && measured["runs"].as_u64() > Some(2), "{measured}");
     end(command(&[&bench[..], &["--batch", "17"]].concat()))
         .fails(2, &["takes no batch of 17; it was built for 1 to 4 or 5 to 16"]);
@@ -161,18 +161,18 @@ fn commands_run_engines_in_processes_of_their_own() {
         serde_json::from_slice(&output.stdout).unwrap()
     };
     let ran = ask("8.9");
-    assert_eq!((&ran["ran"][0], &ran["ran"][1][0][0]["shape"]), (&json!("Stand-in GPU"), &json!([2])), "{ran}");
+    assert_eq!((&ran["ran"][0], &ran["ran"][1][0][0]["shape"]), (&json!("Fake GPU"), &json!([2])), "{ran}");
     let file = ran["ran"][1][0][0]["file"].as_str().unwrap();
     let bytes = fs_err::read(folder.path().join(file)).unwrap();
     assert_eq!(bytes, [6.0_f32.to_ne_bytes(), 21.0_f32.to_ne_bytes()].concat());
-    let reason = "it was built for compute capability 7.5, and here is Stand-in GPU (8.9)";
+    let reason = "it was built for compute capability 7.5, and here is Fake GPU (8.9)";
     assert_eq!(ask("7.5"), json!({ "no_gpu": reason }));
 }
 
-/// The engine that is built is the stand-in's, and so are its numbers.
+/// The engine that is built is the fake's, and so are its numbers.
 #[test]
 fn an_engine_that_differs_or_crashes_fails_the_build() {
-    let (folder, workspace) = (gpu_stand_ins(), sums());
+    let (folder, workspace) = (build_fake_gpu(), sums());
     let built = workspace.json(&["compile", "own.toml"]);
     if has_cuda_driver() {
         assert!(built["engines"][0]["run"].is_object(), "{built}");
@@ -183,18 +183,17 @@ fn an_engine_that_differs_or_crashes_fails_the_build() {
     let compile = |fault: &str| {
         let mut command = workspace.command(&["compile", "own.toml", "--json"]);
         command.env("LD_LIBRARY_PATH", folder.path()).env("PLANFORGE_NATIVE_DIR", folder.path());
-        command.env("GPU_STAND_IN_FAULT", fault);
+        command.env("FAKE_GPU_FAULT", fault);
         end(command)
     };
     let words = ["engine `tensorrt-fp32-l4` was built, and failed when it was run", "its process crashed (signal 6)"];
     compile("crash").fails(1, &words);
-    let words =
-        ["output `sum` of `tensorrt-fp32-l4` on Stand-in GPU differs from onnx-fp32 on ONNX Runtime: cosine 1.0"];
+    let words = ["output `sum` of `tensorrt-fp32-l4` on Fake GPU differs from onnx-fp32 on ONNX Runtime: cosine 1.0"];
     compile("sums").fails(4, &words);
     let right = compile("");
     right.succeeds();
     let report: Value = serde_json::from_str(&right.stdout).unwrap();
-    assert_eq!(report["engines"][0]["run"], json!({ "on": "Stand-in GPU" }));
+    assert_eq!(report["engines"][0]["run"], json!({ "on": "Fake GPU" }));
     let check = report["checks"].as_array().unwrap().iter().find(|check| check["subject"] == "tensorrt-fp32-l4");
     let check = check.unwrap();
     assert_eq!((&check["samples"], &check["passed"]), (&json!(3), &json!(true)), "{check}");
@@ -202,10 +201,10 @@ fn an_engine_that_differs_or_crashes_fails_the_build() {
     compile("crash").succeeds();
 }
 
-/// The endpoint's requests are answered by the stand-in, whose GPU loses a MiB with each buffer.
+/// The endpoint's requests are answered by the fake, whose GPU loses a MiB with each buffer.
 #[test]
 fn the_endpoint_serves_engines() {
-    let (folder, workspace) = (gpu_stand_ins(), sums());
+    let (folder, workspace) = (build_fake_gpu(), sums());
     workspace.json(&["compile", "own.toml"]);
     workspace.edit("own.toml", "platforms = [\"tensorrt\"]", SERVED);
     if !has_cuda_driver() {
@@ -218,7 +217,7 @@ fn the_endpoint_serves_engines() {
     let ended = end(command);
     ended.succeeds();
     let report: Value = serde_json::from_str(&ended.stdout).unwrap();
-    let by = "planforge's local endpoint (TensorRT-RTX, Stand-in GPU)";
+    let by = "planforge's local endpoint (TensorRT-RTX, Fake GPU)";
     assert_eq!(report["served"], json!({ "variant": "tensorrt-fp32-l4", "by": by }));
     assert_eq!(report["load"]["total"]["failures"], 0, "{}", report["load"]);
     assert_eq!(report["capacity"]["copies"], 2, "{}", report["capacity"]);
@@ -232,7 +231,7 @@ memory = "20 MiB"
 [load]
 stages = [{ users = 2, seconds = 1 }]"#;
 
-/// A pipeline over a graph that does what the stand-in's engine does.
+/// A pipeline over a graph that does what the fake's engine does.
 fn sums() -> Workspace {
     let workspace = Workspace::empty();
     fs_err::create_dir(workspace.path("model")).unwrap();
