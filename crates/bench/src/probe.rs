@@ -59,7 +59,7 @@ struct Session<'a> {
 }
 
 /// What is known so far.
-struct Tally {
+struct ProbeState {
     before: EndpointState,
     counted_growth: Vec<u64>,
     last_growth: u64,
@@ -72,23 +72,23 @@ impl Session<'_> {
         let before = unless_cancelled(self.progress, self.client.state()).await?;
         let budget_byte_count = before.budget_byte_count;
         let allowed = share(budget_byte_count, threshold);
-        let mut tally =
-            Tally { before, counted_growth: Vec::new(), last_growth: 0, largest_growth: 0, steps: Vec::new() };
+        let mut state =
+            ProbeState { before, counted_growth: Vec::new(), last_growth: 0, largest_growth: 0, steps: Vec::new() };
         let mut limit = CapacityLimit::PublishedCopies;
         for target_model in &published.target_models {
-            if let Some(reached) = self.copy(target_model, allowed, subject, &mut tally).await? {
+            if let Some(reached) = self.copy(target_model, allowed, subject, &mut state).await? {
                 limit = reached;
                 break;
             }
-            self.progress.advanced(Step::Probe, subject, tally.counted_growth.len() as u64);
+            self.progress.advanced(Step::Probe, subject, state.counted_growth.len() as u64);
         }
         Ok(Capacity {
             budget_byte_count,
             threshold,
-            copies: u32::try_from(tally.counted_growth.len()).unwrap_or(u32::MAX),
+            copies: u32::try_from(state.counted_growth.len()).unwrap_or(u32::MAX),
             limit,
-            byte_count_per_copy: mean(&tally.counted_growth).unwrap_or(tally.last_growth),
-            steps: tally.steps,
+            byte_count_per_copy: mean(&state.counted_growth).unwrap_or(state.last_growth),
+            steps: state.steps,
         })
     }
 
@@ -98,11 +98,11 @@ impl Session<'_> {
         target_model: &str,
         allowed: u64,
         subject: &str,
-        tally: &mut Tally,
+        state: &mut ProbeState,
     ) -> Result<Option<CapacityLimit>> {
-        let was_loaded = is_loaded(&tally.before, target_model);
-        let predicted = if was_loaded { 0 } else { tally.largest_growth };
-        if tally.before.used_byte_count.saturating_add(predicted) > allowed {
+        let was_loaded = is_loaded(&state.before, target_model);
+        let predicted = if was_loaded { 0 } else { state.largest_growth };
+        if state.before.used_byte_count.saturating_add(predicted) > allowed {
             return Ok(Some(CapacityLimit::Threshold));
         }
         let (cold, warm) = match self.invoke_twice(target_model).await {
@@ -113,25 +113,25 @@ impl Session<'_> {
             outcome => outcome.map_err(|error| naming(target_model, error))?,
         };
         let after = unless_cancelled(self.progress, self.client.state()).await?;
-        tally.steps.push(ProbeStep {
+        state.steps.push(ProbeStep {
             target_model: target_model.to_owned(),
             cold,
             warm,
             used_byte_count: after.used_byte_count,
             loaded: u32::try_from(after.models.len()).unwrap_or(u32::MAX),
         });
-        let growth = growth(&tally.before, &after, target_model);
-        tally.last_growth = growth;
-        let limit = if has_unloaded(&tally.before, &after, was_loaded) {
+        let growth = growth(&state.before, &after, target_model);
+        state.last_growth = growth;
+        let limit = if has_unloaded(&state.before, &after, was_loaded) {
             Some(CapacityLimit::Eviction)
         } else if after.used_byte_count > allowed {
             Some(CapacityLimit::Threshold)
         } else {
-            tally.counted_growth.push(growth);
-            tally.largest_growth = tally.largest_growth.max(growth);
+            state.counted_growth.push(growth);
+            state.largest_growth = state.largest_growth.max(growth);
             None
         };
-        tally.before = after;
+        state.before = after;
         Ok(limit)
     }
 

@@ -1,11 +1,11 @@
 //! The staged load test: closed-loop users on the copies of a model.
 //!
 //! - `plan`: which user is active when
-//! - `ledger`: what happened in which second and stage
+//! - `recorder`: what happened in which second and stage
 //! - `run`: the users
 
-mod ledger;
 mod plan;
+mod recorder;
 mod run;
 
 pub use plan::{MAX_SECONDS, MAX_USERS};

@@ -1,7 +1,7 @@
 //! The users of a load test and the clock that ends it.
 
-use super::ledger::{Batch, Ledger, Recorder};
 use super::plan::{Plan, Span};
+use super::recorder::{Batch, Recorder, UserRecorder};
 use crate::cancel::POLL;
 use crate::client::Prepared;
 use crate::{EndpointClient, Error, Result};
@@ -53,11 +53,11 @@ pub async fn load(
     let users = start_users(&context, &plan, &sender);
     drop(sender);
     let end = plan.end();
-    let mut ledger = Ledger::new(plan);
-    collect(&context, receiver, &mut ledger, end, progress).await?;
+    let mut recorder = Recorder::new(plan);
+    collect(&context, receiver, &mut recorder, end, progress).await?;
     users.join_all().await;
     progress.finished(Step::Load, client.endpoint(), Outcome::Built, context.start.elapsed());
-    Ok(ledger.finish(u32::try_from(targets.len()).unwrap_or(u32::MAX)))
+    Ok(recorder.finish(u32::try_from(targets.len()).unwrap_or(u32::MAX)))
 }
 
 /// What all users share.
@@ -72,12 +72,12 @@ struct Context {
 fn start_users(context: &Arc<Context>, plan: &Plan, sender: &UnboundedSender<Batch>) -> JoinSet<()> {
     let mut users = JoinSet::new();
     for (index, activity) in (0..).zip(plan.activity()) {
-        users.spawn(user(Arc::clone(context), index, activity, Recorder::new(sender.clone())));
+        users.spawn(user(Arc::clone(context), index, activity, UserRecorder::new(sender.clone())));
     }
     users
 }
 
-async fn user(context: Arc<Context>, index: u64, activity: Vec<Span>, mut recorder: Recorder) {
+async fn user(context: Arc<Context>, index: u64, activity: Vec<Span>, mut recorder: UserRecorder) {
     let mut random = StdRng::seed_from_u64(context.seed.wrapping_add(index));
     for span in activity {
         tokio::time::sleep_until(context.start + span.start).await;
@@ -89,7 +89,7 @@ async fn user(context: Arc<Context>, index: u64, activity: Vec<Span>, mut record
                 tokio::time::sleep(RECONNECT_PAUSE).await;
             }
         }
-        recorder.hand_in();
+        recorder.flush();
     }
 }
 
@@ -97,7 +97,7 @@ async fn user(context: Arc<Context>, index: u64, activity: Vec<Span>, mut record
 async fn collect(
     context: &Context,
     mut receiver: UnboundedReceiver<Batch>,
-    ledger: &mut Ledger,
+    recorder: &mut Recorder,
     end: Duration,
     progress: &dyn Progress,
 ) -> Result<()> {
@@ -117,7 +117,7 @@ async fn collect(
                 }
             }
             batch = receiver.recv() => match batch {
-                Some(batch) => ledger.add(batch),
+                Some(batch) => recorder.add(batch),
                 None => return Ok(()),
             },
         }

@@ -36,12 +36,12 @@ pub(super) struct Batch {
 }
 
 /// One user's account of the current second.
-pub(super) struct Recorder {
+pub(super) struct UserRecorder {
     sender: UnboundedSender<Batch>,
     batch: Batch,
 }
 
-impl Recorder {
+impl UserRecorder {
     pub(super) fn new(sender: UnboundedSender<Batch>) -> Self {
         Self { sender, batch: Batch::default() }
     }
@@ -49,7 +49,7 @@ impl Recorder {
     /// Notes an answer that ended `ended` after the start of the test.
     pub(super) fn record(&mut self, ended: Duration, outcome: &Result<Invocation>) {
         if ended.as_secs() != self.batch.second {
-            self.hand_in();
+            self.flush();
             self.batch.second = ended.as_secs();
         }
         match outcome {
@@ -61,7 +61,7 @@ impl Recorder {
     }
 
     /// Passes on what was noted so far.
-    pub(super) fn hand_in(&mut self) {
+    pub(super) fn flush(&mut self) {
         let batch = std::mem::take(&mut self.batch);
         if !batch.latencies.is_empty() || !batch.failures.is_empty() {
             // The other side is gone only when the test is being abandoned.
@@ -87,21 +87,21 @@ fn failure_text(error: &Error) -> String {
 }
 
 /// Everything that happened so far.
-pub(super) struct Ledger {
+pub(super) struct Recorder {
     plan: Plan,
-    seconds: Vec<Tally>,
-    stages: Vec<Tally>,
-    total: Tally,
+    seconds: Vec<SpanStats>,
+    stages: Vec<SpanStats>,
+    total: SpanStats,
     failures: BTreeMap<String, u64>,
 }
 
-impl Ledger {
+impl Recorder {
     pub(super) fn new(plan: Plan) -> Self {
         let seconds = usize::try_from(plan.end().as_secs()).unwrap_or(usize::MAX);
         Self {
-            seconds: vec![Tally::new(SECOND_DIGITS); seconds],
-            stages: vec![Tally::new(STAGE_DIGITS); plan.stages().len()],
-            total: Tally::new(STAGE_DIGITS),
+            seconds: vec![SpanStats::new(SECOND_DIGITS); seconds],
+            stages: vec![SpanStats::new(STAGE_DIGITS); plan.stages().len()],
+            total: SpanStats::new(STAGE_DIGITS),
             failures: BTreeMap::new(),
             plan,
         }
@@ -112,8 +112,8 @@ impl Ledger {
         let is_late = time >= self.plan.end();
         let second = usize::try_from(batch.second).unwrap_or(usize::MAX).min(self.seconds.len() - 1);
         let stage = self.plan.stage_at(time);
-        for tally in [&mut self.seconds[second], &mut self.stages[stage], &mut self.total] {
-            tally.add(&batch, is_late);
+        for stats in [&mut self.seconds[second], &mut self.stages[stage], &mut self.total] {
+            stats.add(&batch, is_late);
         }
         for (text, count) in batch.failures {
             let is_known = self.failures.contains_key(&text) || self.failures.len() < MAX_FAILURES_KEPT;
@@ -127,11 +127,11 @@ impl Ledger {
             let start = Duration::from_secs(index as u64);
             Span { start, end: start + Duration::from_secs(1) }
         };
-        let point = |tally: &Tally, span: Span| tally.point(span, self.plan.users_before(span.end));
+        let point = |stats: &SpanStats, span: Span| stats.point(span, self.plan.users_before(span.end));
         let max_users = self.plan.max_users();
         LoadResult {
-            stages: self.stages.iter().zip(self.plan.stages()).map(|(tally, span)| point(tally, *span)).collect(),
-            seconds: self.seconds.iter().enumerate().map(|(index, tally)| point(tally, second(index))).collect(),
+            stages: self.stages.iter().zip(self.plan.stages()).map(|(stats, span)| point(stats, *span)).collect(),
+            seconds: self.seconds.iter().enumerate().map(|(index, stats)| point(stats, second(index))).collect(),
             total: self.total.point(Span { start: Duration::ZERO, end: self.plan.end() }, max_users),
             failures: most_frequent(self.failures),
             copies,
@@ -154,7 +154,7 @@ fn most_frequent(failures: BTreeMap<String, u64>) -> Vec<(String, u64)> {
 
 /// Sums of one span.
 #[derive(Clone)]
-struct Tally {
+struct SpanStats {
     digits: u8,
     successes: u64,
     failures: u64,
@@ -167,7 +167,7 @@ struct Tally {
     latencies: Option<Histogram<u32>>,
 }
 
-impl Tally {
+impl SpanStats {
     fn new(digits: u8) -> Self {
         Self { digits, successes: 0, failures: 0, late_successes: 0, sum: 0, min: u32::MAX, max: 0, latencies: None }
     }
@@ -225,9 +225,9 @@ mod tests {
     use super::*;
     use planforge_core::LoadStage;
 
-    fn ledger() -> Ledger {
+    fn recorder() -> Recorder {
         let stages = [1, 2].map(|users| LoadStage { users, seconds: 2, spawn_rate: None });
-        Ledger::new(Plan::new(&stages).unwrap())
+        Recorder::new(Plan::new(&stages).unwrap())
     }
 
     fn batch(second: u64, latencies: &[u32]) -> Batch {
@@ -236,9 +236,9 @@ mod tests {
 
     #[test]
     fn percentiles_of_known_latencies() {
-        let mut ledger = ledger();
-        ledger.add(batch(0, &(1..=1000).map(|index| index * 10).collect::<Vec<_>>()));
-        let latency = ledger.finish(1).total.latency.unwrap();
+        let mut recorder = recorder();
+        recorder.add(batch(0, &(1..=1000).map(|index| index * 10).collect::<Vec<_>>()));
+        let latency = recorder.finish(1).total.latency.unwrap();
         let expected = [(latency.p50, 5000), (latency.p90, 9000), (latency.p95, 9500), (latency.p99, 9900)];
         for (found, expected) in expected {
             let error = found.as_micros().abs_diff(expected);
@@ -249,11 +249,11 @@ mod tests {
 
     #[test]
     fn answers_belong_to_the_second_and_stage_they_end_in() {
-        let mut ledger = ledger();
+        let mut recorder = recorder();
         for second in [0, 1, 1, 2, 7] {
-            ledger.add(batch(second, &[100, 200]));
+            recorder.add(batch(second, &[100, 200]));
         }
-        let result = ledger.finish(3);
+        let result = recorder.finish(3);
         assert_eq!(result.seconds.iter().map(|point| point.requests).collect::<Vec<_>>(), [2, 4, 2, 2]);
         assert_eq!(result.stages.iter().map(|point| point.requests).collect::<Vec<_>>(), [6, 4]);
         assert_eq!((result.total.requests, result.total.users, result.max_users, result.copies), (10, 2, 2, 3));
@@ -263,12 +263,12 @@ mod tests {
 
     #[test]
     fn failures_are_counted_and_the_frequent_ones_named() {
-        let mut ledger = ledger();
+        let mut recorder = recorder();
         for kind in 0..200_u64 {
             let failures = BTreeMap::from([(format!("kind {kind}"), kind % 20 + 1)]);
-            ledger.add(Batch { second: 0, latencies: Vec::new(), failures });
+            recorder.add(Batch { second: 0, latencies: Vec::new(), failures });
         }
-        let result = ledger.finish(1);
+        let result = recorder.finish(1);
         assert_eq!(result.failures.len(), MAX_FAILURES + 1);
         assert_eq!(result.failures[0], ("kind 19".to_owned(), 20));
         assert_eq!(result.failures[MAX_FAILURES].0, OTHER_FAILURES);
