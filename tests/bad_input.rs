@@ -87,11 +87,16 @@ fn bad_arguments_are_bad_usage() {
     workspace.planforge(&["lint", "model/*.gz"]).fails(2, &["no file matches `model/*.gz`"]);
     assert_eq!(workspace.files("planforge-out"), [""; 0]);
     let ended = workspace.planforge(&["probe", "tiny.toml", "--url", "http://127.0.0.1:1"]);
-    ended
-        .fails(1, &["`http://127.0.0.1:1/planforge/state` cannot be reached", "hint: start one with `planforge host`"]);
+    ended.fails(
+        1,
+        &[
+            "failed to connect to endpoint `http://127.0.0.1:1/planforge/state`",
+            "hint: start one with `planforge host`",
+        ],
+    );
     let ended = workspace.planforge(&["load", "tiny.toml", "--url", "http://127.0.0.1:1"]);
     ended.fails(1, &["requests was answered with success"]);
-    assert!(ended.stdout.contains("endpoint cannot be reached"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("no connection to the endpoint"), "{}", ended.stdout);
 }
 
 #[test]

@@ -1,14 +1,14 @@
-//! Waiting that ends when the user asks to stop.
+//! Waiting that ends when the user cancels.
 
 use crate::{Error, Result};
 use planforge_core::Progress;
 use std::pin::pin;
 use std::time::Duration;
 
-/// How often the wish to stop is looked at.
+/// Time between two checks for cancellation.
 pub(crate) const POLL: Duration = Duration::from_millis(100);
 
-/// The outcome of `work`, or [`Error::Cancelled`] as soon as the user asks to stop; `work` is dropped then.
+/// The outcome of `work`, or [`Error::Cancelled`] as soon as the user cancels; `work` is dropped then.
 pub(crate) async fn unless_cancelled<T>(progress: &dyn Progress, work: impl Future<Output = Result<T>>) -> Result<T> {
     let mut work = pin!(work);
     loop {

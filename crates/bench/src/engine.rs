@@ -1,11 +1,11 @@
-//! Latency and throughput of an engine that is run again and again, whatever runs it.
+//! Latency and throughput of an engine that runs in a loop, on any runtime.
 
 use serde::Serialize;
 use std::sync::Barrier;
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
-/// What one run took.
+/// Durations of one run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RunTimes {
     /// From inputs in the host's memory to outputs in the host's memory, by the host's clock.
@@ -20,7 +20,7 @@ pub struct RunTimes {
     pub download: Duration,
 }
 
-/// How long is measured.
+/// How long to warm up and to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BenchTimes {
     /// Runs before that, which do not count.
@@ -29,7 +29,7 @@ pub struct BenchTimes {
     pub measured: Duration,
 }
 
-/// Milliseconds of many runs. A percentile is the smallest value that so many per cent of the runs do not pass.
+/// Milliseconds of many runs. A percentile is the smallest value that this share of the runs does not exceed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct LatencyFigures {
     /// Fastest.
@@ -48,7 +48,7 @@ pub struct LatencyFigures {
     pub max_ms: f64,
 }
 
-/// What was measured.
+/// Latency and throughput of an engine.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EngineFigures {
     /// Runs that count.
@@ -112,11 +112,11 @@ impl EngineFigures {
     }
 }
 
-/// Calls each of `streams` again and again in a thread of its own, all at the same time. Each is called at least once
-/// before and once while it counts; `is_cancelled` ends it early.
+/// Calls each of `streams` in a loop, each in its own thread, all at the same time. Each runs at least once to warm up and
+/// at least once measured; `is_cancelled` ends the loop early.
 ///
 /// # Errors
-/// The first stream's that failed, when all have ended.
+/// The error of the first failed stream, after all have ended.
 pub fn measure_engine<E: Send>(
     streams: Vec<impl FnMut() -> Result<RunTimes, E> + Send>,
     times: BenchTimes,
@@ -127,7 +127,7 @@ pub fn measure_engine<E: Send>(
         let barrier = &barrier;
         let threads: Vec<ScopedJoinHandle<'_, _>> = streams
             .into_iter()
-            .map(|stream| scope.spawn(move || measure_stream(stream, times, (barrier, is_cancelled))))
+            .map(|stream| scope.spawn(move || measure_stream(stream, times, barrier, is_cancelled)))
             .collect();
         threads
             .into_iter()
@@ -152,7 +152,8 @@ struct Counted {
 fn measure_stream<E>(
     mut stream: impl FnMut() -> Result<RunTimes, E>,
     times: BenchTimes,
-    (barrier, is_cancelled): (&Barrier, &(dyn Fn() -> bool + Sync)),
+    barrier: &Barrier,
+    is_cancelled: &(dyn Fn() -> bool + Sync),
 ) -> Result<Counted, E> {
     let mut repeat = |duration: Duration| {
         let start = Instant::now();
@@ -163,7 +164,7 @@ fn measure_stream<E>(
         Ok(Counted { start, end: Instant::now(), runs })
     };
     let warm = repeat(times.warm_up);
-    // Those that fail come here too, so that nobody waits for them.
+    // A stream that failed arrives here too, so that no other waits for it.
     barrier.wait();
     warm?;
     repeat(times.measured)
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_to_stop_ends_it_early() {
+    fn cancellation_ends_the_measurement_early() {
         let long = BenchTimes { warm_up: Duration::from_secs(3600), measured: Duration::from_secs(3600) };
         let figures = measure_engine(vec![|| Ok::<_, ()>(RunTimes::default())], long, &|| true).unwrap();
         assert_eq!(figures.runs, 1);

@@ -1,97 +1,98 @@
-//! What can go wrong while measuring and reporting.
+//! The error of this crate.
 
+use planforge_types::ErrorKind;
 use std::time::Duration;
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The HTTP client cannot be made, or its base URL is no URL.
-    #[error("`{base_url}` cannot be used as the URL of an endpoint")]
+    /// The base URL is invalid, or the HTTP client cannot be created.
+    #[error("invalid URL of an endpoint: `{base_url}`; expected e.g. `http://127.0.0.1:8080`")]
     Client {
-        /// The URL given.
+        /// The URL.
         base_url: String,
-        /// What the client said.
+        /// The HTTP client's error.
         #[source]
         source: reqwest::Error,
     },
-    /// Nothing listens there.
-    #[error("endpoint `{url}` cannot be reached")]
+    /// No connection to the endpoint.
+    #[error("failed to connect to endpoint `{url}`")]
     Unreachable {
-        /// The URL asked for.
+        /// The requested URL.
         url: String,
-        /// What the client said.
+        /// The client's error.
         #[source]
-        source: reqwest::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The connection ended before the answer was complete.
-    #[error("endpoint `{url}` cut the connection before its answer was complete")]
+    /// The connection ended before the response was complete.
+    #[error("endpoint `{url}` closed the connection before its response was complete")]
     ConnectionLost {
-        /// The URL asked for.
+        /// The requested URL.
         url: String,
-        /// What the client said.
+        /// The client's error.
         #[source]
-        source: reqwest::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// No complete answer within the time a request may take.
-    #[error("endpoint `{url}` gave no complete answer within {} s", timeout.as_secs_f64())]
+    /// No complete response within the request timeout.
+    #[error("endpoint `{url}` sent no complete response within {} s", timeout.as_secs_f64())]
     Timeout {
-        /// The URL asked for.
+        /// The requested URL.
         url: String,
-        /// The time allowed.
+        /// The request timeout.
         timeout: Duration,
     },
-    /// The endpoint answered, but not with success.
-    #[error("endpoint `{url}` answered {status} {kind}: {message}")]
+    /// The endpoint responded with an error.
+    #[error("endpoint `{url}` responded {status} {kind}: {message}")]
     Status {
-        /// The URL asked for.
+        /// The requested URL.
         url: String,
         /// HTTP status.
         status: u16,
-        /// Kind of error, such as `ModelError`; empty when the answer has none.
+        /// Kind of error, such as `ModelError`; empty when the response has none.
         kind: String,
-        /// The endpoint's own words.
+        /// The endpoint's message.
         message: String,
         /// Status of the model's container behind the endpoint, for model errors.
         original_status: Option<u16>,
     },
-    /// The account of the endpoint's memory is not what this version understands.
-    #[error("the memory account of endpoint `{url}` cannot be understood")]
+    /// The endpoint's memory state is not in a format of this version.
+    #[error("invalid memory state from endpoint `{url}`")]
     State {
-        /// The URL asked for.
+        /// The requested URL.
         url: String,
-        /// What the JSON reader said.
+        /// The JSON parser's error.
         #[source]
         source: serde_json::Error,
     },
-    /// A copy could not be invoked by the probe.
+    /// The probe failed to invoke a copy.
     #[error("copy `{target_model}` failed")]
     Copy {
         /// The copy.
         target_model: String,
-        /// Why.
+        /// The failed request.
         #[source]
         source: Box<Error>,
     },
-    /// A copy was still loading when the patience of the probe ended.
-    #[error("copy `{target_model}` was not ready within {} s", waited.as_secs())]
+    /// A copy was still loading when the probe stopped waiting.
+    #[error("copy `{target_model}` was still loading after {} s", waited.as_secs())]
     NotReady {
         /// The copy.
         target_model: String,
         /// Time waited.
         waited: Duration,
     },
-    /// A name that cannot be sent.
-    #[error("target model `{target_model}` has characters that an HTTP header cannot carry")]
+    /// A name that no request can carry.
+    #[error("invalid target model `{target_model}`; expected characters that an HTTP header can carry")]
     TargetModel {
         /// The name.
         target_model: String,
     },
-    /// There is no copy to send requests to.
-    #[error("no copies to send requests to")]
+    /// A load test without copies.
+    #[error("missing copies: a load test needs at least one to send requests to")]
     NoTargets,
-    /// A load test with nothing in it, or larger than a single process should try.
+    /// A load test without users or seconds, or larger than a single process should try.
     #[error(
-        "a load test of {users} users and {seconds} s: use 1 to {} users and 1 to {} s",
+        "invalid load test of {users} users and {seconds} s; expected 1 to {} users and 1 to {} s",
         crate::MAX_USERS,
         crate::MAX_SECONDS
     )]
@@ -101,7 +102,7 @@ pub enum Error {
         /// Length of all stages in seconds.
         seconds: u64,
     },
-    /// The user asked to stop.
+    /// The user cancelled the operation.
     #[error("interrupted")]
     Cancelled,
 }
@@ -110,18 +111,84 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// The endpoint answered that the model is still being loaded.
+    /// The class of this error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Client { .. } | Self::TargetModel { .. } | Self::NoTargets | Self::LoadSize { .. } => {
+                ErrorKind::BadInput
+            }
+            Self::Unreachable { .. } | Self::ConnectionLost { .. } | Self::Timeout { .. } | Self::NotReady { .. } => {
+                ErrorKind::Transient
+            }
+            Self::Status { status, .. } => match status {
+                401 | 403 => ErrorKind::Denied,
+                404 => ErrorKind::NotFound,
+                429 | 503 => ErrorKind::Transient,
+                400..=499 if !self.is_model_error() => ErrorKind::BadInput,
+                _ => ErrorKind::Internal,
+            },
+            Self::State { .. } => ErrorKind::Internal,
+            Self::Copy { source, .. } => source.kind(),
+            Self::Cancelled => ErrorKind::Cancelled,
+        }
+    }
+
+    /// The next step, where there is one.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable { .. } => Some("start one with `planforge host`, or leave --url out"),
+            Self::Timeout { .. } => Some("raise key `load.timeout_seconds`, or send smaller batches"),
+            Self::State { .. } => Some("run `planforge host` and this command in the same version"),
+            Self::Copy { source, .. } => source.hint(),
+            _ => None,
+        }
+    }
+
+    /// Whether the endpoint responded that the model is still loading.
     pub(crate) fn is_not_ready(&self) -> bool {
         matches!(self, Self::Status { status: 429, kind, .. } if kind.starts_with("ModelNotReady"))
     }
 
-    /// The model's container answered that memory does not suffice.
+    /// Whether the endpoint or the model's container responded that memory does not suffice.
     pub(crate) fn is_out_of_memory(&self) -> bool {
         matches!(self, Self::Status { status: 507, .. } | Self::Status { original_status: Some(507), .. })
     }
 
-    /// There was no answer at all because there was no connection.
+    /// Whether there was no response for lack of a connection.
     pub(crate) fn is_disconnected(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::ConnectionLost { .. })
+    }
+
+    /// Whether the model's container failed, rather than the endpoint in front of it.
+    fn is_model_error(&self) -> bool {
+        matches!(self, Self::Status { original_status: Some(_), .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(status: u16, original_status: Option<u16>) -> Error {
+        let (url, kind, message) = (String::new(), String::new(), String::new());
+        Error::Status { url, status, kind, message, original_status }
+    }
+
+    #[test]
+    fn the_kind_of_a_response_follows_its_status() {
+        let kinds = [(400, None), (403, None), (404, None), (424, Some(400)), (429, None), (500, None)]
+            .map(|(code, original)| status(code, original).kind());
+        use ErrorKind::{BadInput, Denied, Internal, NotFound, Transient};
+        assert_eq!(kinds, [BadInput, Denied, NotFound, Internal, Transient, Internal]);
+    }
+
+    #[test]
+    fn an_error_of_a_copy_has_kind_and_hint_of_its_cause() {
+        let timeout = Error::Timeout { url: String::new(), timeout: Duration::ZERO };
+        let copy = Error::Copy { target_model: "m".to_owned(), source: Box::new(timeout) };
+        assert_eq!(copy.kind(), ErrorKind::Transient);
+        assert!(copy.hint().is_some());
     }
 }

@@ -1,12 +1,10 @@
 //! The memory probe: how many copies of a model fit into the endpoint's memory budget.
 //!
-//! One copy after another is invoked twice, cold and warm, and the endpoint's account of its memory
-//! is read after each. The probe stops before the copy that would pass the threshold, judged by the
-//! largest growth that any copy has shown so far.
+//! It invokes one copy after another twice, cold and warm, and reads the endpoint's memory state after each. It stops
+//! before the copy that would pass the threshold, judged by the largest growth that any copy has shown so far.
 
 use crate::cancel::unless_cancelled;
-use crate::client::Prepared;
-use crate::{EndpointClient, Error, Result};
+use crate::{Endpoint, Error, Result};
 use planforge_core::{
     Capacity, CapacityLimit, EndpointState, Outcome, ProbeStep, Progress, Published, RequestBody, Step,
 };
@@ -15,23 +13,26 @@ use std::time::{Duration, Instant};
 /// Longest wait for a copy that is still loading: what clients of the managed service allow.
 const PATIENCE: Duration = Duration::from_secs(360);
 
-/// First and longest pause between two attempts on a copy that is still loading.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// First pause between two attempts on a copy that is still loading; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Counts the copies that fit into `threshold` (a share) of the endpoint's budget. `request_body` is
 /// the invocation sent to each copy; it should carry the largest batch that the copies will serve.
 ///
 /// A copy counts when the number of loaded models grew by it, nothing was unloaded, and the memory in
-/// use stayed within the threshold. An answer "insufficient storage" (507), of the endpoint or of the
+/// use stayed within the threshold. The status 507 (insufficient storage), of the endpoint or of the
 /// model's container, ends the probe with [`CapacityLimit::Threshold`]. Without a counted copy
 /// `byte_count_per_copy` is the growth caused by the one that was tried. Copies that were loaded
 /// before the probe count with the memory the endpoint reports for them.
 ///
 /// # Errors
-/// [`Error::Copy`] names the copy whose answer failed, [`Error::NotReady`] the one that was still
-/// loading after 360 s; [`Error::Cancelled`]; errors of [`EndpointClient::state`].
-pub async fn probe(
-    client: &EndpointClient,
+/// [`Error::Copy`] names the copy that failed, [`Error::NotReady`] the one that was still loading after
+/// 360 s; [`Error::Cancelled`]; errors of [`Endpoint::state`].
+pub async fn probe<E: Endpoint>(
+    endpoint: &E,
     published: &Published,
     request_body: &RequestBody,
     threshold: f64,
@@ -40,25 +41,23 @@ pub async fn probe(
     let start = Instant::now();
     let subject = published.variant.id();
     progress.started(Step::Probe, &subject, Some(published.target_models.len() as u64), "copies");
-    let session = Session {
-        client,
-        request: client.prepare(request_body.clone(), client.timeout()),
-        progress,
-        patience: PATIENCE,
-    };
-    let capacity = session.run(published, threshold, &subject).await?;
+    let request = endpoint.prepare(request_body.clone());
+    let session = Session { endpoint, request, progress, subject: &subject, patience: PATIENCE };
+    let capacity = session.run(&published.target_models, threshold).await?;
     progress.finished(Step::Probe, &subject, Outcome::Built, start.elapsed());
     Ok(capacity)
 }
 
-struct Session<'a> {
-    client: &'a EndpointClient,
-    request: Prepared,
+/// One run of the probe.
+struct Session<'a, E: Endpoint> {
+    endpoint: &'a E,
+    request: E::Request,
     progress: &'a dyn Progress,
+    subject: &'a str,
     patience: Duration,
 }
 
-/// What is known so far.
+/// Measurements so far.
 struct ProbeState {
     before: EndpointState,
     counted_growth: Vec<u64>,
@@ -67,20 +66,26 @@ struct ProbeState {
     steps: Vec<ProbeStep>,
 }
 
-impl Session<'_> {
-    async fn run(&self, published: &Published, threshold: f64, subject: &str) -> Result<Capacity> {
-        let before = unless_cancelled(self.progress, self.client.state()).await?;
+/// Latency of the first invocation of a copy, loading included, and of the second.
+struct Latencies {
+    cold: Duration,
+    warm: Duration,
+}
+
+impl<E: Endpoint> Session<'_, E> {
+    async fn run(&self, target_models: &[String], threshold: f64) -> Result<Capacity> {
+        let before = unless_cancelled(self.progress, self.endpoint.state()).await?;
         let budget_byte_count = before.budget_byte_count;
         let allowed = share(budget_byte_count, threshold);
         let mut state =
             ProbeState { before, counted_growth: Vec::new(), last_growth: 0, largest_growth: 0, steps: Vec::new() };
         let mut limit = CapacityLimit::PublishedCopies;
-        for target_model in &published.target_models {
-            if let Some(reached) = self.copy(target_model, allowed, subject, &mut state).await? {
+        for target_model in target_models {
+            if let Some(reached) = self.copy(target_model, allowed, &mut state).await? {
                 limit = reached;
                 break;
             }
-            self.progress.advanced(Step::Probe, subject, state.counted_growth.len() as u64);
+            self.progress.advanced(Step::Probe, self.subject, state.counted_growth.len() as u64);
         }
         Ok(Capacity {
             budget_byte_count,
@@ -92,27 +97,21 @@ impl Session<'_> {
         })
     }
 
-    /// Tries one more copy; the limit it met, if any.
-    async fn copy(
-        &self,
-        target_model: &str,
-        allowed: u64,
-        subject: &str,
-        state: &mut ProbeState,
-    ) -> Result<Option<CapacityLimit>> {
+    /// Tries one more copy and returns the limit that it met, if any.
+    async fn copy(&self, target_model: &str, allowed: u64, state: &mut ProbeState) -> Result<Option<CapacityLimit>> {
         let was_loaded = is_loaded(&state.before, target_model);
         let predicted = if was_loaded { 0 } else { state.largest_growth };
         if state.before.used_byte_count.saturating_add(predicted) > allowed {
             return Ok(Some(CapacityLimit::Threshold));
         }
-        let (cold, warm) = match self.invoke_twice(target_model).await {
+        let Latencies { cold, warm } = match self.invoke_twice(target_model).await {
             Err(error) if error.is_out_of_memory() => {
-                self.progress.note(Step::Probe, subject, format!("`{target_model}` does not fit: {error}"));
+                self.progress.note(Step::Probe, self.subject, format!("`{target_model}` does not fit: {error}"));
                 return Ok(Some(CapacityLimit::Threshold));
             }
-            outcome => outcome.map_err(|error| naming(target_model, error))?,
+            outcome => outcome.map_err(|error| of_copy(target_model, error))?,
         };
-        let after = unless_cancelled(self.progress, self.client.state()).await?;
+        let after = unless_cancelled(self.progress, self.endpoint.state()).await?;
         state.steps.push(ProbeStep {
             target_model: target_model.to_owned(),
             cold,
@@ -136,19 +135,19 @@ impl Session<'_> {
     }
 
     /// Time of the first invocation, loading and waiting included, and of the second.
-    async fn invoke_twice(&self, target_model: &str) -> Result<(Duration, Duration)> {
+    async fn invoke_twice(&self, target_model: &str) -> Result<Latencies> {
         let start = Instant::now();
         self.invoke_when_ready(target_model, start).await?;
         let cold = start.elapsed();
         let warm = self.invoke_when_ready(target_model, Instant::now()).await?;
-        Ok((cold, warm))
+        Ok(Latencies { cold, warm })
     }
 
-    /// Latency of the first attempt that is not answered "still loading".
+    /// Latency of the first attempt whose response is not "still loading".
     async fn invoke_when_ready(&self, target_model: &str, start: Instant) -> Result<Duration> {
-        let mut pause = PAUSE.0;
+        let mut pause = FIRST_PAUSE;
         loop {
-            match unless_cancelled(self.progress, self.client.send(&self.request, target_model)).await {
+            match unless_cancelled(self.progress, self.endpoint.send(&self.request, target_model)).await {
                 Ok(invocation) => return Ok(invocation.latency),
                 Err(error) if !error.is_not_ready() => return Err(error),
                 Err(_) if start.elapsed() >= self.patience => {
@@ -161,12 +160,13 @@ impl Session<'_> {
                 Ok(())
             };
             unless_cancelled(self.progress, rest).await?;
-            pause = (pause * 2).min(PAUSE.1);
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }
 
-fn naming(target_model: &str, error: Error) -> Error {
+/// The error with the name of the copy.
+fn of_copy(target_model: &str, error: Error) -> Error {
     match error {
         Error::Cancelled | Error::NotReady { .. } => error,
         error => Error::Copy { target_model: target_model.to_owned(), source: Box::new(error) },
@@ -187,7 +187,7 @@ fn is_loaded(state: &EndpointState, target_model: &str) -> bool {
     state.models.iter().any(|model| model.target_model == target_model)
 }
 
-/// Memory the copy took: what the account grew by, or what it says of a copy that was loaded before.
+/// Memory of the copy: the growth of the memory in use, or the reported size of a copy that was loaded before.
 fn growth(before: &EndpointState, after: &EndpointState, target_model: &str) -> u64 {
     match before.models.iter().find(|model| model.target_model == target_model) {
         Some(model) => model.byte_count,
@@ -208,7 +208,7 @@ fn mean(values: &[u64]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scripted::{Answer, Script, ScriptedEndpoint};
+    use crate::scripted::{FakeEndpoint, Script, ScriptedResponse};
     use planforge_core::{Event, EventKind, NoProgress, Precision, Variant, digest_bytes};
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -225,14 +225,14 @@ mod tests {
     }
 
     async fn probe_script(script: Script, copies: u32) -> Result<Capacity> {
-        let server = ScriptedEndpoint::start(script).await;
-        probe(&server.client(), &published(copies), &"{}".into(), 0.9, &NoProgress).await
+        let server = FakeEndpoint::new(script);
+        probe(&server, &published(copies), &"{}".into(), 0.9, &NoProgress).await
     }
 
     #[tokio::test]
     async fn stops_before_the_copy_that_would_pass_the_threshold() {
-        let server = ScriptedEndpoint::start(Script { growth: vec![200, 100], ..Script::default() }).await;
-        let capacity = probe(&server.client(), &published(20), &"{}".into(), 0.9, &NoProgress).await.unwrap();
+        let server = FakeEndpoint::new(Script { growth: vec![200, 100], ..Script::default() });
+        let capacity = probe(&server, &published(20), &"{}".into(), 0.9, &NoProgress).await.unwrap();
         // 200 + 6 x 100 = 800; the next may take 200 again, and 1000 > 900.
         assert_eq!((capacity.copies, capacity.limit), (7, CapacityLimit::Threshold), "{capacity:?}");
         assert_eq!(capacity.byte_count_per_copy, 800 / 7);
@@ -261,7 +261,7 @@ mod tests {
         let capacity = probe_script(Script { growth: vec![950], ..Script::default() }, 5).await.unwrap();
         assert_eq!((capacity.copies, capacity.limit), (0, CapacityLimit::Threshold));
         assert_eq!((capacity.byte_count_per_copy, capacity.steps.len()), (950, 1));
-        let refused = Script { answers: vec![Answer::ModelOutOfMemory], ..Script::default() };
+        let refused = Script { responses: vec![ScriptedResponse::ModelOutOfMemory], ..Script::default() };
         let capacity = probe_script(refused, 5).await.unwrap();
         assert_eq!((capacity.copies, capacity.limit), (0, CapacityLimit::Threshold));
     }
@@ -275,24 +275,25 @@ mod tests {
 
     #[tokio::test]
     async fn loading_is_waited_for_but_not_forever() {
-        let script = Script { answers: vec![Answer::NotReady, Answer::NotReady], ..Script::default() };
+        let script =
+            Script { responses: vec![ScriptedResponse::NotReady, ScriptedResponse::NotReady], ..Script::default() };
         assert_eq!(probe_script(script.clone(), 1).await.unwrap().copies, 1);
-        let server = ScriptedEndpoint::start(script).await;
-        let client = server.client();
-        let session = Session {
-            client: &client,
-            request: client.prepare("{}", client.timeout()),
-            progress: &NoProgress,
-            patience: Duration::ZERO,
-        };
-        let error = session.run(&published(1), 0.9, "m").await.unwrap_err();
+        let server = FakeEndpoint::new(script);
+        let request = server.prepare("{}".into());
+        let session =
+            Session { endpoint: &server, request, progress: &NoProgress, subject: "m", patience: Duration::ZERO };
+        let error = session.run(&published(1).target_models, 0.9).await.unwrap_err();
         assert!(matches!(&error, Error::NotReady { target_model, .. } if target_model == "m-v0.tar.gz"), "{error}");
     }
 
     #[tokio::test]
     async fn other_failures_name_the_copy() {
         let script = Script {
-            answers: vec![Answer::Success, Answer::Success, Answer::ModelError("bad shape")],
+            responses: vec![
+                ScriptedResponse::Success,
+                ScriptedResponse::Success,
+                ScriptedResponse::ModelError("bad shape"),
+            ],
             ..Script::default()
         };
         let error = probe_script(script, 3).await.unwrap_err();
@@ -300,14 +301,14 @@ mod tests {
         assert!(std::error::Error::source(&error).unwrap().to_string().contains("bad shape"));
     }
 
-    /// Asks to stop at the n-th look.
-    struct StopsAt {
+    /// Cancels at the n-th check.
+    struct CancelsAt {
         looks: AtomicUsize,
         limit: usize,
         events: Mutex<Vec<EventKind>>,
     }
 
-    impl Progress for StopsAt {
+    impl Progress for CancelsAt {
         fn send(&self, event: Event) {
             assert_eq!(event.step, Step::Probe);
             self.events.lock().unwrap().push(event.kind);
@@ -319,18 +320,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_wish_to_stop_ends_a_request_without_an_answer() {
-        let server = ScriptedEndpoint::start(Script { answers: vec![Answer::Never], ..Script::default() }).await;
-        let progress = StopsAt { looks: AtomicUsize::new(0), limit: 3, events: Mutex::default() };
-        let error = probe(&server.client(), &published(2), &"{}".into(), 0.9, &progress).await.unwrap_err();
+    async fn cancellation_ends_a_request_without_a_response() {
+        let server = FakeEndpoint::new(Script { responses: vec![ScriptedResponse::Never], ..Script::default() });
+        let progress = CancelsAt { looks: AtomicUsize::new(0), limit: 3, events: Mutex::default() };
+        let error = probe(&server, &published(2), &"{}".into(), 0.9, &progress).await.unwrap_err();
         assert!(matches!(error, Error::Cancelled));
     }
 
     #[tokio::test]
     async fn progress_counts_copies() {
-        let server = ScriptedEndpoint::start(Script::default()).await;
-        let progress = StopsAt { looks: AtomicUsize::new(0), limit: usize::MAX, events: Mutex::default() };
-        probe(&server.client(), &published(2), &"{}".into(), 0.9, &progress).await.unwrap();
+        let server = FakeEndpoint::new(Script::default());
+        let progress = CancelsAt { looks: AtomicUsize::new(0), limit: usize::MAX, events: Mutex::default() };
+        probe(&server, &published(2), &"{}".into(), 0.9, &progress).await.unwrap();
         let events = progress.events.into_inner().unwrap();
         assert!(matches!(events[0], EventKind::Started { total: Some(2), unit: "copies" }), "{events:?}");
         assert!(matches!(events[2], EventKind::Advanced { done: 2 }), "{events:?}");

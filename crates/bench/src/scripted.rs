@@ -1,7 +1,7 @@
-//! A small HTTP server that speaks the endpoint's routes from a script: a double of the protocol, for
-//! answers that a healthy endpoint does not give.
+//! Two fakes of an endpoint that follow a script: one in memory, one an HTTP server with the endpoint's routes. They send
+//! responses that a healthy endpoint does not.
 
-use crate::EndpointClient;
+use crate::{Endpoint, EndpointClient, Error, Invocation, Result};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -9,15 +9,15 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::stream;
-use planforge_core::{EndpointError, EndpointState, LoadedModel, TARGET_MODEL_HEADER};
+use planforge_core::{EndpointError, EndpointState, LoadedModel, RequestBody, TARGET_MODEL_HEADER};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// One answer to an invocation; once the script is used up, every answer is a success.
+/// One response to an invocation; once the script is used up, every response is a success.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Answer {
+pub(crate) enum ScriptedResponse {
     Success,
     ModelError(&'static str),
     ModelOutOfMemory,
@@ -29,8 +29,8 @@ pub(crate) enum Answer {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
-    pub(crate) answers: Vec<Answer>,
-    /// The last answer is given forever.
+    pub(crate) responses: Vec<ScriptedResponse>,
+    /// Whether the last response is repeated forever.
     pub(crate) repeat: bool,
     pub(crate) budget_byte_count: u64,
     /// Growth of the copies in the order they are loaded; the last one is repeated.
@@ -43,7 +43,7 @@ pub(crate) struct Script {
 impl Default for Script {
     fn default() -> Self {
         Self {
-            answers: Vec::new(),
+            responses: Vec::new(),
             repeat: false,
             budget_byte_count: 1000,
             growth: vec![100],
@@ -53,6 +53,7 @@ impl Default for Script {
     }
 }
 
+/// The script, and what happened so far.
 struct Inner {
     script: Script,
     state: EndpointState,
@@ -61,7 +62,59 @@ struct Inner {
     failures: u64,
 }
 
-/// The running server; it ends with the test's runtime.
+/// An endpoint in memory.
+#[derive(Clone)]
+pub(crate) struct FakeEndpoint(Arc<Mutex<Inner>>);
+
+impl FakeEndpoint {
+    pub(crate) fn new(script: Script) -> Self {
+        Self(Arc::new(Mutex::new(Inner::new(script))))
+    }
+
+    /// The requested copies, in order of arrival.
+    pub(crate) fn targets(&self) -> Vec<String> {
+        self.0.lock().unwrap().targets.clone()
+    }
+}
+
+impl Endpoint for FakeEndpoint {
+    type Request = RequestBody;
+
+    fn name(&self) -> &str {
+        "e"
+    }
+
+    fn prepare(&self, body: RequestBody) -> RequestBody {
+        body
+    }
+
+    async fn send(&self, request: &RequestBody, target_model: &str) -> Result<Invocation> {
+        let error = |status, kind: &str, message: &str, original_status| {
+            let (url, kind, message) = ("memory:e".to_owned(), kind.to_owned(), message.to_owned());
+            Err(Error::Status { url, status, kind, message, original_status })
+        };
+        let response = self.0.lock().unwrap().respond(target_model);
+        match response {
+            ScriptedResponse::Success => {
+                Ok(Invocation { status: 200, body: request.bytes.clone(), latency: Duration::ZERO })
+            }
+            ScriptedResponse::ModelError(text) => error(424, "ModelError", text, Some(400)),
+            ScriptedResponse::ModelOutOfMemory => error(424, "ModelError", "no memory", Some(507)),
+            ScriptedResponse::NotReady => error(429, "ModelNotReadyException", "still loading", None),
+            ScriptedResponse::Plain(status, text) => error(status, "", text, None),
+            ScriptedResponse::Never => std::future::pending().await,
+            ScriptedResponse::Cut => {
+                Err(Error::ConnectionLost { url: "memory:e".to_owned(), source: io::Error::other("cut").into() })
+            }
+        }
+    }
+
+    async fn state(&self) -> Result<EndpointState> {
+        Ok(self.0.lock().unwrap().state.clone())
+    }
+}
+
+/// A running HTTP server; it ends with the test's runtime.
 pub(crate) struct ScriptedEndpoint {
     address: SocketAddr,
     inner: Arc<Mutex<Inner>>,
@@ -69,19 +122,7 @@ pub(crate) struct ScriptedEndpoint {
 
 impl ScriptedEndpoint {
     pub(crate) async fn start(script: Script) -> Self {
-        let loaded_before = script.loaded_before.clone();
-        let state = EndpointState {
-            endpoint: "e".to_owned(),
-            budget_byte_count: script.budget_byte_count,
-            used_byte_count: 0,
-            models: Vec::new(),
-            evictions: 0,
-        };
-        let mut inner = Inner { script, state, loads: 0, targets: Vec::new(), failures: 0 };
-        for target in loaded_before {
-            inner.load(target);
-        }
-        let inner = Arc::new(Mutex::new(inner));
+        let inner = Arc::new(Mutex::new(Inner::new(script)));
         let router = Router::new()
             .route("/planforge/state", get(state_of))
             .route("/endpoints/e/invocations", post(invoke))
@@ -100,7 +141,13 @@ impl ScriptedEndpoint {
         EndpointClient::new(&self.base_url(), "e", Duration::from_secs(30)).unwrap()
     }
 
-    /// The copies asked for, in order of arrival.
+    /// Sends one request to a copy.
+    pub(crate) async fn invoke(&self, target_model: &str, body: &str) -> Result<Invocation> {
+        let client = self.client();
+        client.send(&client.prepare(body.into()), target_model).await
+    }
+
+    /// The requested copies, in order of arrival.
     pub(crate) fn targets(&self) -> Vec<String> {
         self.lock().targets.clone()
     }
@@ -115,11 +162,36 @@ impl ScriptedEndpoint {
 }
 
 impl Inner {
-    fn next_answer(&mut self) -> Answer {
-        match self.script.answers.as_slice() {
-            [] => Answer::Success,
+    fn new(script: Script) -> Self {
+        let state = EndpointState {
+            endpoint: "e".to_owned(),
+            budget_byte_count: script.budget_byte_count,
+            used_byte_count: 0,
+            models: Vec::new(),
+            evictions: 0,
+        };
+        let loaded_before = script.loaded_before.clone();
+        let mut inner = Self { script, state, loads: 0, targets: Vec::new(), failures: 0 };
+        loaded_before.into_iter().for_each(|target| inner.load(target));
+        inner
+    }
+
+    /// The response to a request for `target`, which a success loads.
+    fn respond(&mut self, target: &str) -> ScriptedResponse {
+        let response = self.next_response();
+        self.targets.push(target.to_owned());
+        match response {
+            ScriptedResponse::Success => self.load(target),
+            _ => self.failures += 1,
+        }
+        response
+    }
+
+    fn next_response(&mut self) -> ScriptedResponse {
+        match self.script.responses.as_slice() {
+            [] => ScriptedResponse::Success,
             [last] if self.script.repeat => *last,
-            _ => self.script.answers.remove(0),
+            _ => self.script.responses.remove(0),
         }
     }
 
@@ -146,24 +218,17 @@ async fn state_of(State(inner): State<Arc<Mutex<Inner>>>) -> Response {
 
 async fn invoke(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, body: String) -> Response {
     let target = headers[TARGET_MODEL_HEADER].to_str().unwrap().to_owned();
-    let answer = {
-        let mut inner = inner.lock().unwrap();
-        let answer = inner.next_answer();
-        inner.targets.push(target.clone());
-        match answer {
-            Answer::Success => inner.load(&target),
-            _ => inner.failures += 1,
+    let response = inner.lock().unwrap().respond(&target);
+    match response {
+        ScriptedResponse::Success => format!("{{\"echo\":{}}}", body.len()).into_response(),
+        ScriptedResponse::ModelError(text) => model_error(400, text),
+        ScriptedResponse::ModelOutOfMemory => model_error(507, "no memory"),
+        ScriptedResponse::NotReady => error(429, "ModelNotReadyException", "still loading", None),
+        ScriptedResponse::Plain(status, text) => (StatusCode::from_u16(status).unwrap(), text).into_response(),
+        ScriptedResponse::Never => std::future::pending().await,
+        ScriptedResponse::Cut => {
+            Body::from_stream(stream::iter([Ok("{"), Err(io::Error::other("cut"))])).into_response()
         }
-        answer
-    };
-    match answer {
-        Answer::Success => format!("{{\"echo\":{}}}", body.len()).into_response(),
-        Answer::ModelError(text) => model_error(400, text),
-        Answer::ModelOutOfMemory => model_error(507, "no memory"),
-        Answer::NotReady => error(429, "ModelNotReadyException", "still loading", None),
-        Answer::Plain(status, text) => (StatusCode::from_u16(status).unwrap(), text).into_response(),
-        Answer::Never => std::future::pending().await,
-        Answer::Cut => Body::from_stream(stream::iter([Ok("{"), Err(io::Error::other("cut"))])).into_response(),
     }
 }
 

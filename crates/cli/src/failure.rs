@@ -173,8 +173,8 @@ impl Failure {
     }
 
     fn hint_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
-        if let Some(planforge_bench::Error::Unreachable { .. }) = cause.downcast_ref() {
-            return Some("start one with `planforge host`, or leave --url out");
+        if let Some(hint) = cause.downcast_ref().and_then(planforge_bench::Error::hint) {
+            return Some(hint);
         }
         if let Some(
             planforge_engine::Error::PytorchUnsupported { .. } | planforge_engine::Error::PytorchGlobal { .. },

@@ -73,7 +73,7 @@ impl Plan {
         &self.stages
     }
 
-    /// The stage that `time` lies in; the last one for times after the end.
+    /// The stage that `time` is in; the last one for times after the end.
     pub(super) fn stage_at(&self, time: Duration) -> usize {
         self.stages.partition_point(|stage| stage.end <= time).min(self.stages.len() - 1)
     }

@@ -1,5 +1,5 @@
-//! What happened in a load test: users keep their own account of the current second and hand it in
-//! when the second is over, so that nothing is shared while requests run.
+//! Records a load test: each user collects the responses of the current second and sends them on when the second is
+//! over, so that users share nothing while requests run.
 
 use super::plan::{Plan, Span};
 use crate::{Error, Invocation, Result};
@@ -12,10 +12,10 @@ use tokio::sync::mpsc::UnboundedSender;
 /// Distinct failures reported.
 const MAX_FAILURES: usize = 10;
 
-/// Distinct failures told apart during the test.
+/// Distinct failures distinguished during the test.
 const MAX_FAILURES_KEPT: usize = 100;
 
-/// Where the failures beyond those go.
+/// Name of the failures beyond those.
 const OTHER_FAILURES: &str = "other failures";
 
 /// Characters of a failure's text.
@@ -26,16 +26,16 @@ const MAX_FAILURE_CHARS: usize = 160;
 const STAGE_DIGITS: u8 = 3;
 const SECOND_DIGITS: u8 = 2;
 
-/// The answers one user got in one second.
+/// The responses that one user received in one second.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     second: u64,
-    /// Latencies of successful answers in microseconds.
+    /// Latencies of successful responses in microseconds.
     latencies: Vec<u32>,
     failures: BTreeMap<String, u64>,
 }
 
-/// One user's account of the current second.
+/// The responses of one user in the current second.
 pub(super) struct UserRecorder {
     sender: UnboundedSender<Batch>,
     batch: Batch,
@@ -46,7 +46,7 @@ impl UserRecorder {
         Self { sender, batch: Batch::default() }
     }
 
-    /// Notes an answer that ended `ended` after the start of the test.
+    /// Adds a response that ended `ended` after the start of the test.
     pub(super) fn record(&mut self, ended: Duration, outcome: &Result<Invocation>) {
         if ended.as_secs() != self.batch.second {
             self.flush();
@@ -60,24 +60,24 @@ impl UserRecorder {
         }
     }
 
-    /// Passes on what was noted so far.
+    /// Sends on the responses collected so far.
     pub(super) fn flush(&mut self) {
         let batch = std::mem::take(&mut self.batch);
         if !batch.latencies.is_empty() || !batch.failures.is_empty() {
-            // The other side is gone only when the test is being abandoned.
+            // The receiver is gone only when the test was cancelled.
             drop(self.sender.send(batch));
         }
     }
 }
 
-/// A failure in a few words, equal for equal causes.
+/// Short text of a failure, equal for equal causes.
 fn failure_text(error: &Error) -> String {
     let text = match error {
         Error::Status { status, kind, message, .. } if kind.is_empty() => format!("{status}: {message}"),
         Error::Status { status, kind, message, .. } => format!("{status} {kind}: {message}"),
-        Error::Timeout { timeout, .. } => format!("no answer within {} s", timeout.as_secs_f64()),
-        Error::Unreachable { .. } => "endpoint cannot be reached".to_owned(),
-        Error::ConnectionLost { .. } => "connection cut before the answer was complete".to_owned(),
+        Error::Timeout { timeout, .. } => format!("no response within {} s", timeout.as_secs_f64()),
+        Error::Unreachable { .. } => "no connection to the endpoint".to_owned(),
+        Error::ConnectionLost { .. } => "connection closed before the response was complete".to_owned(),
         other => other.to_string(),
     };
     if text.chars().count() <= MAX_FAILURE_CHARS {
@@ -86,7 +86,7 @@ fn failure_text(error: &Error) -> String {
     text.chars().take(MAX_FAILURE_CHARS - 1).chain(['…']).collect()
 }
 
-/// Everything that happened so far.
+/// Sums of all responses by second, by stage and over the whole test.
 pub(super) struct Recorder {
     plan: Plan,
     seconds: Vec<SpanStats>,
@@ -158,7 +158,7 @@ struct SpanStats {
     digits: u8,
     successes: u64,
     failures: u64,
-    /// Successes that were answered after the end of the test.
+    /// Successes that ended after the end of the test.
     late_successes: u64,
     /// Sum, smallest and largest latency in microseconds.
     sum: u64,
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_belong_to_the_second_and_stage_they_end_in() {
+    fn responses_belong_to_the_second_and_stage_they_end_in() {
         let mut recorder = recorder();
         for second in [0, 1, 1, 2, 7] {
             recorder.add(batch(second, &[100, 200]));
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(result.stages.iter().map(|point| point.requests).collect::<Vec<_>>(), [6, 4]);
         assert_eq!((result.total.requests, result.total.users, result.max_users, result.copies), (10, 2, 2, 3));
         let throughput: Vec<_> = result.stages.iter().map(|point| point.throughput).collect();
-        assert_eq!(throughput, [3.0, 1.0], "answers after the end are not part of the throughput");
+        assert_eq!(throughput, [3.0, 1.0], "responses after the end are not part of the throughput");
     }
 
     #[test]

@@ -3,8 +3,7 @@
 use super::plan::{Plan, Span};
 use super::recorder::{Batch, Recorder, UserRecorder};
 use crate::cancel::POLL;
-use crate::client::Prepared;
-use crate::{EndpointClient, Error, Result};
+use crate::{Endpoint, Error, Result};
 use planforge_core::{LoadResult, LoadSpec, Outcome, Progress, RequestBody, Step};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -14,23 +13,22 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// Pause of a user whose request found no connection, so that a dead endpoint is not asked millions of times.
+/// Pause of a user whose request found no connection, so that a dead endpoint does not get millions of requests.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Runs the stages of `spec` against the copies `targets`. Each user sends its next request when the
-/// last is answered, to a copy drawn by its own generator, seeded with the test's seed plus the
-/// user's index: a user asks for the same sequence of copies in every run.
+/// Runs the stages of `spec` against the copies `targets`. Each user sends its next request when it has the response to
+/// its last, to a copy drawn by its own generator, seeded with the test's seed plus the user's index: a user requests the
+/// same sequence of copies in every run.
 ///
-/// A request belongs to the second and the stage in which its answer ended. Requests in flight at the
-/// end of the test may still take the request timeout; they count in the last second and stage, but
-/// not in the throughput, which is successful answers within a span over its length. `users` of a
-/// span is their number at its end. Percentiles of stages are exact to 0.1 %, of seconds to 1 %.
+/// A request belongs to the second and the stage in which its response ended. Requests in flight at the end of the test may
+/// still take the endpoint's request timeout; they count in the last second and stage, but not in the throughput, which is
+/// successful responses within a span over its length. `users` of a span is their number at its end. Percentiles of stages
+/// are exact to 0.1 %, of seconds to 1 %.
 ///
 /// # Errors
-/// [`Error::NoTargets`], [`Error::LoadSize`], [`Error::Cancelled`]. Failed requests are no errors but
-/// part of the result.
-pub async fn load(
-    client: &EndpointClient,
+/// [`Error::NoTargets`], [`Error::LoadSize`], [`Error::Cancelled`]. Failed requests are not errors but part of the result.
+pub async fn load<E: Endpoint>(
+    endpoint: &E,
     targets: &[String],
     request_body: &RequestBody,
     spec: &LoadSpec,
@@ -40,51 +38,50 @@ pub async fn load(
         return Err(Error::NoTargets);
     }
     let plan = Plan::new(&spec.stages)?;
-    let timeout = Duration::from_secs(spec.timeout_seconds.max(1));
-    let context = Arc::new(Context {
-        client: client.clone(),
-        request: client.prepare(request_body.clone(), timeout),
+    let test = Arc::new(LoadTest {
+        endpoint: endpoint.clone(),
+        request: endpoint.prepare(request_body.clone()),
         targets: targets.to_vec(),
         seed: spec.seed,
         start: Instant::now(),
     });
-    progress.started(Step::Load, client.endpoint(), Some(plan.end().as_secs()), "seconds");
+    progress.started(Step::Load, endpoint.name(), Some(plan.end().as_secs()), "seconds");
     let (sender, receiver) = mpsc::unbounded_channel();
-    let users = start_users(&context, &plan, &sender);
+    let users = start_users(&test, &plan, &sender);
     drop(sender);
     let end = plan.end();
     let mut recorder = Recorder::new(plan);
-    collect(&context, receiver, &mut recorder, end, progress).await?;
+    collect(&test, receiver, &mut recorder, end, progress).await?;
     users.join_all().await;
-    progress.finished(Step::Load, client.endpoint(), Outcome::Built, context.start.elapsed());
+    progress.finished(Step::Load, endpoint.name(), Outcome::Built, test.start.elapsed());
     Ok(recorder.finish(u32::try_from(targets.len()).unwrap_or(u32::MAX)))
 }
 
 /// What all users share.
-struct Context {
-    client: EndpointClient,
-    request: Prepared,
+struct LoadTest<E: Endpoint> {
+    endpoint: E,
+    request: E::Request,
     targets: Vec<String>,
     seed: u64,
     start: Instant,
 }
 
-fn start_users(context: &Arc<Context>, plan: &Plan, sender: &UnboundedSender<Batch>) -> JoinSet<()> {
+fn start_users<E: Endpoint>(test: &Arc<LoadTest<E>>, plan: &Plan, sender: &UnboundedSender<Batch>) -> JoinSet<()> {
     let mut users = JoinSet::new();
     for (index, activity) in (0..).zip(plan.activity()) {
-        users.spawn(user(Arc::clone(context), index, activity, UserRecorder::new(sender.clone())));
+        users.spawn(user(Arc::clone(test), index, activity, UserRecorder::new(sender.clone())));
     }
     users
 }
 
-async fn user(context: Arc<Context>, index: u64, activity: Vec<Span>, mut recorder: UserRecorder) {
-    let mut random = StdRng::seed_from_u64(context.seed.wrapping_add(index));
+async fn user<E: Endpoint>(test: Arc<LoadTest<E>>, index: u64, activity: Vec<Span>, mut recorder: UserRecorder) {
+    let mut random = StdRng::seed_from_u64(test.seed.wrapping_add(index));
     for span in activity {
-        tokio::time::sleep_until(context.start + span.start).await;
-        while context.start.elapsed() < span.end {
-            let target_model = &context.targets[random.random_range(..context.targets.len())];
-            let outcome = context.client.send(&context.request, target_model).await;
-            recorder.record(context.start.elapsed(), &outcome);
+        tokio::time::sleep_until(test.start + span.start).await;
+        while test.start.elapsed() < span.end {
+            let target_model = &test.targets[random.random_range(..test.targets.len())];
+            let outcome = test.endpoint.send(&test.request, target_model).await;
+            recorder.record(test.start.elapsed(), &outcome);
             if outcome.is_err_and(|error| error.is_disconnected()) {
                 tokio::time::sleep(RECONNECT_PAUSE).await;
             }
@@ -93,9 +90,9 @@ async fn user(context: Arc<Context>, index: u64, activity: Vec<Span>, mut record
     }
 }
 
-/// Takes the users' accounts until the last user has left.
-async fn collect(
-    context: &Context,
+/// Adds the users' batches to the recorder until the last user has left.
+async fn collect<E: Endpoint>(
+    test: &LoadTest<E>,
     mut receiver: UnboundedReceiver<Batch>,
     recorder: &mut Recorder,
     end: Duration,
@@ -110,10 +107,10 @@ async fn collect(
                 if progress.is_cancelled() {
                     return Err(Error::Cancelled);
                 }
-                let now = context.start.elapsed().min(end).as_secs();
+                let now = test.start.elapsed().min(end).as_secs();
                 if now > done {
                     done = now;
-                    progress.advanced(Step::Load, context.client.endpoint(), done);
+                    progress.advanced(Step::Load, test.endpoint.name(), done);
                 }
             }
             batch = receiver.recv() => match batch {
@@ -127,14 +124,15 @@ async fn collect(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scripted::{Answer, Script, ScriptedEndpoint};
+    use crate::EndpointClient;
+    use crate::scripted::{Script, ScriptedEndpoint, ScriptedResponse};
     use planforge_core::{Event, LoadStage, NoProgress};
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn spec(stages: &[(u32, u32)]) -> LoadSpec {
         let stages = stages.iter().map(|&(users, seconds)| LoadStage { users, seconds, spawn_rate: None }).collect();
-        LoadSpec { stages, seed: 7, timeout_seconds: 30, ..LoadSpec::default() }
+        LoadSpec { stages, seed: 7, ..LoadSpec::default() }
     }
 
     fn copies(count: u32) -> Vec<String> {
@@ -143,8 +141,13 @@ mod tests {
 
     #[tokio::test]
     async fn counts_equal_what_the_server_saw() {
-        let answers = vec![Answer::Success, Answer::ModelError("bad shape"), Answer::Success, Answer::NotReady];
-        let server = ScriptedEndpoint::start(Script { answers, ..Script::default() }).await;
+        let responses = vec![
+            ScriptedResponse::Success,
+            ScriptedResponse::ModelError("bad shape"),
+            ScriptedResponse::Success,
+            ScriptedResponse::NotReady,
+        ];
+        let server = ScriptedEndpoint::start(Script { responses, ..Script::default() }).await;
         let result =
             load(&server.client(), &copies(3), &"{}".into(), &spec(&[(1, 1), (3, 1)]), &NoProgress).await.unwrap();
         let seen = server.targets().len() as u64;
@@ -161,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_user_asks_for_the_same_copies_in_every_run() {
+    async fn one_user_requests_the_same_copies_in_every_run() {
         let mut runs = Vec::new();
         for seed in [7, 7, 8] {
             let server = ScriptedEndpoint::start(Script::default()).await;
@@ -177,32 +180,36 @@ mod tests {
 
     #[tokio::test]
     async fn cut_connections_are_failures() {
-        let server =
-            ScriptedEndpoint::start(Script { answers: vec![Answer::Cut], repeat: true, ..Script::default() }).await;
+        let server = ScriptedEndpoint::start(Script {
+            responses: vec![ScriptedResponse::Cut],
+            repeat: true,
+            ..Script::default()
+        })
+        .await;
         let result = load(&server.client(), &copies(1), &"{}".into(), &spec(&[(2, 1)]), &NoProgress).await.unwrap();
         assert_eq!(result.total.requests, result.total.failures);
         assert!(result.total.latency.is_none());
-        assert_eq!(result.failures[0].0, "connection cut before the answer was complete");
+        assert_eq!(result.failures[0].0, "connection closed before the response was complete");
     }
 
     #[tokio::test]
     async fn requests_in_flight_at_the_end_are_recorded() {
-        let script = Script { answers: vec![Answer::Never], repeat: true, ..Script::default() };
+        let script = Script { responses: vec![ScriptedResponse::Never], repeat: true, ..Script::default() };
         let server = ScriptedEndpoint::start(script).await;
-        let spec = LoadSpec { timeout_seconds: 2, ..spec(&[(2, 1)]) };
-        let result = load(&server.client(), &copies(1), &"{}".into(), &spec, &NoProgress).await.unwrap();
+        let client = EndpointClient::new(&server.base_url(), "e", Duration::from_secs(2)).unwrap();
+        let result = load(&client, &copies(1), &"{}".into(), &spec(&[(2, 1)]), &NoProgress).await.unwrap();
         assert_eq!((result.total.requests, result.seconds.len()), (2, 1));
-        assert_eq!(result.failures, [("no answer within 2 s".to_owned(), 2)]);
+        assert_eq!(result.failures, [("no response within 2 s".to_owned(), 2)]);
     }
 
     #[tokio::test]
-    async fn nothing_to_ask_is_an_error() {
+    async fn a_test_without_copies_is_an_error() {
         let server = ScriptedEndpoint::start(Script::default()).await;
         let error = load(&server.client(), &[], &"{}".into(), &spec(&[(1, 1)]), &NoProgress).await.unwrap_err();
         assert!(matches!(error, Error::NoTargets));
     }
 
-    /// Asks to stop at the third look.
+    /// Cancels at the third check.
     #[derive(Default)]
     struct StopsAtThird(AtomicUsize, Mutex<Vec<Event>>);
 
@@ -217,8 +224,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_wish_to_stop_does_not_wait_for_answers() {
-        let script = Script { answers: vec![Answer::Never], repeat: true, ..Script::default() };
+    async fn cancellation_does_not_wait_for_responses() {
+        let script = Script { responses: vec![ScriptedResponse::Never], repeat: true, ..Script::default() };
         let server = ScriptedEndpoint::start(script).await;
         let progress = StopsAtThird::default();
         let outcome = load(&server.client(), &copies(1), &"{}".into(), &spec(&[(2, 3600)]), &progress).await;

@@ -169,7 +169,7 @@ impl Run {
     }
 
     fn client(&self, url: &str) -> Result<EndpointClient> {
-        let timeout = Duration::from_secs(self.pipeline.load.timeout_seconds);
+        let timeout = Duration::from_secs(self.pipeline.load.timeout_seconds.max(1));
         Ok(EndpointClient::new(url, &endpoint_name(&self.pipeline.name), timeout)?)
     }
 

@@ -58,6 +58,6 @@ pub struct CheckFacts {
     pub min_cosine: f64,
     /// Largest absolute difference of any element.
     pub max_absolute_error: f64,
-    /// Whether both lie within the tolerance.
+    /// Whether both are within the tolerance.
     pub passed: bool,
 }
