@@ -67,7 +67,7 @@ def planforge(program, folder, *arguments, environment=None):
 def row(report, step):
     found = next(row for row in report["artifacts"] if row["step"] == step)
     assert found["outcome"] == "built", found
-    return found["elapsed"]["secs"] + found["elapsed"]["nanos"] / 1e9, found["byte_count"]
+    return found["elapsed_seconds"], found["byte_count"]
 
 
 def write_pipeline(folder, name, store):

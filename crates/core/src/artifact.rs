@@ -266,8 +266,10 @@ pub struct ProbeStep {
     /// The copy.
     pub target_model: String,
     /// Time of the first invocation, loading included.
+    #[serde(rename = "cold_seconds", alias = "cold", with = "planforge_types::seconds")]
     pub cold: Duration,
     /// Time of the second.
+    #[serde(rename = "warm_seconds", alias = "warm", with = "planforge_types::seconds")]
     pub warm: Duration,
     /// Memory of all loaded models after it.
     pub used_byte_count: u64,
@@ -298,8 +300,10 @@ pub struct LoadResult {
 #[serde(deny_unknown_fields)]
 pub struct LoadPoint {
     /// Start since the beginning of the test.
+    #[serde(rename = "start_seconds", alias = "start", with = "planforge_types::seconds")]
     pub start: Duration,
     /// Length.
+    #[serde(rename = "duration_seconds", alias = "duration", with = "planforge_types::seconds")]
     pub duration: Duration,
     /// Concurrent users.
     pub users: u32,
@@ -318,18 +322,25 @@ pub struct LoadPoint {
 #[serde(deny_unknown_fields)]
 pub struct LatencySummary {
     /// Fastest.
+    #[serde(rename = "min_seconds", alias = "min", with = "planforge_types::seconds")]
     pub min: Duration,
     /// Arithmetic mean.
+    #[serde(rename = "mean_seconds", alias = "mean", with = "planforge_types::seconds")]
     pub mean: Duration,
     /// Median.
+    #[serde(rename = "p50_seconds", alias = "p50", with = "planforge_types::seconds")]
     pub p50: Duration,
     /// 90th percentile.
+    #[serde(rename = "p90_seconds", alias = "p90", with = "planforge_types::seconds")]
     pub p90: Duration,
     /// 95th percentile.
+    #[serde(rename = "p95_seconds", alias = "p95", with = "planforge_types::seconds")]
     pub p95: Duration,
     /// 99th percentile.
+    #[serde(rename = "p99_seconds", alias = "p99", with = "planforge_types::seconds")]
     pub p99: Duration,
     /// Slowest.
+    #[serde(rename = "max_seconds", alias = "max", with = "planforge_types::seconds")]
     pub max: Duration,
 }
 

@@ -48,8 +48,10 @@ pub struct Engine {
     /// Peak resident memory of the build process in bytes.
     pub build_peak_byte_count: u64,
     /// Time the build took, from the start of its process to the end.
+    #[serde(rename = "build_duration_seconds", alias = "build_duration", with = "planforge_types::seconds")]
     pub build_duration: Duration,
     /// Of that, the time spent in the builder's own library.
+    #[serde(rename = "builder_duration_seconds", alias = "builder_duration", with = "planforge_types::seconds")]
     pub builder_duration: Duration,
 }
 
@@ -66,6 +68,12 @@ pub struct BuilderFigures {
     /// Bytes that stay on the GPU between executions, beside the weights.
     pub persistent_byte_count: Option<u64>,
     /// Time the builder says it took.
+    #[serde(
+        rename = "generation_duration_seconds",
+        alias = "generation_duration",
+        default,
+        with = "planforge_types::seconds::optional"
+    )]
     pub generation_duration: Option<Duration>,
 }
 

@@ -62,6 +62,18 @@ mod tests {
     }
 
     #[test]
+    fn durations_are_numbers_of_seconds_and_older_reports_are_still_read() {
+        let mut json = serde_json::to_value(sample::full()).unwrap();
+        assert_eq!(json["engines"][0]["build_duration_seconds"], 2.34);
+        assert_eq!(json["load"]["total"]["latency"]["p95_seconds"], 0.096);
+        let row = json["artifacts"][0].as_object_mut().unwrap();
+        row.remove("elapsed_seconds");
+        row.insert("elapsed".to_owned(), serde_json::json!({ "secs": 2, "nanos": 400_000_000 }));
+        let report: Report = serde_json::from_value(json).unwrap();
+        assert_eq!(report.artifacts[0].elapsed, sample::full().artifacts[0].elapsed);
+    }
+
+    #[test]
     fn an_old_csv_does_not_stay_behind() {
         let folder = tempfile::tempdir().unwrap();
         write_report(&sample::full(), folder.path()).unwrap();

@@ -7,6 +7,7 @@ mod error_kind;
 mod hardware;
 mod precision;
 mod progress;
+pub mod seconds;
 mod tensor;
 mod weight_transform;
 

@@ -75,6 +75,10 @@ pub(super) fn compile(
     // GPU types of one compute capability share an engine; the record says which ones were asked for.
     let (gpu, gpus) = names(&options.target);
     (stored.record.gpu, stored.record.gpus) = (gpu, gpus);
+    if !stored.reused {
+        // Without the time in the queue of builds.
+        stored.elapsed = stored.record.build_duration;
+    }
     let outcome = if stored.reused { Outcome::Cached } else { Outcome::Built };
     progress.finished(Step::Compile, subject, outcome, stored.elapsed);
     Ok(stored)

@@ -27,8 +27,10 @@ pub struct EngineFacts {
     /// Memory figures from the builder's log.
     pub figures: BuilderFigures,
     /// Time of the build, including its process.
+    #[serde(rename = "build_duration_seconds", alias = "build_duration", with = "planforge_types::seconds")]
     pub build_duration: Duration,
     /// Of that, the time spent in the builder's own library.
+    #[serde(rename = "builder_duration_seconds", alias = "builder_duration", with = "planforge_types::seconds")]
     pub builder_duration: Duration,
     /// Peak resident memory of the build in bytes.
     pub build_peak_byte_count: u64,

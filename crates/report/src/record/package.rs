@@ -37,6 +37,7 @@ pub struct ArtifactRow {
     /// Digest.
     pub sha256: Digest,
     /// Time the step took.
+    #[serde(rename = "elapsed_seconds", alias = "elapsed", with = "planforge_types::seconds")]
     pub elapsed: Duration,
     /// Built in this run, or found in the cache.
     pub outcome: Outcome,
