@@ -17,7 +17,7 @@ fn a_run_makes_everything_and_the_second_one_reuses_it() {
     let workspace = Workspace::tiny();
     let first = workspace.planforge(&["run", "tiny.toml"]);
     first.succeeds();
-    for word in ["tensorrt-fp16-t4", "onnx-fp32 x 3", "probe: 3 copies of onnx-fp32 fit in 90 %", "answers/s", "t4"] {
+    for word in ["tensorrt-fp16-t4", "onnx-fp32 x 3", "probe: 3 copies of onnx-fp32 fit in 90 %", "responses/s", "t4"] {
         assert!(first.stdout.contains(word), "`{word}` is not in:\n{}", first.stdout);
     }
     // Without a terminal progress is plain lines.

@@ -28,6 +28,7 @@ mod repeatable;
 mod stores;
 mod stripped;
 mod support;
+mod terminal;
 #[cfg(feature = "torch")]
 mod torchscript;
 mod triton;

@@ -45,7 +45,7 @@ fn copies_follow_from_the_memory_of_one() {
     assert!(activations.is_sorted() && activations[0] < activations[7], "{activations:?}");
     let text = workspace.planforge(&["plan", "tiny.toml"]).stdout;
     for words in
-        ["*4", "the builder", "beside 512.0 MiB for the CUDA context", "`max_batch = \"auto\"`", "skipped: GPU `t4`"]
+        ["*4", "builder", "next to 512.0 MiB for the CUDA context", "`max_batch = \"auto\"`", "skipped: GPU `t4`"]
     {
         assert!(text.contains(words), "`{words}` is not in:\n{text}");
     }

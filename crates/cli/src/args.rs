@@ -51,6 +51,9 @@ pub(crate) struct Global {
     /// Print results as JSON.
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Colour output: on a terminal unless NO_COLOR is set, always, or never.
+    #[arg(long, global = true, value_name = "WHEN", default_value_t)]
+    pub(crate) color: clap::ColorChoice,
     /// Say nothing but results and errors.
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,

@@ -13,6 +13,7 @@ mod pipeline;
 mod printer;
 mod progress;
 mod settings;
+mod table;
 
 /// Engines are the same bytes whatever planforge itself allocates.
 #[global_allocator]

@@ -1,50 +1,61 @@
 //! The only place that writes to standard output and standard error.
 
 use crate::failure::Failure;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
-/// Writes results to standard output. A reader that has gone away is no error.
-pub(crate) fn stdout(text: &str) {
-    drop(std::io::stdout().write_all(text.as_bytes()));
+/// A good state.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+/// A bad state, and an error.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// A warning, and the next step after an error.
+pub(crate) const NOTABLE: Style = AnsiColor::Yellow.on_default();
+/// A state that needs no attention.
+pub(crate) const QUIET: Style = Style::new().dimmed();
+
+/// Sets whether output has colours; with `Auto` it has them on a terminal, unless `NO_COLOR` is set.
+pub(crate) fn set_colors(choice: clap::ColorChoice) {
+    match choice {
+        clap::ColorChoice::Auto => ColorChoice::Auto,
+        clap::ColorChoice::Always => ColorChoice::Always,
+        clap::ColorChoice::Never => ColorChoice::Never,
+    }
+    .write_global();
 }
 
-/// Writes a line to standard error.
+/// Whether standard error has colours.
+pub(crate) fn stderr_has_colors() -> bool {
+    AutoStream::choice(&std::io::stderr()) != ColorChoice::Never
+}
+
+/// Writes results to standard output, without colours where it has none. A closed pipe is not an error.
+pub(crate) fn stdout(text: &str) {
+    drop(anstream::stdout().write_all(text.as_bytes()));
+}
+
+/// Writes a line to standard error, without colours where it has none.
 pub(crate) fn stderr_line(text: &str) {
-    drop(writeln!(std::io::stderr(), "{text}"));
+    drop(writeln!(anstream::stderr(), "{text}"));
 }
 
 /// Writes an error, its causes and the next step.
 pub(crate) fn error(error: &anyhow::Error) {
-    let mut text = format!("error: {error}");
-    let mut said = error.to_string();
+    let mut text = format!("{BAD}error:{BAD:#} {error}");
+    let mut previous = error.to_string();
     for cause in error.chain().skip(1) {
         let cause = cause.to_string();
-        if !said.contains(&cause) {
+        if !previous.contains(&cause) {
             text = format!("{text}\n  because: {cause}");
         }
-        said = cause;
+        previous = cause;
     }
     if let Some(hint) = Failure::of(error).hint(error) {
-        text = format!("{text}\n  hint: {hint}");
+        text = format!("{text}\n  {NOTABLE}hint:{NOTABLE:#} {hint}");
     }
     stderr_line(&text);
-}
-
-/// A table without lines; columns whose heading starts with `>` are right-aligned.
-pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(headings.iter().map(|heading| heading.trim_start_matches('>').to_owned()));
-    for row in rows {
-        table.add_row(row.iter().zip(headings).map(|(text, heading)| {
-            let alignment = if heading.starts_with('>') { CellAlignment::Right } else { CellAlignment::Left };
-            Cell::new(text).set_alignment(alignment)
-        }));
-    }
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-    lines.join("\n") + "\n"
 }
 
 /// `21.7 MiB`.
@@ -61,5 +72,16 @@ pub(crate) fn duration(elapsed: Duration) -> String {
         format!("{seconds:.2} s")
     } else {
         format!("{:.0} ms", seconds * 1000.0)
+    }
+}
+
+/// A path as short as it goes: relative to the current folder, or to the home folder as `~`.
+pub(crate) fn short_path(path: &Path) -> String {
+    let below = |folder: Option<&Path>| folder.and_then(|folder| path.strip_prefix(folder).ok());
+    let home = std::env::home_dir().filter(|home| home.parent().is_some());
+    match (below(std::env::current_dir().ok().as_deref()), below(home.as_deref())) {
+        (Some(relative), _) if !relative.as_os_str().is_empty() => relative.display().to_string(),
+        (None, Some(relative)) => Path::new("~").join(relative).display().to_string(),
+        _ => path.display().to_string(),
     }
 }

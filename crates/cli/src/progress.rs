@@ -49,7 +49,8 @@ impl Terminal {
         }
         match &self.bars {
             // Drawing errors mean that nobody looks at the terminal any more.
-            Some(bars) => drop(bars.println(line)),
+            Some(bars) if crate::printer::stderr_has_colors() => drop(bars.println(line)),
+            Some(bars) => drop(bars.println(anstream::adapter::strip_str(line).to_string())),
             None => crate::printer::stderr_line(line),
         }
     }
@@ -110,7 +111,9 @@ impl Terminal {
             Outcome::Built => "done",
             Outcome::Cached => "cached",
         };
-        self.say(&format!("  {:<8} {:<28} {outcome:<7} {}", key.0.name(), key.1, duration(elapsed)));
+        let blanks = " ".repeat(7_usize.saturating_sub(outcome.len()));
+        let outcome = crate::table::painted(outcome);
+        self.say(&format!("  {:<8} {:<28} {outcome}{blanks} {}", key.0.name(), key.1, duration(elapsed)));
     }
 }
 

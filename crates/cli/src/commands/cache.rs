@@ -3,7 +3,8 @@
 use crate::args::{CacheCommand, PruneArguments};
 use crate::commands::dispatch::Surroundings;
 use crate::failure::CheckFailed;
-use crate::printer::{duration, format_bytes, table};
+use crate::printer::{BAD, duration, format_bytes, short_path};
+use crate::table::table;
 use anyhow::Result;
 use planforge_core::{Cache, CacheEntry, CacheKind, MemorySize, PruneRule};
 use serde::Serialize;
@@ -27,7 +28,10 @@ pub(super) fn cache(surroundings: &Surroundings, command: &CacheCommand) -> Resu
     }
 }
 
-/// What entries of one kind take together.
+/// Characters of a key that are shown.
+const KEY_CHARS: usize = 12;
+
+/// Size of all entries of one kind.
 #[derive(Debug, Default, Serialize)]
 struct Size {
     entries: usize,
@@ -60,13 +64,13 @@ fn list(entries: &[CacheEntry]) -> String {
     let row = |entry: &CacheEntry| {
         vec![
             entry.kind.name().to_owned(),
-            entry.name.clone(),
+            entry.key.chars().take(KEY_CHARS).collect(),
             format_bytes(entry.byte_count),
             age(now.duration_since(entry.used).unwrap_or_default()),
-            entry.key.clone(),
+            entry.name.clone(),
         ]
     };
-    table(&["kind", "name", ">size", ">used", "key"], &entries.iter().map(row).collect::<Vec<_>>())
+    table(&["kind", "key", ">size", ">used", "name"], &entries.iter().map(row).collect::<Vec<_>>())
 }
 
 /// `3 d ago`.
@@ -81,12 +85,13 @@ fn age(idle: Duration) -> String {
 
 fn check(surroundings: &Surroundings, cache: &Cache) -> Result<()> {
     let damage = cache.check(&*surroundings.terminal)?;
-    let row =
-        |it: &planforge_core::Damage| vec![it.kind.name().to_owned(), it.path.display().to_string(), it.reason.clone()];
+    let line = |it: &planforge_core::Damage| {
+        format!("{BAD}{}{BAD:#} {}: {}\n", it.kind.name(), short_path(&it.path), it.reason)
+    };
     let text = if damage.is_empty() {
         format!("{} entries, all whole\n", cache.entries()?.len())
     } else {
-        table(&["kind", "file", "damage"], &damage.iter().map(row).collect::<Vec<_>>())
+        damage.iter().map(line).collect()
     };
     surroundings.show(&damage, &text)?;
     match damage.first() {

@@ -12,7 +12,6 @@ use crate::settings::Settings;
 use anyhow::{Context, Result};
 use clap::Parser;
 use planforge_core::Step;
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
@@ -39,6 +38,7 @@ impl Surroundings {
 /// Parses the arguments, runs the command and reports its error.
 pub(crate) fn dispatch() -> ExitCode {
     let cli = Cli::parse();
+    printer::set_colors(cli.global.color);
     start_log(cli.global.verbose);
     match run_command(&cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -126,7 +126,6 @@ fn start_log(verbose: u8) {
         _ => "debug",
     };
     let filter = EnvFilter::try_from_env("PLANFORGE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    log.with_target(false).with_ansi(colours).init();
+    log.with_target(false).with_ansi(printer::stderr_has_colors()).init();
 }

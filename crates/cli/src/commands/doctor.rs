@@ -1,8 +1,9 @@
 //! `doctor`: what is there, what is missing, and what brings it.
 
 use crate::failure::Missing;
-use crate::printer::{self, table};
+use crate::printer::{self, short_path};
 use crate::settings::Settings;
+use crate::table::table;
 use anyhow::Result;
 use serde::Serialize;
 use std::path::Path;
@@ -57,13 +58,13 @@ fn text(parts: &[Part]) -> String {
             (false, false) => "none",
         };
         let remedy = part.remedy.map_or_else(String::new, |remedy| format!("; run `{remedy}`"));
-        vec![state.to_owned(), part.name.to_owned(), format!("{}{remedy}", part.detail)]
+        vec![state.to_owned(), format!("{}: {}{remedy}", part.name, part.detail)]
     };
-    table(&["state", "part", "detail"], &parts.iter().map(row).collect::<Vec<_>>())
+    table(&["state", "part"], &parts.iter().map(row).collect::<Vec<_>>())
 }
 
 fn library(name: &'static str, path: &Path, version: impl Fn(&Path) -> Result<String, String>) -> Part {
-    let shown = path.display();
+    let shown = short_path(path);
     let found = if path.exists() { version(path) } else { Err("not found".to_owned()) };
     match found {
         Ok(version) => Part { name, required: true, found: true, detail: format!("{version} ({shown})"), remedy: None },
@@ -76,7 +77,7 @@ fn library(name: &'static str, path: &Path, version: impl Fn(&Path) -> Result<St
 /// A program that was built with libtorch does not start without it.
 fn libtorch(settings: &Settings) -> Part {
     let path = settings.libtorch();
-    let there = if path.exists() { format!(" ({})", path.display()) } else { String::new() };
+    let there = if path.exists() { format!(" ({})", short_path(&path)) } else { String::new() };
     let detail = match crate::libtorch::VERSION {
         Some(version) => format!("{version}{there}"),
         None => format!("{}{there}", crate::libtorch::ABSENT),
@@ -107,7 +108,7 @@ fn hub_cache(settings: &Settings) -> Part {
     let token = if hub.token.is_some() { "with a token" } else { "no token" };
     let found = hub.cache.is_dir();
     let state = if found { "" } else { ", not there yet" };
-    let detail = format!("{}{state} ({network}, {token})", hub.cache.display());
+    let detail = format!("{}{state} ({network}, {token})", short_path(&hub.cache));
     // Offline nothing can make it.
     Part { name: "Hub cache", required: hub.offline, found: found || !hub.offline, detail, remedy: None }
 }
@@ -117,8 +118,8 @@ fn writable(name: &'static str, folder: &Path) -> Part {
     let existing = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
     let tried = tempfile::NamedTempFile::new_in(existing);
     let detail = match &tried {
-        Ok(_) => folder.display().to_string(),
-        Err(error) => format!("{} is not writable: {error}", existing.display()),
+        Ok(_) => short_path(folder),
+        Err(error) => format!("{} is not writable: {error}", short_path(existing)),
     };
     Part { name, required: true, found: tried.is_ok(), detail, remedy: None }
 }

@@ -1,15 +1,21 @@
 //! `gpus`: the catalogue.
 
 use crate::args::GpusArguments;
-use crate::printer::{self, table};
+use crate::printer;
 use crate::settings::Settings;
+use crate::table::table;
 use anyhow::Result;
-use planforge_core::{Builder, BuilderSupport, Gpu, GpuCatalogue, Instance};
+use planforge_core::{Builder, BuilderSupport, Gpu, GpuCatalogue, Instance, Precision};
 
 const NOTES: &str = "\
-rtx needs no GPU to build; trtexec needs the GPU itself. x N: so many GPUs in one instance.
-*: SageMaker's documentation names the instance type for multi-model endpoints on GPUs; for the others ask AWS first.
+compute: compute capability. all: fp32, fp16 and bf16. x N: N GPUs in one instance.
+rtx builds without a GPU; trtexec builds on the GPU itself.
+*: SageMaker's documentation names the instance type for multi-model endpoints
+on GPUs; for the others ask AWS first.
 ";
+
+/// Precisions that the table abbreviates.
+const ALL: [Precision; 3] = [Precision::Fp32, Precision::Fp16, Precision::Bf16];
 
 /// Prints the catalogue.
 pub(super) fn gpus(arguments: &GpusArguments, settings: &Settings) -> Result<()> {
@@ -22,7 +28,7 @@ pub(super) fn gpus(arguments: &GpusArguments, settings: &Settings) -> Result<()>
         return Ok(());
     }
     let rows: Vec<_> = catalogue.gpus.iter().map(row).collect();
-    let headings = ["name", "product", ">compute", ">GiB", "rtx", "trtexec", "AWS instances"];
+    let headings = ["name", ">compute", ">GiB", "rtx", "trtexec", "AWS instances"];
     printer::stdout(&format!("{}\n{NOTES}", table(&headings, &rows)));
     Ok(())
 }
@@ -33,8 +39,7 @@ fn row(gpu: &Gpu) -> Vec<String> {
     };
     vec![
         gpu.name.clone(),
-        gpu.product.clone(),
-        format!("{} {}", gpu.architecture, gpu.compute_capability),
+        gpu.compute_capability.to_string(),
         gpu.memory_gib.to_string(),
         support(Builder::Rtx),
         support(Builder::Trtexec),
@@ -42,13 +47,15 @@ fn row(gpu: &Gpu) -> Vec<String> {
     ]
 }
 
-/// `fp32, fp16`, `fp16 since 10.8`, or `-`.
+/// `fp32, fp16`, `all from 10.8`, or `-`.
 fn words(support: &BuilderSupport) -> String {
     if support.precisions.is_empty() {
         return "-".to_owned();
     }
-    let mut text = support.precisions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    for (word, version) in [("since", &support.since), ("until", &support.until)] {
+    let is_all = ALL.iter().all(|precision| support.precisions.contains(precision));
+    let names: Vec<_> = support.precisions.iter().map(ToString::to_string).collect();
+    let mut text = if is_all { "all".to_owned() } else { names.join(", ") };
+    for (word, version) in [("from", &support.since), ("to", &support.until)] {
         if let Some(version) = version {
             text = format!("{text} {word} {version}");
         }

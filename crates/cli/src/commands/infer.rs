@@ -3,7 +3,8 @@
 use crate::args::InferArguments;
 use crate::commands::dispatch::Surroundings;
 use crate::pipeline::{Inference, Overrides, Run, Samples, cosine};
-use crate::printer::{self, table};
+use crate::printer;
+use crate::table::table;
 use anyhow::Result;
 use std::fmt::Write;
 

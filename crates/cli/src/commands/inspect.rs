@@ -3,7 +3,8 @@
 use crate::args::InspectArguments;
 use crate::commands::dispatch::Surroundings;
 use crate::pipeline::{ArchiveInspection, EngineInspection, Inspection, Overrides, Run};
-use crate::printer::{self, format_bytes, table};
+use crate::printer::{self, format_bytes};
+use crate::table::table;
 use anyhow::Result;
 use planforge_core::{Dim, TensorSpec};
 use planforge_engine::graph_text;
@@ -113,15 +114,14 @@ fn archive_text(archive: &ArchiveInspection) -> String {
     let versions: Vec<_> = versions.iter().map(|(tool, version)| format!("{tool} {version}")).collect();
     let _ = writeln!(text, "built by {}", versions.join(", "));
     let _ = writeln!(text, "options {}", parameters.options);
-    let rows: Vec<_> = definition
-        .resolved_dependencies
-        .iter()
-        .map(|source| {
-            let digests: Vec<_> = source.digest.iter().map(|(kind, digest)| format!("{kind} {digest}")).collect();
-            vec![source.name.clone().unwrap_or_default(), digests.join(", ")]
-        })
-        .collect();
-    text + &table(&["made of", "digest"], &rows)
+    text.push_str("built from\n");
+    for source in &definition.resolved_dependencies {
+        let _ = writeln!(text, "  {}", source.name.as_deref().unwrap_or_default());
+        for (kind, digest) in &source.digest {
+            let _ = writeln!(text, "    {kind} {digest}");
+        }
+    }
+    text
 }
 
 fn tensor(spec: &TensorSpec) -> String {

@@ -4,6 +4,7 @@ use crate::args::LintArguments;
 use crate::commands::dispatch::Surroundings;
 use crate::commands::run::expand;
 use crate::failure::{BadUsage, CheckFailed};
+use crate::printer::{BAD, NOTABLE};
 use anyhow::Result;
 use planforge_package::{Finding, Severity};
 use serde::Serialize;
@@ -45,10 +46,13 @@ pub(super) fn lint(surroundings: &Surroundings, arguments: &LintArguments) -> Re
 fn text(linted: &Linted) -> String {
     let mut text = format!("{}: {}\n", linted.archive.display(), count(linted.findings.len()));
     for finding in &linted.findings {
-        let word = if finding.severity == Severity::Error { "error" } else { "warning" };
-        let _ = writeln!(text, "  {word}: {}: {}", finding.place, finding.message);
+        let (word, style) = match finding.severity {
+            Severity::Error => ("error", BAD),
+            Severity::Warning => ("warning", NOTABLE),
+        };
+        let _ = writeln!(text, "  {style}{word}:{style:#} {}: {}", finding.place, finding.message);
         if let Some(answer) = &finding.answer {
-            let _ = writeln!(text, "    Triton says: {answer}");
+            let _ = writeln!(text, "    Triton's message: {answer}");
         }
     }
     text

@@ -4,8 +4,9 @@ use crate::args::PlanArguments;
 use crate::commands::dispatch::Surroundings;
 use crate::commands::run::open;
 use crate::pipeline::Plan;
-use crate::printer::{format_bytes, table};
+use crate::printer::format_bytes;
 use crate::settings::build_limits;
+use crate::table::table;
 use anyhow::Result;
 use planforge_report::{PlanRow, PlanSource};
 use std::fmt::Write;
@@ -24,13 +25,18 @@ pub(super) fn plan(surroundings: &Surroundings, arguments: &PlanArguments) -> Re
 
 fn text(plan: &Plan) -> String {
     let rows: Vec<_> = plan.rows.iter().map(|row| cells(plan, row)).collect();
-    let head = ["engine", "gpu", ">memory", ">max batch", ">weights", ">activations", ">one copy", ">copies", "from"];
+    let head = ["engine", ">batch", ">weights", ">activations", ">one copy", ">copies", "from"];
     let mut text = table(&head, &rows);
     let threshold = plan.rows.first().map_or(0.0, |row| row.threshold * 100.0);
     let _ = writeln!(
         text,
-        "\ncopies: in {threshold:.0} % of the GPU's memory, beside {} for the CUDA context (an allowance)",
+        "\ncopies: in {threshold:.0} % of the GPU's memory, next to {} for the CUDA context (an allowance)",
         format_bytes(plan.context_byte_count)
+    );
+    let _ = writeln!(
+        text,
+        "from: the builder's log; the model's count, with activations scaled by that log;\n\
+         or the count alone, without operator fusion"
     );
     let _ = writeln!(text, "*: the pipeline's own largest batch, {}, also of its packages", plan.max_batch);
     if let Some(batch) = plan.dense_batch {
@@ -45,21 +51,25 @@ fn text(plan: &Plan) -> String {
     text
 }
 
+/// `fp16 l4`: the precision in the variant's name, and the GPU type.
+fn engine(row: &PlanRow) -> String {
+    let precision = row.variant.split('-').nth(1).unwrap_or_default();
+    format!("{precision} {}", row.gpu)
+}
+
 fn cells(plan: &Plan, row: &PlanRow) -> Vec<String> {
     let mark = if row.max_batch == plan.max_batch { "*" } else { "" };
     vec![
-        row.variant.clone(),
-        row.gpu.clone(),
-        format_bytes(row.gpu_byte_count),
+        engine(row),
         format!("{mark}{}", row.max_batch),
         format_bytes(row.memory.weight_byte_count),
         format_bytes(row.memory.activation_byte_count),
         format_bytes(row.memory.byte_count()),
         row.copies.to_string(),
         match row.source {
-            PlanSource::Builder => "the builder",
-            PlanSource::Scaled => "a count, scaled by the builder's figure",
-            PlanSource::Count => "a count without fusion",
+            PlanSource::Builder => "builder",
+            PlanSource::Scaled => "scaled",
+            PlanSource::Count => "count",
         }
         .to_owned(),
     ]

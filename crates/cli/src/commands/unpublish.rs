@@ -4,7 +4,8 @@ use crate::args::UnpublishArguments;
 use crate::commands::dispatch::Surroundings;
 use crate::commands::run::expand;
 use crate::pipeline::unpublish_pipeline;
-use crate::printer::{format_bytes, table};
+use crate::printer::format_bytes;
+use crate::table::table;
 use anyhow::Result;
 
 /// Empties the store of each pipeline's own objects.
@@ -12,10 +13,10 @@ pub(super) fn unpublish(surroundings: &Surroundings, arguments: &UnpublishArgume
     for path in expand(&arguments.pipelines)? {
         let (settings, runtime) = (&surroundings.settings, &surroundings.runtime);
         let unpublished = unpublish_pipeline(settings, runtime, &path, arguments.dry_run)?;
-        let rows = unpublished.objects.iter().map(|object| vec![object.url.clone(), format_bytes(object.byte_count)]);
+        let rows = unpublished.objects.iter().map(|object| vec![format_bytes(object.byte_count), object.url.clone()]);
         let text = match unpublished.objects.len() {
             0 => format!("nothing of {} is published\n", unpublished.pipeline),
-            _ => table(&["object", ">size"], &rows.collect::<Vec<_>>()),
+            _ => table(&[">size", "object"], &rows.collect::<Vec<_>>()),
         };
         surroundings.show(&unpublished, &text)?;
         if !arguments.dry_run {

@@ -5,8 +5,8 @@ use crate::commands::dispatch::Surroundings;
 use crate::commands::run::expand;
 use crate::failure::CheckFailed;
 use crate::pipeline::{self, Verification};
-use crate::printer::{format_bytes, table};
 use crate::settings::build_limits;
+use crate::table::table;
 use anyhow::Result;
 use planforge_core::{Difference, Fact, ItemKind};
 use std::fmt::Write;
@@ -28,7 +28,7 @@ pub(super) fn verify(surroundings: &Surroundings, arguments: &VerifyArguments) -
 fn text(verification: &Verification) -> String {
     let shown = verification.items.iter().filter(|item| item.kind != ItemKind::Tool);
     let rows: Vec<_> = shown.map(row).collect();
-    let mut text = table(&["what", "name", ">size", "locked", "rebuilt", "result"], &rows);
+    let mut text = table(&["what", "name", "locked", "rebuilt", "result"], &rows);
     for tool in verification.items.iter().filter(|item| item.kind == ItemKind::Tool && item.is_drift()) {
         let _ = writeln!(text, "{tool}");
     }
@@ -47,10 +47,6 @@ fn row(item: &Difference) -> Vec<String> {
         Some(Fact::Text(text)) => text.clone(),
         None => "absent".to_owned(),
     };
-    let size = match item.found.as_ref().or(item.locked.as_ref()) {
-        Some(Fact::File(file)) => format_bytes(file.byte_count),
-        _ => String::new(),
-    };
     let result = if item.is_same() { "same" } else { "DIFFERS" };
-    vec![item.kind.to_string(), item.name.clone(), size, digest(&item.locked), digest(&item.found), result.to_owned()]
+    vec![item.kind.to_string(), item.name.clone(), digest(&item.locked), digest(&item.found), result.to_owned()]
 }

@@ -1,12 +1,13 @@
-//! What a run says at its end, and what it notes about the machine.
+//! The summary of a run, and the environment in its report.
 
-use crate::printer::{duration, format_bytes, table};
-use planforge_core::{Capacity, CapacityLimit, LoadPoint, LoadResult, Outcome};
+use crate::printer::{duration, format_bytes};
+use crate::table::table;
+use planforge_core::{Capacity, CapacityLimit, LoadPoint, LoadResult, Outcome, Step};
 use planforge_report::{ArtifactRow, Environment, Report};
 use std::fmt::Write;
 use std::path::Path;
 
-/// Processor and memory, as Linux tells them, and planforge's version.
+/// Processor and memory as Linux lists them, and planforge's version.
 pub(crate) fn environment() -> Environment {
     let read = |path: &str| fs_err::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
@@ -22,7 +23,7 @@ pub(crate) fn environment() -> Environment {
     }
 }
 
-/// Everything a run made and measured, for people.
+/// Results and measurements of a run, for people.
 pub(crate) fn summary(report: &Report, folder: &Path) -> String {
     let mut text = artifacts(&report.artifacts);
     for skipped in &report.skipped {
@@ -38,7 +39,7 @@ pub(crate) fn summary(report: &Report, folder: &Path) -> String {
     if report.served.is_some() {
         let _ = write!(text, "\nreport: {}", folder.join("report.html").display());
     }
-    let _ = writeln!(text, "\neverything lies in {}", folder.display());
+    let _ = writeln!(text, "\nall files are in {}", folder.display());
     text
 }
 
@@ -52,14 +53,15 @@ fn artifacts(rows: &[ArtifactRow]) -> String {
             row.step.name().to_owned(),
             row.subject.clone(),
             format_bytes(row.byte_count),
-            row.sha256.to_string().chars().take(12).collect(),
             duration(row.elapsed),
             outcome.to_owned(),
-            row.path.clone(),
         ]
     };
+    let published = rows.iter().filter(|row| row.step == Step::Publish);
+    let places: String = published.map(|row| format!("published: {}\n", row.path)).collect();
     let rows: Vec<_> = rows.iter().map(row).collect();
-    table(&["step", "what", ">size", "sha256", ">time", "result", "path"], &rows)
+    let text = table(&["step", "what", ">size", ">time", "result"], &rows);
+    if places.is_empty() { text } else { format!("{text}\n{places}") }
 }
 
 /// `probe: 6 copies of onnx-fp32 fit …`.
@@ -104,7 +106,7 @@ pub(crate) fn load_table(load: &LoadResult) -> String {
     };
     let mut rows: Vec<_> = load.stages.iter().map(|point| row(point.users.to_string(), point)).collect();
     rows.push(row("all".to_owned(), &load.total));
-    let headings = [">users", ">s", ">requests", ">failed", ">answers/s", ">p50 ms", ">p95 ms", ">p99 ms"];
+    let headings = [">users", ">s", ">requests", ">failed", ">responses/s", ">p50 ms", ">p95 ms", ">p99 ms"];
     let mut text = format!("load: requests to {} copies at random\n{}", load.copies, table(&headings, &rows));
     for (failure, count) in &load.failures {
         let _ = writeln!(text, "failed {count} times: {failure}");

@@ -4,7 +4,8 @@ mod inputs;
 
 use crate::args::BenchEngineArguments;
 use crate::commands::dispatch::Surroundings;
-use crate::printer::{format_bytes, table};
+use crate::printer::format_bytes;
+use crate::table::table;
 use anyhow::Result;
 use inputs::{chosen_shapes, synthetic_input};
 use planforge_bench::{BenchTimes, EngineFigures, LatencyFigures, RunTimes, measure_engine};
