@@ -130,7 +130,12 @@ fn graphs_that_cannot_be_taken_say_why() {
         1,
         &["has no `other.onnx`; its ONNX files: model.onnx"],
     );
-    refused("embed", &edit("\"model.onnx\"", "\"../model.onnx\""), 2, &["`../model.onnx` is no file of a repository"]);
+    refused(
+        "embed",
+        &edit("\"model.onnx\"", "\"../model.onnx\""),
+        2,
+        &["invalid path `../model.onnx`; expected a path within the repository"],
+    );
     let half = edit("[[profiles]]", "[export]\nprecisions = [\"fp16\"]\n[[profiles]]");
     refused("embed", &half, 1, &["its weights are fp32 and it is taken as it is", "must be [\"fp32\"]"]);
     let two = edit("[[profiles]]", "[export]\nprecisions = [\"fp32\", \"fp16\"]\n[[profiles]]");
@@ -161,10 +166,10 @@ fn profiles_that_do_not_fit_the_graph_are_named_before_a_build_is_started() {
             ["line 8", "unknown key `profiles.height`", "`sequence`"],
         ),
         ("embed", same, "batch = [1, 4, 2]", ["line 7", "1 <= min <= opt <= max", ""]),
-        ("embed", same, "batch = [1, 2]", ["line 7", "invalid length 2", "3"]),
+        ("embed", same, "batch = [1, 2]", ["line 7", "invalid number of values: [1, 2]", "[min, opt, max]"]),
         ("embed", same, "batch = [1, 2, 4]", [profiles, "has no `sequence`", "inputs need"]),
         ("wide", (WIDE, NAMED), "batch = [1, 2, 4]", [profiles, "has no `N`", "`batch` and `sequence`"]),
-        ("quantized", (NAMED, ONE), "batch = [1, 2, 4]", [profiles, "asks for batch up to 4", "the model allows 1"]),
+        ("quantized", (NAMED, ONE), "batch = [1, 2, 4]", [profiles, "has batch up to 4", "the model allows 1"]),
     ] {
         let workspace = Workspace::empty();
         tiny(&workspace, name);

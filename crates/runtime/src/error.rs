@@ -1,6 +1,6 @@
 //! What can go wrong when a model is loaded and run.
 
-use planforge_core::DataType;
+use planforge_core::{DataType, ErrorKind, io_hint};
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -181,6 +181,31 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// The class of the error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            _ if self.is_mistake() => ErrorKind::BadInput,
+            Self::Io(error) => ErrorKind::of_io(error),
+            Self::Library { .. } | Self::NoCudaForTorch { .. } => ErrorKind::Environment,
+            Self::NoEngine { .. } => ErrorKind::BadInput,
+            Self::Core(error) => error.kind(),
+            Self::Engine(error) => error.kind(),
+            _ => ErrorKind::Internal,
+        }
+    }
+
+    /// The next step, where the text does not name it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Io(error) => io_hint(error),
+            Self::Core(error) => error.hint(),
+            Self::Engine(error) => error.hint(),
+            _ => None,
+        }
+    }
+
     /// Whether the request is at fault: the model does not take these inputs or does not have these outputs. All else is the
     /// fault of the model or of what runs it.
     #[must_use]

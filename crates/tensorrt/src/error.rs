@@ -1,5 +1,6 @@
 //! What can go wrong around TensorRT.
 
+use planforge_types::ErrorKind;
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -222,6 +223,39 @@ pub enum Error {
     /// A call of the library failed.
     #[error("TensorRT call failed")]
     Call(#[from] trtx::Error),
+}
+
+impl Error {
+    /// The class of the error.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Library { .. }
+            | Self::Version { .. }
+            | Self::Trtexec { .. }
+            | Self::NoDriver
+            | Self::NoGpu { .. }
+            | Self::EngineVersion { .. }
+            | Self::EngineTarget { .. }
+            | Self::InvalidEngine { .. } => ErrorKind::Environment,
+            Self::Shape { .. } | Self::MissingWeights { .. } => ErrorKind::BadInput,
+            _ => ErrorKind::Internal,
+        }
+    }
+
+    /// The next step, where the text does not name it.
+    #[must_use]
+    pub const fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoDriver | Self::NoGpu { .. } => {
+                Some("engines are built anywhere, and run on a machine with an NVIDIA GPU and its driver")
+            }
+            Self::EngineTarget { .. } => {
+                Some("`planforge compile PIPELINE --gpu auto` makes an engine for the GPU of this machine")
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Result with this crate's error.
