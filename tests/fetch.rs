@@ -72,8 +72,8 @@ fn what_the_hub_does_not_have_is_named() {
     let workspace = Workspace::tiny();
     let hub = TestHub::start("someone/tiny", &workspace.path("model")).unwrap();
     let cases = [
-        ("someone/else", "main", ["has no repository `someone/else`", "check the repository's name"]),
-        ("someone/tiny", "v2", ["`someone/tiny` has no branch, tag or commit `v2`", "key `source.revision`"]),
+        ("someone/else", "main", ["repository `someone/else` not found", "check the repository's name"]),
+        ("someone/tiny", "v2", ["revision `v2` not found in `someone/tiny`", "key `source.revision`"]),
     ];
     for (repository, revision, words) in cases {
         let source = format!("repo = \"{repository}\"\nrevision = \"{revision}\"");
@@ -86,7 +86,7 @@ fn what_the_hub_does_not_have_is_named() {
 }
 
 #[test]
-fn a_gated_repository_is_fetched_with_a_token_that_nobody_sees() {
+fn a_gated_repository_is_fetched_with_a_token_that_stays_out_of_logs_and_redirects() {
     let workspace = Workspace::tiny();
     workspace.edit("tiny.toml", "path = \"model\"", "repo = \"someone/tiny\"");
     let hub = TestHub::with(HubOptions {

@@ -34,12 +34,12 @@ impl RepoCache {
         self.folder.join("snapshots").join(commit)
     }
 
-    /// Where the bytes of a file lie.
+    /// Path of the blob that holds the bytes of a file.
     pub(crate) fn blob(&self, file: &ListedFile) -> PathBuf {
         self.blobs().join(file.blob.name())
     }
 
-    /// Where they lie until they are whole.
+    /// Path of the blob while its download is incomplete.
     pub(crate) fn incomplete(&self, file: &ListedFile) -> PathBuf {
         self.blobs().join(format!("{}.incomplete", file.blob.name()))
     }
@@ -130,7 +130,7 @@ pub(crate) fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Fails unless `folder`, which is made, has room for so many bytes.
+/// Creates `folder` and fails unless its disk has `needed` bytes free.
 pub(crate) fn check_space(folder: &Path, needed: u64) -> Result<()> {
     fs_err::create_dir_all(folder)?;
     let space = rustix::fs::statvfs(folder).map_err(std::io::Error::from)?;

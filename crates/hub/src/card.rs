@@ -6,14 +6,14 @@
 use planforge_core::{ModelCard, Snapshot};
 use std::collections::BTreeMap;
 
-/// What the model card in a snapshot says; nothing without one.
+/// The model card of a snapshot; `None` without a `README.md` that starts with one.
 #[must_use]
 pub fn model_card(snapshot: &Snapshot) -> Option<ModelCard> {
     let readme = fs_err::read_to_string(snapshot.path("README.md")?).ok()?;
     let mut keys = keys(&readme)?;
     let mut take = |key: &str| keys.remove(key).unwrap_or_default();
     let licenses = [take("license"), take("license_name")].concat();
-    // `other` only says that the name is elsewhere.
+    // With `other`, the name is in `license_name`.
     let license = licenses.iter().find(|name| *name != "other").or(licenses.first()).cloned();
     Some(ModelCard { license, base_models: take("base_model"), tags: take("tags") })
 }
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_license_may_have_a_name_of_its_own_or_be_missing() {
+    fn a_license_may_have_a_custom_name_or_be_missing() {
         let license = |head: &str| card(&format!("---\n{head}\n---\n")).unwrap().to_string();
         assert_eq!(license("license: other\nlicense_name: llama3"), "license llama3");
         assert_eq!(license("license_name: llama3\nlicense: other"), "license llama3");
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_card_without_a_head_says_nothing() {
+    fn a_readme_without_a_head_has_no_card() {
         assert_eq!(card("# Title\nlicense: mit\n"), None);
         assert_eq!(card("---\nlicense: mit\n"), None);
         assert_eq!(card(""), None);

@@ -1,7 +1,7 @@
-//! What is asked of the Hub: the commit of a revision, the files of a commit, and bytes of a file.
+//! Requests to the Hub: the commit of a revision, the files of a commit, and bytes of a file.
 //!
-//! The commit comes through hf-hub. Its listing leaves the digests out, and its downloads take any answer for the
-//! file's bytes, always begin anew and are compared with nothing, so those two are asked for here.
+//! hf-hub resolves the commit. Its listing has no digests, and its downloads start from the first byte again and are not
+//! compared with a digest, so this module sends those two requests itself.
 
 use crate::cache::is_commit;
 use crate::listing::{Entry, ListedFile};
@@ -62,7 +62,7 @@ impl<'a> Client<'a> {
         });
         let info = info.await?;
         if info.id != *repo {
-            self.tell(format!("the repository is called `{}` now", info.id));
+            self.note(format!("the repository is called `{}` now", info.id));
         }
         let commit = info.sha.unwrap_or_default();
         if is_commit(&commit) { Ok(commit) } else { Err(self.bad_listing(format!("`{commit}` as its commit"))) }
@@ -84,8 +84,8 @@ impl<'a> Client<'a> {
         Err(self.bad_listing(format!("more than {MOST_PAGES} pages of files")))
     }
 
-    /// Bytes of a file. What of them has come is in `bytes`, also after a failure, and is not asked for again.
-    /// `received` is told of every part.
+    /// Appends the bytes of `range` to `bytes`. After a failure, `bytes` keeps what arrived, and the next call requests
+    /// the rest. Calls `received` with the length of each chunk.
     pub(crate) async fn bytes(
         &self,
         url: &Url,
@@ -111,22 +111,22 @@ impl<'a> Client<'a> {
             }
         }
         let error = Error::Short { url: url.to_string(), found: bytes.len() as u64, expected: range.end - range.start };
-        Err(Failure::passing(error, None))
+        Err(Failure::transient(error, None))
     }
 
-    /// Where the bytes of a file are to be had.
+    /// URL of a file of the repository.
     pub(crate) fn file_url(&self, commit: &str, path: &str) -> Url {
         self.url(&[], &["resolve", commit], path)
     }
 
-    /// Says something about this repository.
-    pub(crate) fn tell(&self, text: String) {
+    /// Sends a note about this repository to the progress listener.
+    pub(crate) fn note(&self, text: String) {
         self.progress.note(Step::Fetch, &self.options.repo, text);
     }
 
     /// Tries again what may pass.
     pub(crate) async fn retry<T>(&self, attempt: impl AsyncFnMut() -> Attempt<T>) -> Result<T> {
-        retry(&self.options.transfer, |text| self.tell(text), attempt).await
+        retry(&self.options.transfer, |text| self.note(text), attempt).await
     }
 
     async fn page(&self, url: &Url) -> Attempt<(Vec<Entry>, Option<Url>)> {
@@ -174,7 +174,7 @@ impl<'a> Client<'a> {
         let number = status.as_u16();
         // For a repository that it does not show, the Hub asks who is there.
         let is_hidden = number == 401 && token.is_none() || code == "RepoNotFound";
-        Failure::lasting(match code {
+        Failure::permanent(match code {
             "GatedRepo" => Error::Gated { repo, endpoint },
             _ if is_hidden => Error::NoRepository { repo, endpoint },
             "RevisionNotFound" => Error::NoRevision { repo, revision: revision.clone() },
@@ -184,7 +184,7 @@ impl<'a> Client<'a> {
             _ => {
                 let error = Error::Answer { url: url.to_owned(), status: status.to_string(), pause };
                 if number == 408 || number == 429 || status.is_server_error() {
-                    return Failure::passing(error, pause);
+                    return Failure::transient(error, pause);
                 }
                 error
             }
@@ -204,7 +204,7 @@ impl<'a> Client<'a> {
             other => {
                 let FetchOptions { repo, revision, .. } = self.options;
                 let (repo, revision) = (repo.clone(), revision.clone());
-                return Failure::lasting(Error::Hub { repo, revision, source: Box::new(other) });
+                return Failure::permanent(Error::Hub { repo, revision, source: Box::new(other) });
             }
         };
         let words = [&context.error_code, &context.server_message].map(|word| word.as_deref().unwrap_or_default());
@@ -225,5 +225,5 @@ fn broken_at(url: String, cause: reqwest::Error) -> Failure {
     let lasts = cause.is_builder() || cause.is_redirect();
     // The address that a redirection led to is signed.
     let error = Error::Connection { url, cause: cause.without_url() };
-    if lasts { Failure::lasting(error) } else { Failure::passing(error, None) }
+    if lasts { Failure::permanent(error) } else { Failure::transient(error, None) }
 }

@@ -25,7 +25,7 @@ const PIECES: usize = 4;
 /// No piece is larger; those under way are in memory.
 const LARGEST_PIECE: u64 = 8 << 20;
 
-/// Brings all of `files` into the snapshot of `commit` and says whether any had to be fetched.
+/// Downloads what the snapshot of `commit` lacks of `files`; returns whether anything was downloaded.
 ///
 /// # Errors
 /// [`Error::Space`] before anything is fetched; [`Error::GaveUp`], [`Error::Corrupt`] and the Hub's refusals.
@@ -48,7 +48,7 @@ pub(crate) async fn download(
     check_space(&cache.blobs(), total.saturating_sub(there))?;
     client.progress.started(Step::Fetch, &client.options.repo, Some(total), "bytes");
     let job = Job { client, cache, commit, received: AtomicU64::new(0) };
-    let work = stream::iter(&missing).map(|file| job.bring(file)).buffer_unordered(FILES);
+    let work = stream::iter(&missing).map(|file| job.ensure(file)).buffer_unordered(FILES);
     work.try_collect::<Vec<()>>().await?;
     Ok(!missing.is_empty())
 }
@@ -62,8 +62,8 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    async fn bring(&self, file: &ListedFile) -> Result<()> {
-        let waiting = || self.client.tell(format!("waiting for another process that fetches `{}`", file.path));
+    async fn ensure(&self, file: &ListedFile) -> Result<()> {
+        let waiting = || self.client.note(format!("waiting for another process that fetches `{}`", file.path));
         let _lock = self.cache.lock(file, waiting).await?;
         if !self.cache.has_blob(file) {
             self.fetch(file).await?;

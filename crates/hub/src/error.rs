@@ -1,5 +1,6 @@
 //! What can go wrong between the Hub and a snapshot.
 
+use planforge_types::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ pub enum Error {
     /// A file, digest or cancellation error.
     #[error(transparent)]
     Core(#[from] planforge_core::Error),
-    /// The Hub has no such repository, or none that it shows to whom it is asked by.
-    #[error("the Hub at `{endpoint}` has no repository `{repo}`, or shows it only to those with a token for it")]
+    /// The Hub has no such repository, or hides it without a token that may see it.
+    #[error("repository `{repo}` not found on the Hub at `{endpoint}`; it may be private")]
     NoRepository {
         /// Repository.
         repo: String,
@@ -18,7 +19,7 @@ pub enum Error {
         endpoint: String,
     },
     /// The repository has no such branch, tag or commit.
-    #[error("`{repo}` has no branch, tag or commit `{revision}`")]
+    #[error("revision `{revision}` not found in `{repo}`; expected a branch, tag or commit")]
     NoRevision {
         /// Repository.
         repo: String,
@@ -36,7 +37,7 @@ pub enum Error {
         endpoint: String,
     },
     /// The token is not good, or not for this repository.
-    #[error("the Hub at `{endpoint}` refuses `{repo}` with {status}{}", said(message))]
+    #[error("the Hub at `{endpoint}` denied access to `{repo}`: {status}{}", detail(message))]
     Denied {
         /// Repository.
         repo: String,
@@ -44,29 +45,29 @@ pub enum Error {
         endpoint: String,
         /// Status of the answer.
         status: String,
-        /// What the Hub said.
+        /// The Hub's message; may be empty.
         message: String,
     },
     /// An answer that is no success.
-    #[error("`{url}` answered {status}{}", asked(*pause))]
+    #[error("`{url}` answered {status}{}", requested_pause(*pause))]
     Answer {
         /// What was asked for.
         url: String,
         /// Status of the answer.
         status: String,
-        /// How long the server asked to be left alone.
+        /// Pause that the server asked for with `Retry-After`.
         pause: Option<Duration>,
     },
     /// A connection that was not made, was silent, or ended early.
-    #[error("the connection for `{url}` failed: {}", innermost(cause))]
+    #[error("connection failed for `{url}`: {}", innermost(cause))]
     Connection {
         /// What was asked for.
         url: String,
-        /// What the client said.
+        /// Error of the HTTP client.
         cause: reqwest::Error,
     },
     /// An answer with fewer bytes than were asked for.
-    #[error("`{url}` gave {found} bytes, expected {expected}")]
+    #[error("short response from `{url}`: {found} bytes; expected {expected}")]
     Short {
         /// What was asked for.
         url: String,
@@ -75,8 +76,8 @@ pub enum Error {
         /// Bytes asked for.
         expected: u64,
     },
-    /// What may pass did not.
-    #[error("gave up after {attempts} {}", if *attempts == 1 { "attempt" } else { "attempts" })]
+    /// A transient failure that outlasted every attempt.
+    #[error("failed after {attempts} {}", if *attempts == 1 { "attempt" } else { "attempts" })]
     GaveUp {
         /// How many attempts there were.
         attempts: u32,
@@ -84,24 +85,24 @@ pub enum Error {
         source: Box<Error>,
     },
     /// hf-hub failed in another way.
-    #[error("the Hub cannot give `{repo}` at `{revision}`")]
+    #[error("could not fetch `{repo}` at `{revision}` from the Hub")]
     Hub {
         /// Repository.
         repo: String,
         /// Revision asked for.
         revision: String,
-        /// What the client said.
+        /// Error of the HTTP client.
         #[source]
         source: Box<hf_hub::HFError>,
     },
-    /// A base URL that is none.
-    #[error("`{endpoint}` is no URL of a Hub")]
+    /// A text that is not the URL of a Hub.
+    #[error("invalid Hub endpoint `{endpoint}`; expected a URL")]
     Endpoint {
         /// What was given.
         endpoint: String,
     },
     /// A listing that cannot be followed.
-    #[error("the Hub lists `{repo}` with {what}")]
+    #[error("invalid listing of `{repo}`: {what}")]
     Listing {
         /// Repository.
         repo: String,
@@ -109,7 +110,9 @@ pub enum Error {
         what: String,
     },
     /// Bytes that do not have the digest the Hub lists, twice.
-    #[error("`{file}` of `{repo}` came with {algorithm} {found}, the Hub lists {expected}; what came was removed")]
+    #[error(
+        "{algorithm} mismatch for `{file}` of `{repo}`: expected {expected}, got {found}; the download was deleted"
+    )]
     Corrupt {
         /// Repository.
         repo: String,
@@ -122,8 +125,8 @@ pub enum Error {
         /// Digest listed.
         expected: String,
     },
-    /// There is too little room for what is to be fetched.
-    #[error("`{}` has room for {free} bytes, and {needed} are to be fetched", folder.display())]
+    /// The disk has too little free space for the download.
+    #[error("not enough disk space in `{}`: {free} bytes free, {needed} needed", folder.display())]
     Space {
         /// Where files go.
         folder: PathBuf,
@@ -143,7 +146,7 @@ pub enum Error {
         cache: PathBuf,
     },
     /// The repository or folder has no files that a checkpoint needs.
-    #[error("`{repo}` has no `{file}`, which every checkpoint needs")]
+    #[error("`{file}` not found in `{repo}`; every checkpoint needs it")]
     Incomplete {
         /// Repository or folder.
         repo: String,
@@ -151,13 +154,13 @@ pub enum Error {
         file: String,
     },
     /// The repository or folder has no weights in a format that is read.
-    #[error("`{repo}` has neither `model.safetensors` nor `pytorch_model.bin`, one of which every checkpoint needs")]
+    #[error("no weights found in `{repo}`; expected `model.safetensors` or `pytorch_model.bin`, or their shards")]
     NoWeights {
         /// Repository or folder.
         repo: String,
     },
     /// The ONNX file that was asked for is not in the repository.
-    #[error("`{repo}` has no `{graph}`; its ONNX files: {others}")]
+    #[error("`{graph}` not found in `{repo}`; its ONNX files: {others}")]
     NoGraph {
         /// Repository or folder.
         repo: String,
@@ -167,7 +170,7 @@ pub enum Error {
         others: String,
     },
     /// A file whose content is not what its name in the cache promises.
-    #[error("`{}` has {algorithm} {found}, expected {expected}; remove it and fetch again", path.display())]
+    #[error("{algorithm} mismatch for cached file `{}`: expected {expected}, got {found}; delete it and fetch again", path.display())]
     Digest {
         /// The file.
         path: PathBuf,
@@ -179,7 +182,7 @@ pub enum Error {
         expected: String,
     },
     /// A listing names a file outside its repository.
-    #[error("the listing of `{repo}` names `{path}`, which lies outside the snapshot")]
+    #[error("invalid path `{path}` in the listing of `{repo}`: it leads outside the snapshot")]
     Path {
         /// Repository.
         repo: String,
@@ -194,6 +197,52 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// What the failure means to the caller.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Core(error) => error.kind(),
+            Self::NoRepository { .. }
+            | Self::NoRevision { .. }
+            | Self::NotCached { .. }
+            | Self::NoGraph { .. }
+            | Self::Incomplete { .. }
+            | Self::NoWeights { .. } => ErrorKind::NotFound,
+            Self::Gated { .. } | Self::Denied { .. } => ErrorKind::Denied,
+            Self::Connection { .. } | Self::Short { .. } | Self::GaveUp { .. } | Self::Corrupt { .. } => {
+                ErrorKind::Transient
+            }
+            Self::Endpoint { .. } | Self::NoFolder { .. } => ErrorKind::BadInput,
+            Self::Space { .. } => ErrorKind::Environment,
+            Self::Answer { .. } | Self::Hub { .. } | Self::Listing { .. } | Self::Digest { .. } | Self::Path { .. } => {
+                ErrorKind::Internal
+            }
+        }
+    }
+
+    /// The next step, where there is one.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Core(error) => error.hint(),
+            Self::NotCached { .. } => {
+                Some("unset HF_HUB_OFFLINE to fetch it, or set HF_HUB_CACHE to the cache that has it")
+            }
+            Self::NoRepository { .. } => Some("check the repository's name; for a private one, set HF_TOKEN"),
+            Self::NoRevision { .. } => Some("check the key `source.revision`"),
+            Self::Gated { .. } => Some("ask for access on that page, and set HF_TOKEN to a token of the same account"),
+            Self::Denied { .. } => Some("check HF_TOKEN, or the token that `hf auth login` stored"),
+            Self::GaveUp { .. } | Self::Hub { .. } => {
+                Some("run again, which resumes the download; HF_HUB_OFFLINE=1 uses the cache alone")
+            }
+            Self::Endpoint { .. } => Some("set HF_ENDPOINT to a URL such as https://huggingface.co, or unset it"),
+            Self::Space { .. } => Some("free some space there, or set HF_HUB_CACHE to a folder on another disk"),
+            _ => None,
+        }
+    }
+}
+
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         Self::Core(error.into())
@@ -203,18 +252,18 @@ impl From<std::io::Error> for Error {
 /// Result with this crate's error.
 pub type Result<T> = std::result::Result<T, Error>;
 
-fn said(message: &str) -> String {
+fn detail(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
-fn asked(pause: Option<Duration>) -> String {
+fn requested_pause(pause: Option<Duration>) -> String {
     pause.map_or_else(String::new, |pause| format!(" and asks for a pause of {} s", pause.as_secs()))
 }
 
-/// The cause behind the layers of an HTTP client's error, which say little.
+/// The innermost cause of an HTTP client's error, whose outer layers do not name it.
 fn innermost(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return "it was silent for too long".to_owned();
+        return "no data within the time limit".to_owned();
     }
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {

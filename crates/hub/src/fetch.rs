@@ -28,7 +28,7 @@ pub async fn fetch(options: &FetchOptions, progress: Arc<dyn Progress>) -> Resul
     let cache = RepoCache::new(&options.cache, repo);
     progress.started(Step::Fetch, repo, None, "bytes");
     let mut removed = 0;
-    let ((directory, commit, _, outcome), files) = loop {
+    let (found, files) = loop {
         let found = match find_in_cache(options, &cache)? {
             Some(found) => found,
             None if options.offline => {
@@ -37,23 +37,36 @@ pub async fn fetch(options: &FetchOptions, progress: Arc<dyn Progress>) -> Resul
             }
             None => until_cancelled(&progress, from_hub(options, &cache, &progress)).await??,
         };
-        // Their digests are counted anew.
+        // Progress of digesting starts at zero again.
         progress.started(Step::Fetch, repo, None, "bytes");
-        match digest_files(&found.0, &found.2, &options.digests, (&*progress, repo)) {
-            Err(Error::Digest { path, .. }) if !options.offline && removed < found.2.len() => {
-                progress.note(Step::Fetch, repo, format!("`{}` is damaged and fetched again", path.display()));
+        match digest_files(&found.directory, &found.files, &options.digests, &*progress, repo) {
+            Err(Error::Digest { path, .. }) if !options.offline && removed < found.files.len() => {
+                progress.note(Step::Fetch, repo, format!("`{}` is corrupt and is fetched again", path.display()));
                 fs_err::remove_file(path)?;
                 removed += 1;
             }
             files => break (found, files?),
         }
     };
-    progress.finished(Step::Fetch, repo, outcome, start.elapsed());
-    Ok(Snapshot { repo: options.repo.clone(), revision: options.revision.clone(), commit, directory, files })
+    progress.finished(Step::Fetch, repo, found.outcome, start.elapsed());
+    Ok(Snapshot {
+        repo: options.repo.clone(),
+        revision: options.revision.clone(),
+        commit: found.commit,
+        directory: found.directory,
+        files,
+    })
 }
 
-/// Folder, commit, the files that are needed, and whether all were there.
-type Found = (PathBuf, String, Vec<String>, Outcome);
+/// A snapshot in the cache whose files are not digested yet.
+struct Found {
+    directory: PathBuf,
+    commit: String,
+    /// Paths of the files that a checkpoint needs.
+    files: Vec<String>,
+    /// `Cached` where nothing was downloaded.
+    outcome: Outcome,
+}
 
 /// The snapshot in the cache: for a full commit always, for a branch or tag only in offline mode, since
 /// it may have moved. Where the cache has PyTorch files only, which another program may have put there, the
@@ -75,7 +88,7 @@ fn find_in_cache(options: &FetchOptions, cache: &RepoCache) -> Result<Option<Fou
     match needed_files(&options.repo, options.graph.as_deref(), list(&snapshot)?) {
         Ok(files) if has_pytorch_weights(&files) && !options.offline => Ok(None),
         Ok(files) if files.iter().all(|file| snapshot.join(file).exists()) => {
-            Ok(Some((snapshot, commit, files, Outcome::Cached)))
+            Ok(Some(Found { directory: snapshot, commit, files, outcome: Outcome::Cached }))
         }
         Ok(_) => Ok(None),
         Err(Error::Incomplete { .. } | Error::NoWeights { .. } | Error::NoGraph { .. }) if !options.offline => Ok(None),
@@ -93,18 +106,18 @@ async fn from_hub(options: &FetchOptions, cache: &RepoCache, progress: &Arc<dyn 
     let fetched = download(&client, cache, &commit, &listing).await?;
     cache.set_commit_of(&options.revision, &commit)?;
     let outcome = if fetched { Outcome::Built } else { Outcome::Cached };
-    Ok((cache.snapshot(&commit), commit, needed, outcome))
+    Ok(Found { directory: cache.snapshot(&commit), commit, files: needed, outcome })
 }
 
-/// `work`, given up as soon as the user asks to stop.
+/// Runs `work` until it ends or the user cancels.
 async fn until_cancelled<T>(progress: &Arc<dyn Progress>, work: impl Future<Output = T>) -> Result<T> {
-    let asked_to_stop = async {
+    let cancelled = async {
         while !progress.is_cancelled() {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };
     tokio::select! {
         result = work => Ok(result),
-        () = asked_to_stop => Err(planforge_core::Error::Cancelled.into()),
+        () = cancelled => Err(planforge_core::Error::Cancelled.into()),
     }
 }

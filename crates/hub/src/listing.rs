@@ -9,7 +9,7 @@ use std::path::Path;
 /// A file of a repository.
 #[derive(Debug, Clone)]
 pub(crate) struct ListedFile {
-    /// Path within the repository, as the Hub says it.
+    /// Path within the repository, as the Hub lists it.
     pub(crate) path: String,
     /// Size.
     pub(crate) byte_count: u64,

@@ -42,15 +42,15 @@ impl std::fmt::Debug for Token {
 /// How patiently to download.
 #[derive(Debug, Clone, Copy)]
 pub struct Transfer {
-    /// How often a request is made before it is given up.
+    /// Most attempts at one request.
     pub attempts: u32,
     /// The pause after the first failure; each later one is twice as long.
     pub first_pause: Duration,
-    /// A server that asks for a longer pause than this is given up at once.
+    /// A request fails at once when the server asks for a longer pause than this.
     pub longest_pause: Duration,
     /// How long a connection may be silent.
     pub timeout: Duration,
-    /// Large files are fetched in pieces, several at once, of at least so many bytes.
+    /// Smallest piece of a large file, in bytes; pieces are fetched several at once.
     pub least_piece: u64,
 }
 

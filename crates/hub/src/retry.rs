@@ -1,9 +1,9 @@
-//! Trying again what may pass: refusals of a busy server, silence, and connections that end early.
+//! Retries of transient failures: a busy server, time-outs, and connections that end early.
 
 use crate::{Error, Result, Transfer};
 use std::time::Duration;
 
-/// No pause of our own choice is longer.
+/// The longest pause without `Retry-After`.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 
 /// Why an attempt failed.
@@ -14,26 +14,26 @@ pub(crate) struct Failure {
 
 enum Kind {
     /// The same request would fail again.
-    Lasting,
+    Permanent,
     /// It may not, after the pause that the server asked for.
-    Passing(Option<Duration>),
+    Transient(Option<Duration>),
 }
 
 impl Failure {
-    pub(crate) const fn lasting(error: Error) -> Self {
-        Self { error, kind: Kind::Lasting }
+    pub(crate) const fn permanent(error: Error) -> Self {
+        Self { error, kind: Kind::Permanent }
     }
 
-    pub(crate) const fn passing(error: Error, pause: Option<Duration>) -> Self {
-        Self { error, kind: Kind::Passing(pause) }
+    pub(crate) const fn transient(error: Error, pause: Option<Duration>) -> Self {
+        Self { error, kind: Kind::Transient(pause) }
     }
 }
 
-/// Makes an attempt until one succeeds, fails for good, or all are used up. Between two of them there is a pause, each
-/// twice as long as the one before, and never shorter than the server asks for.
+/// Repeats an attempt until it succeeds, fails permanently, or `transfer.attempts` are used up. The pause between two
+/// attempts doubles each time, and is never shorter than the server asks for.
 pub(crate) async fn retry<T>(
     transfer: &Transfer,
-    tell: impl Fn(String),
+    note: impl Fn(String),
     mut attempt: impl AsyncFnMut() -> std::result::Result<T, Failure>,
 ) -> Result<T> {
     let mut back_off = transfer.first_pause;
@@ -44,12 +44,12 @@ pub(crate) async fn retry<T>(
             Err(failure) => failure,
         };
         attempts += 1;
-        let Kind::Passing(asked) = kind else { return Err(error) };
+        let Kind::Transient(asked) = kind else { return Err(error) };
         let pause = asked.unwrap_or_default().max(back_off);
         if attempts >= transfer.attempts || asked.is_some_and(|asked| asked > transfer.longest_pause) {
             return Err(Error::GaveUp { attempts, source: Box::new(error) });
         }
-        tell(format!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
+        note(format!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
         tokio::time::sleep(pause).await;
         back_off = (back_off * 2).min(LONGEST_BACK_OFF);
     }

@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 
 /// Formats of weights by preference: name and ending of the one file. Shards have a number between the
-/// two, and an index beside them.
+/// two, and an index next to them.
 const WEIGHTS: [(&str, &str); 2] = [("model", ".safetensors"), ("pytorch_model", ".bin")];
 
 /// Files at the top of a repository that are taken when they are there.
@@ -25,8 +25,8 @@ const SMALL_FILES: [&str; 13] = [
 
 /// The files that a checkpoint needs out of a listing, sorted: configuration, tokenizer, the modules of
 /// a sentence-transformers model, and the weights (one file, or an index with its shards) as safetensors, or as
-/// PyTorch files where there are no safetensors. Where the repository's own ONNX file `graph` is wanted, it and the files
-/// its weights may lie in are taken instead of the weights, and there need be no configuration.
+/// PyTorch files where there are no safetensors. With `graph`, an ONNX file of the repository, the graph and the
+/// files that may hold its weights replace the weights, and the configuration may be missing.
 ///
 /// # Errors
 /// [`Error::Path`] for names that leave the snapshot, [`Error::Incomplete`] without configuration,
@@ -62,7 +62,7 @@ pub(crate) fn needed_files(
     Ok(files)
 }
 
-/// A graph, the files beside it that are named after it, and the small files.
+/// A graph, the files in its folder that are named after it, and the small files.
 fn graph_files(repo: &str, graph: &str, listing: Vec<String>) -> Result<Vec<String>> {
     if !listing.iter().any(|path| path == graph) {
         let others: Vec<_> = listing.iter().filter(|path| path.ends_with(".onnx")).cloned().collect();

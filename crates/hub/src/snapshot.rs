@@ -6,10 +6,11 @@ use crate::{Error, Result};
 use planforge_core::{ArtifactFile, KnownDigests, Progress, Snapshot, Step};
 use std::path::Path;
 
-/// A snapshot of a local folder in the Hub's layout, with its own ONNX file `graph` where that is wanted; `digests` of unchanged files are not computed anew.
+/// Returns the snapshot of a local folder in the Hub's layout; with `graph`, that of its ONNX file. `digests` remembers the
+/// digests of unchanged files.
 ///
 /// # Errors
-/// A path that is no folder, missing configuration or weights, unreadable files.
+/// [`Error::NoFolder`], [`Error::Incomplete`], [`Error::NoWeights`], [`Error::NoGraph`], and unreadable files.
 pub fn local_snapshot(
     folder: &Path,
     graph: Option<&str>,
@@ -22,7 +23,7 @@ pub fn local_snapshot(
     let repo = folder.display().to_string();
     let files = needed_files(&repo, graph, list(folder)?)?;
     let directory = fs_err::canonicalize(folder)?;
-    let files = digest_files(&directory, &files, digests, (progress, &repo))?;
+    let files = digest_files(&directory, &files, digests, progress, &repo)?;
     Ok(Snapshot { repo, revision: "local".to_owned(), commit: "local".to_owned(), directory, files })
 }
 
@@ -49,7 +50,8 @@ pub(crate) fn digest_files(
     folder: &Path,
     files: &[String],
     digests: &KnownDigests,
-    report: (&dyn Progress, &str),
+    progress: &dyn Progress,
+    subject: &str,
 ) -> Result<Vec<ArtifactFile>> {
     let mut done = 0;
     files
@@ -57,12 +59,12 @@ pub(crate) fn digest_files(
         .map(|file| {
             let path = folder.join(file);
             let byte_count = fs_err::metadata(&path)?.len();
-            let sha256 = digests.digest(&path, report.0)?;
+            let sha256 = digests.digest(&path, progress)?;
             let blob = fs_err::canonicalize(&path)?;
             let name = blob.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            check_name(&blob, &name, sha256.as_str(), report.0)?;
+            check_name(&blob, &name, sha256.as_str(), progress)?;
             done += byte_count;
-            report.0.advanced(Step::Fetch, report.1, done);
+            progress.advanced(Step::Fetch, subject, done);
             Ok(ArtifactFile { path: file.clone(), byte_count, sha256 })
         })
         .collect()

@@ -1,4 +1,4 @@
-//! What long work tells the outside while it runs, and how the outside asks it to stop.
+//! Progress events of long work, and its cancellation.
 
 use std::time::Duration;
 
@@ -47,13 +47,13 @@ impl Step {
     }
 }
 
-/// Where a step's result came from.
+/// Whether a step's result was built or found in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// Made in this run.
+    /// Built in this run.
     Built,
-    /// Found in the cache, complete.
+    /// Found in the cache.
     Cached,
 }
 
@@ -67,7 +67,7 @@ pub enum EventKind {
         /// "bytes", "copies", "seconds" …
         unit: &'static str,
     },
-    /// So much is done in all.
+    /// Progress since the start.
     Advanced {
         /// Units done since the start.
         done: u64,
@@ -79,27 +79,27 @@ pub enum EventKind {
         /// Time since the start.
         elapsed: Duration,
     },
-    /// Something a person should know.
+    /// A message for people.
     Note(String),
 }
 
-/// One report about one subject of one step, such as compile of `tensorrt-fp16-l4`.
+/// An event of one subject of one step, such as compile of `tensorrt-fp16-l4`.
 #[derive(Debug, Clone)]
 pub struct Event {
     /// The step.
     pub step: Step,
-    /// What is being worked on.
+    /// The artifact or model in work.
     pub subject: String,
-    /// What happened to it.
+    /// What happened.
     pub kind: EventKind,
 }
 
-/// Receives events and carries the wish to stop. Implementations must not block.
+/// Receives events and carries cancellation. Implementations must not block.
 pub trait Progress: Send + Sync {
     /// Takes one event.
     fn send(&self, event: Event);
 
-    /// Whether the user asked to stop; long loops look at it and return `Cancelled`.
+    /// Whether the user cancelled; long loops check it and return `Cancelled`.
     fn is_cancelled(&self) -> bool;
 }
 
@@ -125,7 +125,7 @@ impl dyn Progress + '_ {
     }
 }
 
-/// Listens to nothing and never stops.
+/// Ignores every event and never cancels.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoProgress;
 

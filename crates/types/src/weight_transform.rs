@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How a weight of an engine is made of weights of the checkpoint.
+/// How a weight of an engine is computed from weights of the graph.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum WeightTransform {
-    /// It is the one source.
+    /// The one source, unchanged.
     Identity,
-    /// It is the one source, a matrix of so many rows, with rows and columns changed over.
+    /// The transpose of the one source, a matrix.
     Transposed {
         /// Rows of the source.
         rows: u64,

@@ -1,4 +1,4 @@
-//! Each fault alone: what is done about it, or what is said.
+//! Each fault alone: how the client recovers, or which error it returns.
 
 use super::{Place, REPO, checkpoint, is_complete, options, rule, run};
 use crate::{FetchOptions, Token};
@@ -51,7 +51,7 @@ fn all_files_are_fetched_when_asked_for() {
 }
 
 #[test]
-fn a_connection_that_is_cut_goes_on_where_it_ended() {
+fn a_connection_that_is_cut_resumes_where_it_ended() {
     let place = Place::with(vec![rule("CDN ", Fault::Cut(10_000), 2)]);
     place.succeeds();
     let place = Place::with(vec![rule("CDN ", Fault::Cut(10_000), 100)]);
@@ -61,13 +61,13 @@ fn a_connection_that_is_cut_goes_on_where_it_ended() {
     fs_err::remove_dir_all(place.cache()).unwrap();
     assert_eq!(
         place.fails(&place.options()),
-        "gave up after 4 attempts: the connection for `HUB/someone/model/resolve/\
-         0123456789abcdef0123456789abcdef01234567/model.safetensors` failed: end of file before message length reached"
+        "failed after 4 attempts: connection failed for `HUB/someone/model/resolve/\
+         0123456789abcdef0123456789abcdef01234567/model.safetensors`: end of file before message length reached"
     );
 }
 
 #[test]
-fn what_a_killed_process_left_is_gone_on_with() {
+fn a_download_of_a_killed_process_is_resumed() {
     let place = Place::new();
     let model = fs_err::read(place.folder.path().join("model/model.safetensors")).unwrap();
     let blobs = place.cache().join("models--someone--model/blobs");
@@ -107,19 +107,19 @@ fn a_busy_hub_is_asked_again_after_the_pause_that_it_wishes() {
     let place = Place::with(vec![rule("/tree/", Fault::Status("429 Too Many Requests", Some(3600)), 1)]);
     assert_eq!(
         place.fails(&place.options()),
-        "gave up after 1 attempt: `HUB/api/models/someone/model/tree/0123456789abcdef0123456789abcdef01234567?recursive=true` \
+        "failed after 1 attempt: `HUB/api/models/someone/model/tree/0123456789abcdef0123456789abcdef01234567?recursive=true` \
          answered 429 Too Many Requests and asks for a pause of 3600 s"
     );
 }
 
 #[test]
-fn a_hub_that_fails_for_long_is_given_up() {
+fn a_hub_that_keeps_failing_is_an_error_after_all_attempts() {
     let place = Place::with(vec![rule("/revision/main", Fault::Status("503 Service Unavailable", None), 3)]);
     place.succeeds();
     let place = Place::with(vec![rule("/revision/main", Fault::Status("503 Service Unavailable", None), 4)]);
     assert_eq!(
         place.fails(&place.options()),
-        "gave up after 4 attempts: `HUB/api/models/someone/model/revision/main` answered 503 Service Unavailable"
+        "failed after 4 attempts: `HUB/api/models/someone/model/revision/main` answered 503 Service Unavailable"
     );
     place.succeeds();
 }
@@ -127,10 +127,10 @@ fn a_hub_that_fails_for_long_is_given_up() {
 #[test]
 fn an_error_page_does_not_become_a_file() {
     let place = Place::with(vec![rule("/config.json", Fault::Status("500 Internal Server Error", None), 100)]);
-    let said = place.fails(&place.options());
+    let message = place.fails(&place.options());
     assert!(
-        said.starts_with("gave up after 4 attempts") && said.ends_with("answered 500 Internal Server Error"),
-        "{said}"
+        message.starts_with("failed after 4 attempts") && message.ends_with("answered 500 Internal Server Error"),
+        "{message}"
     );
 }
 
@@ -141,8 +141,8 @@ fn silence_is_waited_out_and_a_slow_server_is_not_given_up() {
     let place = Place::with(vec![rule("/tree/", Fault::Silent, 100)]);
     assert_eq!(
         place.fails(&place.options()),
-        "gave up after 4 attempts: the connection for `HUB/api/models/someone/model/tree/\
-         0123456789abcdef0123456789abcdef01234567?recursive=true` failed: it was silent for too long"
+        "failed after 4 attempts: connection failed for `HUB/api/models/someone/model/tree/\
+         0123456789abcdef0123456789abcdef01234567?recursive=true`: no data within the time limit"
     );
 }
 
@@ -157,14 +157,17 @@ fn bytes_with_another_digest_are_fetched_once_more_and_then_refused() {
     assert_eq!(
         place.fails(&place.options()),
         format!(
-            "`model.safetensors` of `someone/model` came with SHA-256 \
-             {}, the Hub lists {wrong}; what came was removed",
+            "SHA-256 mismatch for `model.safetensors` of `someone/model`: expected {wrong}, got {}; \
+             the download was deleted",
             planforge_core::digest_bytes(&fs_err::read(place.folder.path().join("model/model.safetensors")).unwrap())
         )
     );
     let place = lie("config.json", 22, &"b".repeat(40));
-    let said = place.fails(&place.options());
-    assert!(said.starts_with("`config.json` of `someone/model` came with git object id "), "{said}");
+    let message = place.fails(&place.options());
+    assert!(
+        message.starts_with("git object id mismatch for `config.json` of `someone/model`: expected bbbb"),
+        "{message}"
+    );
     let left = crate::snapshot::list(&place.cache().join("models--someone--model/blobs")).unwrap();
     assert!(!left.iter().any(|name| name.contains("bbbb")), "{left:?}");
 }
@@ -176,8 +179,8 @@ fn files_of_another_length_are_refused() {
     let place = Place::with(vec![rule("4567/config.json", Fault::Short(0), 100)]);
     assert_eq!(
         place.fails(&place.options()),
-        "gave up after 4 attempts: `HUB/someone/model/resolve/0123456789abcdef0123456789abcdef01234567/config.json` \
-         gave 0 bytes, expected 22"
+        "failed after 4 attempts: short response from \
+         `HUB/someone/model/resolve/0123456789abcdef0123456789abcdef01234567/config.json`: 0 bytes; expected 22"
     );
     let place = Place::with(vec![rule("CDN ", Fault::Whole, 100)]);
     place.succeeds();
@@ -188,20 +191,20 @@ fn a_listing_that_leads_out_of_the_snapshot_is_refused() {
     let place = lie("../../../../planted", 3, &"a".repeat(40));
     assert_eq!(
         place.fails(&place.options()),
-        "the listing of `someone/model` names `../../../../planted`, which lies outside the snapshot"
+        "invalid path `../../../../planted` in the listing of `someone/model`: it leads outside the snapshot"
     );
     let place = lie("config.json", 22, "../../../../planted");
-    assert_eq!(place.fails(&place.options()), "the Hub lists `someone/model` with `config.json` without a digest");
+    assert_eq!(place.fails(&place.options()), "invalid listing of `someone/model`: `config.json` without a digest");
 }
 
 #[test]
 fn too_little_room_is_found_before_anything_is_fetched() {
     let place = lie("model.safetensors", 1 << 60, &"a".repeat(64));
-    let said = place.fails(&place.options());
-    let (before, after) = said.split_once(" has room for ").unwrap();
-    assert_eq!(before, "`FOLDER/cache/models--someone--model/blobs`");
+    let message = place.fails(&place.options());
+    let (before, after) = message.split_once(": ").unwrap();
+    assert_eq!(before, "not enough disk space in `FOLDER/cache/models--someone--model/blobs`");
     // The other files: 39,993 + 22 + 2.
-    assert!(after.ends_with(&format!("bytes, and {} are to be fetched", (1_u64 << 60) + 40_017)), "{said}");
+    assert!(after.ends_with(&format!("bytes free, {} needed", (1_u64 << 60) + 40_017)), "{message}");
     assert!(!place.hub.requests().iter().any(|line| line.contains("/resolve/")));
 }
 
@@ -224,11 +227,11 @@ fn private_repositories_need_a_token_and_are_not_seen_without() {
     let place = place(|options| options.access = Access::Private("hf_own".to_owned()));
     assert_eq!(
         place.fails(&FetchOptions { token: None, ..place.options() }),
-        "the Hub at `HUB` has no repository `someone/model`, or shows it only to those with a token for it"
+        "repository `someone/model` not found on the Hub at `HUB`; it may be private"
     );
     assert_eq!(
         place.fails(&place.options()),
-        "the Hub at `HUB` refuses `someone/model` with 401 Unauthorized: Invalid credentials in Authorization header"
+        "the Hub at `HUB` denied access to `someone/model`: 401 Unauthorized: Invalid credentials in Authorization header"
     );
     let options = FetchOptions { token: Some(Token("hf_own".to_owned())), ..place.options() };
     is_complete(&run(&options, Arc::new(NoProgress)).unwrap(), &place.folder.path().join("model"));
@@ -239,15 +242,15 @@ fn what_is_not_there_is_named() {
     let place = Place::new();
     assert_eq!(
         place.fails(&FetchOptions { repo: "someone/else".to_owned(), ..place.options() }),
-        "the Hub at `HUB` has no repository `someone/else`, or shows it only to those with a token for it"
+        "repository `someone/else` not found on the Hub at `HUB`; it may be private"
     );
     assert_eq!(
         place.fails(&FetchOptions { revision: "v2".to_owned(), ..place.options() }),
-        "`someone/model` has no branch, tag or commit `v2`"
+        "revision `v2` not found in `someone/model`; expected a branch, tag or commit"
     );
     assert_eq!(
         place.fails(&FetchOptions { endpoint: "huggingface".to_owned(), ..place.options() }),
-        "`huggingface` is no URL of a Hub"
+        "invalid Hub endpoint `huggingface`; expected a URL"
     );
 }
 
@@ -304,8 +307,8 @@ fn damage_in_the_cache_is_found_and_mended() {
             bytes[3] ^= 1;
             fs_err::write(&blob, bytes).unwrap();
         }
-        let said = run(&FetchOptions { offline: true, ..options.clone() }, Arc::new(NoProgress)).unwrap_err();
-        assert!(said.to_string().contains("git object id"), "{said}");
+        let error = run(&FetchOptions { offline: true, ..options.clone() }, Arc::new(NoProgress)).unwrap_err();
+        assert!(error.to_string().contains("git object id"), "{error}");
         is_complete(&run(&options, Arc::new(NoProgress)).unwrap(), &place.folder.path().join("model"));
     }
 }

@@ -50,7 +50,7 @@ impl Place {
         format!("CDN GET /blobs/{}", digest_bytes(&weights))
     }
 
-    /// Fetches, which must fail without leaving anything that is not whole, and says how.
+    /// Fetches, which must fail without leaving anything that is not whole, and returns the message.
     fn fails(&self, options: &FetchOptions) -> String {
         let error = run(options, Arc::new(NoProgress)).unwrap_err();
         is_right(&self.cache(), &self.folder.path().join("model"));

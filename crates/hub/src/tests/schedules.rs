@@ -50,7 +50,7 @@ fn schedule(random: &mut StdRng) -> Vec<Rule> {
                     let pause = random.random_bool(0.3).then_some(0);
                     Fault::Status(statuses[random.random_range(0..statuses.len())], pause)
                 }
-                // What the Hub says of a repository has no digest.
+                // The answers of the Hub's API have no digest.
                 10..13 if is_file => Fault::WrongByte(random.random_range(0..30_000)),
                 10..16 => Fault::Short(random.random_range(0..30_000)),
                 16 => Fault::Silent,
