@@ -129,7 +129,7 @@ fn a_run_that_was_killed_at_ten_moments_ends_as_if_it_had_not_been() {
 }
 
 #[test]
-#[ignore = "takes minutes: scripts/kills"]
+#[ignore = "takes minutes: scripts/test-sigkill"]
 fn a_run_that_was_killed_at_fifty_moments_ends_as_if_it_had_not_been() {
     kills(50);
 }

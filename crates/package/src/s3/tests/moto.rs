@@ -30,7 +30,7 @@ impl Moto {
         let named = std::env::var_os(PYTHON).filter(|path| !path.is_empty()).map(PathBuf::from);
         let python = named.clone().unwrap_or_else(|| native().join("moto/bin/python"));
         if named.is_none() && !python.exists() {
-            eprintln!("SKIPPED: no moto in `{}`; scripts/moto brings it", python.display());
+            eprintln!("SKIPPED: no moto in `{}`; scripts/test-moto brings it", python.display());
             return None;
         }
         let mut command = script(&python, &["serve"]);
