@@ -9,7 +9,8 @@ use planforge_core::{
     Cache, DataType, Dim, KnownDigests, Model, NoProgress, Precision, Stored, Task, TensorSpec, digest_file,
 };
 use planforge_engine::{ExportOptions, export_torchscript};
-use planforge_package::{Backend, UnpackLimits, unpack};
+use planforge_package::{UnpackLimits, unpack};
+use planforge_triton_config::Backend;
 use planforge_runtime::{Device, OnnxSession, SessionOptions, Tensor, TensorValues, TorchSession, load_library};
 use planforge_testkit::native;
 use std::path::Path;

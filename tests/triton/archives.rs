@@ -4,9 +4,10 @@ use super::{Packaged, REQUIRED, assert_close, backend, binary_body, inputs, invo
 use crate::gpu::{HALF_TOLERANCE, has_gpu};
 use crate::support::Workspace;
 use planforge_core::{ModelName, OnnxBackend, Task};
-use planforge_package::{Form, module_config};
+use planforge_package::Form;
 use planforge_runtime::{OnnxSession, SessionOptions, TensorValues, load_library};
 use planforge_testkit::{TritonOptions, TritonServer, isolated, native};
+use planforge_triton_config::{Serving, module_config};
 
 #[test]
 fn both_forms_load_under_any_name() {
@@ -78,7 +79,7 @@ fn configurations_for_other_backends_are_accepted() {
             &name,
             &packaged.model.record,
             &super::profiles(&packaged.model.record),
-            &planforge_package::Serving::default(),
+            &Serving::default(),
         )
         .unwrap();
         fs_err::write(folder.join("config.pbtxt"), config).unwrap();

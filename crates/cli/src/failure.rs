@@ -126,7 +126,7 @@ impl Failure {
             PackageError::StoreUrl { .. }
             | PackageError::UnsupportedStore { .. }
             | PackageError::Prefix { .. }
-            | PackageError::Further { .. }
+            | PackageError::Config(planforge_triton_config::Error::Further { .. })
             | PackageError::Refused { .. } => Some(Self::Usage),
             PackageError::NoCredentials { .. }
             | PackageError::Credentials { .. }

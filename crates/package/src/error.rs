@@ -1,5 +1,6 @@
 //! What can go wrong when packages are made, published and read back.
 
+use planforge_archive::InvalidArchive;
 use planforge_core::{Digest, ModelFormat};
 use std::fmt;
 use std::path::PathBuf;
@@ -13,6 +14,12 @@ pub enum Error {
     /// A file could not be read, written or linked; the text names the path.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    /// An error of writing or reading an archive.
+    #[error(transparent)]
+    Archive(planforge_archive::Error),
+    /// An error of writing a configuration.
+    #[error(transparent)]
+    Config(#[from] planforge_triton_config::Error),
     /// A record names a file that its artifact does not have.
     #[error("artifact `{}` has no file `{file}`", folder.display())]
     MissingFile {
@@ -68,22 +75,6 @@ pub enum Error {
         /// Where it was expected.
         path: PathBuf,
     },
-    /// A model whose inputs and outputs do not share a dynamic first dimension cannot be batched.
-    #[error("tensor `{tensor}` has no dynamic batch dimension in front, which a package needs")]
-    BatchDimension {
-        /// The tensor.
-        tensor: String,
-    },
-    /// Fields that a user adds to a configuration, and that it cannot take.
-    #[error("`{}` line {line}: {reason}", path.display())]
-    Further {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: usize,
-        /// What is wrong.
-        reason: String,
-    },
     /// A package that Triton would refuse, because of what a user adds to its configuration.
     #[error("variant `{variant}`: Triton would not load it: `{place}`: {message}")]
     Refused {
@@ -93,12 +84,6 @@ pub enum Error {
         place: String,
         /// What is wrong.
         message: String,
-    },
-    /// An input of a model that is to be warmed up, and for which no sample was given.
-    #[error("there is no sample for input `{tensor}`, which the warm-up needs")]
-    WarmUp {
-        /// The input.
-        tensor: String,
     },
     /// The address of a store does not parse.
     #[error("store `{url}`: {reason}")]
@@ -209,6 +194,17 @@ pub enum Error {
     },
 }
 
+impl From<planforge_archive::Error> for Error {
+    fn from(error: planforge_archive::Error) -> Self {
+        match error {
+            planforge_archive::Error::Core(error) => Self::Core(error),
+            planforge_archive::Error::Io(error) => Self::Io(error),
+            planforge_archive::Error::Changed { path, recorded, found } => Self::Changed { path, recorded, found },
+            error @ planforge_archive::Error::Invalid(_) => Self::Archive(error),
+        }
+    }
+}
+
 /// What a store was asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -242,41 +238,12 @@ impl fmt::Display for Action {
 /// Why an archive cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveFault {
-    /// It is cut off, damaged, or no gzip-compressed tar file at all.
-    #[error("it is damaged or no tar.gz file: {0}")]
-    Unreadable(std::io::Error),
-    /// An entry that would be written outside the model's folder.
-    #[error("entry `{0}` leads out of the archive")]
-    UnsafePath(String),
-    /// A path that no system takes, or with more folders than any model has; its start is told.
-    #[error("an entry's path is longer than 4096 bytes or than 64 names: `{0}…`")]
-    LongPath(String),
-    /// A header that is larger than any that a tool writes.
-    #[error("the header of an entry, with its name and attributes, is larger than 1 MiB")]
-    LongHeader,
-    /// A text that is larger than any that a tool writes.
-    #[error("`{file}` is larger than {most} bytes")]
-    LongText {
-        /// Path in the archive.
-        file: String,
-        /// Most bytes that are read.
-        most: u64,
-    },
-    /// More paths and texts than are kept in memory.
-    #[error("its paths and configurations take more than {0} bytes of memory")]
-    TooMuchText(usize),
-    /// A link, device or other entry that is neither file nor folder.
-    #[error("entry `{0}` is neither a file nor a folder")]
-    EntryType(String),
-    /// Two entries of the same name.
-    #[error("entry `{0}` occurs twice")]
-    Duplicate(String),
-    /// More entries, or folders that they lie in, than allowed.
-    #[error("it has more than {0} entries or folders")]
-    TooManyEntries(u64),
-    /// More bytes than allowed.
-    #[error("it unpacks to more than {0} bytes")]
-    TooLarge(u64),
+    /// It cannot be read.
+    #[error(transparent)]
+    Archive(#[from] InvalidArchive),
+    /// Its configuration cannot be read.
+    #[error(transparent)]
+    Config(#[from] planforge_triton_config::Error),
     /// Neither `config.pbtxt` nor a folder at the top.
     #[error("it has neither a folder nor a `config.pbtxt` at the top")]
     NoModel,
@@ -286,17 +253,6 @@ pub enum ArchiveFault {
     /// The model's folder has no configuration.
     #[error("`{0}` is missing")]
     NoConfig(String),
-    /// The configuration is not protobuf text.
-    #[error("`config.pbtxt` line {line}: {reason}")]
-    Config {
-        /// Line, from 1.
-        line: usize,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A backend that planforge does not know.
-    #[error("`config.pbtxt` names backend `{0}`, which is not known")]
-    Backend(String),
     /// No version folder, or several.
     #[error("expected one version folder such as `1`, found {0}")]
     Versions(String),

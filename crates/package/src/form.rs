@@ -1,9 +1,9 @@
 //! What serves a package and where its files lie.
 
-use crate::archive::{Content, Entries};
-use crate::triton_config::Serving;
 use crate::{Error, Result};
+use planforge_archive::{Content, Entries};
 use planforge_core::{ModelName, OnnxBackend, Progress, digest_file};
+use planforge_triton_config::Serving;
 use std::path::Path;
 
 /// File name of planforge's own backend, as the server looks for it.

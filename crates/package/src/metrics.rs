@@ -1,10 +1,10 @@
 //! A package without a model, of which planforge's backend tells what memory a server has.
 
-use crate::archive::{Content, Entries, pack};
 use crate::form::backend_entry;
-use crate::triton_config::metrics_config;
 use crate::{Error, Result};
+use planforge_archive::{Content, Entries, pack};
 use planforge_core::{Digest, METRICS_FILE, METRICS_MODEL, Progress, write_atomically};
+use planforge_triton_config::metrics_config;
 use std::path::Path;
 
 /// Writes the archive of the metrics model to `path`: a configuration, and planforge's backend, `library`, for servers
@@ -30,8 +30,8 @@ pub fn metrics_package(path: &Path, library: Option<&Path>, progress: &dyn Progr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lint;
     use planforge_core::NoProgress;
+    use planforge_triton_config::lint;
 
     #[test]
     fn two_are_equal_and_nothing_is_wrong_but_that_there_is_no_input() {

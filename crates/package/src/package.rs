@@ -1,16 +1,15 @@
 //! The package step: a model or an engine and its configuration in one archive.
 
-use crate::archive::{Content, Entries, write_archive};
 use crate::form::Form;
-use crate::lint::lint_entries;
-use crate::triton_config::{
-    LABELS_FILE, MODULE_FILE, ONNX_FILE, capabilities, engine_config, engine_files, label_file, max_batch_size,
-    module_config, onnx_config, smallest_batch,
-};
-use crate::{Error, Result, Severity, gzip};
+use crate::{Error, Result};
+use planforge_archive::{Content, Entries, SETTINGS, write_archive};
 use planforge_core::{
-    Archive, Cache, CacheKey, CacheKind, ComputeCapability, Digest, Engine, Model, ModelName, Outcome, PlacedWeights,
+    Archive, ArtifactFile, Cache, CacheKey, CacheKind, ComputeCapability, Digest, Engine, Model, ModelName, Outcome, PlacedWeights,
     Platform, Profile, Progress, Step, Stored, Variant,
+};
+use planforge_triton_config::{
+    LABELS_FILE, MODULE_FILE, ONNX_FILE, Severity, capabilities, engine_config, engine_files, label_file, lint_entries,
+    max_batch_size, module_config, onnx_config, smallest_batch,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -96,7 +95,7 @@ pub fn package(
     progress.started(Step::Package, &subject, Some(unpacked_byte_count), "bytes");
     let key = CacheKey::of(&Inputs {
         archive_format: ARCHIVE_FORMAT,
-        compressor: gzip::SETTINGS,
+        compressor: SETTINGS,
         variant,
         files: entries.iter().map(|(path, content)| (path.as_str(), content.sha256())).collect(),
     });
@@ -123,10 +122,10 @@ fn onnx_entries(form: &Form<'_>, model: &Stored<Model>, profiles: &[Profile]) ->
     let config = onnx_config(name, &model.record, profiles, form.onnx_backend, &form.serving)?;
     let mut entries = Entries::from([
         (config_path(name), Content::Bytes(config.into_bytes())),
-        (version_path(name, ONNX_FILE), Content::of(model, &model.record.graph)?),
+        (version_path(name, ONNX_FILE), content_of(model, &model.record.graph)?),
     ]);
     for file in &model.record.weights {
-        entries.insert(version_path(name, file), Content::of(model, file)?);
+        entries.insert(version_path(name, file), content_of(model, file)?);
     }
     Ok(entries)
 }
@@ -136,7 +135,7 @@ fn module_entries(form: &Form<'_>, module: &Stored<Model>, profiles: &[Profile])
     let config = module_config(name, &module.record, profiles, &form.serving)?;
     Ok(Entries::from([
         (config_path(name), Content::Bytes(config.into_bytes())),
-        (version_path(name, MODULE_FILE), Content::of(module, &module.record.graph)?),
+        (version_path(name, MODULE_FILE), content_of(module, &module.record.graph)?),
     ]))
 }
 
@@ -152,7 +151,7 @@ fn engine_entries(form: &Form<'_>, engines: &[PackedEngine<'_>], model: &Stored<
     let mut packed: BTreeMap<String, &Engine> = BTreeMap::new();
     for (PackedEngine { engine, weights }, file) in engines.iter().zip(engine_files(&records)) {
         let path = version_path(name, &file);
-        let content = Content::of(engine, &engine.record.plan)?;
+        let content = content_of(engine, &engine.record.plan)?;
         // Two GPU types of one compute capability share an engine where the builder made the same of both.
         match (packed.get(&file), entries.get(&path)) {
             (Some(other), Some(known)) if known.sha256() != content.sha256() => {
@@ -176,9 +175,18 @@ fn weight_entries(name: &ModelName, file: &str, weights: &PlacedWeights, model: 
     let list = PlacedWeights::path(Path::new(file)).to_string_lossy().into_owned();
     let mut entries = Entries::from([(version_path(name, &list), Content::Bytes(weights.to_json()))]);
     for file in weights.files() {
-        entries.insert(version_path(name, file), Content::of(model, file)?);
+        entries.insert(version_path(name, file), content_of(model, file)?);
     }
     Ok(entries)
+}
+
+/// The file `file` of an artifact.
+fn content_of<T>(artifact: &Stored<T>, file: &str) -> Result<Content> {
+    let ArtifactFile { byte_count, sha256, .. } = artifact
+        .file(file)
+        .cloned()
+        .ok_or_else(|| Error::MissingFile { folder: artifact.directory.clone(), file: file.to_owned() })?;
+    Ok(Content::File { path: artifact.path(file), byte_count, sha256 })
 }
 
 fn config_path(name: &ModelName) -> String {
@@ -190,4 +198,4 @@ fn version_path(name: &ModelName, file: &str) -> String {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

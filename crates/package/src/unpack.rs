@@ -1,13 +1,12 @@
 //! Unpacks an archive of unknown origin and finds the model in it, by the rules that Triton has for
 //! multi-model endpoints and a little stricter where Triton's choice would depend on chance.
 
-use crate::config_reader::{Backend, ServingConfig};
-use crate::reader::{self, ArchiveEntry, MOST_CONFIG_BYTES, UnpackLimits, read_entries, read_text};
 use crate::{ArchiveFault, Error, Result};
-use std::collections::{BTreeMap, HashSet};
-use std::io::{self, Read, Write};
+use planforge_archive::{UnpackLimits, extract, read_text};
+use planforge_triton_config::{Backend, CONFIG_FILE, MAX_CONFIG_BYTES, ServingConfig, SyntaxError};
+use std::collections::BTreeMap;
+use std::io;
 use std::path::{Component, Path, PathBuf};
-use tar::EntryType;
 
 /// A model on disk, ready to be loaded.
 #[derive(Debug, Clone)]
@@ -34,23 +33,22 @@ pub fn unpack(archive: &Path, target: &Path, limits: &UnpackLimits) -> Result<Un
     let file = fs_err::File::open(archive)?;
     fs_err::create_dir_all(target.parent().unwrap_or(Path::new(".")))?;
     fs_err::create_dir(target)?;
-    let mut unpacking = Target { folder: target, folders: HashSet::new(), most_folders: limits.entry_count };
-    let unpacked = read_entries(file, *limits, |mut entry| unpacking.add(&mut entry));
+    let unpacked = extract(file, target, limits).map_err(Failure::from);
     let unpacked = unpacked.and_then(|byte_count| find_model(target, byte_count));
     unpacked.map_err(|failure| {
-        // The first error is the one to tell.
+        // The first error is the one to report.
         let _ = fs_err::remove_dir_all(target);
         match failure {
             Failure::Archive(fault) => Error::BadArchive { path: archive.to_owned(), fault },
-            Failure::Disk(error) => error.into(),
+            Failure::Other(error) => error,
         }
     })
 }
 
-/// Whose fault it is.
+/// An archive that cannot be served, or an error that is not the archive's.
 enum Failure {
     Archive(ArchiveFault),
-    Disk(io::Error),
+    Other(Error),
 }
 
 impl From<ArchiveFault> for Failure {
@@ -59,71 +57,24 @@ impl From<ArchiveFault> for Failure {
     }
 }
 
+impl From<planforge_archive::Error> for Failure {
+    fn from(error: planforge_archive::Error) -> Self {
+        match error {
+            planforge_archive::Error::Invalid(fault) => Self::Archive(fault.into()),
+            other => Self::Other(other.into()),
+        }
+    }
+}
+
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::Disk(error)
-    }
-}
-
-/// Where an archive is unpacked to.
-struct Target<'a> {
-    folder: &'a Path,
-    /// Folders in it, whether they are entries or only lie on the way to one.
-    folders: HashSet<PathBuf>,
-    most_folders: u64,
-}
-
-impl Target<'_> {
-    fn add(&mut self, entry: &mut ArchiveEntry<'_>) -> std::result::Result<(), Failure> {
-        let shown = |path: &Path| path.to_string_lossy().into_owned();
-        match entry.entry_type {
-            EntryType::Directory => self.add_folder(&entry.path),
-            EntryType::Regular | EntryType::Continuous => {
-                self.add_folder(entry.path.parent().unwrap_or(Path::new("")))?;
-                let output = match fs_err::File::create_new(self.folder.join(&entry.path)) {
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                        return Err(ArchiveFault::Duplicate(shown(&entry.path)).into());
-                    }
-                    output => output?,
-                };
-                copy(&mut entry.content, output)
-            }
-            _ => Err(ArchiveFault::EntryType(shown(&entry.path)).into()),
-        }
-    }
-
-    fn add_folder(&mut self, path: &Path) -> std::result::Result<(), Failure> {
-        let before = self.folders.len();
-        for folder in path.ancestors().filter(|folder| !folder.as_os_str().is_empty()) {
-            if !self.folders.insert(folder.to_owned()) {
-                break;
-            }
-        }
-        if self.folders.len() as u64 > self.most_folders {
-            return Err(ArchiveFault::TooManyEntries(self.most_folders).into());
-        }
-        if self.folders.len() > before {
-            fs_err::create_dir_all(self.folder.join(path))?;
-        }
-        Ok(())
-    }
-}
-
-/// Like `io::copy`, but keeps apart which side failed.
-fn copy(content: &mut dyn Read, mut output: fs_err::File) -> std::result::Result<(), Failure> {
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        let count = content.read(&mut buffer).map_err(reader::fault)?;
-        if count == 0 {
-            return Ok(());
-        }
-        output.write_all(&buffer[..count])?;
+        Self::Other(error.into())
     }
 }
 
 /// Finds the one model: `config.pbtxt` at the top, or in the only folder at the top.
 fn find_model(target: &Path, byte_count: u64) -> std::result::Result<UnpackedModel, Failure> {
-    let config_path = |folder: &Path| folder.join("config.pbtxt");
+    let config_path = |folder: &Path| folder.join(CONFIG_FILE);
     let folder = if config_path(target).is_file() {
         target.to_owned()
     } else {
@@ -139,10 +90,8 @@ fn find_model(target: &Path, byte_count: u64) -> std::result::Result<UnpackedMod
     if !config.is_file() {
         return Err(ArchiveFault::NoConfig(shown(&config)).into());
     }
-    let text = read_text(fs_err::File::open(&config)?, &shown(&config), MOST_CONFIG_BYTES)?;
-    let text =
-        String::from_utf8(text).map_err(|_| ArchiveFault::Config { line: 1, reason: "it is not UTF-8".to_owned() })?;
-    let config = ServingConfig::parse(&text)?;
+    let text = read_text(fs_err::File::open(&config)?, &shown(&config), MAX_CONFIG_BYTES).map_err(ArchiveFault::from)?;
+    let config = parse_config(text)?;
     let mut versions = folder_names(&folder)?;
     // To Triton a name with a leading zero is no version.
     versions.retain(|name| name.bytes().all(|byte| byte.is_ascii_digit()) && (name == "0" || !name.starts_with('0')));
@@ -167,6 +116,12 @@ fn find_model(target: &Path, byte_count: u64) -> std::result::Result<UnpackedMod
         version: version.clone(),
         byte_count,
     })
+}
+
+fn parse_config(text: Vec<u8>) -> std::result::Result<ServingConfig, ArchiveFault> {
+    let not_text = |_| SyntaxError { line: 1, reason: "it is not UTF-8".to_owned() };
+    let text = String::from_utf8(text).map_err(not_text).map_err(planforge_triton_config::Error::from)?;
+    Ok(ServingConfig::parse(&text)?)
 }
 
 /// Names of the folders in a folder, sorted.

@@ -6,7 +6,7 @@ use crate::commands::run::expand;
 use crate::failure::{BadUsage, CheckFailed};
 use crate::printer::{BAD, NOTABLE};
 use anyhow::Result;
-use planforge_package::{Finding, Severity};
+use planforge_triton_config::{Finding, Severity};
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ pub(super) fn lint(surroundings: &Surroundings, arguments: &LintArguments) -> Re
     }
     let mut linted = Vec::new();
     for archive in archives {
-        let findings = planforge_package::lint(&archive)?;
+        let findings = planforge_triton_config::lint(&archive)?;
         linted.push(Linted { archive, findings });
     }
     surroundings.show(&linted, &linted.iter().map(text).collect::<String>())?;

@@ -11,6 +11,8 @@ use planforge_core::{
 use planforge_engine::place_weights;
 use planforge_package::{Form, Further, PackedEngine, Provenance, Publication, Serving, Store};
 use planforge_report::ArchiveFacts;
+use planforge_package::{Form, PackedEngine, Provenance, Publication, Store};
+use planforge_triton_config::{Further, Serving};
 use std::path::Path;
 use std::time::Instant;
 use tokio::runtime::Runtime;

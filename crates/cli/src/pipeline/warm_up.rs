@@ -5,7 +5,7 @@ use crate::failure::BadUsage;
 use anyhow::{Context, Result};
 use planforge_core::{Model, Profile};
 use planforge_engine::Sample;
-use planforge_package::WarmUpInput;
+use planforge_triton_config::WarmUpInput;
 
 /// The first of `samples`, each of which is a batch of one, as one item of each of the model's inputs. A text is padded where
 /// the `profiles` of an engine need that in one of these `batches`; other models have no profiles.

@@ -2,94 +2,10 @@
 
 use super::*;
 use crate::{UnpackLimits, unpack};
-use planforge_core::{
-    ArtifactFile, Builder, BuilderFigures, BuilderOptions, DataType, Dim, EngineHeader, EngineWeight, EngineWeights,
-    ModelFormat, NoProgress, OnnxBackend, Precision, ProfileRange, Task, TensorSpec, WeightPlace, WeightTransform,
-    digest_bytes,
-};
+use planforge_core::{DataType, EngineWeight, EngineWeights, NoProgress, OnnxBackend, Precision, WeightPlace, WeightTransform};
+use planforge_testkit::{engine_record, model_name, model_record, profiles, stored};
+use planforge_triton_config::Backend;
 use std::path::Path;
-use std::time::Duration;
-
-pub(crate) fn name() -> ModelName {
-    ModelName::try_from("tiny".to_owned()).unwrap()
-}
-
-pub(crate) fn profiles() -> Vec<Profile> {
-    let batch = ProfileRange { min: 1, opt: 4, max: 8 };
-    vec![Profile { batch, sequence: Some(ProfileRange { min: 1, opt: 8, max: 16 }) }]
-}
-
-fn inputs() -> Vec<TensorSpec> {
-    let dims = || vec![Dim::dynamic("batch"), Dim::dynamic("sequence")];
-    vec![TensorSpec::new("ids", DataType::Int64, dims()), TensorSpec::new("mask", DataType::Int64, dims())]
-}
-
-fn outputs() -> Vec<TensorSpec> {
-    vec![
-        TensorSpec::new("sums", DataType::Fp32, vec![Dim::dynamic("batch"), Dim::Fixed(4)]),
-        TensorSpec::new("tokens", DataType::Int64, vec![Dim::dynamic("batch")]),
-    ]
-}
-
-/// The model of `fixtures/tiny-onnx/embed`.
-pub(crate) fn model_record() -> Model {
-    Model {
-        architecture: "embed".to_owned(),
-        task: Task::FeatureExtraction,
-        precision: Precision::Fp32,
-        format: ModelFormat::Onnx,
-        graph: "graph.onnx".to_owned(),
-        weights: vec!["model.safetensors".to_owned()],
-        opset: Some(20),
-        inputs: inputs(),
-        outputs: outputs(),
-        parameter_count: 64,
-        weight_byte_count: 256,
-        max_sequence: None,
-        unused_tensors: Vec::new(),
-        wide_values: Vec::new(),
-        taken_as_is: false,
-        labels: Vec::new(),
-    }
-}
-
-pub(crate) fn engine_record() -> Engine {
-    Engine {
-        gpu: "l4".to_owned(),
-        gpus: vec!["l4".to_owned()],
-        compute_capabilities: vec!["8.9".parse().unwrap()],
-        precision: Precision::Fp16,
-        builder: Builder::Rtx,
-        builder_options: BuilderOptions::default(),
-        profiles: profiles(),
-        plan: "engine.plan".to_owned(),
-        log: "build.log".to_owned(),
-        weights: None,
-        graph: None,
-        header: EngineHeader { version: "1.7.1.116".to_owned(), compute_capabilities: vec!["8.9".parse().unwrap()] },
-        inputs: inputs(),
-        outputs: outputs(),
-        layer_counts: std::collections::BTreeMap::new(),
-        layer_count: 1,
-        figures: BuilderFigures::default(),
-        build_peak_byte_count: 1,
-        build_duration: Duration::ZERO,
-        builder_duration: Duration::ZERO,
-    }
-}
-
-/// An artifact of `files` in `folder`.
-pub(crate) fn stored<T>(folder: &Path, record: T, files: &[(&str, &[u8])]) -> Stored<T> {
-    fs_err::create_dir_all(folder).unwrap();
-    let files = files
-        .iter()
-        .map(|(path, bytes)| {
-            fs_err::write(folder.join(path), bytes).unwrap();
-            ArtifactFile { path: (*path).to_owned(), byte_count: bytes.len() as u64, sha256: digest_bytes(bytes) }
-        })
-        .collect();
-    Stored { directory: folder.to_owned(), record, files, reused: false, elapsed: Duration::ZERO }
-}
 
 fn model(folder: &Path) -> Stored<Model> {
     stored(folder, model_record(), &[("graph.onnx", b"graph"), ("model.safetensors", &[7; 3 << 20])])
@@ -97,7 +13,7 @@ fn model(folder: &Path) -> Stored<Model> {
 
 fn make(folder: &Path, cache: &str, model: &Stored<Model>) -> Result<Stored<Archive>> {
     let variant = Variant::onnx(Precision::Fp32);
-    package(&Form::new(&name()), &variant, model, &[], &profiles(), &Cache::new(&folder.join(cache)), &NoProgress)
+    package(&Form::new(&model_name()), &variant, model, &[], &profiles(), &Cache::new(&folder.join(cache)), &NoProgress)
 }
 
 #[test]
@@ -136,7 +52,7 @@ fn headers_hold_nothing_of_this_machine() {
         let entry = entry.unwrap();
         let header = entry.header();
         assert_eq!((header.uid().unwrap(), header.gid().unwrap(), header.mtime().unwrap()), (0, 0, 0));
-        assert_eq!(header.username().unwrap().unwrap_or(""), "");
+        assert_eq!(header.usermodel_name().unwrap().unwrap_or(""), "");
         let is_folder = header.entry_type().is_dir();
         assert_eq!(header.mode().unwrap(), if is_folder { 0o755 } else { 0o644 });
         paths.push(entry.path().unwrap().to_string_lossy().into_owned());
@@ -145,7 +61,7 @@ fn headers_hold_nothing_of_this_machine() {
 }
 
 #[test]
-fn changed_inputs_are_refused_by_name() {
+fn changed_inputs_are_refused_by_model_name() {
     let folder = tempfile::tempdir().unwrap();
     let model = model(&folder.path().join("model"));
     for bytes in [vec![8; 3 << 20], vec![7; 100], vec![7; (3 << 20) + 1]] {
@@ -166,10 +82,10 @@ fn engines_are_packed_alone() {
     let cache = Cache::new(&folder.path().join("cache"));
     let variant = Variant::tensorrt(Precision::Fp16, "l4");
     let archive =
-        package(&Form::new(&name()), &variant, &model, &[(&engine).into()], &profiles(), &cache, &NoProgress).unwrap();
+        package(&Form::new(&model_name()), &variant, &model, &[(&engine).into()], &profiles(), &cache, &NoProgress).unwrap();
     let unpacked = unpack(&archive.path("tiny.tar.gz"), &folder.path().join("out"), &UnpackLimits::default()).unwrap();
     assert_eq!(fs_err::read(unpacked.model_file).unwrap(), b"plan");
-    let without = package(&Form::new(&name()), &variant, &model, &[], &profiles(), &cache, &NoProgress).unwrap_err();
+    let without = package(&Form::new(&model_name()), &variant, &model, &[], &profiles(), &cache, &NoProgress).unwrap_err();
     assert_eq!(without.to_string(), "variant `tensorrt-fp16-l4` needs an engine");
 }
 
@@ -193,7 +109,7 @@ fn an_engine_without_weights_has_them_beside_it() {
     let make = |weights: Option<&PlacedWeights>| {
         let (variant, cache) = (Variant::tensorrt(Precision::Fp16, "l4"), Cache::new(&folder.path().join("cache")));
         let engines = [PackedEngine { engine: &engine, weights }];
-        package(&Form::new(&name()), &variant, &model, &engines, &profiles(), &cache, &NoProgress)
+        package(&Form::new(&model_name()), &variant, &model, &engines, &profiles(), &cache, &NoProgress)
     };
     let archive = make(Some(&placed("model.safetensors"))).unwrap();
     let unpacked = unpack(&archive.path("tiny.tar.gz"), &folder.path().join("out"), &UnpackLimits::default()).unwrap();
@@ -219,7 +135,7 @@ fn engines_for_several_gpus_go_into_one_archive_where_the_server_can_tell_them_a
     let make = |engines: &[&Stored<Engine>]| {
         let variant = Variant::tensorrt(Precision::Fp16, "sm86-sm89");
         let engines: Vec<_> = engines.iter().copied().map(PackedEngine::from).collect();
-        package(&Form::new(&name()), &variant, &model, &engines, &profiles(), &cache, &NoProgress)
+        package(&Form::new(&model_name()), &variant, &model, &engines, &profiles(), &cache, &NoProgress)
     };
     let (a10g, l4) = (engine("a10g", "8.6", b"for 8.6"), engine("l4", "8.9", b"for 8.9"));
     let (l40s, other) = (engine("l40s", "8.9", b"for 8.9"), engine("rtx-4090", "8.9", b"another"));
@@ -227,7 +143,7 @@ fn engines_for_several_gpus_go_into_one_archive_where_the_server_can_tell_them_a
     assert_eq!(make(&[&l40s, &l4, &a10g]).unwrap().record.sha256, archive.record.sha256);
     let target = folder.path().join("out");
     let unpacked = unpack(&archive.path("tiny.tar.gz"), &target, &UnpackLimits::default()).unwrap();
-    assert_eq!(unpacked.backend, crate::Backend::TensorrtRtx);
+    assert_eq!(unpacked.backend, Backend::TensorrtRtx);
     for (file, bytes) in [("model-sm86.plan", b"for 8.6"), ("model-sm89.plan", b"for 8.9")] {
         assert_eq!(fs_err::read(target.join("tiny/1").join(file)).unwrap(), bytes);
     }
@@ -242,7 +158,7 @@ fn engines_for_several_gpus_go_into_one_archive_where_the_server_can_tell_them_a
 fn the_backend_goes_along_and_the_top_folder_may_be_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let model = model(&folder.path().join("model"));
-    let (name, library) = (name(), folder.path().join("backend.so"));
+    let (name, library) = (model_name(), folder.path().join("backend.so"));
     let onnx_backend = OnnxBackend::Planforge;
     let form = |backend_library| Form { top_folder: false, onnx_backend, backend_library, ..Form::new(&name) };
     let carrying = form(Some(&*library));

@@ -1,7 +1,7 @@
 //! Publishing into folders.
 
 use super::*;
-use crate::package::tests::{name, stored};
+use planforge_testkit::{model_name as name, stored};
 use planforge_core::{Event, NoProgress, Precision, Variant, digest_bytes};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;

@@ -7,14 +7,13 @@ mod waits;
 
 use super::connect::configured;
 use super::*;
-use crate::package::tests::{name, stored};
 use crate::{Error, Publication, Result};
 use aws_config::SdkConfig;
 use aws_sdk_s3::config::{Credentials, Region, SharedCredentialsProvider};
 use planforge_core::{
     Archive, Event, EventKind, NoProgress, Precision, Progress, Published, Stored, Variant, digest_bytes,
 };
-use planforge_testkit::{ADMIN, FaultyProxy, ProxyFault, S3Server};
+use planforge_testkit::{ADMIN, FaultyProxy, ProxyFault, S3Server, model_name as name, stored};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

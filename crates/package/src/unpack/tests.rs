@@ -3,7 +3,8 @@
 use super::*;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tar::{Builder, Header};
+use tar::{Builder, EntryType, Header};
+use std::path::PathBuf;
 
 const CONFIG: &str = "backend: \"onnxruntime\" max_batch_size: 4";
 
@@ -104,16 +105,16 @@ fn the_model_must_be_the_only_one_and_complete() {
 }
 
 #[test]
-fn damage_is_found() {
+fn corruption_is_found() {
     let (_folder, archive) = files(&[("m/config.pbtxt", CONFIG), ("m/1/model.onnx", &"graph".repeat(10_000))]);
     let bytes = fs_err::read(&archive).unwrap();
     let mut flipped = bytes.clone();
     let last = flipped.len() - 6;
     flipped[last] ^= 1;
-    for damaged in [&bytes[..bytes.len() / 2], b"not an archive".as_slice(), b"", flipped.as_slice()] {
-        fs_err::write(&archive, damaged).unwrap();
+    for corrupt in [&bytes[..bytes.len() / 2], b"not an archive".as_slice(), b"", flipped.as_slice()] {
+        fs_err::write(&archive, corrupt).unwrap();
         let text = fault(&archive, &UnpackLimits::default());
-        assert!(text.contains("damaged or no tar.gz") || text.contains("neither a folder"), "{text}");
+        assert!(text.contains("corrupt or not a tar.gz") || text.contains("neither a folder"), "{text}");
     }
     let missing = unpack(Path::new("/nowhere/a.tar.gz"), &archive, &UnpackLimits::default()).unwrap_err();
     assert!(missing.to_string().contains("/nowhere/a.tar.gz"), "{missing}");

@@ -1,6 +1,6 @@
 //! The words, numbers, strings and signs of a text.
 
-use crate::ArchiveFault;
+use crate::SyntaxError;
 
 /// One token.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,14 +31,14 @@ pub(super) struct Tokens<'a> {
 
 impl<'a> Tokens<'a> {
     /// The first token of `text`.
-    pub(super) fn new(text: &'a str) -> Result<Self, ArchiveFault> {
+    pub(super) fn new(text: &'a str) -> Result<Self, SyntaxError> {
         let mut tokens = Self { token: Token::End, line: 1, rest: text, rest_line: 1 };
         tokens.advance()?;
         Ok(tokens)
     }
 
     /// Goes to the next token and returns the one before.
-    pub(super) fn advance(&mut self) -> Result<Token<'a>, ArchiveFault> {
+    pub(super) fn advance(&mut self) -> Result<Token<'a>, SyntaxError> {
         self.skip_blanks();
         self.line = self.rest_line;
         let token = match self.first() {
@@ -56,7 +56,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// Goes on if the token is this sign.
-    pub(super) fn take(&mut self, sign: char) -> Result<bool, ArchiveFault> {
+    pub(super) fn take(&mut self, sign: char) -> Result<bool, SyntaxError> {
         let is_here = self.token == Token::Sign(sign);
         if is_here {
             self.advance()?;
@@ -64,8 +64,8 @@ impl<'a> Tokens<'a> {
         Ok(is_here)
     }
 
-    pub(super) fn fault(&self, reason: impl Into<String>) -> ArchiveFault {
-        ArchiveFault::Config { line: self.line, reason: reason.into() }
+    pub(super) fn fault(&self, reason: impl Into<String>) -> SyntaxError {
+        SyntaxError { line: self.line, reason: reason.into() }
     }
 
     fn first(&self) -> Option<char> {
@@ -91,7 +91,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    fn number(&mut self) -> Result<&'a str, ArchiveFault> {
+    fn number(&mut self) -> Result<&'a str, SyntaxError> {
         let number = self.pass(number_length(self.rest));
         let is_cut = if is_hexadecimal(number) { number.len() == 2 } else { number.ends_with(['e', 'E', '+', '-']) };
         match self.first() {
@@ -104,7 +104,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// A string up to its closing `quote`.
-    fn text(&mut self, quote: char) -> Result<Vec<u8>, ArchiveFault> {
+    fn text(&mut self, quote: char) -> Result<Vec<u8>, SyntaxError> {
         self.pass(1);
         let mut bytes = Vec::new();
         loop {
@@ -122,7 +122,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// One escape: a letter, up to three octal digits, up to two hexadecimal ones, or a code point.
-    fn escape(&mut self, bytes: &mut Vec<u8>) -> Result<(), ArchiveFault> {
+    fn escape(&mut self, bytes: &mut Vec<u8>) -> Result<(), SyntaxError> {
         self.pass(1);
         let c = self.first().ok_or_else(|| self.fault("a string has no end"))?;
         let byte = match c {
@@ -158,7 +158,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// `u` and four digits, or `U` and eight; a pair of surrogates is one code point.
-    fn code_point(&mut self) -> Result<u32, ArchiveFault> {
+    fn code_point(&mut self) -> Result<u32, SyntaxError> {
         let count = if self.pass(1) == "u" { 4 } else { 8 };
         let first = self.hexadecimal(count)?;
         let is_pair = (0xd800..0xdc00).contains(&first) && self.rest.starts_with("\\u");
@@ -172,7 +172,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    fn hexadecimal(&mut self, count: usize) -> Result<u32, ArchiveFault> {
+    fn hexadecimal(&mut self, count: usize) -> Result<u32, SyntaxError> {
         let digits = self.digits(16, count);
         // Of eight digits the highest is `001fffff`.
         let value = u32::from_str_radix(digits, 16).ok().filter(|value| digits.len() == count && *value < 0x20_0000);

@@ -6,18 +6,13 @@
 //! Triton 2.51 in SageMaker's multi-model mode; the tests compare them with a real server's.
 
 mod ensemble;
-mod fields;
 mod layout;
 mod rules;
-mod schema;
 mod versions;
 mod weights;
 
-pub(crate) use crate::text_format::{Field, parse};
-pub(crate) use fields::check as check_fields;
-
-use crate::archive::Entries;
-use crate::{ArchiveFault, Result, text_format};
+use crate::{Result, fields, text_format};
+use planforge_archive::{Entries, InvalidArchive};
 use layout::{Listing, ModelFolder};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -91,11 +86,12 @@ pub fn lint(archive: &Path) -> Result<Vec<Finding>> {
 }
 
 /// Everything that is wrong with an archive of these files.
-pub(crate) fn lint_entries(entries: &Entries) -> Vec<Finding> {
+#[must_use]
+pub fn lint_entries(entries: &Entries) -> Vec<Finding> {
     check(&Listing::of(entries))
 }
 
-fn unreadable(name: &str, fault: &ArchiveFault) -> Finding {
+fn unreadable(name: &str, fault: &InvalidArchive) -> Finding {
     Finding { severity: Severity::Error, place: name.to_owned(), message: fault.to_string(), answer: None }
 }
 

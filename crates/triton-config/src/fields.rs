@@ -1,11 +1,11 @@
 //! Whether fields are Triton's, with values of their kinds, as protobuf's reader checks them.
 
-use super::schema::{Kind, MODEL};
+use crate::schema::{Kind, MODEL};
 use crate::text_format::{Field, Value, decimal, integer};
 use std::ops::RangeInclusive;
 
 /// What the server's log says of a text that is no `ModelConfig`; the answer is only that it failed to poll.
-pub(super) const UNREADABLE: &str = "failed to read text proto from";
+pub(crate) const UNREADABLE: &str = "failed to read text proto from";
 
 /// A line, and what is wrong there.
 type Fault = (usize, String);

@@ -5,7 +5,7 @@ use super::super::Finding;
 use super::super::layout::{Listing, ModelFolder};
 use super::Config;
 use crate::text_format::{Field, all, last};
-use crate::triton_config::{MODULE_FILE, ONNX_FILE, OWN_BACKEND, PLAN_FILE};
+use crate::files::{MODULE_FILE, ONNX_FILE, PLANFORGE_BACKEND, PLAN_FILE};
 use planforge_core::ComputeCapability;
 
 /// Backends that the server finds by platform or by file, in its order: name, platform, and the usual name of the file.
@@ -65,7 +65,7 @@ impl Runner {
             // The backend's own script runs it.
             Some(("pytorch", ..)) if text("runtime") == PYTHON_FILE => "",
             Some((_, _, file)) => file,
-            None if backend == OWN_BACKEND => ONNX_FILE,
+            None if backend == PLANFORGE_BACKEND => ONNX_FILE,
             None => "",
         };
         Self { backend: backend.to_owned(), platform: platform.to_owned(), file: file.to_owned() }
@@ -76,7 +76,7 @@ impl Runner {
         let is_engine = |file: &str| file.ends_with(".plan");
         let by_gpu = |item: &Field| item.last("value").is_some_and(|file| is_engine(file.text()));
         let is_own =
-            self.backend == OWN_BACKEND && (is_engine(&self.file) || all(fields, "cc_model_filenames").any(by_gpu));
+            self.backend == PLANFORGE_BACKEND && (is_engine(&self.file) || all(fields, "cc_model_filenames").any(by_gpu));
         self.backend == "tensorrt" || is_own
     }
 }

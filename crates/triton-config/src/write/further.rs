@@ -1,8 +1,8 @@
 //! Fields that a user adds to a configuration.
 
 use super::text::Fields;
-use crate::lint::{self, Field};
-use crate::{ArchiveFault, Error, Result};
+use crate::text_format::{self, Field};
+use crate::{Error, Result, fields};
 use std::path::PathBuf;
 
 /// Fields that follow from the model: another value would not fit it.
@@ -59,12 +59,9 @@ impl Further {
     }
 
     fn parse(&self) -> Result<Vec<Field>> {
-        let fields = lint::parse(&self.text).map_err(|fault| match fault {
-            ArchiveFault::Config { line, reason } => self.fault(line, reason),
-            other => self.fault(1, other.to_string()),
-        })?;
-        lint::check_fields(&fields).map_err(|(line, reason)| self.fault(line, reason))?;
-        Ok(fields)
+        let parsed = text_format::parse(&self.text).map_err(|error| self.fault(error.line, error.reason))?;
+        fields::check(&parsed).map_err(|(line, reason)| self.fault(line, reason))?;
+        Ok(parsed)
     }
 
     fn fault(&self, line: usize, reason: String) -> Error {

@@ -1,10 +1,10 @@
 //! Requests that warm a model up (triton-inference-server/core, `GenerateWarmupData`, and `InferenceRequest::Normalize` for
 //! what every request has to be).
 
-use super::super::schema::DATA_TYPES;
+use crate::schema::DATA_TYPES;
 use super::Config;
 use crate::text_format::{Field, all, last};
-use crate::triton_config::OWN_BACKEND;
+use crate::files::PLANFORGE_BACKEND;
 
 /// What becomes of Triton 2.51 when a backend answers a warm-up with an error.
 const FAILED_RUN: &str = "a warm-up that fails takes the whole server down";
@@ -59,7 +59,7 @@ impl Config<'_> {
             // Controls of sequences are inputs too, and a backend may add what no input is configured of.
             if last(self.fields, "input").is_some() && last(self.fields, "sequence_batching").is_none() {
                 let message = format!("warm-up input `{name}` is none of the model's");
-                if self.runner.backend == OWN_BACKEND {
+                if self.runner.backend == PLANFORGE_BACKEND {
                     self.silent_error(self.at(entry), format!("{message}; {FAILED_RUN}"));
                 } else {
                     self.warn(entry, message);
@@ -77,7 +77,7 @@ impl Config<'_> {
             self.error(entry, message, format!("inference input '{name}' data-type is"));
         }
         let is_random = value.last("random_data").is_some_and(Field::is_true);
-        if own == given && own == "TYPE_BOOL" && is_random && self.runner.backend == OWN_BACKEND {
+        if own == given && own == "TYPE_BOOL" && is_random && self.runner.backend == PLANFORGE_BACKEND {
             let message =
                 format!("warm-up input `{name}` has random bytes, and of TYPE_BOOL 0 and 1 alone; {FAILED_RUN}");
             self.silent_error(self.at(entry), message);

@@ -39,7 +39,7 @@ fn compressed(tar: &[u8]) -> Vec<u8> {
 /// Paths of the entries, or the fault.
 fn read(bytes: &[u8], limits: UnpackLimits) -> Result<Vec<String>, String> {
     let mut paths = Vec::new();
-    let all = read_entries::<ArchiveFault>(bytes, limits, |entry| {
+    let all = read_entries::<InvalidArchive>(bytes, limits, |entry| {
         paths.push(entry.path.to_string_lossy().into_owned());
         Ok(())
     });
@@ -66,9 +66,9 @@ fn headers_are_read_up_to_a_bound() {
     for entry_type in [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader] {
         let mut tar = header(entry_type, "x", 10 << 30);
         tar.resize(4 << 20, 0);
-        assert_eq!(fault(&tar), ArchiveFault::LongHeader.to_string(), "{entry_type:?}");
+        assert_eq!(fault(&tar), InvalidArchive::LongHeader.to_string(), "{entry_type:?}");
     }
-    assert_eq!(fault(&long_name(&"a/".repeat(1 << 19))), ArchiveFault::LongHeader.to_string());
+    assert_eq!(fault(&long_name(&"a/".repeat(1 << 19))), InvalidArchive::LongHeader.to_string());
     // Content that nobody reads is not part of the next header.
     let two = [entry(EntryType::Regular, "a", &[7; 3 << 20]), entry(EntryType::Regular, "b", b"")].concat();
     assert_eq!(read(&compressed(&two), UnpackLimits::default()).unwrap(), ["a", "b"]);
@@ -82,7 +82,7 @@ fn the_end_is_read_and_has_a_bound_too() {
     for place in [good.len() - 1, good.len() - 6] {
         let mut flipped = good.clone();
         flipped[place] ^= 1;
-        assert!(read(&flipped, UnpackLimits::default()).unwrap_err().contains("damaged"), "{place}");
+        assert!(read(&flipped, UnpackLimits::default()).unwrap_err().contains("corrupt"), "{place}");
     }
     let padded = compressed(&[tar, vec![0; 2 << 20]].concat());
     let few = UnpackLimits { byte_count: 10, entry_count: 10 };

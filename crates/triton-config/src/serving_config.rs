@@ -1,7 +1,8 @@
 //! Reads what a host needs from a `config.pbtxt`. Fields that it does not know are left out, so configurations that
 //! other tools wrote are read too.
 
-use crate::ArchiveFault;
+use crate::files::{MODULE_FILE, ONNX_FILE, PLANFORGE_BACKEND, PLAN_FILE};
+use crate::{Error, Result, SyntaxError};
 use crate::text_format::{self, Field, Value, all, last};
 use std::collections::BTreeMap;
 
@@ -35,8 +36,8 @@ impl ServingConfig {
     /// Reads a configuration.
     ///
     /// # Errors
-    /// [`ArchiveFault::Config`] with the line, [`ArchiveFault::Backend`].
-    pub fn parse(text: &str) -> Result<Self, ArchiveFault> {
+    /// [`Error::Syntax`] with the line, [`Error::UnknownBackend`].
+    pub fn parse(text: &str) -> Result<Self> {
         let fields = text_format::parse(text)?;
         let (backend, platform) = (string(&fields, "backend")?, string(&fields, "platform")?);
         let max_batch_size = last(&fields, "max_batch_size").map_or(Ok(0), unsigned)?;
@@ -46,14 +47,14 @@ impl ServingConfig {
             file = files_by_capability.values().next().map_or("", String::as_str);
         }
         let (backend, default_file) = match (backend, platform) {
-            ("onnxruntime", _) | ("", "onnxruntime_onnx") => (Backend::Onnxruntime, crate::triton_config::ONNX_FILE),
-            ("pytorch", _) | ("", "pytorch_libtorch") => (Backend::Pytorch, crate::triton_config::MODULE_FILE),
-            ("tensorrt", _) | ("", "tensorrt_plan") => (Backend::Tensorrt, crate::triton_config::PLAN_FILE),
-            (crate::triton_config::OWN_BACKEND, _) if file.ends_with(".plan") => {
-                (Backend::TensorrtRtx, crate::triton_config::PLAN_FILE)
+            ("onnxruntime", _) | ("", "onnxruntime_onnx") => (Backend::Onnxruntime, ONNX_FILE),
+            ("pytorch", _) | ("", "pytorch_libtorch") => (Backend::Pytorch, MODULE_FILE),
+            ("tensorrt", _) | ("", "tensorrt_plan") => (Backend::Tensorrt, PLAN_FILE),
+            (PLANFORGE_BACKEND, _) if file.ends_with(".plan") => {
+                (Backend::TensorrtRtx, PLAN_FILE)
             }
-            (crate::triton_config::OWN_BACKEND, _) => (Backend::Onnxruntime, crate::triton_config::ONNX_FILE),
-            ("", other) | (other, _) => return Err(ArchiveFault::Backend(other.to_owned())),
+            (PLANFORGE_BACKEND, _) => (Backend::Onnxruntime, ONNX_FILE),
+            ("", other) | (other, _) => return Err(Error::UnknownBackend(other.to_owned())),
         };
         let model_file = if file.is_empty() { default_file } else { file }.to_owned();
         Ok(Self { backend, max_batch_size, model_file, files_by_capability })
@@ -61,7 +62,7 @@ impl ServingConfig {
 }
 
 /// The string of a field at the top, or an empty one.
-fn string<'a>(fields: &'a [Field], name: &str) -> Result<&'a str, ArchiveFault> {
+fn string<'a>(fields: &'a [Field], name: &str) -> std::result::Result<&'a str, SyntaxError> {
     match last(fields, name) {
         None => Ok(""),
         Some(Field { value: Value::Text(text), .. }) => Ok(text),
@@ -69,7 +70,7 @@ fn string<'a>(fields: &'a [Field], name: &str) -> Result<&'a str, ArchiveFault> 
     }
 }
 
-fn unsigned(field: &Field) -> Result<u64, ArchiveFault> {
+fn unsigned(field: &Field) -> std::result::Result<u64, SyntaxError> {
     let number = match &field.value {
         Value::Word(word) => text_format::integer(word).and_then(|number| number.try_into().ok()),
         _ => None,
@@ -83,8 +84,8 @@ fn pair_of(item: &Field) -> Option<(String, String)> {
     Some((text("key")?, text("value")?))
 }
 
-fn fault(field: &Field, reason: String) -> ArchiveFault {
-    ArchiveFault::Config { line: field.line, reason }
+fn fault(field: &Field, reason: String) -> SyntaxError {
+    SyntaxError { line: field.line, reason }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 mod tokens;
 
-use crate::ArchiveFault;
+use crate::SyntaxError;
 use tokens::{Token, Tokens};
 
 /// Most blocks within blocks; a configuration of Triton's has fewer than ten.
@@ -126,13 +126,13 @@ pub(crate) fn decimal(word: &str) -> Option<f64> {
 /// Reads a whole text.
 ///
 /// # Errors
-/// [`ArchiveFault::Config`] with the line.
-pub(crate) fn parse(text: &str) -> Result<Vec<Field>, ArchiveFault> {
+/// [`SyntaxError`] with the line.
+pub(crate) fn parse(text: &str) -> Result<Vec<Field>, SyntaxError> {
     message(&mut Tokens::new(text)?, None, 0)
 }
 
 /// Fields up to `end`, or to the end of the text.
-fn message(tokens: &mut Tokens<'_>, end: Option<char>, depth: usize) -> Result<Vec<Field>, ArchiveFault> {
+fn message(tokens: &mut Tokens<'_>, end: Option<char>, depth: usize) -> Result<Vec<Field>, SyntaxError> {
     if depth > MOST_DEPTH {
         return Err(tokens.fault(format!("more than {MOST_DEPTH} blocks are within each other")));
     }
@@ -154,7 +154,7 @@ fn message(tokens: &mut Tokens<'_>, end: Option<char>, depth: usize) -> Result<V
 }
 
 /// A name, a value or a list of values, and one separator if there is one.
-fn field(tokens: &mut Tokens<'_>, fields: &mut Vec<Field>, depth: usize) -> Result<(), ArchiveFault> {
+fn field(tokens: &mut Tokens<'_>, fields: &mut Vec<Field>, depth: usize) -> Result<(), SyntaxError> {
     let line = tokens.line;
     let Token::Name(name) = tokens.advance()? else { return Err(tokens.fault("expected the name of a field")) };
     let colon = tokens.take(':')?;
@@ -184,7 +184,7 @@ fn field(tokens: &mut Tokens<'_>, fields: &mut Vec<Field>, depth: usize) -> Resu
     Ok(())
 }
 
-fn value(tokens: &mut Tokens<'_>, depth: usize) -> Result<Value, ArchiveFault> {
+fn value(tokens: &mut Tokens<'_>, depth: usize) -> Result<Value, SyntaxError> {
     match tokens.advance()? {
         Token::Name(word) | Token::Number(word) => Ok(Value::Word(word.to_owned())),
         Token::Sign('-') => match tokens.advance()? {

@@ -1,13 +1,11 @@
 //! Which folder of an archive the server would take for the model.
 
 use super::{Finding, Severity, versions};
-use crate::ArchiveFault;
-use crate::archive::{Content, Entries};
-use crate::reader::{ArchiveEntry, MOST_CONFIG_BYTES, UnpackLimits, read_entries, read_text};
+use crate::files::MAX_CONFIG_BYTES;
+use planforge_archive::{ArchiveEntry, Content, Entries, EntryType, InvalidArchive, UnpackLimits, read_entries, read_text};
 use planforge_core::PlacedWeights;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use tar::EntryType;
 
 /// The answer where the server finds no version of a model in the folder that it takes for one.
 pub(super) const NO_VERSION: &str = "at least one version must be available under the version policy";
@@ -32,7 +30,7 @@ pub(super) struct Listing {
 
 impl Listing {
     /// Reads a tar.gz file, and keeps paths and the text of each configuration and list of weights that may count.
-    pub(super) fn read(file: impl Read) -> Result<Self, ArchiveFault> {
+    pub(super) fn read(file: impl Read) -> Result<Self, InvalidArchive> {
         let mut listing = Self::default();
         read_entries(file, LIMITS, |entry| listing.add(entry))?;
         Ok(listing)
@@ -54,7 +52,7 @@ impl Listing {
         listing
     }
 
-    fn add(&mut self, entry: ArchiveEntry<'_>) -> Result<(), ArchiveFault> {
+    fn add(&mut self, entry: ArchiveEntry<'_>) -> Result<(), InvalidArchive> {
         let path = entry.path.to_string_lossy().into_owned();
         for (end, _) in path.match_indices('/') {
             self.add_folder(&path[..end])?;
@@ -79,7 +77,7 @@ impl Listing {
         Ok(())
     }
 
-    fn add_folder(&mut self, path: &str) -> Result<(), ArchiveFault> {
+    fn add_folder(&mut self, path: &str) -> Result<(), InvalidArchive> {
         if !self.folders.contains(path) {
             self.keep(path.len())?;
             self.folders.insert(path.to_owned());
@@ -87,9 +85,9 @@ impl Listing {
         Ok(())
     }
 
-    fn keep(&mut self, byte_count: usize) -> Result<(), ArchiveFault> {
+    fn keep(&mut self, byte_count: usize) -> Result<(), InvalidArchive> {
         self.kept_bytes += byte_count + PATH_BYTES;
-        if self.kept_bytes > MOST_KEPT_BYTES { Err(ArchiveFault::TooMuchText(MOST_KEPT_BYTES)) } else { Ok(()) }
+        if self.kept_bytes > MOST_KEPT_BYTES { Err(InvalidArchive::TooMuchText(MOST_KEPT_BYTES)) } else { Ok(()) }
     }
 
     /// Paths and texts of the lists of weights in a folder.
@@ -130,7 +128,7 @@ fn most_text(path: &str) -> Option<u64> {
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
     let depth = if folders.is_empty() { 0 } else { 1 + folders.matches('/').count() };
     match name {
-        "config.pbtxt" if depth <= 1 => Some(MOST_CONFIG_BYTES),
+        "config.pbtxt" if depth <= 1 => Some(MAX_CONFIG_BYTES),
         name if depth <= 2 && PlacedWeights::is_file_name(name) => Some(MOST_LIST_BYTES),
         _ => None,
     }

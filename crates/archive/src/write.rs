@@ -2,7 +2,7 @@
 
 use crate::gzip::gzip;
 use crate::{Error, Result};
-use planforge_core::{ArtifactFile, Digest, DigestWriter, Progress, SmallWrites, Step, Stored, digest_bytes};
+use planforge_core::{Digest, DigestWriter, Progress, SmallWrites, Step, digest_bytes};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -11,33 +11,35 @@ use tar::{Builder, EntryType, Header};
 /// Most threads that compress one archive; more would wait for the disk.
 const MOST_THREADS: usize = 16;
 
-/// A file to pack: where its bytes come from and what they must be.
+/// A file to pack: the origin of its bytes, and their digest.
 #[derive(Debug)]
-pub(crate) enum Content {
+pub enum Content {
     /// Bytes in memory.
     Bytes(Vec<u8>),
     /// A file of an artifact.
-    File { path: PathBuf, byte_count: u64, sha256: Digest },
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Its recorded size.
+        byte_count: u64,
+        /// Its recorded digest.
+        sha256: Digest,
+    },
 }
 
 impl Content {
-    /// The file `file` of an artifact.
-    pub(crate) fn of<T>(artifact: &Stored<T>, file: &str) -> Result<Self> {
-        let ArtifactFile { byte_count, sha256, .. } = artifact
-            .file(file)
-            .cloned()
-            .ok_or_else(|| Error::MissingFile { folder: artifact.directory.clone(), file: file.to_owned() })?;
-        Ok(Self::File { path: artifact.path(file), byte_count, sha256 })
-    }
-
-    pub(crate) const fn byte_count(&self) -> u64 {
+    /// Bytes of the file.
+    #[must_use]
+    pub const fn byte_count(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File { byte_count, .. } => *byte_count,
         }
     }
 
-    pub(crate) fn sha256(&self) -> Digest {
+    /// SHA-256 of the file.
+    #[must_use]
+    pub fn sha256(&self) -> Digest {
         match self {
             Self::Bytes(bytes) => digest_bytes(bytes),
             Self::File { sha256, .. } => sha256.clone(),
@@ -46,13 +48,13 @@ impl Content {
 }
 
 /// Files by their path in the archive; a `BTreeMap` keeps them sorted.
-pub(crate) type Entries = BTreeMap<String, Content>;
+pub type Entries = BTreeMap<String, Content>;
 
 /// Writes `entries` and the folders they need as tar.gz to `path`. Returns digest and size.
 ///
 /// # Errors
 /// I/O errors, [`Error::Changed`] when a file is not what it was recorded as, and cancellation.
-pub(crate) fn write_archive(
+pub fn write_archive(
     path: &Path,
     entries: &Entries,
     subject: &str,
@@ -65,7 +67,7 @@ pub(crate) fn write_archive(
 ///
 /// # Errors
 /// As for [`write_archive`].
-pub(crate) fn pack(
+pub fn pack(
     output: impl Write + Send,
     entries: &Entries,
     subject: &str,

@@ -6,32 +6,17 @@ mod further;
 mod serving;
 mod text;
 
-pub use engines::engine_config;
-pub(crate) use engines::{capabilities, engine_files, smallest_batch};
+pub use engines::{capabilities, engine_config, engine_files, smallest_batch};
 pub use further::Further;
 pub use serving::{Serving, WarmUpInput};
 
+use crate::files::{LABELS_FILE, MODULE_FILE, ONNX_FILE, PLANFORGE_BACKEND};
 use crate::{Error, Result};
 use planforge_core::{
     DataType, Dim, METRICS_FILE, METRICS_MODEL, Model, ModelName, OnnxBackend, Profile, TensorSpec, metrics_outputs,
 };
 use serving::{Served, ServedBy};
 use text::{Fields, line, quoted};
-
-/// File name of an ONNX graph in a version folder.
-pub(crate) const ONNX_FILE: &str = "model.onnx";
-/// File name of an engine in a version folder.
-pub(crate) const PLAN_FILE: &str = "model.plan";
-/// File name of a TorchScript module in a version folder.
-pub(crate) const MODULE_FILE: &str = "model.pt";
-/// File name of the names of scores, beside the configuration.
-pub(crate) const LABELS_FILE: &str = "labels.txt";
-
-/// planforge's own backend, for ONNX graphs and TensorRT-RTX engines.
-///
-/// NVIDIA's `tensorrt` backend links classic TensorRT and refuses an RTX engine, so the configuration of one
-/// must not name it, nor `platform: "tensorrt_plan"`, which implies it.
-pub(crate) const OWN_BACKEND: &str = "planforge";
 
 /// Configuration of an ONNX model for Triton's ONNX Runtime backend or planforge's.
 ///
@@ -55,7 +40,7 @@ pub fn onnx_config(
             ServedBy::OnnxRuntime
         }
         OnnxBackend::Planforge => {
-            fields.string("backend", OWN_BACKEND);
+            fields.string("backend", PLANFORGE_BACKEND);
             ServedBy::Planforge
         }
     };
@@ -96,10 +81,10 @@ fn numbered((index, output): (usize, &TensorSpec)) -> TensorSpec {
 }
 
 /// Configuration of the model that tells of its server. One instance on the processor reads all GPUs.
-pub(crate) fn metrics_config() -> String {
+pub fn metrics_config() -> String {
     let mut fields = Fields::default();
     fields.string("name", METRICS_MODEL);
-    fields.string("backend", OWN_BACKEND);
+    fields.string("backend", PLANFORGE_BACKEND);
     fields.string("default_model_filename", METRICS_FILE);
     fields.add("max_batch_size", "max_batch_size: 0\n".to_owned());
     let outputs = metrics_outputs();
@@ -113,12 +98,12 @@ pub(crate) fn metrics_config() -> String {
 }
 
 /// The largest batch of any profile, at least 1: Triton reads 0 as "no batching".
-pub(crate) fn max_batch_size(profiles: &[Profile]) -> u64 {
+pub fn max_batch_size(profiles: &[Profile]) -> u64 {
     profiles.iter().map(|profile| profile.batch.max).max().unwrap_or(1).max(1)
 }
 
 /// The names of the scores as a file of a package, one to a line; nothing where no output is called by them.
-pub(crate) fn label_file(model: &Model) -> Option<String> {
+pub fn label_file(model: &Model) -> Option<String> {
     let has_labels = model.outputs.iter().any(|output| is_labelled(output, &model.labels));
     has_labels.then(|| model.labels.iter().map(|label| label.replace(['\r', '\n'], " ") + "\n").collect())
 }
@@ -195,7 +180,7 @@ fn type_name(data_type: DataType) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::package::tests::{model_record, profiles};
+    use planforge_testkit::{model_record, profiles};
 
     fn name() -> ModelName {
         ModelName::try_from("tiny".to_owned()).unwrap()

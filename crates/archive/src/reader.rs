@@ -1,6 +1,6 @@
 //! Reads a tar.gz file of unknown origin, entry by entry, within bounds of time and memory.
 
-use crate::ArchiveFault;
+use crate::InvalidArchive;
 use flate2::read::MultiGzDecoder;
 use std::cell::Cell;
 use std::io::{self, BufReader, Read};
@@ -30,23 +30,21 @@ const MOST_PATH_PARTS: usize = 64;
 /// Most bytes that say what an entry is: its header, a long name, extended attributes.
 const MOST_HEADER_BYTES: u64 = 1 << 20;
 
-/// Most bytes of a configuration.
-pub(crate) const MOST_CONFIG_BYTES: u64 = 1 << 20;
-
 /// One entry of an archive.
-pub(crate) struct ArchiveEntry<'a> {
+pub struct ArchiveEntry<'a> {
     /// Path from the archive's top, of names alone; empty for the top itself.
-    pub(crate) path: PathBuf,
-    pub(crate) entry_type: EntryType,
+    pub path: PathBuf,
+    /// What it is.
+    pub entry_type: EntryType,
     /// What the file holds.
-    pub(crate) content: &'a mut dyn Read,
+    pub content: &'a mut dyn Read,
 }
 
 /// Shows each entry of `file` to `visit`, reads the rest up to gzip's checksum, and returns the bytes of all files.
 ///
 /// # Errors
 /// Of `visit`; what is damaged, leads out of the archive, or is more than `limits` allow.
-pub(crate) fn read_entries<E: From<ArchiveFault>>(
+pub fn read_entries<E: From<InvalidArchive>>(
     file: impl Read,
     limits: UnpackLimits,
     mut visit: impl FnMut(ArchiveEntry<'_>) -> Result<(), E>,
@@ -64,10 +62,10 @@ pub(crate) fn read_entries<E: From<ArchiveFault>>(
         entry_count += 1;
         byte_count = byte_count.saturating_add(entry.size());
         if entry_count > limits.entry_count {
-            return Err(ArchiveFault::TooManyEntries(limits.entry_count).into());
+            return Err(InvalidArchive::TooManyEntries(limits.entry_count).into());
         }
         if byte_count > limits.byte_count {
-            return Err(ArchiveFault::TooLarge(limits.byte_count).into());
+            return Err(InvalidArchive::TooLarge(limits.byte_count).into());
         }
         let entry_type = entry.header().entry_type();
         // Archives of `git archive` begin with the commit, which is no file.
@@ -86,26 +84,26 @@ pub(crate) fn read_entries<E: From<ArchiveFault>>(
 /// All of a text, called `file` in messages.
 ///
 /// # Errors
-/// [`ArchiveFault::LongText`] with more than `most` bytes, and errors of reading.
-pub(crate) fn read_text(content: impl Read, file: &str, most: u64) -> Result<Vec<u8>, ArchiveFault> {
+/// [`InvalidArchive::LongText`] with more than `most` bytes, and errors of reading.
+pub fn read_text(content: impl Read, file: &str, most: u64) -> Result<Vec<u8>, InvalidArchive> {
     let mut text = Vec::new();
     content.take(most + 1).read_to_end(&mut text).map_err(fault)?;
     if text.len() as u64 > most {
-        return Err(ArchiveFault::LongText { file: file.to_owned(), most });
+        return Err(InvalidArchive::LongText { file: file.to_owned(), most });
     }
     Ok(text)
 }
 
 /// An error of reading, or the fault that [`Bounded`] found.
-pub(crate) fn fault(error: io::Error) -> ArchiveFault {
-    error.downcast().unwrap_or_else(ArchiveFault::Unreadable)
+pub(crate) fn fault(error: io::Error) -> InvalidArchive {
+    error.downcast().unwrap_or_else(InvalidArchive::Unreadable)
 }
 
 /// The path of an entry without `.`.
-fn path_of(entry: &Entry<'_, impl Read>) -> Result<PathBuf, ArchiveFault> {
+fn path_of(entry: &Entry<'_, impl Read>) -> Result<PathBuf, InvalidArchive> {
     let written = entry.path().map_err(fault)?;
     let shown = |path: &Path| path.to_string_lossy().into_owned();
-    let too_long = || ArchiveFault::LongPath(shown(&written).chars().take(60).collect());
+    let too_long = || InvalidArchive::LongPath(shown(&written).chars().take(60).collect());
     if written.as_os_str().len() > MOST_PATH_BYTES {
         return Err(too_long());
     }
@@ -115,7 +113,7 @@ fn path_of(entry: &Entry<'_, impl Read>) -> Result<PathBuf, ArchiveFault> {
             Component::Normal(part) => path.push(part),
             Component::CurDir => continue,
             Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
-                return Err(ArchiveFault::UnsafePath(shown(&written)));
+                return Err(InvalidArchive::UnsafePath(shown(&written)));
             }
         }
         count += 1;
@@ -147,10 +145,10 @@ impl<R: Read> Read for Bounded<R> {
         self.left = self
             .left
             .checked_sub(count as u64)
-            .ok_or_else(|| io::Error::other(ArchiveFault::TooLarge(self.limits.byte_count)))?;
+            .ok_or_else(|| io::Error::other(InvalidArchive::TooLarge(self.limits.byte_count)))?;
         if let Some(left) = self.header_bytes.get() {
             let left = left.checked_sub(count as u64);
-            self.header_bytes.set(Some(left.ok_or_else(|| io::Error::other(ArchiveFault::LongHeader))?));
+            self.header_bytes.set(Some(left.ok_or_else(|| io::Error::other(InvalidArchive::LongHeader))?));
         }
         Ok(count)
     }

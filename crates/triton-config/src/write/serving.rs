@@ -64,7 +64,7 @@ impl Served<'_> {
 
 impl Serving {
     /// Path of each warm-up file in the model's folder, and its bytes.
-    pub(crate) fn warm_up_files(&self) -> impl Iterator<Item = (String, &[u8])> {
+    pub fn warm_up_files(&self) -> impl Iterator<Item = (String, &[u8])> {
         let is_used = !self.triton.warm_up_batch_sizes.is_empty();
         let files = self.warm_up.iter().enumerate().filter(move |_| is_used);
         files.map(|(index, input)| (format!("{WARM_UP_FOLDER}/{}", file_name(index)), input.bytes.as_slice()))

@@ -2,8 +2,9 @@
 
 use super::serving::{Served, ServedBy, Serving};
 use super::text::{Fields, quoted};
-use super::{OWN_BACKEND, PLAN_FILE, max_batch_size, tensors};
+use super::{max_batch_size, tensors};
 use crate::Result;
+use crate::files::{PLAN_FILE, PLANFORGE_BACKEND};
 use planforge_core::{Builder, ComputeCapability, Engine, InstanceKind, ModelName};
 use std::collections::BTreeMap;
 
@@ -32,7 +33,7 @@ pub fn engine_config(name: &ModelName, engines: &[&Engine], labels: &[String], s
                 fields.comment(LACKING_COMMENT);
             }
             fields.string("name", name.as_str());
-            fields.string("backend", OWN_BACKEND);
+            fields.string("backend", PLANFORGE_BACKEND);
             ServedBy::Planforge
         }
         Builder::Trtexec => {
@@ -60,7 +61,7 @@ pub fn engine_config(name: &ModelName, engines: &[&Engine], labels: &[String], s
 }
 
 /// File name of each engine in a version folder.
-pub(crate) fn engine_files(engines: &[&Engine]) -> Vec<String> {
+pub fn engine_files(engines: &[&Engine]) -> Vec<String> {
     let [_] = engines else { return engines.iter().map(|engine| file_of_several(engine)).collect() };
     vec![PLAN_FILE.to_owned()]
 }
@@ -83,7 +84,7 @@ fn files_by_capability(engines: &[&Engine]) -> String {
 }
 
 /// The compute capabilities of an engine, such as `8.6,8.9`.
-pub(crate) fn capabilities(engine: &Engine) -> String {
+pub fn capabilities(engine: &Engine) -> String {
     list(&engine.compute_capabilities)
 }
 
@@ -92,14 +93,14 @@ fn list(capabilities: &[ComputeCapability]) -> String {
 }
 
 /// The largest batch that every one of the engines takes.
-pub(crate) fn smallest_batch(engines: &[&Engine]) -> u64 {
+pub fn smallest_batch(engines: &[&Engine]) -> u64 {
     engines.iter().map(|engine| max_batch_size(&engine.profiles)).min().unwrap_or(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::package::tests::engine_record;
+    use planforge_testkit::engine_record;
 
     fn name() -> ModelName {
         ModelName::try_from("tiny".to_owned()).unwrap()

@@ -3,11 +3,11 @@
 use Kind::{Decimal, Int32, Int64, Many, Map, Message, OneOf, Text, Truth, Uint32, Uint64, Word};
 
 /// A message: its fields.
-pub(super) type Schema = &'static [(&'static str, Kind)];
+pub(crate) type Schema = &'static [(&'static str, Kind)];
 
 /// What a field may hold.
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Text,
     Int32,
     Int64,
@@ -27,13 +27,13 @@ pub(super) enum Kind {
 }
 
 /// Formats of inputs.
-pub(super) const FORMATS: [&str; 3] = ["FORMAT_NONE", "FORMAT_NHWC", "FORMAT_NCHW"];
+pub(crate) const FORMATS: [&str; 3] = ["FORMAT_NONE", "FORMAT_NHWC", "FORMAT_NCHW"];
 /// Kinds of instance groups.
-pub(super) const INSTANCE_KINDS: [&str; 4] = ["KIND_AUTO", "KIND_GPU", "KIND_CPU", "KIND_MODEL"];
+pub(crate) const INSTANCE_KINDS: [&str; 4] = ["KIND_AUTO", "KIND_GPU", "KIND_CPU", "KIND_MODEL"];
 /// What becomes of requests that wait too long.
-pub(super) const TIMEOUT_ACTIONS: [&str; 2] = ["REJECT", "DELAY"];
+pub(crate) const TIMEOUT_ACTIONS: [&str; 2] = ["REJECT", "DELAY"];
 /// Data types.
-pub(super) const DATA_TYPES: [&str; 15] = [
+pub(crate) const DATA_TYPES: [&str; 15] = [
     "TYPE_INVALID",
     "TYPE_BOOL",
     "TYPE_UINT8",
@@ -208,7 +208,7 @@ const WARMUP_INPUT: Schema = &[
 const WARMUP: Schema =
     &[("name", Text), ("batch_size", Uint32), ("inputs", Map(&Text, &Message(WARMUP_INPUT))), ("count", Uint32)];
 /// A whole configuration.
-pub(super) const MODEL: Schema = &[
+pub(crate) const MODEL: Schema = &[
     ("name", Text),
     ("platform", Text),
     ("backend", Text),

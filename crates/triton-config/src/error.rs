@@ -1,0 +1,52 @@
+//! What can go wrong when configurations are read and written.
+
+use std::path::PathBuf;
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read; the text names the path.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// The configuration is not protobuf text.
+    #[error(transparent)]
+    Syntax(#[from] SyntaxError),
+    /// A backend that planforge does not know.
+    #[error("`config.pbtxt` names backend `{0}`, which is not known")]
+    UnknownBackend(String),
+    /// A model whose inputs and outputs do not share a dynamic first dimension cannot be batched.
+    #[error("tensor `{tensor}` has no dynamic batch dimension in front, which a package needs")]
+    BatchDimension {
+        /// The tensor.
+        tensor: String,
+    },
+    /// Fields that a user adds to a configuration, and that it cannot take.
+    #[error("`{}` line {line}: {reason}", path.display())]
+    Further {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An input of a model that is to be warmed up, and for which no sample was given.
+    #[error("there is no sample for input `{tensor}`, which the warm-up needs")]
+    WarmUp {
+        /// The input.
+        tensor: String,
+    },
+}
+
+/// A mistake in the text of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`config.pbtxt` line {line}: {reason}")]
+pub struct SyntaxError {
+    /// Line, from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// Result with this crate's error.
+pub type Result<T> = std::result::Result<T, Error>;
