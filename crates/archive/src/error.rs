@@ -1,6 +1,6 @@
 //! What can go wrong when archives are written and read.
 
-use planforge_core::Digest;
+use planforge_types::{Digest, ErrorKind, io_hint};
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -25,6 +25,28 @@ pub enum Error {
     /// An archive that is corrupt, unsafe or too large.
     #[error(transparent)]
     Invalid(#[from] InvalidArchive),
+}
+
+impl Error {
+    /// What the error means to the caller.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Core(planforge_core::Error::Cancelled) => ErrorKind::Cancelled,
+            Self::Core(planforge_core::Error::Io(error)) | Self::Io(error) => ErrorKind::of_io(error),
+            Self::Core(_) | Self::Changed { .. } => ErrorKind::Internal,
+            Self::Invalid(_) => ErrorKind::BadInput,
+        }
+    }
+
+    /// The next step, where there is one.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Core(planforge_core::Error::Io(error)) | Self::Io(error) => io_hint(error),
+            _ => None,
+        }
+    }
 }
 
 /// Why an archive is not read.

@@ -87,6 +87,9 @@ impl Failure {
         if let Some(error) = cause.downcast_ref() {
             return Self::of_package(error);
         }
+        if let Some(error) = cause.downcast_ref::<planforge_store::Error>() {
+            return Self::of_kind(error.kind());
+        }
         if let Some(planforge_bench::Error::Cancelled) = cause.downcast_ref() {
             return Some(Self::Interrupted);
         }
@@ -121,17 +124,18 @@ impl Failure {
     }
 
     fn of_package(error: &PackageError) -> Option<Self> {
-        match error {
-            PackageError::Core(core) => Self::of_core(core),
-            PackageError::StoreUrl { .. }
-            | PackageError::UnsupportedStore { .. }
-            | PackageError::Prefix { .. }
-            | PackageError::Config(planforge_triton_config::Error::Further { .. })
-            | PackageError::Refused { .. } => Some(Self::Usage),
-            PackageError::NoCredentials { .. }
-            | PackageError::Credentials { .. }
-            | PackageError::NoRegion { .. }
-            | PackageError::MissingBackend { .. } => Some(Self::Environment),
+        if let PackageError::Core(error) = error {
+            return Self::of_core(error);
+        }
+        Self::of_kind(error.kind()).filter(|_| !matches!(error, PackageError::Io(_)))
+    }
+
+    fn of_kind(kind: planforge_core::ErrorKind) -> Option<Self> {
+        match kind {
+            planforge_core::ErrorKind::BadInput => Some(Self::Usage),
+            planforge_core::ErrorKind::Environment => Some(Self::Environment),
+            planforge_core::ErrorKind::CheckFailed => Some(Self::Check),
+            planforge_core::ErrorKind::Cancelled => Some(Self::Interrupted),
             _ => None,
         }
     }
@@ -191,8 +195,11 @@ impl Failure {
         if let Some(hint) = hint_of_disk(cause) {
             return Some(hint);
         }
-        if let Some(error) = cause.downcast_ref() {
-            return Self::hint_of_package(error);
+        if let Some(error) = cause.downcast_ref::<PackageError>() {
+            return error.hint();
+        }
+        if let Some(error) = cause.downcast_ref::<planforge_store::Error>() {
+            return error.hint();
         }
         cause.downcast_ref().and_then(Self::hint_of_hub)
     }
@@ -225,32 +232,6 @@ impl Failure {
             _ => None,
         }
     }
-
-    fn hint_of_package(error: &PackageError) -> Option<&'static str> {
-        match error {
-            PackageError::NoCredentials { .. } => {
-                Some("set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; for SSO run `aws sso login`")
-            }
-            PackageError::Credentials { .. } => Some(
-                "get new ones, for SSO with `aws sso login`, or choose others with AWS_PROFILE; the clock must be right too",
-            ),
-            PackageError::NoRegion { .. } => {
-                Some("set key `store.region`, AWS_REGION, or `region` in the profile in ~/.aws/config")
-            }
-            PackageError::Region { .. } => Some("set key `store.region`, or AWS_REGION, to that region"),
-            PackageError::NoBucket { .. } => Some("create it, or correct key `store.url`; planforge makes no buckets"),
-            PackageError::Denied { .. } => Some(
-                "the credentials need s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject, s3:DeleteObject and \
-                 s3:AbortMultipartUpload on its objects; to find uploads that were interrupted, \
-                 s3:ListBucketMultipartUploads and s3:ListMultipartUploadParts; with `store.tags` s3:PutObjectTagging; \
-                 with `store.kms_key` kms:GenerateDataKey and kms:Decrypt",
-            ),
-            PackageError::Request { code, .. } if is_passing(code.as_deref()) => {
-                Some("run again: what is published stays, and the rest is gone on with")
-            }
-            _ => None,
-        }
-    }
 }
 
 fn hint_of_disk(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
@@ -269,10 +250,4 @@ fn hint_of_disk(cause: &(dyn std::error::Error + 'static)) -> Option<&'static st
         }
         _ => None,
     }
-}
-
-/// Whether what S3 says, if it answered at all, may be over the next time.
-fn is_passing(code: Option<&str>) -> bool {
-    let passing = ["InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown"];
-    code.is_none_or(|code| passing.contains(&code))
 }

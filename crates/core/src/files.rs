@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// What names of files that are to be renamed begin with.
-const TEMPORARY: &str = ".planforge-";
+/// The prefix of the names of temporary files, which are renamed when they are whole.
+pub const TEMPORARY_PREFIX: &str = ".planforge-";
 /// How long nobody has written to a temporary file whose process was killed. On shared disks it may be another machine's.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
@@ -15,19 +15,41 @@ const ABANDONED: Duration = Duration::from_secs(3600);
 /// # Errors
 /// I/O errors name the path; nothing is left behind.
 pub fn replace_file(path: &Path, fill: impl FnOnce(&mut fs_err::File) -> io::Result<()>) -> Result<()> {
+    let temporary = temporary_file(path, fill)?;
+    temporary.persist(path).map_err(|error| write_error(path, &error.error))?;
+    Ok(())
+}
+
+/// A temporary file in the folder of `path`, written through `fill`.
+fn temporary_file(
+    path: &Path,
+    fill: impl FnOnce(&mut fs_err::File) -> io::Result<()>,
+) -> Result<tempfile::NamedTempFile> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs_err::create_dir_all(folder)?;
-    let temporary = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map_err(|error| {
+    let temporary = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(folder).map_err(|error| {
         io::Error::new(error.kind(), format!("failed to create a file in `{}`: {error}", folder.display()))
     })?;
     let mut file = fs_err::OpenOptions::new().write(true).open(temporary.path())?;
-    fill(&mut file)
-        .map_err(|error| io::Error::new(error.kind(), format!("failed to write `{}`: {error}", path.display())))?;
+    fill(&mut file).map_err(|error| write_error(path, &error))?;
     set_default_mode(temporary.path())?;
-    temporary.persist(path).map_err(|error| {
-        io::Error::new(error.error.kind(), format!("failed to write `{}`: {}", path.display(), error.error))
-    })?;
-    Ok(())
+    Ok(temporary)
+}
+
+fn write_error(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("failed to write `{}`: {error}", path.display()))
+}
+
+/// Writes `bytes` to `path`, whole or not at all, unless there is a file of that name. Returns whether it was written.
+///
+/// # Errors
+/// I/O errors name the path.
+pub fn create_atomically(path: &Path, bytes: &[u8]) -> Result<bool> {
+    match temporary_file(path, |file| file.write_all(bytes))?.persist_noclobber(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(write_error(path, &error.error).into()),
+    }
 }
 
 /// Writes `bytes` to `path`, whole or not at all.
@@ -73,7 +95,7 @@ pub fn link_or_copy(source: &Path, target: &Path) -> Result<()> {
     }
     // The name is random: other machines, where processes have the same numbers, may write to the same folder.
     let mut beside = tempfile::Builder::new();
-    beside.prefix(TEMPORARY);
+    beside.prefix(TEMPORARY_PREFIX);
     if let Ok(link) = beside.make_in(folder, |path| std::fs::hard_link(&source, path)) {
         return rename(&link, target);
     }
@@ -96,7 +118,7 @@ fn rename(temporary: &tempfile::NamedTempFile<()>, target: &Path) -> Result<()> 
 pub fn remove_abandoned(folder: &Path, now: SystemTime) -> Result<()> {
     for item in fs_err::read_dir(folder)? {
         let item = item?;
-        let is_temporary = item.file_name().to_str().is_some_and(|name| name.starts_with(TEMPORARY));
+        let is_temporary = item.file_name().to_str().is_some_and(|name| name.starts_with(TEMPORARY_PREFIX));
         if !is_temporary {
             continue;
         }
@@ -170,6 +192,16 @@ mod tests {
         let error = replace_file(&path, |_| Err(io::Error::other("disk full"))).unwrap_err();
         assert!(error.to_string().contains("disk full") && error.to_string().contains("result"));
         assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_exists_is_not_created_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sub/result");
+        assert!(create_atomically(&path, b"one").unwrap());
+        assert!(!create_atomically(&path, b"two").unwrap());
+        assert_eq!(fs_err::read(&path).unwrap(), b"one");
+        assert_eq!(fs_err::read_dir(folder.path().join("sub")).unwrap().count(), 1);
     }
 
     #[test]

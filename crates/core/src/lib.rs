@@ -36,7 +36,9 @@ pub use density::{BATCHES, CONTEXT_BYTE_COUNT, CopyMemory, dense_batch};
 pub use digest::{DigestWriter, digest_bytes, digest_file};
 pub use engine::{BuilderFigures, Engine, EngineHeader};
 pub use error::{Error, Result};
-pub use files::{SmallWrites, link_or_copy, remove_abandoned, replace_file, write_atomically};
+pub use files::{
+    SmallWrites, TEMPORARY_PREFIX, create_atomically, link_or_copy, remove_abandoned, replace_file, write_atomically,
+};
 pub use gpu::{Builder, BuilderOptions, BuilderSupport, Gpu, GpuCatalogue, Instance};
 pub use known_digests::KnownDigests;
 pub use kserve::{InferRequest, InferResponse, InferTensor, RequestBody, RequestedOutput, TensorData};

@@ -4,6 +4,7 @@ use crate::invocation::Invoker;
 use crate::memory::Memory;
 use crate::models::{LoadOptions, Models};
 use crate::routes::{Endpoint, router};
+use crate::target::Archives;
 use crate::{Error, HostOptions, Result};
 use std::future::Future;
 use std::io;
@@ -37,7 +38,7 @@ impl Host {
     /// [`Error::Memory`], and I/O errors of the store and work folders.
     pub async fn bind(options: HostOptions) -> Result<Self> {
         options.check()?;
-        let store = fs_err::canonicalize(&options.store_folder)?;
+        let archives = Archives::open(options.store)?;
         let listener = listen(options.address).await?;
         let address = listener.local_addr()?;
         let work_folder = WorkFolder::create(&options.work_folder, address)?;
@@ -53,7 +54,7 @@ impl Host {
         let invoker = Invoker::new(Arc::clone(&models), processors, options.load_timeout, options.invocation_timeout);
         let endpoint = Endpoint {
             name: options.endpoint,
-            store,
+            archives,
             body_timeout: options.body_timeout,
             invoker,
             request_count: AtomicU64::new(1),

@@ -3,8 +3,8 @@
 use crate::infer::{Answer, Encoding, Inference, read_request, write_answer};
 use crate::models::{Lease, Model, Models, blocking};
 use crate::refusal::{Refusal, with_causes};
+use crate::target::ArchiveLocation;
 use planforge_runtime::Session;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
@@ -54,7 +54,7 @@ impl Invoker {
     pub(crate) async fn invoke(
         &self,
         target_model: &str,
-        archive: PathBuf,
+        archive: ArchiveLocation,
         encoding: Encoding,
         body: Vec<u8>,
     ) -> Result<Answer, Refusal> {

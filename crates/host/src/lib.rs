@@ -2,7 +2,7 @@
 //! so that density and load can be tried before anything is paid for.
 //!
 //! [`Host::bind`] listens on a loopback address and [`Host::serve`] answers `InvokeEndpoint` requests:
-//! the header `X-Amzn-SageMaker-Target-Model` names an archive in the store folder, which is unpacked
+//! the header `X-Amzn-SageMaker-Target-Model` names an archive in the store, which is unpacked
 //! and loaded at first use and unloaded when others need its memory. Models answer the KServe v2
 //! inference protocol as Triton does, with JSON or SageMaker's binary tensors. Errors have SageMaker's
 //! kinds, and the texts of Triton 2.51.

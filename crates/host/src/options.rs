@@ -1,8 +1,10 @@
 //! What a caller decides about the endpoint.
 
 use crate::{Error, Result};
+use planforge_store::ObjectStore;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Options of the endpoint.
@@ -12,8 +14,8 @@ pub struct HostOptions {
     pub endpoint: String,
     /// Loopback address to listen on; port 0 takes a free one.
     pub address: SocketAddr,
-    /// Folder with the published copies. A request's target model is a path below it.
-    pub store_folder: PathBuf,
+    /// The published copies. A request's target model is a key in it.
+    pub store: Arc<dyn ObjectStore>,
     /// Folder for unpacked models. The endpoint makes a folder of its own in it and removes that at the end.
     pub work_folder: PathBuf,
     /// Memory that loaded models may take together.
@@ -48,14 +50,14 @@ impl HostOptions {
     pub fn new(
         endpoint: &str,
         address: SocketAddr,
-        store_folder: &Path,
+        store: Arc<dyn ObjectStore>,
         work_folder: &Path,
         memory_budget_byte_count: u64,
     ) -> Self {
         Self {
             endpoint: endpoint.to_owned(),
             address,
-            store_folder: store_folder.to_owned(),
+            store,
             work_folder: work_folder.to_owned(),
             memory_budget_byte_count,
             intra_op_threads: 1,

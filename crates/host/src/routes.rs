@@ -5,7 +5,7 @@ use crate::infer::{Answer, Encoding};
 use crate::invocation::Invoker;
 use crate::models::blocking;
 use crate::refusal::Refusal;
-use crate::target::find_archive;
+use crate::target::Archives;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -14,7 +14,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use planforge_core::TARGET_MODEL_HEADER;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -33,8 +32,8 @@ const ACCOUNT: &str = "000000000000";
 pub(crate) struct Endpoint {
     /// Its name.
     pub(crate) name: String,
-    /// Folder with the published copies, canonical.
-    pub(crate) store: PathBuf,
+    /// The archives that it serves.
+    pub(crate) archives: Archives,
     /// Longest time a body may take to arrive.
     pub(crate) body_timeout: Duration,
     /// Runs invocations.
@@ -95,8 +94,8 @@ impl Endpoint {
         let target_model = target_model(headers, request_id)?;
         refuse_compression(headers)?;
         let encoding = Encoding::of_content_type(headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()));
-        let (store, wanted) = (self.store.clone(), target_model.clone());
-        let archive = blocking(move || find_archive(&store, &wanted)).await??;
+        let (archives, wanted) = (self.archives.clone(), target_model.clone());
+        let archive = blocking(move || archives.find(&wanted)).await??;
         self.invoker.invoke(&target_model, archive, encoding, body).await
     }
 }

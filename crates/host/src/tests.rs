@@ -10,10 +10,12 @@ use crate::{Host, HostOptions, Result};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use planforge_core::{EndpointError, EndpointState, TARGET_MODEL_HEADER};
+use planforge_store::FileStore;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -164,7 +166,7 @@ impl Served {
 
 fn options(folders: &Folders, budget_byte_count: u64) -> HostOptions {
     let address = "127.0.0.1:0".parse().unwrap();
-    HostOptions::new("e", address, &folders.store(), &folders.work(), budget_byte_count)
+    HostOptions::new("e", address, Arc::new(FileStore::new(&folders.store())), &folders.work(), budget_byte_count)
 }
 
 /// Status, kind and body of a refusal.

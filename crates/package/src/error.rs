@@ -1,8 +1,8 @@
 //! What can go wrong when packages are made, published and read back.
 
 use planforge_archive::InvalidArchive;
-use planforge_core::{Digest, ModelFormat};
-use std::fmt;
+use planforge_core::ModelFormat;
+use planforge_types::{Digest, ErrorKind, io_hint};
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -20,6 +20,9 @@ pub enum Error {
     /// An error of writing a configuration.
     #[error(transparent)]
     Config(#[from] planforge_triton_config::Error),
+    /// An error of a store.
+    #[error(transparent)]
+    Store(planforge_store::Error),
     /// A record names a file that its artifact does not have.
     #[error("artifact `{}` has no file `{file}`", folder.display())]
     MissingFile {
@@ -85,104 +88,6 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
-    /// The address of a store does not parse.
-    #[error("store `{url}`: {reason}")]
-    StoreUrl {
-        /// The address given.
-        url: String,
-        /// What is wrong and what would be right.
-        reason: String,
-    },
-    /// A kind of store that planforge cannot write to.
-    #[error("store `{url}`: scheme `{scheme}` is not supported; use `file:///folder` or `s3://bucket/prefix`")]
-    UnsupportedStore {
-        /// The address given.
-        url: String,
-        /// Its scheme.
-        scheme: String,
-    },
-    /// A prefix that is not a plain relative one.
-    #[error("prefix `{prefix}`: {reason}")]
-    Prefix {
-        /// The prefix given.
-        prefix: String,
-        /// What is wrong.
-        reason: &'static str,
-    },
-    /// AWS's standard chain knows no credentials, or could not get them.
-    #[error("there are no AWS credentials for `{url}`: {reason}")]
-    NoCredentials {
-        /// The store.
-        url: String,
-        /// What the chain says.
-        reason: String,
-    },
-    /// The credentials are not taken: unknown, expired, or with a wrong secret.
-    #[error("the AWS credentials for `{url}` were refused ({code}): {reason}")]
-    Credentials {
-        /// The object or store.
-        url: String,
-        /// S3's word, such as `ExpiredToken`.
-        code: String,
-        /// S3's explanation.
-        reason: String,
-    },
-    /// No region is set.
-    #[error("no AWS region is known for `{url}`")]
-    NoRegion {
-        /// The store.
-        url: String,
-    },
-    /// The bucket is somewhere else.
-    #[error("bucket `{bucket}` is in region `{found}`, not in `{used}`")]
-    Region {
-        /// The bucket.
-        bucket: String,
-        /// Where it is.
-        found: String,
-        /// Where it was looked for.
-        used: String,
-    },
-    /// There is no such bucket.
-    #[error("bucket `{bucket}` does not exist")]
-    NoBucket {
-        /// The bucket.
-        bucket: String,
-    },
-    /// The credentials do not allow it.
-    #[error("{action} `{url}` was denied: {reason}")]
-    Denied {
-        /// What was tried.
-        action: Action,
-        /// The object or prefix.
-        url: String,
-        /// S3's explanation.
-        reason: String,
-    },
-    /// The store failed, or did not answer, also when asked again.
-    #[error("{action} `{url}` failed: {reason}")]
-    Request {
-        /// What was tried.
-        action: Action,
-        /// The object or prefix.
-        url: String,
-        /// S3's word where it gave one, such as `SlowDown`.
-        code: Option<String>,
-        /// Its explanation, or what happened to the connection.
-        reason: String,
-    },
-    /// What the store has is not what was sent.
-    #[error("`{url}` is not what was sent: {what} is {found} in the store, expected {expected}")]
-    Corrupted {
-        /// The object.
-        url: String,
-        /// Of what: "size", "checksum".
-        what: &'static str,
-        /// In the store.
-        found: String,
-        /// Here.
-        expected: String,
-    },
     /// An archive that an endpoint could not serve.
     #[error("archive `{}` cannot be served: {fault}", path.display())]
     BadArchive {
@@ -192,6 +97,40 @@ pub enum Error {
         #[source]
         fault: ArchiveFault,
     },
+}
+
+impl Error {
+    /// What the error means to the caller.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Core(planforge_core::Error::Cancelled) => ErrorKind::Cancelled,
+            Self::Core(planforge_core::Error::Io(error)) | Self::Io(error) => ErrorKind::of_io(error),
+            Self::Archive(error) => error.kind(),
+            Self::Config(error) => error.kind(),
+            Self::Store(error) => error.kind(),
+            Self::Refused { .. } | Self::BadArchive { .. } => ErrorKind::BadInput,
+            Self::MissingBackend { .. } => ErrorKind::Environment,
+            Self::Core(_)
+            | Self::MissingFile { .. }
+            | Self::Changed { .. }
+            | Self::Engine { .. }
+            | Self::SameCapability { .. }
+            | Self::Format { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// The next step, where there is one.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Core(planforge_core::Error::Io(error)) | Self::Io(error) => io_hint(error),
+            Self::Archive(error) => error.hint(),
+            Self::Config(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+            _ => None,
+        }
+    }
 }
 
 impl From<planforge_archive::Error> for Error {
@@ -205,33 +144,14 @@ impl From<planforge_archive::Error> for Error {
     }
 }
 
-/// What a store was asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// List objects.
-    List,
-    /// List uploads that were begun.
-    ListUploads,
-    /// Tell an object's properties.
-    Look,
-    /// Take an object, or a part of one.
-    Upload,
-    /// Make an object of another one.
-    Copy,
-    /// Take objects away.
-    Remove,
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::List => "listing",
-            Self::ListUploads => "listing the unfinished uploads below",
-            Self::Look => "looking at",
-            Self::Upload => "uploading",
-            Self::Copy => "copying to",
-            Self::Remove => "removing",
-        })
+impl From<planforge_store::Error> for Error {
+    fn from(error: planforge_store::Error) -> Self {
+        match error {
+            planforge_store::Error::Core(error) => Self::Core(error),
+            planforge_store::Error::Io(error) => Self::Io(error),
+            planforge_store::Error::Changed { path, recorded, found } => Self::Changed { path, recorded, found },
+            error => Self::Store(error),
+        }
     }
 }
 

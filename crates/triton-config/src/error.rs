@@ -1,5 +1,6 @@
 //! What can go wrong when configurations are read and written.
 
+use planforge_types::{ErrorKind, io_hint};
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -36,6 +37,27 @@ pub enum Error {
         /// The input.
         tensor: String,
     },
+}
+
+impl Error {
+    /// What the error means to the caller.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io(error) => ErrorKind::of_io(error),
+            Self::Syntax(_) | Self::UnknownBackend(_) | Self::Further { .. } => ErrorKind::BadInput,
+            Self::BatchDimension { .. } | Self::WarmUp { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// The next step, where there is one.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Io(error) => io_hint(error),
+            _ => None,
+        }
+    }
 }
 
 /// A mistake in the text of a configuration.

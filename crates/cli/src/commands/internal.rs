@@ -1,11 +1,12 @@
 //! What planforge runs in processes of its own: requests on standard input, answers on standard output.
 
 use crate::args::Internal;
-use crate::pipeline::{EngineRunRequest, HostAnswer, HostRequest, answer_engine_run};
+use crate::pipeline::{EngineRunRequest, HostAnswer, HostRequest, answer_engine_run, open_store};
 use crate::printer;
 use anyhow::{Context, Result};
 use planforge_engine::{WorkerRequest, run_worker};
 use planforge_host::{EngineOptions, Host, HostOptions};
+use planforge_store::StoreUrl;
 use serde::de::DeserializeOwned;
 use std::io::{BufRead, Read};
 use tokio::runtime::Runtime;
@@ -70,13 +71,15 @@ fn bind(runtime: &Runtime, request: &HostRequest) -> Result<Host, HostAnswer> {
         message: format!("{error:#}"),
     };
     planforge_runtime::load_library(&request.onnx_runtime).map_err(|error| failed(true, error.into()))?;
+    let url = StoreUrl::parse(&request.store_url).map_err(|error| failed(false, error.into()))?;
+    let store = open_store(runtime, &url, &request.store).map_err(|error| failed(false, error))?;
     let options = HostOptions {
         intra_op_threads: request.intra_op_threads,
         engines: request.engines.clone().map(|(library, gpu)| EngineOptions { library, gpu }),
         ..HostOptions::new(
             &request.endpoint,
             request.address,
-            &request.store_folder,
+            store,
             &request.work_folder,
             request.memory_budget_byte_count,
         )

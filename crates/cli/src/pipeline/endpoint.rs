@@ -6,7 +6,7 @@
 
 use crate::failure::Missing;
 use anyhow::{Context, Result, bail};
-use planforge_core::{end_child, send_request, start_child};
+use planforge_core::{StoreSpec, end_child, send_request, start_child};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -37,8 +37,10 @@ pub(crate) struct HostRequest {
     pub(crate) endpoint: String,
     /// Where to listen; port 0 takes a free one.
     pub(crate) address: SocketAddr,
-    /// Folder of the published copies.
-    pub(crate) store_folder: PathBuf,
+    /// Address of the published copies.
+    pub(crate) store_url: String,
+    /// Settings of a store on S3.
+    pub(crate) store: StoreSpec,
     /// Folder for unpacked models.
     pub(crate) work_folder: PathBuf,
     /// Memory that loaded models may take together.

@@ -102,7 +102,8 @@ impl Run {
         let request = HostRequest {
             endpoint: endpoint_name(&self.pipeline.name),
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            store_folder: self.local_copies(&target.published)?,
+            store_url: target.published.url.clone(),
+            store: self.pipeline.store.clone(),
             work_folder: self.layout.host().join("models"),
             memory_budget_byte_count: host.memory.byte_count(),
             intra_op_threads: host.intra_op_threads,

@@ -33,6 +33,6 @@ pub(crate) use overrides::{LockUse, Overrides};
 pub(crate) use plan::Plan;
 pub(crate) use samples::Samples;
 pub(crate) use steps::{Made, Run};
-pub(crate) use stores::unpublish_pipeline;
+pub(crate) use stores::{open_store, unpublish_pipeline};
 pub(crate) use summary::{capacity_line, load_table, summary};
 pub(crate) use verify::{Verification, verify};

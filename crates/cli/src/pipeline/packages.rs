@@ -5,15 +5,18 @@ use crate::pipeline::steps::{Run, model_of};
 use crate::pipeline::warm_up::warm_up_inputs;
 use anyhow::Result;
 use planforge_core::{
-    Archive, ArtifactFile, Builder, Engine, Model, ModelFormat, Outcome, Platform, Published, Snapshot, Step, Stored,
+    Archive, ArtifactFile, Builder, Engine, Model, ModelFormat, Outcome, Platform, Progress, Published, Snapshot, Step, Stored,
     Variant, link_or_copy,
 };
 use planforge_engine::place_weights;
 use planforge_package::{Form, Further, PackedEngine, Provenance, Publication, Serving, Store};
 use planforge_report::ArchiveFacts;
 use planforge_package::{Form, PackedEngine, Provenance, Publication, Store};
+use planforge_package::{Form, PackedEngine, Provenance, Publication};
+use planforge_store::StoreUrl;
 use planforge_triton_config::{Further, Serving};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::runtime::Runtime;
 
@@ -99,9 +102,9 @@ impl Run {
         Ok(Serving { triton, warm_up, further })
     }
 
-    /// Archives to N copies each, in the store that was reached.
+    /// Archives to N copies each, in the store.
     pub(crate) fn publish(&mut self, runtime: &Runtime, archives: &[Stored<Archive>]) -> Result<Vec<Published>> {
-        let reached = self.reached(runtime)?;
+        let store = self.store(runtime)?;
         let copies = u32::from(self.pipeline.package.copies);
         let mut published = Vec::new();
         for (index, archive) in archives.iter().enumerate() {
@@ -110,11 +113,12 @@ impl Run {
             let statement = Provenance::path(&self.layout.archive(&archive.record.variant));
             let statement = statement.is_file().then_some(statement.as_path());
             let publication = Publication { archive, name, prefix: name.as_str(), copies, statement };
-            let done =
-                reached.publish(&publication, runtime, &self.terminal).map_err(|error| self.without_damage(error))?;
+            let progress = Arc::clone(&self.terminal) as Arc<dyn Progress>;
+            let done = runtime.block_on(planforge_package::publish(&publication, &*store, progress));
+            let done = done.map_err(|error| self.without_damage(error))?;
             self.report.archives[index].copies = Some(copies);
             let outcome = if done.kept == copies { Outcome::Cached } else { Outcome::Built };
-            let folder = Store::parse(&done.url)?.folder("");
+            let folder = StoreUrl::parse(&done.url)?.folder("");
             let path = folder.unwrap_or_else(|| Path::new(&done.url).to_owned());
             let file = ArtifactFile {
                 path: String::new(),

@@ -5,7 +5,6 @@ use crate::pipeline::check::{check_model, obstacle};
 use crate::pipeline::compile::compile_together;
 use crate::pipeline::lock::RunLock;
 use crate::pipeline::overrides::{LockUse, Overrides, with_catalogue};
-use crate::pipeline::stores::Reached;
 use crate::progress::Terminal;
 use crate::settings::Settings;
 use anyhow::{Context, Result};
@@ -16,6 +15,7 @@ use planforge_core::{
 use planforge_engine::{BuildLimits, ExportOptions, check_profiles, export, pass_through};
 use planforge_hub::{FetchOptions, fetch, local_snapshot, model_card};
 use planforge_report::{Library, Report, SourceFacts};
+use planforge_store::ObjectStore;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,7 +55,7 @@ pub(crate) struct Run {
     /// Fetch what the pipeline does not need, too.
     pub(crate) all_files: bool,
     /// The store, once it was asked for.
-    pub(super) reached: Option<Reached>,
+    pub(super) store: Option<Arc<dyn ObjectStore>>,
     cache: Cache,
     /// Held from the first step on, so that nobody prunes what this run relies on.
     cache_use: Option<CacheUse>,
@@ -95,7 +95,7 @@ impl Run {
             cache: Cache::new(&settings.cache),
             cache_use: None,
             all_files: false,
-            reached: None,
+            store: None,
             file: path.to_owned(),
             lock,
             variants,
@@ -119,7 +119,7 @@ impl Run {
     /// The steps before engines are compiled.
     pub(crate) fn prepare(&mut self, runtime: &tokio::runtime::Runtime, until: Step) -> Result<Made> {
         if until >= Step::Publish {
-            self.reached(runtime)?;
+            self.store(runtime)?;
         }
         let snapshot = self.fetch(runtime)?;
         self.check_plan(until)?;

@@ -7,6 +7,7 @@ use super::sizes::{ArchiveSize, KnownSizes, Need};
 use crate::memory::Memory;
 use crate::options::EngineOptions;
 use crate::refusal::{Refusal, with_causes};
+use crate::target::ArchiveLocation;
 use planforge_core::EndpointState;
 use planforge_package::{UnpackLimits, UnpackedModel, unpack};
 use planforge_runtime::{EngineModel, ExecutionOptions, Gpu, OnnxSession, Session, SessionOptions};
@@ -58,7 +59,7 @@ impl Models {
 
     /// A lease on the model of `archive`. The first one starts the load, which goes on whether or not
     /// anybody waits for it.
-    pub(crate) fn lease(self: &Arc<Self>, target_model: &str, archive: PathBuf) -> Lease {
+    pub(crate) fn lease(self: &Arc<Self>, target_model: &str, archive: ArchiveLocation) -> Lease {
         let (lease, new_slot) = self.shelf.lease(target_model);
         if let Some(slot) = new_slot {
             tokio::spawn(Arc::clone(self).load(slot, archive));
@@ -97,7 +98,7 @@ impl Models {
         self.loads.available_permits() == 0
     }
 
-    async fn load(self: Arc<Self>, slot: Arc<Slot>, archive: PathBuf) {
+    async fn load(self: Arc<Self>, slot: Arc<Slot>, archive: ArchiveLocation) {
         let outcome = match self.loads.acquire().await {
             Ok(_turn) if !self.is_closing.load(Ordering::Relaxed) => {
                 self.load_in_turn(slot.target_model(), archive).await
@@ -117,7 +118,7 @@ impl Models {
         }
     }
 
-    async fn load_in_turn(&self, target_model: &str, archive: PathBuf) -> Result<Model, Refusal> {
+    async fn load_in_turn(&self, target_model: &str, archive: ArchiveLocation) -> Result<Model, Refusal> {
         let start = Instant::now();
         let index = self.folder_count.fetch_add(1, Ordering::Relaxed);
         let folder = ModelFolder::new(self.options.work_folder.join(index.to_string()));
@@ -139,12 +140,13 @@ impl Models {
     async fn unpack(
         &self,
         target_model: &str,
-        archive: PathBuf,
+        archive: ArchiveLocation,
         folder: ModelFolder,
     ) -> Result<(ArchiveSize, UnpackedModel, ModelFolder), Refusal> {
+        let archive = archive.fetch(target_model, folder.path()).await?;
         let work = move || {
-            let unpacked = unpack(&archive, folder.path(), &UnpackLimits::default())?;
-            let packed = fs_err::metadata(&archive)?.len();
+            let unpacked = unpack(archive.path(), folder.path(), &UnpackLimits::default())?;
+            let packed = fs_err::metadata(archive.path())?.len();
             Ok((ArchiveSize { packed, unpacked: unpacked.byte_count }, unpacked, folder))
         };
         let unpacked = blocking(work).await?;

@@ -1,12 +1,12 @@
-//! From the client's errors to planforge's: what failed, and what to do about it.
+//! Maps the client's errors to those of stores.
 
-use super::bucket::Bucket;
-use crate::{Action, Error};
+use crate::bucket::Bucket;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use planforge_store::{Action, Error};
 
-/// Words of S3 for credentials that it does not take.
+/// S3's codes for credentials that it does not accept.
 const CREDENTIALS: [&str; 9] = [
     "AuthFailure",
     "ExpiredToken",
@@ -20,7 +20,7 @@ const CREDENTIALS: [&str; 9] = [
 ];
 
 /// The error of `action` on `key`.
-pub(super) fn fault<E>(bucket: &Bucket, action: Action, key: &str, error: &SdkError<E>) -> Error
+pub(crate) fn fault<E>(bucket: &Bucket, action: Action, key: &str, error: &SdkError<E>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
@@ -50,12 +50,12 @@ where
     }
 }
 
-/// What the chain says where it has found no credentials, so that no request was sent.
+/// The error of the credentials chain where it has found none, so that no request was sent.
 fn credentials_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a CredentialsError> {
     std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
 }
 
-/// Where S3 says that a bucket is: in a header, or in the text of the error.
+/// The region of a bucket, from a header or the text of the error.
 fn region(response: &HttpResponse) -> Option<String> {
     if let Some(region) = response.headers().get("x-amz-bucket-region") {
         return Some(region.to_owned());
@@ -65,8 +65,8 @@ fn region(response: &HttpResponse) -> Option<String> {
     rest.split_once("</Region>").map(|(region, _)| region.to_owned())
 }
 
-/// The error and what led to it, each said once.
-pub(super) fn causes(error: &dyn std::error::Error) -> String {
+/// The error and its causes, without repetition.
+fn causes(error: &dyn std::error::Error) -> String {
     let mut texts = vec![error.to_string()];
     let mut source = error.source();
     while let Some(cause) = source {

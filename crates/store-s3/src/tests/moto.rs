@@ -2,7 +2,7 @@
 //! own library, then finds there.
 
 use super::*;
-use crate::Action;
+use planforge_store::Action;
 use planforge_core::StorageClass;
 use planforge_testkit::{native, repository};
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ impl Moto {
         serde_json::from_value(self.ask(&["objects", &self.address, "models", key, secret])).unwrap()
     }
 
-    fn bucket(&self, name: &str, identity: (&str, &str), options: S3Options) -> Bucket {
+    fn bucket(&self, name: &str, identity: (&str, &str), options: S3Options) -> S3Store {
         bucket_of(&self.address, name, identity, options)
     }
 }
@@ -114,7 +114,7 @@ fn uploads_copies_and_their_settings_are_what_boto3_finds() {
         let bucket = moto.bucket("models", ANYBODY, small());
         publish(&runtime, &bucket, &archive, 1).unwrap();
         assert_eq!(moto.objects(ANYBODY).into_keys().collect::<Vec<_>>(), keys(1));
-        runtime.block_on(unpublish_from_bucket(&bucket, "tiny", &name(), false)).unwrap();
+        unpublish(&runtime, &bucket, false);
         assert!(moto.objects(ANYBODY).is_empty());
     }
 }
@@ -125,17 +125,17 @@ fn what_moto_refuses_is_understood() {
     let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
     let archive = archive(folder.path(), b"an archive");
     let missing = publish(&runtime, &moto.bucket("missing", ANYBODY, small()), &archive, 2).unwrap_err();
-    assert!(matches!(&missing, Error::NoBucket { bucket } if bucket == "missing"), "{missing}");
+    assert!(matches!(&missing, Error::Store(StoreError::NoBucket { bucket }) if bucket == "missing"), "{missing}");
     let users: BTreeMap<String, (String, String)> =
         serde_json::from_value(moto.ask(&["users", &moto.address])).unwrap();
     let [uploader, writer] = ["uploader", "writer"].map(|user| (users[user].0.as_str(), users[user].1.as_str()));
     for (identity, expected) in [((writer.0, "wrong"), "SignatureDoesNotMatch"), (ANYBODY, "InvalidAccessKeyId")] {
         let error = publish(&runtime, &moto.bucket("models", identity, small()), &archive, 2).unwrap_err();
-        assert!(matches!(&error, Error::Credentials { code, .. } if code == expected), "{error}");
+        assert!(matches!(&error, Error::Store(StoreError::Credentials { code, .. }) if code == expected), "{error}");
     }
     // One that may not read cannot have copies made, and what it has written stays whole.
     let error = publish(&runtime, &moto.bucket("models", uploader, small()), &archive, 2).unwrap_err();
-    assert!(matches!(&error, Error::Denied { action: Action::Copy | Action::Look, .. }), "{error}");
+    assert!(matches!(&error, Error::Store(StoreError::Denied { action: Action::Copy | Action::Head, .. })), "{error}");
     assert_eq!(moto.objects(writer).into_keys().collect::<Vec<_>>(), keys(1));
     let published = publish(&runtime, &moto.bucket("models", writer, small()), &archive, 2).unwrap();
     assert_eq!((published.kept, published.written_byte_count), (1, 0));

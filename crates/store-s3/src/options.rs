@@ -1,14 +1,17 @@
-//! What a pipeline says of its store on S3, and the sizes that uploads and copies are cut into.
+//! The settings of a store on S3, and the sizes that uploads and copies are cut into.
 
-use super::bucket::{DIGEST_KEY, SETTINGS_KEY};
-use crate::store::percent_encoded;
 use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::types::{ServerSideEncryption, StorageClass};
 use planforge_core::{Digest, digest_bytes};
+use planforge_store::percent_encoded;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+/// Metadata with the SHA-256 of an object.
+pub(crate) const DIGEST_KEY: &str = "planforge-sha256";
+/// Metadata with the short digest of the settings that an object was made with.
+pub(crate) const SETTINGS_KEY: &str = "planforge-settings";
 const MIB: u64 = 1 << 20;
 
 /// Options of a store on S3.
@@ -24,7 +27,7 @@ pub struct S3Options {
     pub storage_class: Option<planforge_core::StorageClass>,
     /// Tags of every object.
     pub tags: BTreeMap<String, String>,
-    /// Longest time for one request beside that for the bytes that it sends, or has copied.
+    /// Longest time for one request, in addition to that for the bytes that it sends, or has copied.
     pub timeout: Duration,
     /// Slowest rate, in bytes a second, at which one of the requests that send bytes is waited for.
     pub slowest_upload: u64,
@@ -32,8 +35,8 @@ pub struct S3Options {
     pub slowest_copy: u64,
     /// Uploads, whole or of parts, at once.
     pub connections: usize,
-    /// Requests that send nothing large, at once: what they take is the store's time, not the line's. Stores that write
-    /// the bytes of every copy become slower with more of them (SeaweedFS, on one disk, with 32).
+    /// Requests without a large body at once. The store limits them, not the connection: stores that write the bytes of
+    /// every copy become slower with more of them (SeaweedFS, on one disk, with 32).
     pub small_requests: usize,
     /// Size of the parts of an upload; archives of up to this size are sent whole.
     pub part_byte_count: u64,
@@ -67,23 +70,23 @@ impl Default for S3Options {
 
 impl S3Options {
     /// Size of parts of an upload: larger than usual where there would be more than S3 takes.
-    pub(super) fn part_size(&self, byte_count: u64) -> u64 {
+    pub(crate) fn part_size(&self, byte_count: u64) -> u64 {
         const MOST_PARTS: u64 = 10_000;
         self.part_byte_count.max(byte_count.div_ceil(MOST_PARTS))
     }
 
     /// How many objects of this size are copied at once. Those that are copied in parts have several requests each.
-    pub(super) fn copies_at_once(&self, byte_count: u64) -> usize {
+    pub(crate) fn copies_at_once(&self, byte_count: u64) -> usize {
         if byte_count > self.copy_byte_count { self.connections } else { self.small_requests }
     }
 
-    /// Configuration of a request that sends so many bytes.
-    pub(super) fn sending(&self, byte_count: u64) -> Builder {
+    /// Configuration of a request that sends `byte_count` bytes.
+    pub(crate) fn sending(&self, byte_count: u64) -> Builder {
         self.waiting(byte_count, self.slowest_upload)
     }
 
-    /// Configuration of a request that has so many bytes copied.
-    pub(super) fn copying(&self, byte_count: u64) -> Builder {
+    /// Configuration of a request that has `byte_count` bytes copied.
+    pub(crate) fn copying(&self, byte_count: u64) -> Builder {
         self.waiting(byte_count, self.slowest_copy)
     }
 
@@ -92,25 +95,25 @@ impl S3Options {
         Builder::new().timeout_config(TimeoutConfig::builder().operation_attempt_timeout(allowed).build())
     }
 
-    pub(super) fn encryption(&self) -> Option<ServerSideEncryption> {
+    pub(crate) fn encryption(&self) -> Option<ServerSideEncryption> {
         self.kms_key.as_ref().map(|_| ServerSideEncryption::AwsKms)
     }
 
-    pub(super) fn class(&self) -> Option<StorageClass> {
+    pub(crate) fn class(&self) -> Option<StorageClass> {
         self.storage_class.map(|class| StorageClass::from(class.name()))
     }
 
     /// The tags as a query, which is how S3 takes them.
-    pub(super) fn tagging(&self) -> Option<String> {
+    pub(crate) fn tagging(&self) -> Option<String> {
         let escaped = |text: &str| percent_encoded(text).replace('/', "%2F");
         let tags: Vec<_> =
             self.tags.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value))).collect();
         (!tags.is_empty()).then(|| tags.join("&"))
     }
 
-    /// What is asked for objects beside their content, in short; none where that is nothing. It is noted with every
-    /// object, as S3 tells tags only to those who have a right of its own to read them, and keys by other names.
-    pub(super) fn noted(&self) -> Option<String> {
+    /// A short digest of encryption, storage class and tags; none where none is set. It is recorded with every object, as
+    /// S3 shows tags only to those with a separate right to read them, and keys by other names.
+    pub(crate) fn settings(&self) -> Option<String> {
         let class = self.storage_class.map(|class| class.name());
         let settings =
             [self.kms_key.as_deref(), class, self.tagging().as_deref()].map(|it| it.unwrap_or("").to_owned());
@@ -121,9 +124,9 @@ impl S3Options {
     }
 
     /// The metadata of an object.
-    pub(super) fn metadata(&self, sha256: &Digest) -> HashMap<String, String> {
+    pub(crate) fn metadata(&self, sha256: &Digest) -> HashMap<String, String> {
         let digest = (DIGEST_KEY.to_owned(), sha256.to_string());
-        self.noted().map(|noted| (SETTINGS_KEY.to_owned(), noted)).into_iter().chain([digest]).collect()
+        self.settings().map(|settings| (SETTINGS_KEY.to_owned(), settings)).into_iter().chain([digest]).collect()
     }
 }
 
@@ -131,7 +134,7 @@ impl S3Options {
 /// that have these methods, and no trait, in common.
 macro_rules! with_options {
     ($request:expr, $options:expr, $sha256:expr) => {{
-        let options: &$crate::s3::options::S3Options = $options;
+        let options: &$crate::S3Options = $options;
         $request
             .set_metadata(Some(options.metadata($sha256)))
             .set_server_side_encryption(options.encryption())
@@ -140,22 +143,22 @@ macro_rules! with_options {
             .set_tagging(options.tagging())
     }};
 }
-pub(super) use with_options;
+pub(crate) use with_options;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_noted_where_there_are_some() {
+    fn settings_are_recorded_where_there_are_some() {
         let plain = S3Options::default();
-        assert_eq!((plain.noted(), plain.metadata(&digest_bytes(b"")).len()), (None, 1));
+        assert_eq!((plain.settings(), plain.metadata(&digest_bytes(b"")).len()), (None, 1));
         let key = || S3Options { kms_key: Some("alias/models".to_owned()), ..S3Options::default() };
         let tagged = S3Options { tags: [("alias/models".to_owned(), String::new())].into(), ..S3Options::default() };
         let both = S3Options { tags: tagged.tags.clone(), ..key() };
-        let noted = [&key(), &tagged, &both].map(|options| options.noted().unwrap());
-        assert!(noted[0] != noted[1] && noted[1] != noted[2] && noted[0] != noted[2], "{noted:?}");
-        assert_eq!(key().noted().as_ref(), key().metadata(&digest_bytes(b"")).get(SETTINGS_KEY));
+        let recorded = [&key(), &tagged, &both].map(|options| options.settings().unwrap());
+        assert!(recorded[0] != recorded[1] && recorded[1] != recorded[2] && recorded[0] != recorded[2], "{recorded:?}");
+        assert_eq!(key().settings().as_ref(), key().metadata(&digest_bytes(b"")).get(SETTINGS_KEY));
     }
 
     #[test]

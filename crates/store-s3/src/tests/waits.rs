@@ -58,8 +58,8 @@ fn an_upload_that_another_run_gives_up_is_begun_anew() {
         if head.contains("partNumber=") && parts.fetch_add(1, Ordering::Relaxed) == 1 {
             let (runtime, other) = &*straight.lock().unwrap();
             runtime.block_on(async {
-                for upload in other.unfinished("team (a)/tiny/onnx-fp32").await.unwrap() {
-                    other.abort(&upload).await.unwrap();
+                for upload in other.list_multipart_uploads("tiny/onnx-fp32").await.unwrap() {
+                    other.abort_multipart_upload(&upload).await.unwrap();
                 }
             });
         }
@@ -79,8 +79,8 @@ fn copies_that_were_moved_to_an_archive_are_made_anew() {
     publish(&runtime, &bucket, &archive, 3).unwrap();
     let move_to_archive = |key: &str| {
         runtime.block_on(async {
-            let moved = bucket.client.copy_object().bucket("models").key(key).copy_source(format!("models/{key}"));
-            let moved = moved.metadata(super::super::bucket::DIGEST_KEY, archive.record.sha256.as_str());
+            let moved = bucket.bucket.client.copy_object().bucket("models").key(key).copy_source(format!("models/{key}"));
+            let moved = moved.metadata(super::super::options::DIGEST_KEY, archive.record.sha256.as_str());
             let moved = moved.metadata_directive(aws_sdk_s3::types::MetadataDirective::Replace);
             moved.storage_class(aws_sdk_s3::types::StorageClass::Glacier).send().await.unwrap();
         });

@@ -5,14 +5,16 @@ mod rights;
 mod settings;
 mod waits;
 
+use super::bucket::Bucket;
 use super::connect::configured;
 use super::*;
-use crate::{Error, Publication, Result};
 use aws_config::SdkConfig;
 use aws_sdk_s3::config::{Credentials, Region, SharedCredentialsProvider};
 use planforge_core::{
     Archive, Event, EventKind, NoProgress, Precision, Progress, Published, Stored, Variant, digest_bytes,
 };
+use planforge_package::{Error, Publication, Result, StoredObject};
+use planforge_store::{Error as StoreError, ObjectStore};
 use planforge_testkit::{ADMIN, FaultyProxy, ProxyFault, S3Server, model_name as name, stored};
 use std::path::Path;
 use std::sync::Arc;
@@ -54,11 +56,11 @@ fn small() -> S3Options {
 }
 
 /// The bucket `models` behind an address.
-fn bucket(address: &str, options: S3Options) -> Bucket {
+fn bucket(address: &str, options: S3Options) -> S3Store {
     bucket_of(address, "models", ADMIN, options)
 }
 
-fn bucket_of(address: &str, name: &str, (key, secret): (&str, &str), options: S3Options) -> Bucket {
+fn bucket_of(address: &str, name: &str, (key, secret): (&str, &str), options: S3Options) -> S3Store {
     let credentials = Credentials::new(key, secret, None, None, "test");
     let shared = SdkConfig::builder()
         .behavior_version(aws_config::BehaviorVersion::latest())
@@ -67,12 +69,16 @@ fn bucket_of(address: &str, name: &str, (key, secret): (&str, &str), options: S3
         .endpoint_url(format!("http://{address}"))
         .build();
     let config = configured(&shared, &options).force_path_style(true).build();
-    Bucket::new(config, (name, "team (a)"), options)
+    S3Store::new(Bucket::new(config, name, "team (a)", options))
 }
 
-fn publish(runtime: &Runtime, bucket: &Bucket, archive: &Stored<Archive>, copies: u32) -> Result<Published> {
+fn publish(runtime: &Runtime, bucket: &S3Store, archive: &Stored<Archive>, copies: u32) -> Result<Published> {
     let publication = Publication { archive, name: &name(), prefix: "tiny", copies, statement: None };
-    runtime.block_on(publish_to_bucket(&publication, bucket, Arc::new(NoProgress)))
+    runtime.block_on(planforge_package::publish(&publication, bucket, Arc::new(NoProgress)))
+}
+
+fn unpublish(runtime: &Runtime, bucket: &S3Store, dry_run: bool) -> Vec<StoredObject> {
+    runtime.block_on(planforge_package::unpublish(bucket, "tiny", &name(), dry_run)).unwrap()
 }
 
 fn keys(copies: u32) -> Vec<String> {
@@ -150,7 +156,7 @@ fn large_objects_are_copied_in_parts_and_only_own_ones_are_removed() {
     let mut expected = [others.as_slice(), &keys(1)].concat();
     expected.sort();
     assert_eq!(server.keys("team (a)/"), expected);
-    let unpublish = |dry_run| runtime.block_on(unpublish_from_bucket(&bucket, "tiny", &name(), dry_run)).unwrap();
+    let unpublish = |dry_run| unpublish(&runtime, &bucket, dry_run);
     let listed = unpublish(true);
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].url, "s3://models/team (a)/tiny/onnx-fp32/tiny-v0.tar.gz");
@@ -176,7 +182,7 @@ fn an_upload_that_a_killed_run_left_is_gone_on_with_or_given_up() {
         let proxy = proxy.unwrap();
         let one_by_one = S3Options { connections: 1, ..small() };
         let error = publish(&runtime, &bucket(&proxy.address(), one_by_one), archive, 2).unwrap_err();
-        assert!(matches!(error, Error::Request { .. }), "{error}");
+        assert!(matches!(error, Error::Store(StoreError::Request { .. })), "{error}");
         assert_eq!(server.keys("team (a)/"), [""; 0], "nothing is seen of it");
         assert_eq!(server.unfinished(), keys(1));
     };
@@ -185,7 +191,7 @@ fn an_upload_that_a_killed_run_left_is_gone_on_with_or_given_up() {
     let resumed = publish(&runtime, &bucket, &archives[0], 2).unwrap();
     assert_eq!(resumed.written_byte_count, 12 * MIB as u64, "two parts of 5 MiB were there");
     assert_published(&server, &contents[0], 2);
-    runtime.block_on(unpublish_from_bucket(&bucket, "tiny", &name(), false)).unwrap();
+    unpublish(&runtime, &bucket, false);
     begin(&archives[0]);
     let other = publish(&runtime, &bucket, &archives[1], 2).unwrap();
     assert_eq!(other.written_byte_count, 22 * MIB as u64);
@@ -221,7 +227,7 @@ fn a_run_that_is_asked_to_stop_gives_its_upload_up() {
     let bucket = bucket(&proxy.address(), small());
     let publication = Publication { archive: &archive, name: &name(), prefix: "tiny", copies: 2, statement: None };
     let progress = Arc::new(StopAtFirstPart::default());
-    let error = runtime.block_on(publish_to_bucket(&publication, &bucket, progress)).unwrap_err();
+    let error = runtime.block_on(planforge_package::publish(&publication, &bucket, progress)).unwrap_err();
     assert!(matches!(error, Error::Core(planforge_core::Error::Cancelled)), "{error}");
     assert!(proxy.log().iter().any(|line| line.starts_with("DELETE")), "it was begun and given up");
     assert_eq!((server.keys("team (a)/"), server.unfinished()), (Vec::new(), Vec::new()));
@@ -237,15 +243,15 @@ fn an_upload_of_an_archive_that_begins_alike_is_not_taken_for_this_one() {
     });
     let bucket = bucket(&server.address(), small());
     let (path, digest) = (folder.path().join("0/tiny.tar.gz"), &archives[0].0.record.sha256);
-    let shared_part = &super::source::Source::read(&path, digest, 5 * MIB as u64, &NoProgress).unwrap().parts[0];
+    let shared_part = &planforge_store::Source::read(&path, "application/gzip", Some(digest), 5 * MIB as u64, &NoProgress).unwrap().parts[0];
     // The upload is begun by hand, with the digest of the first, and the part that both share.
     runtime.block_on(async {
         let key = &keys(1)[0];
-        let begun = bucket.client.create_multipart_upload().bucket("models").key(key);
-        let begun = begun.metadata(super::bucket::DIGEST_KEY, digest.as_str());
+        let begun = bucket.bucket.client.create_multipart_upload().bucket("models").key(key);
+        let begun = begun.metadata(super::options::DIGEST_KEY, digest.as_str());
         let begun = begun.checksum_algorithm(aws_sdk_s3::types::ChecksumAlgorithm::Sha256).send().await.unwrap();
-        let part = bucket.client.upload_part().bucket("models").key(key).upload_id(begun.upload_id().unwrap());
-        let part = part.part_number(1).checksum_sha256(&shared_part.checksum);
+        let part = bucket.bucket.client.upload_part().bucket("models").key(key).upload_id(begun.upload_id().unwrap());
+        let part = part.part_number(1).checksum_sha256(super::checksum::base64(&shared_part.sha256));
         part.body(one[..5 * MIB].to_vec().into()).send().await.unwrap();
     });
     publish(&runtime, &bucket, &archives[1].0, 2).unwrap();
@@ -270,7 +276,7 @@ fn a_network_that_fails_gives_the_right_bytes_or_a_clear_error() {
         let proxy = FaultyProxy::random(&server.address(), seed, per_mille).unwrap();
         match publish(&runtime, &bucket(&proxy.address(), options()), &archive, 30) {
             Ok(_) => {}
-            Err(error @ Error::Request { .. }) => {
+            Err(error @ Error::Store(StoreError::Request { .. })) => {
                 assert!(error.to_string().contains("`s3://models/team (a)/tiny/onnx-fp32/"), "{error}");
             }
             Err(other) => panic!("{other}"),
@@ -283,7 +289,19 @@ fn a_network_that_fails_gives_the_right_bytes_or_a_clear_error() {
         }
         publish(&runtime, &straight, &archive, 30).unwrap();
         assert_published(&server, &content, 30);
-        runtime.block_on(unpublish_from_bucket(&straight, "tiny", &name(), false)).unwrap();
+        unpublish(&runtime, &straight, false);
     }
     assert!(met.len() >= 5, "too few kinds of faults were met to say anything: {met:?}");
+}
+
+#[test]
+fn a_bucket_is_a_store() {
+    let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
+    let mib = MIB as u64;
+    let whole_copies = bucket(&server.address(), small());
+    runtime.block_on(planforge_store::testing::check_store(&whole_copies, folder.path(), 11 * MIB)).unwrap();
+    let options = S3Options { copy_byte_count: 6 * mib, copy_part_byte_count: 5 * mib, ..small() };
+    let copies_in_parts = bucket(&server.address(), options);
+    runtime.block_on(planforge_store::testing::check_store(&copies_in_parts, folder.path(), 11 * MIB)).unwrap();
+    assert_eq!(server.unfinished(), [""; 0]);
 }

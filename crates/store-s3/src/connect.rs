@@ -1,20 +1,21 @@
-//! From AWS's standard chain to a client.
+//! Makes a client from AWS's standard chain of settings.
 
-use super::bucket::Bucket;
-use super::options::S3Options;
-use crate::{Error, Result, Store};
+use crate::bucket::Bucket;
+use crate::options::S3Options;
+use crate::store::S3Store;
 use aws_config::SdkConfig;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{Builder, Region, StalledStreamProtectionConfig};
 use aws_types::service_config::ServiceConfigKey;
+use planforge_store::{Error, Result, StoreUrl};
 
 /// What signing needs to name where an endpoint that is not AWS's knows no regions.
 const ANY_REGION: &str = "us-east-1";
 /// Fewest attempts at each request, the first included.
 const ATTEMPTS: u32 = 5;
 
-/// Reaches the bucket of `store`, and checks that it can be listed, so that mistakes show before anything is made.
+/// Opens the bucket of `url`, and checks that it can be listed, so that mistakes show before anything is made.
 ///
 /// Credentials, region and endpoint come from AWS's standard chain, as AWS's own tools have it: `options` first, then
 /// the variables `AWS_…`, the files in `~/.aws` (profiles, SSO, `credential_process`), then the roles of a container or
@@ -22,13 +23,13 @@ const ATTEMPTS: u32 = 5;
 ///
 /// # Errors
 /// [`Error::NoCredentials`], [`Error::NoRegion`], [`Error::Credentials`], [`Error::Region`], [`Error::NoBucket`],
-/// [`Error::Denied`], and [`Error::Request`] when nobody answers.
+/// [`Error::Denied`], and [`Error::Request`] when there is no response.
 ///
 /// # Panics
-/// When `store` is not on S3.
-pub async fn connect(store: &Store, options: S3Options) -> Result<Bucket> {
-    let Store::S3 { bucket, prefix } = store else { panic!("`{}` is not on S3", store.url("")) };
-    let url = store.url("");
+/// When `url` is not on S3.
+pub async fn connect(url: &StoreUrl, options: S3Options) -> Result<S3Store> {
+    let StoreUrl::S3 { bucket, prefix } = url else { panic!("`{}` is not on S3", url.url("")) };
+    let url = url.url("");
     let mut loader = aws_config::from_env();
     if let Some(region) = &options.region {
         loader = loader.region(Region::new(region.clone()));
@@ -44,17 +45,17 @@ pub async fn connect(store: &Store, options: S3Options) -> Result<Bucket> {
         return Err(Error::NoCredentials { url, reason: "none are configured".to_owned() });
     }
     let config = configured(&shared, &options).region(region).force_path_style(options.path_style.unwrap_or(is_custom));
-    let bucket = Bucket::new(config.build(), (bucket, prefix), options);
+    let bucket = Bucket::new(config.build(), bucket, prefix, options);
     bucket.check().await?;
-    Ok(bucket)
+    Ok(S3Store::new(bucket))
 }
 
-/// Attempts and times as planforge wants them.
-pub(super) fn configured(shared: &SdkConfig, options: &S3Options) -> Builder {
+/// A configuration with the attempts and timeouts of planforge.
+pub(crate) fn configured(shared: &SdkConfig, options: &S3Options) -> Builder {
     let retry = shared.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
     let attempts = retry.max_attempts().max(ATTEMPTS);
     let timeout = shared.timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
-    // By itself the client gives up after five seconds of silence, which a server that puts together large parts may need.
+    // The default is five seconds of silence, which a server that assembles large parts may exceed.
     let silence = StalledStreamProtectionConfig::enabled().grace_period(options.timeout).build();
     Builder::from(shared)
         .retry_config(retry.with_max_attempts(attempts))
