@@ -10,9 +10,9 @@ use planforge_core::{
 };
 use planforge_engine::{ExportOptions, export_torchscript};
 use planforge_package::{UnpackLimits, unpack};
-use planforge_triton_config::Backend;
 use planforge_runtime::{Device, OnnxSession, SessionOptions, Tensor, TensorValues, TorchSession, load_library};
 use planforge_testkit::native;
+use planforge_triton_config::Backend;
 use std::path::Path;
 
 /// Columns of padding added to texts.

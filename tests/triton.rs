@@ -15,7 +15,7 @@ use planforge_core::{
     Cache, DataType, Dim, InferRequest, InferTensor, Model, ModelName, NoProgress, OnnxBackend, Precision, Profile,
     ProfileRange, RequestBody, Stored, Task, TensorData, TensorSpec, Variant,
 };
-use planforge_package::{Form, package};
+use planforge_package::{PackageOptions, package};
 use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues, load_library};
 use planforge_testkit::{Answer, TritonOptions, TritonServer, isolated, native};
 use serde_json::{Map, Value, json};
@@ -71,16 +71,17 @@ impl Packaged {
         let model = try_export(&workspace, (&folder(name), name), task, Precision::Fp32).unwrap();
         let mut packaged = Self { workspace, model, archive: PathBuf::new() };
         let own = ModelName::try_from(name.to_owned()).unwrap();
-        packaged.archive = packaged.packed(&Form { onnx_backend: OnnxBackend::Planforge, ..Form::new(&own) });
+        packaged.archive =
+            packaged.packed(&PackageOptions { onnx_backend: OnnxBackend::Planforge, ..PackageOptions::new(&own) });
         packaged
     }
 
     /// The same in another form.
-    fn packed(&self, form: &Form<'_>) -> PathBuf {
+    fn packed(&self, options: &PackageOptions<'_>) -> PathBuf {
         let cache = Cache::new(&self.workspace.path("cache"));
         let variant = Variant::onnx(Precision::Fp32);
         let archive =
-            package(form, &variant, &self.model, &[], &profiles(&self.model.record), &cache, &NoProgress).unwrap();
+            package(options, &variant, &self.model, &[], &profiles(&self.model.record), &cache, &NoProgress).unwrap();
         archive.path(&archive.record.file)
     }
 

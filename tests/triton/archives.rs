@@ -4,17 +4,18 @@ use super::{Packaged, REQUIRED, assert_close, backend, binary_body, inputs, invo
 use crate::gpu::{HALF_TOLERANCE, has_gpu};
 use crate::support::Workspace;
 use planforge_core::{ModelName, OnnxBackend, Task};
-use planforge_package::Form;
+use planforge_package::PackageOptions;
 use planforge_runtime::{OnnxSession, SessionOptions, TensorValues, load_library};
 use planforge_testkit::{TritonOptions, TritonServer, isolated, native};
-use planforge_triton_config::{Serving, module_config};
+use planforge_triton_config::{ServingOptions, module_config};
 
 #[test]
 fn both_forms_load_under_any_name() {
     with_server(concat!(module_path!(), "::both_forms_load_under_any_name"), |server| {
         let packaged = Packaged::fixture("resnet", Task::ImageClassification);
         let name = ModelName::try_from("resnet".to_owned()).unwrap();
-        let flat = Form { onnx_backend: OnnxBackend::Planforge, top_folder: false, ..Form::new(&name) };
+        let flat =
+            PackageOptions { onnx_backend: OnnxBackend::Planforge, top_folder: false, ..PackageOptions::new(&name) };
         let pictures = packaged.inputs(2, 1, 0);
         let expected = packaged.session().run(&pictures, &[]).unwrap();
         for archive in [packaged.archive.clone(), packaged.packed(&flat)] {
@@ -70,7 +71,7 @@ fn configurations_for_other_backends_are_accepted() {
     with_server(concat!(module_path!(), "::configurations_for_other_backends_are_accepted"), |server| {
         let packaged = Packaged::fixture("bert", Task::FeatureExtraction);
         let name = ModelName::try_from("bert".to_owned()).unwrap();
-        let loaded = server.load(&packaged.packed(&Form::new(&name)), "bert.tar.gz");
+        let loaded = server.load(&packaged.packed(&PackageOptions::new(&name)), "bert.tar.gz");
         assert_eq!(loaded.status, 400);
         let text = loaded.text();
         assert!(text.contains("unable to find backend library for backend 'onnxruntime'"), "{text}");
@@ -79,7 +80,7 @@ fn configurations_for_other_backends_are_accepted() {
             &name,
             &packaged.model.record,
             &super::profiles(&packaged.model.record),
-            &Serving::default(),
+            &ServingOptions::default(),
         )
         .unwrap();
         fs_err::write(folder.join("config.pbtxt"), config).unwrap();

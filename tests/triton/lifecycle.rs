@@ -3,7 +3,7 @@
 use super::answers::minilm_with;
 use super::{Packaged, assert_close, invoke, json_body, outputs, request, with_options, with_server};
 use planforge_core::{ModelName, OnnxBackend, RequestBody, Task};
-use planforge_package::Form;
+use planforge_package::PackageOptions;
 use planforge_testkit::{TritonOptions, TritonServer};
 use std::path::Path;
 
@@ -70,8 +70,12 @@ fn copies_share_onnx_runtime() {
         let packaged = Packaged::fixture("bert", Task::FeatureExtraction);
         let name = ModelName::try_from("bert".to_owned()).unwrap();
         let own = super::backend();
-        let form = Form { onnx_backend: OnnxBackend::Planforge, backend_library: Some(&own), ..Form::new(&name) };
-        let carrying = packaged.packed(&form);
+        let options = PackageOptions {
+            onnx_backend: OnnxBackend::Planforge,
+            backend_library: Some(&own),
+            ..PackageOptions::new(&name)
+        };
+        let carrying = packaged.packed(&options);
         let load = |archive: &Path, target_model: &str| {
             let loaded = server.load(archive, target_model);
             assert_eq!(loaded.status, 200, "{}\n{}", loaded.text(), server.log());

@@ -27,8 +27,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 /// Everything about the compressor that shows in its output; part of cache keys.
-pub const SETTINGS: &str =
-    "gzip: blocks of 1 MiB, by frequency in pieces of 64 KiB, or miniz_oxide 0.9, level 1";
+pub const SETTINGS: &str = "gzip: blocks of 1 MiB, by frequency in pieces of 64 KiB, or miniz_oxide 0.9, level 1";
 
 const BLOCK_BYTE_COUNT: usize = 1 << 20;
 /// Magic, deflate, no flags, no time, "fastest", unknown operating system.

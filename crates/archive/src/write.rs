@@ -54,12 +54,7 @@ pub type Entries = BTreeMap<String, Content>;
 ///
 /// # Errors
 /// I/O errors, [`Error::Changed`] when a file is not what it was recorded as, and cancellation.
-pub fn write_archive(
-    path: &Path,
-    entries: &Entries,
-    subject: &str,
-    progress: &dyn Progress,
-) -> Result<(Digest, u64)> {
+pub fn write_archive(path: &Path, entries: &Entries, subject: &str, progress: &dyn Progress) -> Result<(Digest, u64)> {
     pack(SmallWrites(fs_err::File::create_new(path)?), entries, subject, progress)
 }
 

@@ -1,6 +1,6 @@
 //! Reads a request's body within SageMaker's limits of size and time.
 
-use crate::refusal::Refusal;
+use crate::api_error::ApiError;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, EXPECT};
@@ -15,8 +15,8 @@ const MAX_DISCARDED_BYTE_COUNT: usize = 64 << 20;
 /// The whole body.
 ///
 /// # Errors
-/// [`Refusal::Validation`] for one that is too large, too slow, or cut off.
-pub(crate) async fn read_body(headers: &HeaderMap, body: Body, timeout: Duration) -> Result<Vec<u8>, Refusal> {
+/// [`ApiError::Validation`] for one that is too large, too slow, or cut off.
+pub(crate) async fn read_body(headers: &HeaderMap, body: Body, timeout: Duration) -> Result<Vec<u8>, ApiError> {
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     // A client that asks before it sends has sent nothing yet.
     if headers.contains_key(EXPECT) && length.is_some_and(|length| length > MAX_BODY_BYTE_COUNT) {
@@ -24,16 +24,16 @@ pub(crate) async fn read_body(headers: &HeaderMap, body: Body, timeout: Duration
     }
     let capacity = length.unwrap_or(0).min(MAX_BODY_BYTE_COUNT);
     tokio::time::timeout(timeout, collect(body, capacity)).await.unwrap_or_else(|_| {
-        Err(Refusal::Validation(format!("The request's body did not arrive within {} s", timeout.as_secs_f64())))
+        Err(ApiError::Validation(format!("The request's body did not arrive within {} s", timeout.as_secs_f64())))
     })
 }
 
-async fn collect(body: Body, capacity: usize) -> Result<Vec<u8>, Refusal> {
+async fn collect(body: Body, capacity: usize) -> Result<Vec<u8>, ApiError> {
     let (mut bytes, mut byte_count) = (Vec::with_capacity(capacity), 0_usize);
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk =
-            chunk.map_err(|error| Refusal::Validation(format!("The request's body cannot be read: {error}")))?;
+            chunk.map_err(|error| ApiError::Validation(format!("The request's body cannot be read: {error}")))?;
         byte_count = byte_count.saturating_add(chunk.len());
         if byte_count <= MAX_BODY_BYTE_COUNT {
             bytes.extend_from_slice(&chunk);
@@ -46,6 +46,6 @@ async fn collect(body: Body, capacity: usize) -> Result<Vec<u8>, Refusal> {
     if byte_count > MAX_BODY_BYTE_COUNT { Err(too_large()) } else { Ok(bytes) }
 }
 
-fn too_large() -> Refusal {
-    Refusal::Validation(format!("The request's body is larger than {MAX_BODY_BYTE_COUNT} bytes"))
+fn too_large() -> ApiError {
+    ApiError::Validation(format!("The request's body is larger than {MAX_BODY_BYTE_COUNT} bytes"))
 }

@@ -1,8 +1,8 @@
 //! One invocation: from its bytes to the model's answer.
 
-use crate::infer::{Answer, Encoding, Inference, read_request, write_answer};
+use crate::api_error::{ApiError, with_causes};
+use crate::infer::{Encoding, Inference, ModelResponse, read_request, write_response};
 use crate::models::{Lease, Model, Models, blocking};
-use crate::refusal::{Refusal, with_causes};
 use crate::target::ArchiveLocation;
 use planforge_runtime::Session;
 use std::sync::Arc;
@@ -57,13 +57,13 @@ impl Invoker {
         archive: ArchiveLocation,
         encoding: Encoding,
         body: Vec<u8>,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<ModelResponse, ApiError> {
         let lease = Arc::new(self.models.lease(target_model, archive));
         let model = timeout(self.load_timeout, lease.model())
             .await
-            .map_err(|_| Refusal::NotReady { target_model: target_model.to_owned() })??;
-        let answer = timeout(self.invocation_timeout, self.infer(lease, model, encoding, body));
-        answer.await.map_err(|_| Refusal::InvocationTimeout)?
+            .map_err(|_| ApiError::NotReady { target_model: target_model.to_owned() })??;
+        let response = timeout(self.invocation_timeout, self.infer(lease, model, encoding, body));
+        response.await.map_err(|_| ApiError::InvocationTimeout)?
     }
 
     async fn infer(
@@ -72,7 +72,7 @@ impl Invoker {
         model: Arc<Model>,
         encoding: Encoding,
         body: Vec<u8>,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<ModelResponse, ApiError> {
         let (reading_lease, reading_model) = (Arc::clone(&lease), Arc::clone(&model));
         let processor = self.processor().await?;
         let request = blocking(move || {
@@ -92,18 +92,18 @@ impl Invoker {
 
     /// Memory that stays after the first run is the model's too. It can be told apart from others'
     /// only when nothing else was under way.
-    async fn first_run(&self, work: Work, request: Inference) -> Result<Answer, Refusal> {
+    async fn first_run(&self, work: Work, request: Inference) -> Result<ModelResponse, ApiError> {
         let (model, lease) = (Arc::clone(&work.model), Arc::clone(&work.lease));
         let was_alone = self.is_alone();
         let before = self.models.used().await?;
-        let answer = blocking(move || run(work, &request)).await?;
+        let response = blocking(move || run(work, &request)).await?;
         let growth = self.models.used().await?.saturating_sub(before);
         if was_alone && self.is_alone() {
             model.add_bytes(growth);
         }
         drop(model);
         drop(lease);
-        answer
+        response
     }
 
     /// No load and no inference but the caller's.
@@ -111,22 +111,22 @@ impl Invoker {
         self.processors.available_permits() + 1 >= self.processor_count && !self.models.is_loading()
     }
 
-    async fn processor(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        Arc::clone(&self.processors).acquire_owned().await.map_err(|_| Refusal::Closing)
+    async fn processor(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        Arc::clone(&self.processors).acquire_owned().await.map_err(|_| ApiError::Closing)
     }
 }
 
-fn run(mut work: Work, request: &Inference) -> Result<Answer, Refusal> {
+fn run(mut work: Work, request: &Inference) -> Result<ModelResponse, ApiError> {
     let names: Vec<String> = request.outputs.iter().map(|output| output.name.clone()).collect();
     let outputs = work.session.run(&request.inputs, &names);
     let Work { session, _processor, model, lease } = work;
     // The next request can run while this one's answer is written.
     drop(session);
-    let outputs = outputs.map_err(|error| Refusal::bad_input(with_causes(&error)))?;
+    let outputs = outputs.map_err(|error| ApiError::bad_input(with_causes(&error)))?;
     let name_and_version = (lease.target_model(), model.version());
-    let answer = write_answer(name_and_version, request.id.as_deref(), &outputs, &request.outputs)?;
+    let response = write_response(name_and_version, request.id.as_deref(), &outputs, &request.outputs)?;
     model.count_invocation();
     drop(model);
     drop(lease);
-    Ok(answer)
+    Ok(response)
 }

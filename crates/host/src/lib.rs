@@ -13,6 +13,7 @@
 //! | `GET /ping` | 200 |
 //! | `GET /planforge/state` | [`planforge_core::EndpointState`] |
 
+mod api_error;
 mod body;
 mod error;
 mod host;
@@ -21,7 +22,6 @@ mod invocation;
 mod memory;
 mod models;
 mod options;
-mod refusal;
 mod routes;
 mod target;
 

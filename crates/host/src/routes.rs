@@ -1,10 +1,10 @@
 //! The endpoint's routes.
 
+use crate::api_error::ApiError;
 use crate::body::read_body;
-use crate::infer::{Answer, Encoding};
+use crate::infer::{Encoding, ModelResponse};
 use crate::invocation::Invoker;
 use crate::models::blocking;
-use crate::refusal::Refusal;
 use crate::target::Archives;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -48,14 +48,14 @@ pub(crate) fn router(endpoint: Arc<Endpoint>) -> Router {
         .route("/endpoints/{name}/invocations", post(invoke))
         .route("/ping", get(ping))
         .route("/planforge/state", get(state))
-        .fallback(async || Refusal::UnknownRoute)
-        .method_not_allowed_fallback(async || Refusal::UnknownMethod)
+        .fallback(async || ApiError::UnknownRoute)
+        .method_not_allowed_fallback(async || ApiError::UnknownMethod)
         .with_state(endpoint)
 }
 
 async fn ping() {}
 
-async fn state(State(endpoint): State<Arc<Endpoint>>) -> Result<Response, Refusal> {
+async fn state(State(endpoint): State<Arc<Endpoint>>) -> Result<Response, ApiError> {
     let state = endpoint.invoker.models().state(&endpoint.name).await?;
     Ok(Json(state).into_response())
 }
@@ -69,12 +69,12 @@ async fn invoke(
     let request_id = request_id(endpoint.request_count.fetch_add(1, Ordering::Relaxed));
     let answer = endpoint.answer(&name, &headers, body, &request_id).await;
     let mut response = match answer {
-        Ok(Answer { content_type, body }) => {
+        Ok(ModelResponse { content_type, body }) => {
             ([(CONTENT_TYPE, content_type)], [(VARIANT_HEADER, VARIANT)], body).into_response()
         }
-        Err(refusal) => {
-            tracing::debug!(request_id, ?refusal, "request refused");
-            refusal.into_response()
+        Err(api_error) => {
+            tracing::debug!(request_id, ?api_error, "request refused");
+            api_error.into_response()
         }
     };
     if let Ok(value) = request_id.parse() {
@@ -84,12 +84,18 @@ async fn invoke(
 }
 
 impl Endpoint {
-    async fn answer(&self, name: &str, headers: &HeaderMap, body: Body, request_id: &str) -> Result<Answer, Refusal> {
+    async fn answer(
+        &self,
+        name: &str,
+        headers: &HeaderMap,
+        body: Body,
+        request_id: &str,
+    ) -> Result<ModelResponse, ApiError> {
         // First the body: a client that is still writing might not see an early answer.
         let body = read_body(headers, body, self.body_timeout).await?;
         if name != self.name {
             let text = format!("Endpoint {} of account {ACCOUNT} not found.", name.escape_debug());
-            return Err(Refusal::Validation(text));
+            return Err(ApiError::Validation(text));
         }
         let target_model = target_model(headers, request_id)?;
         refuse_compression(headers)?;
@@ -100,20 +106,20 @@ impl Endpoint {
     }
 }
 
-fn target_model(headers: &HeaderMap, request_id: &str) -> Result<String, Refusal> {
+fn target_model(headers: &HeaderMap, request_id: &str) -> Result<String, ApiError> {
     let Some(value) = headers.get(TARGET_MODEL_HEADER) else {
-        return Err(Refusal::Validation(format!("Request {request_id} is missing a target model header")));
+        return Err(ApiError::Validation(format!("Request {request_id} is missing a target model header")));
     };
     String::from_utf8(value.as_bytes().to_vec()).map_err(|_| {
         let name = String::from_utf8_lossy(value.as_bytes()).into_owned();
-        Refusal::Validation(format!("Target model '{name}' is not UTF-8"))
+        ApiError::Validation(format!("Target model '{name}' is not UTF-8"))
     })
 }
 
 /// Neither SageMaker nor Triton's SageMaker port decodes bodies.
-fn refuse_compression(headers: &HeaderMap) -> Result<(), Refusal> {
+fn refuse_compression(headers: &HeaderMap) -> Result<(), ApiError> {
     match headers.get(CONTENT_ENCODING) {
-        Some(encoding) if encoding != "identity" => Err(Refusal::bad_input(format!(
+        Some(encoding) if encoding != "identity" => Err(ApiError::bad_input(format!(
             "failed to parse the request JSON buffer: bodies with content encoding '{}' are not decoded",
             String::from_utf8_lossy(encoding.as_bytes())
         ))),

@@ -1,6 +1,6 @@
 //! Finds the archive that a request names, and fetches it where the store is not a folder.
 
-use crate::refusal::{Refusal, with_causes};
+use crate::api_error::{ApiError, with_causes};
 use planforge_store::ObjectStore;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -54,10 +54,10 @@ impl Archives {
     /// is a folder, which is looked at.
     ///
     /// # Errors
-    /// [`Refusal::Validation`] that names the target model.
-    pub(crate) fn find(&self, target_model: &str) -> Result<ArchiveLocation, Refusal> {
+    /// [`ApiError::Validation`] that names the target model.
+    pub(crate) fn find(&self, target_model: &str) -> Result<ArchiveLocation, ApiError> {
         if !is_plain(target_model) {
-            return Err(Refusal::Validation(format!(
+            return Err(ApiError::Validation(format!(
                 "Target model '{}' is not a plain name below the endpoint's model data",
                 target_model.escape_debug()
             )));
@@ -78,14 +78,14 @@ impl ArchiveLocation {
     /// The archive on this machine's disk; an object is downloaded to a file next to `folder`.
     ///
     /// # Errors
-    /// [`Refusal::Validation`] for an object that does not exist, and [`Refusal::Internal`] with an error of the store.
-    pub(crate) async fn fetch(self, target_model: &str, folder: &Path) -> Result<LocalArchive, Refusal> {
+    /// [`ApiError::Validation`] for an object that does not exist, and [`ApiError::Internal`] with an error of the store.
+    pub(crate) async fn fetch(self, target_model: &str, folder: &Path) -> Result<LocalArchive, ApiError> {
         let (store, key) = match self {
             Self::File(path) => return Ok(LocalArchive::Stored(path)),
             Self::Object { store, key } => (store, key),
         };
         let failed = |error: planforge_store::Error| {
-            Refusal::Internal(format!("Model {target_model} cannot be downloaded: {}", with_causes(&error)))
+            ApiError::Internal(format!("Model {target_model} cannot be downloaded: {}", with_causes(&error)))
         };
         let content = store.get(&key, None).await.map_err(failed)?.ok_or_else(|| missing(target_model))?;
         let archive = LocalArchive::Downloaded(folder.with_added_extension("tar.gz"));
@@ -113,8 +113,8 @@ impl Drop for LocalArchive {
     }
 }
 
-fn missing(target_model: &str) -> Refusal {
-    Refusal::Validation(format!("Target model '{target_model}' does not exist in the endpoint's model data"))
+fn missing(target_model: &str) -> ApiError {
+    ApiError::Validation(format!("Target model '{target_model}' does not exist in the endpoint's model data"))
 }
 
 fn is_plain(target_model: &str) -> bool {
@@ -164,7 +164,7 @@ mod tests {
         ];
         for name in refused {
             let error = archives.find(name).unwrap_err();
-            assert!(matches!(error, Refusal::Validation(_)), "{name:?}: {error:?}");
+            assert!(matches!(error, ApiError::Validation(_)), "{name:?}: {error:?}");
         }
     }
 
@@ -180,7 +180,7 @@ mod tests {
         drop(archive);
         assert_eq!(fs_err::read_dir(work.path()).unwrap().count(), 0);
         let error = archives.find("none").unwrap().fetch("none", &folder).await.unwrap_err();
-        assert!(matches!(&error, Refusal::Validation(text) if text.contains("'none' does not exist")), "{error:?}");
+        assert!(matches!(&error, ApiError::Validation(text) if text.contains("'none' does not exist")), "{error:?}");
         assert!(archives.find("../m").is_err());
     }
 }

@@ -170,7 +170,7 @@ fn options(folders: &Folders, budget_byte_count: u64) -> HostOptions {
 }
 
 /// Status, kind and body of a refusal.
-async fn refusal(response: Response) -> (u16, String, EndpointError) {
+async fn api_error(response: Response) -> (u16, String, EndpointError) {
     let status = response.status().as_u16();
     let kind = response.headers()["x-amzn-errortype"].to_str().unwrap().to_owned();
     assert_eq!(response.headers()["content-type"], "application/json");

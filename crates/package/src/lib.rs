@@ -5,18 +5,18 @@
 //! an [`ObjectStore`](planforge_store::ObjectStore). [`unpack`] reads an archive that may come from anywhere.
 
 mod error;
-mod form;
 mod metrics;
+mod options;
 mod package;
 mod provenance;
 mod publish;
 mod unpack;
 
 pub use error::{ArchiveFault, Error, Result};
-pub use form::Form;
 pub use metrics::metrics_package;
+pub use options::PackageOptions;
 pub use package::{PackedEngine, package};
+pub use planforge_archive::UnpackLimits;
 pub use provenance::{BuildDefinition, BuilderFacts, Parameters, Predicate, Provenance, Resource, RunDetails};
 pub use publish::{Publication, StoredObject, publish, unpublish};
-pub use planforge_archive::UnpackLimits;
 pub use unpack::{UnpackedModel, unpack};

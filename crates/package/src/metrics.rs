@@ -1,6 +1,6 @@
 //! A package without a model, of which planforge's backend tells what memory a server has.
 
-use crate::form::backend_entry;
+use crate::options::backend_entry;
 use crate::{Error, Result};
 use planforge_archive::{Content, Entries, pack};
 use planforge_core::{Digest, METRICS_FILE, METRICS_MODEL, Progress, write_atomically};

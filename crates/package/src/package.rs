@@ -1,11 +1,11 @@
 //! The package step: a model or an engine and its configuration in one archive.
 
-use crate::form::Form;
+use crate::options::PackageOptions;
 use crate::{Error, Result};
 use planforge_archive::{Content, Entries, SETTINGS, write_archive};
 use planforge_core::{
-    Archive, ArtifactFile, Cache, CacheKey, CacheKind, ComputeCapability, Digest, Engine, Model, ModelName, Outcome, PlacedWeights,
-    Platform, Profile, Progress, Step, Stored, Variant,
+    Archive, ArtifactFile, Cache, CacheKey, CacheKind, ComputeCapability, Digest, Engine, Model, ModelName, Outcome,
+    PlacedWeights, Platform, Profile, Progress, Step, Stored, Variant,
 };
 use planforge_triton_config::{
     LABELS_FILE, MODULE_FILE, ONNX_FILE, Severity, capabilities, engine_config, engine_files, label_file, lint_entries,
@@ -55,10 +55,10 @@ struct Inputs<'a> {
 ///
 /// # Errors
 /// [`Error::Changed`] naming an input that is not the recorded one, [`Error::Engine`], [`Error::SameCapability`],
-/// [`Error::Format`], [`Error::BatchDimension`], [`Error::WarmUp`], [`Error::Further`], [`Error::Refused`],
+/// [`Error::Format`], [`Error::BatchDimension`], [`Error::WarmUp`], [`Error::ExtraConfig`], [`Error::Refused`],
 /// [`Error::MissingBackend`], I/O errors and cancellation.
 pub fn package(
-    form: &Form<'_>,
+    options: &PackageOptions<'_>,
     variant: &Variant,
     model: &Stored<Model>,
     engines: &[PackedEngine<'_>],
@@ -75,20 +75,20 @@ pub fn package(
         return Err(Error::Format { variant: variant.id(), needed, found });
     }
     let (mut entries, max_batch_size) = match (variant.platform, engines) {
-        (Platform::Onnx, []) => (onnx_entries(form, model, profiles)?, max_batch_size(profiles)),
-        (Platform::Pytorch, []) => (module_entries(form, model, profiles)?, max_batch_size(profiles)),
+        (Platform::Onnx, []) => (onnx_entries(options, model, profiles)?, max_batch_size(profiles)),
+        (Platform::Pytorch, []) => (module_entries(options, model, profiles)?, max_batch_size(profiles)),
         (Platform::Tensorrt, [_, ..]) => {
             let records: Vec<_> = engines.iter().map(|packed| &packed.engine.record).collect();
-            (engine_entries(form, engines, model)?, smallest_batch(&records))
+            (engine_entries(options, engines, model)?, smallest_batch(&records))
         }
         (platform, _) => {
             return Err(Error::Engine { variant: variant.id(), needed: platform == Platform::Tensorrt });
         }
     };
     if let Some(labels) = label_file(&model.record) {
-        entries.insert(format!("{}/{LABELS_FILE}", form.name), Content::Bytes(labels.into_bytes()));
+        entries.insert(format!("{}/{LABELS_FILE}", options.name), Content::Bytes(labels.into_bytes()));
     }
-    let entries = form.apply(entries, progress)?;
+    let entries = options.apply(entries, progress)?;
     check_entries(variant, &entries)?;
     let subject = variant.id();
     let unpacked_byte_count = entries.values().map(Content::byte_count).sum();
@@ -100,7 +100,7 @@ pub fn package(
         files: entries.iter().map(|(path, content)| (path.as_str(), content.sha256())).collect(),
     });
     let stored = cache.get_or_build(CacheKind::Archive, &key, progress, |folder| -> Result<Archive> {
-        let file = format!("{}.tar.gz", form.name);
+        let file = format!("{}.tar.gz", options.name);
         let (sha256, byte_count) = write_archive(&folder.join(&file), &entries, &subject, progress)?;
         Ok(Archive { variant: variant.clone(), file, sha256, byte_count, unpacked_byte_count, max_batch_size })
     })?;
@@ -117,9 +117,9 @@ fn check_entries(variant: &Variant, entries: &Entries) -> Result<()> {
     }
 }
 
-fn onnx_entries(form: &Form<'_>, model: &Stored<Model>, profiles: &[Profile]) -> Result<Entries> {
-    let name = form.name;
-    let config = onnx_config(name, &model.record, profiles, form.onnx_backend, &form.serving)?;
+fn onnx_entries(options: &PackageOptions<'_>, model: &Stored<Model>, profiles: &[Profile]) -> Result<Entries> {
+    let name = options.name;
+    let config = onnx_config(name, &model.record, profiles, options.onnx_backend, &options.serving)?;
     let mut entries = Entries::from([
         (config_path(name), Content::Bytes(config.into_bytes())),
         (version_path(name, ONNX_FILE), content_of(model, &model.record.graph)?),
@@ -130,9 +130,9 @@ fn onnx_entries(form: &Form<'_>, model: &Stored<Model>, profiles: &[Profile]) ->
     Ok(entries)
 }
 
-fn module_entries(form: &Form<'_>, module: &Stored<Model>, profiles: &[Profile]) -> Result<Entries> {
-    let name = form.name;
-    let config = module_config(name, &module.record, profiles, &form.serving)?;
+fn module_entries(options: &PackageOptions<'_>, module: &Stored<Model>, profiles: &[Profile]) -> Result<Entries> {
+    let name = options.name;
+    let config = module_config(name, &module.record, profiles, &options.serving)?;
     Ok(Entries::from([
         (config_path(name), Content::Bytes(config.into_bytes())),
         (version_path(name, MODULE_FILE), content_of(module, &module.record.graph)?),
@@ -143,10 +143,14 @@ fn order(engine: &Engine) -> (&[ComputeCapability], &str) {
     (&engine.compute_capabilities, &engine.gpu)
 }
 
-fn engine_entries(form: &Form<'_>, engines: &[PackedEngine<'_>], model: &Stored<Model>) -> Result<Entries> {
-    let name = form.name;
+fn engine_entries(
+    options: &PackageOptions<'_>,
+    engines: &[PackedEngine<'_>],
+    model: &Stored<Model>,
+) -> Result<Entries> {
+    let name = options.name;
     let records: Vec<_> = engines.iter().map(|packed| &packed.engine.record).collect();
-    let config = engine_config(name, &records, &model.record.labels, &form.serving)?;
+    let config = engine_config(name, &records, &model.record.labels, &options.serving)?;
     let mut entries = Entries::from([(config_path(name), Content::Bytes(config.into_bytes()))]);
     let mut packed: BTreeMap<String, &Engine> = BTreeMap::new();
     for (PackedEngine { engine, weights }, file) in engines.iter().zip(engine_files(&records)) {

@@ -6,7 +6,7 @@ mod unpublish;
 use crate::{Error, Result};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use names::{copy_index, statement_name};
-use planforge_core::{Archive, Stored, ModelName, Outcome, Progress, Published, Step, copy_name};
+use planforge_core::{Archive, ModelName, Outcome, Progress, Published, Step, Stored, copy_name};
 use planforge_store::{
     CopySource, Error as StoreError, MultipartUpload, MultipartUploads, ObjectStore, Source, Upload, join,
 };

@@ -90,7 +90,8 @@ fn find_model(target: &Path, byte_count: u64) -> std::result::Result<UnpackedMod
     if !config.is_file() {
         return Err(ArchiveFault::NoConfig(shown(&config)).into());
     }
-    let text = read_text(fs_err::File::open(&config)?, &shown(&config), MAX_CONFIG_BYTES).map_err(ArchiveFault::from)?;
+    let text =
+        read_text(fs_err::File::open(&config)?, &shown(&config), MAX_CONFIG_BYTES).map_err(ArchiveFault::from)?;
     let config = parse_config(text)?;
     let mut versions = folder_names(&folder)?;
     // To Triton a name with a leading zero is no version.

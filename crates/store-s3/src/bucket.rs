@@ -3,9 +3,9 @@
 use crate::checksum::{agrees, base64};
 use crate::fault::fault;
 use crate::options::{DIGEST_KEY, S3Options, SETTINGS_KEY};
-use planforge_store::{Action, Error, ObjectPage, ObjectSummary, Result, Source, StoreUrl, join};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{ChecksumMode, Delete, Object, ObjectIdentifier, StorageClass};
+use planforge_store::{Action, Error, ObjectPage, ObjectSummary, Result, Source, StoreUrl, join};
 
 /// Most objects that S3 deletes in one request.
 const DELETED_AT_ONCE: usize = 1000;

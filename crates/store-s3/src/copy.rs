@@ -6,9 +6,7 @@ use crate::options::with_options;
 use crate::upload::{begin, finish};
 use aws_sdk_s3::types::{CompletedPart, MetadataDirective, TaggingDirective};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use planforge_store::{
-    Action, CopySource, Error, MultipartUpload, MultipartUploads, Result, Source, percent_encoded,
-};
+use planforge_store::{Action, CopySource, Error, MultipartUpload, MultipartUploads, Result, Source, percent_encoded};
 
 /// Makes `key` a copy of `from`, as that was when it was found. It may be `from` itself, for other settings.
 pub(crate) async fn copy(

@@ -17,7 +17,9 @@ impl Bucket {
             Ok(response) => response,
             Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
             // The range begins where the object ends, or after that.
-            Err(error) if error.code() == Some("InvalidRange") => return Ok(Some(ObjectContent::from_bytes(Bytes::new()))),
+            Err(error) if error.code() == Some("InvalidRange") => {
+                return Ok(Some(ObjectContent::from_bytes(Bytes::new())));
+            }
             Err(error) => return Err(fault(self, Action::Get, key, &error)),
         };
         let byte_count = response.content_length().and_then(|length| length.try_into().ok()).unwrap_or(0);

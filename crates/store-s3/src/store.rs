@@ -11,8 +11,9 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use planforge_core::digest_bytes;
 use planforge_store::{
-    Action, CopySource, Error, MultipartUpload, MultipartUploads, ObjectContent, ObjectPage, ObjectProperties, ObjectStore,
-    PutCondition, PutOptions, PutOutcome, Result, Source, TransferPlan, Upload, Uploaded, check_key, check_prefix,
+    Action, CopySource, Error, MultipartUpload, MultipartUploads, ObjectContent, ObjectPage, ObjectProperties,
+    ObjectStore, PutCondition, PutOptions, PutOutcome, Result, Source, TransferPlan, Upload, Uploaded, check_key,
+    check_prefix,
 };
 use planforge_types::Digest;
 use std::ops::Range;

@@ -243,7 +243,10 @@ fn an_upload_of_an_archive_that_begins_alike_is_not_taken_for_this_one() {
     });
     let bucket = bucket(&server.address(), small());
     let (path, digest) = (folder.path().join("0/tiny.tar.gz"), &archives[0].0.record.sha256);
-    let shared_part = &planforge_store::Source::read(&path, "application/gzip", Some(digest), 5 * MIB as u64, &NoProgress).unwrap().parts[0];
+    let shared_part =
+        &planforge_store::Source::read(&path, "application/gzip", Some(digest), 5 * MIB as u64, &NoProgress)
+            .unwrap()
+            .parts[0];
     // The upload is begun by hand, with the digest of the first, and the part that both share.
     runtime.block_on(async {
         let key = &keys(1)[0];

@@ -49,10 +49,12 @@ impl ObjectContent {
     /// # Errors
     /// Errors of the store while it sends them.
     pub async fn into_bytes(self) -> Result<Vec<u8>> {
-        self.chunks.try_fold(Vec::new(), async |mut bytes, chunk| {
-            bytes.extend_from_slice(&chunk);
-            Ok(bytes)
-        }).await
+        self.chunks
+            .try_fold(Vec::new(), async |mut bytes, chunk| {
+                bytes.extend_from_slice(&chunk);
+                Ok(bytes)
+            })
+            .await
     }
 
     /// Writes the bytes to the new file `path`.

@@ -168,9 +168,11 @@ impl Error {
             Self::NoBucket { .. } => ErrorKind::NotFound,
             Self::Denied { .. } => ErrorKind::Denied,
             Self::Request { code, .. } if is_transient(code.as_deref()) => ErrorKind::Transient,
-            Self::Core(_) | Self::Changed { .. } | Self::Region { .. } | Self::Request { .. } | Self::Corrupt { .. } => {
-                ErrorKind::Internal
-            }
+            Self::Core(_)
+            | Self::Changed { .. }
+            | Self::Region { .. }
+            | Self::Request { .. }
+            | Self::Corrupt { .. } => ErrorKind::Internal,
         }
     }
 

@@ -3,8 +3,8 @@
 mod folder;
 
 use crate::{
-    CopySource, MultipartUploads, ObjectContent, ObjectPage, ObjectProperties, ObjectStore, ObjectSummary, PutCondition,
-    PutOptions, PutOutcome, Result, Source, StoreUrl, TransferPlan, Upload, Uploaded, object,
+    CopySource, MultipartUploads, ObjectContent, ObjectPage, ObjectProperties, ObjectStore, ObjectSummary,
+    PutCondition, PutOptions, PutOutcome, Result, Source, StoreUrl, TransferPlan, Upload, Uploaded, object,
 };
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -72,8 +72,12 @@ impl ObjectStore for FileStore {
         let path = self.0.path(key)?;
         let looked_at = path.clone();
         let Some(length) = self.blocking(move |_| folder::byte_count(&looked_at)).await? else { return Ok(None) };
-        let range = range.map_or(0..length, |range| range.start.min(length)..range.end.clamp(range.start, length.max(range.start)).min(length));
-        let named = move |error: io::Error| io::Error::new(error.kind(), format!("failed to read `{}`: {error}", path.display()));
+        let range = range.map_or(0..length, |range| {
+            range.start.min(length)..range.end.clamp(range.start, length.max(range.start)).min(length)
+        });
+        let named = move |error: io::Error| {
+            io::Error::new(error.kind(), format!("failed to read `{}`: {error}", path.display()))
+        };
         let mut file = tokio::fs::File::open(self.0.path(key)?).await.map_err(&named)?;
         file.seek(SeekFrom::Start(range.start)).await.map_err(&named)?;
         let left = range.end - range.start;

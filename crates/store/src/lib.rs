@@ -23,6 +23,8 @@ pub use file::FileStore;
 pub use key::{check_key, check_prefix, join, percent_encoded};
 pub use memory::MemoryStore;
 pub use multipart::{MultipartUpload, MultipartUploads};
-pub use object::{CopySource, ObjectPage, ObjectProperties, ObjectSummary, PutCondition, PutOptions, PutOutcome, Upload};
+pub use object::{
+    CopySource, ObjectPage, ObjectProperties, ObjectSummary, PutCondition, PutOptions, PutOutcome, Upload,
+};
 pub use source::{Part, Source};
 pub use store::{ObjectStore, TransferPlan, Uploaded};

@@ -97,6 +97,9 @@ pub struct Upload<'a> {
 
 impl fmt::Debug for Upload<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upload").field("resumable", &self.resumable).field("uploads", &self.uploads).finish_non_exhaustive()
+        f.debug_struct("Upload")
+            .field("resumable", &self.resumable)
+            .field("uploads", &self.uploads)
+            .finish_non_exhaustive()
     }
 }

@@ -122,7 +122,8 @@ mod tests {
         {
             let content = &b"abcdefghi"[..length];
             fs_err::write(file.path(), content).unwrap();
-            let source = Source::read(file.path(), "text/plain", Some(&digest_bytes(content)), part_size, &NoProgress).unwrap();
+            let source =
+                Source::read(file.path(), "text/plain", Some(&digest_bytes(content)), part_size, &NoProgress).unwrap();
             assert_eq!(source.parts.iter().map(|part| part.byte_count).collect::<Vec<_>>(), expected);
             assert_eq!(source.byte_count, length as u64);
             assert_eq!(source.parts.last().unwrap().number as usize, expected.len());

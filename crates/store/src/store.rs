@@ -1,8 +1,8 @@
 //! The trait of all stores.
 
 use crate::{
-    CopySource, MultipartUpload, MultipartUploads, ObjectContent, ObjectPage, ObjectProperties, ObjectSummary, PutOptions,
-    PutOutcome, Result, Source, Upload, check_key,
+    CopySource, MultipartUpload, MultipartUploads, ObjectContent, ObjectPage, ObjectProperties, ObjectSummary,
+    PutOptions, PutOutcome, Result, Source, Upload, check_key,
 };
 use async_trait::async_trait;
 use bytes::Bytes;

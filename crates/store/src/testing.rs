@@ -1,8 +1,7 @@
 //! What every store must do, as a suite of checks.
 
 use crate::{
-    Error, MultipartUploads, ObjectStore, PutCondition, PutOptions, PutOutcome, Result, Source, Upload,
-    Uploaded,
+    Error, MultipartUploads, ObjectStore, PutCondition, PutOptions, PutOutcome, Result, Source, Upload, Uploaded,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -120,7 +119,9 @@ async fn files_are_uploaded_found_and_copied(store: &dyn ObjectStore, path: &Pat
     let upload = Upload { resumable: &[], uploads: &uploads, advanced: &advanced };
     let Uploaded { byte_count: uploaded, .. } = store.put_file("f/0", &source, upload).await?;
     assert_eq!((uploaded, sent.into_inner()), (byte_count as u64, byte_count as u64));
-    let Some(from) = store.find("f/0", &source).await? else { panic!("{byte_count} bytes were uploaded and not found") };
+    let Some(from) = store.find("f/0", &source).await? else {
+        panic!("{byte_count} bytes were uploaded and not found")
+    };
     assert!(from.key == "f/0" && from.is_current, "{from:?}");
     for key in ["f/1", "f/sub/2", "f/0"] {
         store.copy(&from, key, &source, &uploads).await?;

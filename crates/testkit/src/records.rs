@@ -76,7 +76,10 @@ pub fn engine_record() -> Engine {
         log: "build.log".to_owned(),
         weights: None,
         graph: None,
-        header: EngineHeader { version: "1.7.1.116".to_owned(), compute_capabilities: vec!["8.9".parse().expect("it is valid")] },
+        header: EngineHeader {
+            version: "1.7.1.116".to_owned(),
+            compute_capabilities: vec!["8.9".parse().expect("it is valid")],
+        },
         inputs: inputs(),
         outputs: outputs(),
         layer_counts: std::collections::BTreeMap::new(),

@@ -23,7 +23,7 @@ pub enum Error {
     },
     /// Fields that a user adds to a configuration, and that it cannot take.
     #[error("`{}` line {line}: {reason}", path.display())]
-    Further {
+    ExtraConfig {
         /// The file.
         path: PathBuf,
         /// Line, from 1.
@@ -45,7 +45,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Io(error) => ErrorKind::of_io(error),
-            Self::Syntax(_) | Self::UnknownBackend(_) | Self::Further { .. } => ErrorKind::BadInput,
+            Self::Syntax(_) | Self::UnknownBackend(_) | Self::ExtraConfig { .. } => ErrorKind::BadInput,
             Self::BatchDimension { .. } | Self::WarmUp { .. } => ErrorKind::Internal,
         }
     }

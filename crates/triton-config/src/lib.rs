@@ -13,12 +13,10 @@ mod text_format;
 mod write;
 
 pub use error::{Error, Result, SyntaxError};
-pub use files::{
-    CONFIG_FILE, LABELS_FILE, MAX_CONFIG_BYTES, MODULE_FILE, ONNX_FILE, PLAN_FILE, PLANFORGE_BACKEND,
-};
+pub use files::{CONFIG_FILE, LABELS_FILE, MAX_CONFIG_BYTES, MODULE_FILE, ONNX_FILE, PLAN_FILE, PLANFORGE_BACKEND};
 pub use lint::{Finding, Severity, lint, lint_entries};
 pub use serving_config::{Backend, ServingConfig};
 pub use write::{
-    Further, Serving, WarmUpInput, capabilities, engine_config, engine_files, label_file, max_batch_size, metrics_config,
-    module_config, onnx_config, smallest_batch,
+    ExtraConfig, ServingOptions, WarmUpInput, capabilities, engine_config, engine_files, label_file, max_batch_size,
+    metrics_config, module_config, onnx_config, smallest_batch,
 };

@@ -1,9 +1,9 @@
 //! Reads what a host needs from a `config.pbtxt`. Fields that it does not know are left out, so configurations that
 //! other tools wrote are read too.
 
-use crate::files::{MODULE_FILE, ONNX_FILE, PLANFORGE_BACKEND, PLAN_FILE};
-use crate::{Error, Result, SyntaxError};
+use crate::files::{MODULE_FILE, ONNX_FILE, PLAN_FILE, PLANFORGE_BACKEND};
 use crate::text_format::{self, Field, Value, all, last};
+use crate::{Error, Result, SyntaxError};
 use std::collections::BTreeMap;
 
 /// What runs the model of a package.
@@ -50,9 +50,7 @@ impl ServingConfig {
             ("onnxruntime", _) | ("", "onnxruntime_onnx") => (Backend::Onnxruntime, ONNX_FILE),
             ("pytorch", _) | ("", "pytorch_libtorch") => (Backend::Pytorch, MODULE_FILE),
             ("tensorrt", _) | ("", "tensorrt_plan") => (Backend::Tensorrt, PLAN_FILE),
-            (PLANFORGE_BACKEND, _) if file.ends_with(".plan") => {
-                (Backend::TensorrtRtx, PLAN_FILE)
-            }
+            (PLANFORGE_BACKEND, _) if file.ends_with(".plan") => (Backend::TensorrtRtx, PLAN_FILE),
             (PLANFORGE_BACKEND, _) => (Backend::Onnxruntime, ONNX_FILE),
             ("", other) | (other, _) => return Err(Error::UnknownBackend(other.to_owned())),
         };

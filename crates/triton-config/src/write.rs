@@ -2,13 +2,13 @@
 //! (triton-inference-server/common, `protobuf/model_config.proto`).
 
 mod engines;
-mod further;
+mod extra;
 mod serving;
 mod text;
 
 pub use engines::{capabilities, engine_config, engine_files, smallest_batch};
-pub use further::Further;
-pub use serving::{Serving, WarmUpInput};
+pub use extra::ExtraConfig;
+pub use serving::{ServingOptions, WarmUpInput};
 
 use crate::files::{LABELS_FILE, MODULE_FILE, ONNX_FILE, PLANFORGE_BACKEND};
 use crate::{Error, Result};
@@ -23,13 +23,13 @@ use text::{Fields, line, quoted};
 /// The instance kind is left out, so that Triton takes a GPU where there is one and the backend can use it.
 ///
 /// # Errors
-/// [`Error::BatchDimension`], [`Error::WarmUp`], [`Error::Further`].
+/// [`Error::BatchDimension`], [`Error::WarmUp`], [`Error::ExtraConfig`].
 pub fn onnx_config(
     name: &ModelName,
     model: &Model,
     profiles: &[Profile],
     backend: OnnxBackend,
-    serving: &Serving,
+    serving: &ServingOptions,
 ) -> Result<String> {
     let mut fields = Fields::default();
     fields.string("name", name.as_str());
@@ -56,7 +56,12 @@ pub fn onnx_config(
 ///
 /// # Errors
 /// As for [`onnx_config`].
-pub fn module_config(name: &ModelName, module: &Model, profiles: &[Profile], serving: &Serving) -> Result<String> {
+pub fn module_config(
+    name: &ModelName,
+    module: &Model,
+    profiles: &[Profile],
+    serving: &ServingOptions,
+) -> Result<String> {
     let mut fields = Fields::default();
     fields.string("name", name.as_str());
     fields.string("platform", "pytorch_libtorch");
@@ -118,7 +123,7 @@ fn finish(
     mut fields: Fields,
     served: &Served<'_>,
     outputs: (&[TensorSpec], &[String]),
-    serving: &Serving,
+    serving: &ServingOptions,
 ) -> Result<String> {
     tensors(&mut fields, served, outputs)?;
     serving.add_to(&mut fields, served)?;
@@ -143,7 +148,7 @@ fn ragged(spec: &TensorSpec, served: &Served<'_>) -> bool {
 }
 
 /// The tensors, each with what `further` says of it.
-fn tensor_list(field: &str, specs: &[TensorSpec], further: impl Fn(&TensorSpec) -> Option<String>) -> Result<String> {
+fn tensor_list(field: &str, specs: &[TensorSpec], extra: impl Fn(&TensorSpec) -> Option<String>) -> Result<String> {
     let mut text = format!("{field} [\n");
     for (index, spec) in specs.iter().enumerate() {
         let [Dim::Dynamic(_), dims @ ..] = spec.dims.as_slice() else {
@@ -158,7 +163,7 @@ fn tensor_list(field: &str, specs: &[TensorSpec], further: impl Fn(&TensorSpec) 
         } else {
             line(&mut text, format_args!("    dims: [ {} ]", dims.iter().map(size).collect::<Vec<_>>().join(", ")));
         }
-        text.push_str(&further(spec).unwrap_or_default());
+        text.push_str(&extra(spec).unwrap_or_default());
         text.push_str(if index + 1 < specs.len() { "  },\n" } else { "  }\n" });
     }
     text.push_str("]\n");
@@ -189,7 +194,8 @@ mod tests {
     #[test]
     fn onnx_text() {
         let text =
-            onnx_config(&name(), &model_record(), &profiles(), OnnxBackend::Onnxruntime, &Serving::default()).unwrap();
+            onnx_config(&name(), &model_record(), &profiles(), OnnxBackend::Onnxruntime, &ServingOptions::default())
+                .unwrap();
         let expected = r#"name: "tiny"
 platform: "onnxruntime_onnx"
 backend: "onnxruntime"
@@ -227,7 +233,7 @@ dynamic_batching { }
 
     #[test]
     fn module_text_numbers_the_outputs() {
-        let text = module_config(&name(), &model_record(), &profiles(), &Serving::default()).unwrap();
+        let text = module_config(&name(), &model_record(), &profiles(), &ServingOptions::default()).unwrap();
         let head = "platform: \"pytorch_libtorch\"\nbackend: \"pytorch\"\ndefault_model_filename: \"model.pt\"\n";
         assert!(text.contains(head), "{text}");
         let names: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("name: ")).collect();
@@ -238,19 +244,22 @@ dynamic_batching { }
 
     #[test]
     fn for_our_backend_the_head_differs_and_free_sizes_may_mix() {
-        let [theirs, ours] = [OnnxBackend::Onnxruntime, OnnxBackend::Planforge]
-            .map(|backend| onnx_config(&name(), &model_record(), &profiles(), backend, &Serving::default()).unwrap());
+        let [theirs, ours] = [OnnxBackend::Onnxruntime, OnnxBackend::Planforge].map(|backend| {
+            onnx_config(&name(), &model_record(), &profiles(), backend, &ServingOptions::default()).unwrap()
+        });
         let head = "platform: \"onnxruntime_onnx\"\nbackend: \"onnxruntime\"\n";
         let ragged = "dims: [ -1 ]\n    allow_ragged_batch: true\n";
         let expected = theirs.replace(head, "backend: \"planforge\"\n").replace("dims: [ -1 ]\n", ragged);
         assert_eq!(expected + "instance_group [\n  {\n    count: 2\n  }\n]\n", ours);
         let mut single = profiles();
         single[0].batch.max = 1;
-        let text = onnx_config(&name(), &model_record(), &single, OnnxBackend::Planforge, &Serving::default()).unwrap();
+        let text =
+            onnx_config(&name(), &model_record(), &single, OnnxBackend::Planforge, &ServingOptions::default()).unwrap();
         assert!(!text.contains("ragged"), "{text}");
         let mut pictures = model_record();
         pictures.inputs.iter_mut().for_each(|input| input.dims[1] = Dim::Fixed(3));
-        let text = onnx_config(&name(), &pictures, &profiles(), OnnxBackend::Planforge, &Serving::default()).unwrap();
+        let text =
+            onnx_config(&name(), &pictures, &profiles(), OnnxBackend::Planforge, &ServingOptions::default()).unwrap();
         assert!(!text.contains("ragged"), "{text}");
     }
 
@@ -260,7 +269,8 @@ dynamic_batching { }
         assert_eq!(label_file(&model), None);
         model.labels = ["cat", "dog", "two\nlines", "é"].map(str::to_owned).to_vec();
         assert_eq!(label_file(&model).unwrap(), "cat\ndog\ntwo lines\né\n");
-        let text = onnx_config(&name(), &model, &profiles(), OnnxBackend::Planforge, &Serving::default()).unwrap();
+        let text =
+            onnx_config(&name(), &model, &profiles(), OnnxBackend::Planforge, &ServingOptions::default()).unwrap();
         assert!(text.contains("dims: [ 4 ]\n    label_filename: \"labels.txt\"\n  },"), "{text}");
         assert_eq!(text.matches("label_filename").count(), 1);
         model.labels.pop();
@@ -271,7 +281,8 @@ dynamic_batching { }
     fn a_model_without_batch_dimension_is_refused() {
         let mut model = model_record();
         model.outputs[0].dims[0] = Dim::Fixed(1);
-        let error = onnx_config(&name(), &model, &profiles(), OnnxBackend::Planforge, &Serving::default()).unwrap_err();
+        let error =
+            onnx_config(&name(), &model, &profiles(), OnnxBackend::Planforge, &ServingOptions::default()).unwrap_err();
         assert!(matches!(error, Error::BatchDimension { tensor } if tensor == "sums"));
     }
 
@@ -280,7 +291,8 @@ dynamic_batching { }
         let mut profiles = profiles();
         profiles[0].batch.max = 1;
         let text =
-            onnx_config(&name(), &model_record(), &profiles, OnnxBackend::Onnxruntime, &Serving::default()).unwrap();
+            onnx_config(&name(), &model_record(), &profiles, OnnxBackend::Onnxruntime, &ServingOptions::default())
+                .unwrap();
         assert!(text.contains("max_batch_size: 1\n") && !text.contains("dynamic_batching"), "{text}");
     }
 }

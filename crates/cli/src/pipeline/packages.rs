@@ -5,16 +5,17 @@ use crate::pipeline::steps::{Run, model_of};
 use crate::pipeline::warm_up::warm_up_inputs;
 use anyhow::Result;
 use planforge_core::{
-    Archive, ArtifactFile, Builder, Engine, Model, ModelFormat, Outcome, Platform, Progress, Published, Snapshot, Step, Stored,
-    Variant, link_or_copy,
+    Archive, ArtifactFile, Builder, Engine, Model, ModelFormat, Outcome, Platform, Progress, Published, Snapshot, Step,
+    Stored, Variant, link_or_copy,
 };
 use planforge_engine::place_weights;
 use planforge_package::{Form, Further, PackedEngine, Provenance, Publication, Serving, Store};
 use planforge_report::ArchiveFacts;
 use planforge_package::{Form, PackedEngine, Provenance, Publication, Store};
 use planforge_package::{Form, PackedEngine, Provenance, Publication};
+use planforge_package::{PackageOptions, PackedEngine, Provenance, Publication};
 use planforge_store::StoreUrl;
-use planforge_triton_config::{Further, Serving};
+use planforge_triton_config::{ExtraConfig, ServingOptions};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -45,9 +46,16 @@ impl Run {
                 engines.iter().map(|engine| place_weights(model, engine)).collect::<planforge_engine::Result<_>>()?;
             let pack = |(&engine, weights)| PackedEngine { engine, weights: Option::as_ref(weights) };
             let engines: Vec<_> = engines.iter().zip(&weights).map(pack).collect();
-            let (form, profiles) = (self.form(snapshot, &variant, &model.record)?, &self.pipeline.profiles);
-            let archive =
-                planforge_package::package(&form, &variant, model, &engines, profiles, self.cache(), self.progress());
+            let (options, profiles) = (self.options(snapshot, &variant, &model.record)?, &self.pipeline.profiles);
+            let archive = planforge_package::package(
+                &options,
+                &variant,
+                model,
+                &engines,
+                profiles,
+                self.cache(),
+                self.progress(),
+            );
             let archive = archive.map_err(|error| self.without_damage(error))?;
             let path = self.layout.archive(&variant);
             link_or_copy(&archive.path(&archive.record.file), &path)?;
@@ -69,9 +77,9 @@ impl Run {
     }
 
     /// How the archive of a variant is laid out and served.
-    fn form(&self, snapshot: &Snapshot, variant: &Variant, model: &Model) -> Result<Form<'_>> {
+    fn options(&self, snapshot: &Snapshot, variant: &Variant, model: &Model) -> Result<PackageOptions<'_>> {
         let package = &self.pipeline.package;
-        Ok(Form {
+        Ok(PackageOptions {
             name: &self.pipeline.name,
             top_folder: package.top_folder,
             onnx_backend: package.onnx_backend,
@@ -80,7 +88,7 @@ impl Run {
         })
     }
 
-    fn serving(&self, snapshot: &Snapshot, variant: &Variant, model: &Model) -> Result<Serving> {
+    fn serving(&self, snapshot: &Snapshot, variant: &Variant, model: &Model) -> Result<ServingOptions> {
         let triton = self.pipeline.triton.clone();
         let warm_up = match triton.warm_up_batch_sizes.as_slice() {
             [] => Vec::new(),
@@ -91,15 +99,15 @@ impl Run {
                 warm_up_inputs(model, &samples, (batches, profiles))?
             }
         };
-        let further = match &triton.config {
+        let extra = match &triton.config {
             Some(path) => {
                 let read = fs_err::read_to_string(path);
                 let text = read.map_err(|error| BadUsage(format!("key `triton.config`: {error}")))?;
-                Some(Further { path: path.clone(), text })
+                Some(ExtraConfig { path: path.clone(), text })
             }
             None => None,
         };
-        Ok(Serving { triton, warm_up, further })
+        Ok(ServingOptions { triton, warm_up, extra })
     }
 
     /// Archives to N copies each, in the store.

@@ -1,7 +1,7 @@
 //! A request against a model's inputs, outputs and batch limit, in Triton's order and words.
 
 use super::request::OutputForm;
-use crate::refusal::Refusal;
+use crate::api_error::ApiError;
 use planforge_core::{Dim, TensorSpec};
 use planforge_runtime::Tensor;
 
@@ -23,9 +23,9 @@ impl Interface<'_> {
     ///
     /// # Errors
     /// The first mistake, in Triton's words.
-    pub(crate) fn check(&self, inputs: &[Tensor], outputs: &[OutputForm]) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, inputs: &[Tensor], outputs: &[OutputForm]) -> Result<(), ApiError> {
         let mistake = self.mistake(inputs, outputs);
-        mistake.map_or(Ok(()), |text| Err(Refusal::bad_input(text)))
+        mistake.map_or(Ok(()), |text| Err(ApiError::bad_input(text)))
     }
 
     fn mistake(&self, inputs: &[Tensor], outputs: &[OutputForm]) -> Option<String> {

@@ -1,6 +1,6 @@
 //! How JSON and raw tensors share a body: Triton's binary tensor extension as SageMaker carries it.
 
-use crate::refusal::Refusal;
+use crate::api_error::ApiError;
 
 const BINARY_TYPE: &str = "application/vnd.sagemaker-triton.binary+json";
 const HEADER_SIZE: &str = "json-header-size=";
@@ -33,11 +33,11 @@ impl Encoding {
     ///
     /// # Errors
     /// The body is shorter than its JSON should be.
-    pub(crate) fn split(self, body: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
+    pub(crate) fn split(self, body: &[u8]) -> Result<(&[u8], &[u8]), ApiError> {
         match self {
             Self::Json => Ok((body, &[])),
             Self::Binary { json_byte_count } => body.split_at_checked(json_byte_count).ok_or_else(|| {
-                Refusal::bad_input(format!(
+                ApiError::bad_input(format!(
                     "inference header size should be in range (0, {}), got: {json_byte_count}",
                     body.len()
                 ))

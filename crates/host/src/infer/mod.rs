@@ -7,13 +7,13 @@
 //! outputs that JSON cannot carry, infinities and NaN, are an error, where Triton writes a body that
 //! is not JSON.
 
-mod answer;
 mod check;
 mod elements;
 mod encoding;
 mod request;
+mod response;
 
-pub(crate) use answer::{Answer, write_answer};
 pub(crate) use check::Interface;
 pub(crate) use encoding::Encoding;
 pub(crate) use request::{Inference, read_request};
+pub(crate) use response::{ModelResponse, write_response};

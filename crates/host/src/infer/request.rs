@@ -3,7 +3,7 @@
 use super::check::Interface;
 use super::elements;
 use super::encoding::Encoding;
-use crate::refusal::Refusal;
+use crate::api_error::ApiError;
 use planforge_core::{DataType, Dim, TensorSpec};
 use planforge_runtime::{Tensor, TensorValues};
 use serde::Deserialize;
@@ -95,18 +95,18 @@ struct Parameters {
 ///
 /// # Errors
 /// The first mistake, in Triton's words.
-pub(crate) fn read_request(body: &[u8], encoding: Encoding, interface: &Interface<'_>) -> Result<Inference, Refusal> {
+pub(crate) fn read_request(body: &[u8], encoding: Encoding, interface: &Interface<'_>) -> Result<Inference, ApiError> {
     let (json, raw) = encoding.split(body)?;
     if json.is_empty() && encoding != Encoding::Json {
         return read_raw(raw, interface);
     }
     let body: RequestBody<'_> = serde_json::from_slice(json)
-        .map_err(|error| Refusal::bad_input(format!("failed to parse the request JSON buffer: {error}")))?;
+        .map_err(|error| ApiError::bad_input(format!("failed to parse the request JSON buffer: {error}")))?;
     let mut raw = raw;
     let inputs = body.inputs.iter().map(|input| read_input(input, &mut raw)).collect::<Result<Vec<_>, _>>()?;
     if !raw.is_empty() {
         let text = format!("unexpected additional input data for model '{}'", interface.model);
-        return Err(Refusal::bad_input(text));
+        return Err(ApiError::bad_input(text));
     }
     let outputs = wanted_outputs(&body, interface);
     interface.check(&inputs, &outputs)?;
@@ -129,28 +129,28 @@ fn all_outputs(interface: &Interface<'_>, is_binary: bool) -> Vec<OutputForm> {
     interface.outputs.iter().map(|spec| OutputForm { name: spec.name.clone(), is_binary }).collect()
 }
 
-fn read_input(input: &InputBody<'_>, raw: &mut &[u8]) -> Result<Tensor, Refusal> {
+fn read_input(input: &InputBody<'_>, raw: &mut &[u8]) -> Result<Tensor, ApiError> {
     let name = &input.name;
     let data_type = DataType::from_kserve_name(&input.datatype)
-        .ok_or_else(|| Refusal::bad_input(format!("invalid datatype for input {name}")))?;
+        .ok_or_else(|| ApiError::bad_input(format!("invalid datatype for input {name}")))?;
     let (shape, element_count) = read_shape(input)?;
     let values = match (input.parameters.binary_data_size, input.data) {
         (Some(byte_count), None) => take_raw(name, (data_type, element_count), byte_count, raw)?,
         (None, Some(data)) => elements::from_json(data, data_type, element_count)
-            .map_err(|mistake| Refusal::bad_input(format!("Unable to parse 'data': {mistake} (input '{name}')")))?,
+            .map_err(|mistake| ApiError::bad_input(format!("Unable to parse 'data': {mistake} (input '{name}')")))?,
         (Some(_), Some(_)) => {
             let text = format!("must not specify 'data' for input '{name}', which has 'binary_data_size'");
-            return Err(Refusal::bad_input(text));
+            return Err(ApiError::bad_input(text));
         }
-        (None, None) => return Err(Refusal::bad_input(format!("must specify 'data' for input '{name}'"))),
+        (None, None) => return Err(ApiError::bad_input(format!("must specify 'data' for input '{name}'"))),
     };
-    Tensor::new(name, &shape, values).map_err(|error| Refusal::bad_input(error.to_string()))
+    Tensor::new(name, &shape, values).map_err(|error| ApiError::bad_input(error.to_string()))
 }
 
 /// Shape and number of elements.
-fn read_shape(input: &InputBody<'_>) -> Result<(Vec<usize>, usize), Refusal> {
+fn read_shape(input: &InputBody<'_>) -> Result<(Vec<usize>, usize), ApiError> {
     let mistake = || {
-        Refusal::bad_input(format!("Unable to parse 'shape': {:?} is no shape (input '{}')", input.shape, input.name))
+        ApiError::bad_input(format!("Unable to parse 'shape': {:?} is no shape (input '{}')", input.shape, input.name))
     };
     let sizes: Vec<usize> =
         input.shape.iter().map(|&size| usize::try_from(size)).collect::<Result<_, _>>().map_err(|_| mistake())?;
@@ -164,15 +164,15 @@ fn take_raw(
     (data_type, element_count): (DataType, usize),
     byte_count: usize,
     raw: &mut &[u8],
-) -> Result<TensorValues, Refusal> {
+) -> Result<TensorValues, ApiError> {
     let expected = element_count.saturating_mul(data_type.byte_count());
     if byte_count != expected {
-        return Err(Refusal::bad_input(format!(
+        return Err(ApiError::bad_input(format!(
             "input byte size mismatch for input '{name}'. Expected {expected}, got {byte_count}"
         )));
     }
     let Some((bytes, rest)) = raw.split_at_checked(byte_count) else {
-        return Err(Refusal::bad_input(format!(
+        return Err(ApiError::bad_input(format!(
             "unexpected size for input '{name}', expecting {} additional bytes",
             byte_count - raw.len()
         )));
@@ -182,15 +182,15 @@ fn take_raw(
 }
 
 /// A body without JSON: the only input, with a batch of one, and all outputs raw.
-fn read_raw(raw: &[u8], interface: &Interface<'_>) -> Result<Inference, Refusal> {
+fn read_raw(raw: &[u8], interface: &Interface<'_>) -> Result<Inference, ApiError> {
     let [spec] = interface.inputs else {
         let count = interface.inputs.len();
-        return Err(Refusal::bad_input(format!("a raw body needs a model with one input, this one has {count}")));
+        return Err(ApiError::bad_input(format!("a raw body needs a model with one input, this one has {count}")));
     };
     let shape = raw_shape(spec, raw.len());
     let element_count = shape.iter().product();
     let values = take_raw(&spec.name, (spec.data_type, element_count), raw.len(), &mut &*raw)?;
-    let inputs = vec![Tensor::new(&spec.name, &shape, values).map_err(|error| Refusal::bad_input(error.to_string()))?];
+    let inputs = vec![Tensor::new(&spec.name, &shape, values).map_err(|error| ApiError::bad_input(error.to_string()))?];
     let outputs = all_outputs(interface, true);
     interface.check(&inputs, &outputs)?;
     Ok(Inference { id: None, inputs, outputs })

@@ -1,12 +1,12 @@
 //! Loading: from an archive in the store to a model that answers.
 
+use super::cache::{CacheEntry, Lease, LoadState, ModelCache};
+use super::eviction::unload;
 use super::model::{Model, ModelFolder};
-use super::room::unload;
-use super::shelf::{Lease, Phase, Shelf, Slot};
-use super::sizes::{ArchiveSize, KnownSizes, Need};
+use super::sizes::{ArchiveSize, KnownSizes, MemoryEstimate};
+use crate::api_error::{ApiError, with_causes};
 use crate::memory::Memory;
 use crate::options::EngineOptions;
-use crate::refusal::{Refusal, with_causes};
 use crate::target::ArchiveLocation;
 use planforge_core::EndpointState;
 use planforge_package::{UnpackLimits, UnpackedModel, unpack};
@@ -36,7 +36,7 @@ pub(crate) struct LoadOptions {
 pub(crate) struct Models {
     pub(super) options: LoadOptions,
     pub(super) memory: Arc<Memory>,
-    pub(super) shelf: Shelf,
+    pub(super) cache: ModelCache,
     pub(super) sizes: KnownSizes,
     loads: Semaphore,
     is_closing: AtomicBool,
@@ -49,7 +49,7 @@ impl Models {
         Arc::new(Self {
             options,
             memory: Arc::new(memory),
-            shelf: Shelf::default(),
+            cache: ModelCache::default(),
             sizes: KnownSizes::default(),
             loads: Semaphore::new(1),
             is_closing: AtomicBool::new(false),
@@ -60,9 +60,9 @@ impl Models {
     /// A lease on the model of `archive`. The first one starts the load, which goes on whether or not
     /// anybody waits for it.
     pub(crate) fn lease(self: &Arc<Self>, target_model: &str, archive: ArchiveLocation) -> Lease {
-        let (lease, new_slot) = self.shelf.lease(target_model);
-        if let Some(slot) = new_slot {
-            tokio::spawn(Arc::clone(self).load(slot, archive));
+        let (lease, new_entry) = self.cache.lease(target_model);
+        if let Some(entry) = new_entry {
+            tokio::spawn(Arc::clone(self).load(entry, archive));
         }
         lease
     }
@@ -71,9 +71,9 @@ impl Models {
     ///
     /// # Errors
     /// The memory cannot be read.
-    pub(crate) async fn state(&self, endpoint: &str) -> Result<EndpointState, Refusal> {
+    pub(crate) async fn state(&self, endpoint: &str) -> Result<EndpointState, ApiError> {
         let used_byte_count = self.used().await?;
-        let (models, evictions) = self.shelf.account();
+        let (models, evictions) = self.cache.account();
         Ok(EndpointState {
             endpoint: endpoint.to_owned(),
             budget_byte_count: self.options.budget_byte_count,
@@ -88,8 +88,8 @@ impl Models {
     pub(crate) async fn close(&self) {
         self.is_closing.store(true, Ordering::Relaxed);
         let _turn = self.loads.acquire().await;
-        for slot in self.shelf.clear() {
-            unload(&slot).await;
+        for entry in self.cache.clear() {
+            unload(&entry).await;
         }
     }
 
@@ -98,37 +98,37 @@ impl Models {
         self.loads.available_permits() == 0
     }
 
-    async fn load(self: Arc<Self>, slot: Arc<Slot>, archive: ArchiveLocation) {
+    async fn load(self: Arc<Self>, entry: Arc<CacheEntry>, archive: ArchiveLocation) {
         let outcome = match self.loads.acquire().await {
             Ok(_turn) if !self.is_closing.load(Ordering::Relaxed) => {
-                self.load_in_turn(slot.target_model(), archive).await
+                self.load_in_turn(entry.target_model(), archive).await
             }
-            Ok(_) | Err(_) => Err(Refusal::Closing),
+            Ok(_) | Err(_) => Err(ApiError::Closing),
         };
         match outcome {
             Ok(model) => {
-                slot.enter(Phase::Ready(Arc::new(model)));
+                entry.enter(LoadState::Ready(Arc::new(model)));
             }
-            Err(refusal) => {
-                tracing::warn!(target_model = slot.target_model(), ?refusal, "load failed");
+            Err(api_error) => {
+                tracing::warn!(target_model = entry.target_model(), ?api_error, "load failed");
                 // In this order: whoever hears of the failure and tries again gets a new slot.
-                self.shelf.forget(&slot);
-                slot.enter(Phase::Failed(refusal));
+                self.cache.forget(&entry);
+                entry.enter(LoadState::Failed(api_error));
             }
         }
     }
 
-    async fn load_in_turn(&self, target_model: &str, archive: ArchiveLocation) -> Result<Model, Refusal> {
+    async fn load_in_turn(&self, target_model: &str, archive: ArchiveLocation) -> Result<Model, ApiError> {
         let start = Instant::now();
         let index = self.folder_count.fetch_add(1, Ordering::Relaxed);
         let folder = ModelFolder::new(self.options.work_folder.join(index.to_string()));
         let (size, unpacked, folder) = self.unpack(target_model, archive, folder).await?;
-        self.make_room(target_model, self.sizes.need(size)).await?;
+        self.evict_until_fits(target_model, self.sizes.estimate(size)).await?;
         let before = self.used().await?;
         let model = self.open(target_model, unpacked, folder, before).await?;
         let byte_count = model.byte_count().min(self.keep_budget().await?);
         let is_too_large = byte_count > self.options.budget_byte_count;
-        self.sizes.set(size, Need { byte_count, is_too_large });
+        self.sizes.set(size, MemoryEstimate { byte_count, is_too_large });
         if is_too_large {
             blocking(move || drop(model)).await?;
             return Err(self.too_large(target_model, byte_count));
@@ -142,7 +142,7 @@ impl Models {
         target_model: &str,
         archive: ArchiveLocation,
         folder: ModelFolder,
-    ) -> Result<(ArchiveSize, UnpackedModel, ModelFolder), Refusal> {
+    ) -> Result<(ArchiveSize, UnpackedModel, ModelFolder), ApiError> {
         let archive = archive.fetch(target_model, folder.path()).await?;
         let work = move || {
             let unpacked = unpack(archive.path(), folder.path(), &UnpackLimits::default())?;
@@ -159,11 +159,11 @@ impl Models {
                     Some(_) => "it is a plan of TensorRT, the local endpoint runs engines of TensorRT-RTX",
                     None => "its engine needs a GPU, the local endpoint runs ONNX models on the CPU",
                 };
-                Err(Refusal::load_failed(target_model, text))
+                Err(ApiError::load_failed(target_model, text))
             }
             Backend::Pytorch => {
                 let text = "it is a TorchScript module, the local endpoint runs ONNX models";
-                Err(Refusal::load_failed(target_model, text))
+                Err(ApiError::load_failed(target_model, text))
             }
         }
     }
@@ -175,7 +175,7 @@ impl Models {
         unpacked: UnpackedModel,
         folder: ModelFolder,
         before: u64,
-    ) -> Result<Model, Refusal> {
+    ) -> Result<Model, ApiError> {
         let options = SessionOptions { intra_op_threads: self.options.intra_op_threads, ..SessionOptions::default() };
         let engines = self.options.engines.clone();
         let memory = Arc::clone(&self.memory);
@@ -188,7 +188,7 @@ impl Models {
             Ok(Model::new(session, &unpacked, folder, byte_count))
         };
         let opened: planforge_runtime::Result<Model> = blocking(work).await?;
-        opened.map_err(|error| Refusal::load_failed(target_model, &with_causes(&error)))
+        opened.map_err(|error| ApiError::load_failed(target_model, &with_causes(&error)))
     }
 }
 
@@ -205,19 +205,19 @@ fn open_engine(engines: &EngineOptions, unpacked: &UnpackedModel) -> planforge_r
 }
 
 /// An archive that cannot be served is its owner's mistake; a full disk is the endpoint's.
-fn unpack_failure(target_model: &str, error: &planforge_package::Error) -> Refusal {
+fn unpack_failure(target_model: &str, error: &planforge_package::Error) -> ApiError {
     match error {
         planforge_package::Error::BadArchive { path, fault } => {
             let name = path.file_name().unwrap_or(Path::new("").as_os_str()).to_string_lossy();
-            Refusal::load_failed(target_model, &format!("archive '{name}' cannot be served: {fault}"))
+            ApiError::load_failed(target_model, &format!("archive '{name}' cannot be served: {fault}"))
         }
-        other => Refusal::Internal(format!("Model {target_model} cannot be unpacked: {}", with_causes(other))),
+        other => ApiError::Internal(format!("Model {target_model} cannot be unpacked: {}", with_causes(other))),
     }
 }
 
 /// Runs blocking work. A panic in it is an internal failure.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work)
         .await
-        .map_err(|_| Refusal::Internal("The endpoint failed unexpectedly; its log says why".to_owned()))
+        .map_err(|_| ApiError::Internal("The endpoint failed unexpectedly; its log says why".to_owned()))
 }

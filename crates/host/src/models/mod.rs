@@ -19,12 +19,12 @@
 //!
 //! A failed load is told to all that wait for it and forgotten; the next request tries again.
 
+mod cache;
+mod eviction;
 mod loader;
 mod model;
-mod room;
-mod shelf;
 mod sizes;
 
+pub(crate) use cache::Lease;
 pub(crate) use loader::{LoadOptions, Models, blocking};
 pub(crate) use model::Model;
-pub(crate) use shelf::Lease;

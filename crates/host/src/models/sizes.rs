@@ -15,7 +15,7 @@ pub(crate) struct ArchiveSize {
 
 /// The expected size of a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Need {
+pub(crate) struct MemoryEstimate {
     /// Bytes.
     pub(crate) byte_count: u64,
     /// Such an archive was loaded before and did not fit with all other models unloaded.
@@ -24,17 +24,17 @@ pub(crate) struct Need {
 
 /// Memory taken by earlier loads.
 #[derive(Debug, Default)]
-pub(crate) struct KnownSizes(Mutex<HashMap<ArchiveSize, Need>>);
+pub(crate) struct KnownSizes(Mutex<HashMap<ArchiveSize, MemoryEstimate>>);
 
 impl KnownSizes {
     /// What the last load of such an archive took; the size of its files when there was none.
-    pub(crate) fn need(&self, archive: ArchiveSize) -> Need {
+    pub(crate) fn estimate(&self, archive: ArchiveSize) -> MemoryEstimate {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&archive).copied();
-        known.unwrap_or(Need { byte_count: archive.unpacked, is_too_large: false })
+        known.unwrap_or(MemoryEstimate { byte_count: archive.unpacked, is_too_large: false })
     }
 
     /// Remembers a load.
-    pub(crate) fn set(&self, archive: ArchiveSize, need: Need) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(archive, need);
+    pub(crate) fn set(&self, archive: ArchiveSize, estimate: MemoryEstimate) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(archive, estimate);
     }
 }

@@ -1,6 +1,6 @@
 //! Engines, on fakes of the driver and the library, which shows nothing of a GPU.
 
-use super::{Folders, Served, UNLIMITED, options, refusal, write_archive};
+use super::{Folders, Served, UNLIMITED, api_error, options, write_archive};
 use crate::{EngineOptions, HostOptions};
 use planforge_testkit::{fake_engine, fake_weights, on_fake_gpu};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ async fn weights_are_put_in(served: &Served, folders: &Folders, folder: &Path) {
         assert_eq!(served.outputs(name, &request(1)).await[0]["data"], json!([sum]));
     }
     write_archive(&folders.store().join("none.tar.gz"), CONFIG.as_bytes(), &[file(&plan)]);
-    let (status, _, error) = refusal(served.invoke("none.tar.gz", &request(1)).await).await;
+    let (status, _, error) = api_error(served.invoke("none.tar.gz", &request(1)).await).await;
     assert!(status == 424 && format!("{error:?}").contains("was built without its weights"), "{error:?}");
 }
 
@@ -54,7 +54,7 @@ async fn serve(folder: &Path) {
     assert_eq!(outputs[0]["data"], json!([12.0, 12.0, 12.0, 12.0, 12.0]), "{outputs}");
     let one = started.state().await.used_byte_count;
     assert!(one >= 1 << 20, "{one}");
-    let (status, _, error) = refusal(started.invoke("sum-v0.tar.gz", &request(17)).await).await;
+    let (status, _, error) = api_error(started.invoke("sum-v0.tar.gz", &request(17)).await).await;
     assert_eq!(status, 424, "{error:?}");
     started.end().await;
     // Room for two copies: the third takes the place of the first.

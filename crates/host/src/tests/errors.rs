@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// What the container says to a request.
 async fn container_error(served: &Served, body: &Value) -> String {
-    let (status, kind, error) = refusal(served.invoke("m", body).await).await;
+    let (status, kind, error) = api_error(served.invoke("m", body).await).await;
     assert_eq!((status, kind.as_str(), error.original_status_code), (424, "ModelError", Some(400)), "{error:?}");
     let original = error.original_message.unwrap();
     assert_eq!(error.message, format!("Received client error (400) from primary with message \"{original}\""));
@@ -107,7 +107,7 @@ async fn bodies_that_are_no_request() {
     let served = Served::start(&folders, UNLIMITED).await;
     let send = async |body: &[u8], header: (&'static str, &str)| {
         let response = served.post("m").header(header.0, header.1).body(body.to_vec()).send().await.unwrap();
-        let (status, _, error) = refusal(response).await;
+        let (status, _, error) = api_error(response).await;
         assert_eq!(status, 424);
         error.message
     };
@@ -139,7 +139,7 @@ async fn requests_that_no_model_sees() {
     let served = Served::start(&folders, UNLIMITED).await;
     let url = format!("http://{}", served.address);
     let check = async |request: RequestBuilder, expected: (u16, &str, &str)| {
-        let (status, kind, error) = refusal(request.send().await.unwrap()).await;
+        let (status, kind, error) = api_error(request.send().await.unwrap()).await;
         assert_eq!((status, kind.as_str()), (expected.0, expected.1), "{error:?}");
         assert!(error.message.contains(expected.2), "{error:?}");
     };
@@ -195,7 +195,7 @@ async fn slow_bodies_are_given_up() {
     let served = Served::start_with(options).await;
     let never = futures_util::stream::pending::<std::result::Result<Vec<u8>, String>>();
     let request = served.post("m").body(reqwest::Body::wrap_stream(never));
-    let (status, kind, error) = refusal(request.send().await.unwrap()).await;
+    let (status, kind, error) = api_error(request.send().await.unwrap()).await;
     assert_eq!((status, kind.as_str()), (400, "ValidationError"));
     assert!(error.message.contains("did not arrive within 0.02 s"), "{error:?}");
     served.end().await;
@@ -214,7 +214,7 @@ async fn loads_that_take_long_go_on() {
         if response.status() == 200 {
             break;
         }
-        let (status, kind, _) = refusal(response).await;
+        let (status, kind, _) = api_error(response).await;
         assert_eq!((status, kind.as_str()), (429, "ModelNotReadyException"));
         answers += 1;
     }
@@ -233,7 +233,7 @@ async fn inferences_that_take_long_are_given_up() {
     // The time-out comes up a thousandth of a second later, and later on a machine with much to do. Reading, computing and
     // writing this takes a hundred times as long.
     let request = json!({ "inputs": [tensor("x", "FP32", &[256, 1024], json!(vec![1.0; 256 * 1024]))] });
-    let (status, kind, error) = refusal(served.invoke("m", &request).await).await;
+    let (status, kind, error) = api_error(served.invoke("m", &request).await).await;
     assert_eq!((status, kind.as_str(), error.original_status_code), (424, "ModelError", Some(0)));
     assert!(error.message.contains("Your invocation timed out"), "{error:?}");
     assert_eq!(served.state().await.models.len(), 1);

@@ -107,13 +107,13 @@ fn a_model_that_cannot_fit_is_refused_with_507() {
         let served = Served::start(&folders, size / 2).await;
         for _ in 0..2 {
             served.outputs("tiny", &embed_request()).await;
-            let (status, kind, error) = refusal(served.invoke("a", &wide_request(1.0)).await).await;
+            let (status, kind, error) = api_error(served.invoke("a", &wide_request(1.0)).await).await;
             assert_eq!((status, kind.as_str(), error.original_status_code), (424, "ModelError", Some(507)));
             assert!(error.message.contains("server error (507) from primary"), "{error:?}");
             assert!(error.message.contains("Out of memory"), "{error:?}");
         }
         let state = served.state().await;
-        assert_eq!((state.models.len(), state.evictions), (1, 1), "the second refusal unloads nothing: {state:?}");
+        assert_eq!((state.models.len(), state.evictions), (1, 1), "the second api_error unloads nothing: {state:?}");
         assert_eq!(folders.unpacked().len(), 1);
         served.end().await;
     });

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::{UnpackLimits, unpack};
-use planforge_core::{DataType, EngineWeight, EngineWeights, NoProgress, OnnxBackend, Precision, WeightPlace, WeightTransform};
+use planforge_core::{
+    DataType, EngineWeight, EngineWeights, NoProgress, OnnxBackend, Precision, WeightPlace, WeightTransform,
+};
 use planforge_testkit::{engine_record, model_name, model_record, profiles, stored};
 use planforge_triton_config::Backend;
 use std::path::Path;
@@ -13,7 +15,15 @@ fn model(folder: &Path) -> Stored<Model> {
 
 fn make(folder: &Path, cache: &str, model: &Stored<Model>) -> Result<Stored<Archive>> {
     let variant = Variant::onnx(Precision::Fp32);
-    package(&Form::new(&model_name()), &variant, model, &[], &profiles(), &Cache::new(&folder.join(cache)), &NoProgress)
+    package(
+        &PackageOptions::new(&model_name()),
+        &variant,
+        model,
+        &[],
+        &profiles(),
+        &Cache::new(&folder.join(cache)),
+        &NoProgress,
+    )
 }
 
 #[test]
@@ -81,11 +91,20 @@ fn engines_are_packed_alone() {
         stored(&folder.path().join("engine"), engine_record(), &[("engine.plan", b"plan"), ("build.log", b"log")]);
     let cache = Cache::new(&folder.path().join("cache"));
     let variant = Variant::tensorrt(Precision::Fp16, "l4");
-    let archive =
-        package(&Form::new(&model_name()), &variant, &model, &[(&engine).into()], &profiles(), &cache, &NoProgress).unwrap();
+    let archive = package(
+        &PackageOptions::new(&model_name()),
+        &variant,
+        &model,
+        &[(&engine).into()],
+        &profiles(),
+        &cache,
+        &NoProgress,
+    )
+    .unwrap();
     let unpacked = unpack(&archive.path("tiny.tar.gz"), &folder.path().join("out"), &UnpackLimits::default()).unwrap();
     assert_eq!(fs_err::read(unpacked.model_file).unwrap(), b"plan");
-    let without = package(&Form::new(&model_name()), &variant, &model, &[], &profiles(), &cache, &NoProgress).unwrap_err();
+    let without = package(&PackageOptions::new(&model_name()), &variant, &model, &[], &profiles(), &cache, &NoProgress)
+        .unwrap_err();
     assert_eq!(without.to_string(), "variant `tensorrt-fp16-l4` needs an engine");
 }
 
@@ -109,7 +128,7 @@ fn an_engine_without_weights_has_them_beside_it() {
     let make = |weights: Option<&PlacedWeights>| {
         let (variant, cache) = (Variant::tensorrt(Precision::Fp16, "l4"), Cache::new(&folder.path().join("cache")));
         let engines = [PackedEngine { engine: &engine, weights }];
-        package(&Form::new(&model_name()), &variant, &model, &engines, &profiles(), &cache, &NoProgress)
+        package(&PackageOptions::new(&model_name()), &variant, &model, &engines, &profiles(), &cache, &NoProgress)
     };
     let archive = make(Some(&placed("model.safetensors"))).unwrap();
     let unpacked = unpack(&archive.path("tiny.tar.gz"), &folder.path().join("out"), &UnpackLimits::default()).unwrap();
@@ -135,7 +154,7 @@ fn engines_for_several_gpus_go_into_one_archive_where_the_server_can_tell_them_a
     let make = |engines: &[&Stored<Engine>]| {
         let variant = Variant::tensorrt(Precision::Fp16, "sm86-sm89");
         let engines: Vec<_> = engines.iter().copied().map(PackedEngine::from).collect();
-        package(&Form::new(&model_name()), &variant, &model, &engines, &profiles(), &cache, &NoProgress)
+        package(&PackageOptions::new(&model_name()), &variant, &model, &engines, &profiles(), &cache, &NoProgress)
     };
     let (a10g, l4) = (engine("a10g", "8.6", b"for 8.6"), engine("l4", "8.9", b"for 8.9"));
     let (l40s, other) = (engine("l40s", "8.9", b"for 8.9"), engine("rtx-4090", "8.9", b"another"));
@@ -160,11 +179,16 @@ fn the_backend_goes_along_and_the_top_folder_may_be_left_out() {
     let model = model(&folder.path().join("model"));
     let (name, library) = (model_name(), folder.path().join("backend.so"));
     let onnx_backend = OnnxBackend::Planforge;
-    let form = |backend_library| Form { top_folder: false, onnx_backend, backend_library, ..Form::new(&name) };
-    let carrying = form(Some(&*library));
-    let make = |form: &Form<'_>| {
+    let options = |backend_library| PackageOptions {
+        top_folder: false,
+        onnx_backend,
+        backend_library,
+        ..PackageOptions::new(&name)
+    };
+    let carrying = options(Some(&*library));
+    let make = |options: &PackageOptions<'_>| {
         let cache = Cache::new(&folder.path().join("cache"));
-        package(form, &Variant::onnx(Precision::Fp32), &model, &[], &profiles(), &cache, &NoProgress)
+        package(options, &Variant::onnx(Precision::Fp32), &model, &[], &profiles(), &cache, &NoProgress)
     };
     let missing = make(&carrying).unwrap_err().to_string();
     assert!(missing.contains("backend.so` is missing; build it with"), "{missing}");
@@ -178,7 +202,7 @@ fn the_backend_goes_along_and_the_top_folder_may_be_left_out() {
     };
     let own = make(&carrying).unwrap();
     assert_eq!(files(&own), ["1", "config.pbtxt", "libtriton_planforge.so"]);
-    let without = make(&form(None)).unwrap();
+    let without = make(&options(None)).unwrap();
     assert_eq!(files(&without), ["1", "config.pbtxt"]);
     fs_err::write(&library, "another").unwrap();
     assert_ne!(make(&carrying).unwrap().record.sha256, own.record.sha256);

@@ -29,7 +29,11 @@ pub async fn unpublish(
 ) -> Result<Vec<StoredObject>> {
     store.check_key(prefix)?;
     let below = |key: &str| {
-        if prefix.is_empty() { Some(key.to_owned()) } else { Some(key.strip_prefix(prefix)?.strip_prefix('/')?.to_owned()) }
+        if prefix.is_empty() {
+            Some(key.to_owned())
+        } else {
+            Some(key.strip_prefix(prefix)?.strip_prefix('/')?.to_owned())
+        }
     };
     let is_own = |key: &str| below(key).is_some_and(|key| is_own(name, &key));
     let mut own = store.list(prefix).await?;

@@ -3,8 +3,8 @@
 use super::*;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tar::{Builder, EntryType, Header};
 use std::path::PathBuf;
+use tar::{Builder, EntryType, Header};
 
 const CONFIG: &str = "backend: \"onnxruntime\" max_batch_size: 4";
 

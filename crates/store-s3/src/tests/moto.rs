@@ -2,8 +2,8 @@
 //! own library, then finds there.
 
 use super::*;
-use planforge_store::Action;
 use planforge_core::StorageClass;
+use planforge_store::Action;
 use planforge_testkit::{native, repository};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -59,5 +59,8 @@ fn a_store_without_tags_makes_copies_too() {
     assert_published(&server, &content, 3);
     let tagged = S3Options { tags: [("team".to_owned(), "nlp".to_owned())].into(), ..small() };
     let error = publish(&runtime, &bucket(&address, tagged), &archive, 3).unwrap_err();
-    assert!(matches!(&error, Error::Store(StoreError::Request { code: Some(code), .. }) if code == "NotImplemented"), "{error}");
+    assert!(
+        matches!(&error, Error::Store(StoreError::Request { code: Some(code), .. }) if code == "NotImplemented"),
+        "{error}"
+    );
 }

@@ -60,7 +60,10 @@ fn every_object_is_asked_to_be_encrypted_with_the_key_that_is_named() {
     publish(&runtime, &straight, &small, 1).unwrap();
     for (archive, copies, request) in [(&small, 2, "x-id=copyobject"), (&large, 1, "?uploads")] {
         let error = publish(&runtime, &encrypted, archive, copies).unwrap_err();
-        assert!(matches!(&error, Error::Store(StoreError::Denied { reason, .. }) if reason.contains("kms:GenerateDataKey")), "{error}");
+        assert!(
+            matches!(&error, Error::Store(StoreError::Denied { reason, .. }) if reason.contains("kms:GenerateDataKey")),
+            "{error}"
+        );
         let heads = std::mem::take(&mut *heads.lock().unwrap());
         assert!(heads.iter().any(|head| head.contains(request)), "{heads:?}");
         for head in heads {

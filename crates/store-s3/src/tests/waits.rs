@@ -79,7 +79,8 @@ fn copies_that_were_moved_to_an_archive_are_made_anew() {
     publish(&runtime, &bucket, &archive, 3).unwrap();
     let move_to_archive = |key: &str| {
         runtime.block_on(async {
-            let moved = bucket.bucket.client.copy_object().bucket("models").key(key).copy_source(format!("models/{key}"));
+            let moved =
+                bucket.bucket.client.copy_object().bucket("models").key(key).copy_source(format!("models/{key}"));
             let moved = moved.metadata(super::super::options::DIGEST_KEY, archive.record.sha256.as_str());
             let moved = moved.metadata_directive(aws_sdk_s3::types::MetadataDirective::Replace);
             moved.storage_class(aws_sdk_s3::types::StorageClass::Glacier).send().await.unwrap();

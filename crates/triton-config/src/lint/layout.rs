@@ -2,7 +2,9 @@
 
 use super::{Finding, Severity, versions};
 use crate::files::MAX_CONFIG_BYTES;
-use planforge_archive::{ArchiveEntry, Content, Entries, EntryType, InvalidArchive, UnpackLimits, read_entries, read_text};
+use planforge_archive::{
+    ArchiveEntry, Content, Entries, EntryType, InvalidArchive, UnpackLimits, read_entries, read_text,
+};
 use planforge_core::PlacedWeights;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;

@@ -12,8 +12,8 @@ mod versions;
 mod weights;
 
 use crate::{Result, fields, text_format};
-use planforge_archive::{Entries, InvalidArchive};
 use layout::{Listing, ModelFolder};
+use planforge_archive::{Entries, InvalidArchive};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -133,9 +133,9 @@ fn every_version_that_is_served_needs_its_file() {
 /// PyTorch's backend numbers outputs itself where names have no number, unless there are states.
 #[test]
 fn outputs_of_modules_have_numbers() {
-    let with = |further: &str| {
+    let with = |extra: &str| {
         let config = GOOD.replace("planforge", "pytorch");
-        found(&[("m/config.pbtxt", &format!("{config}{further}")), ("m/1/model.pt", "")])
+        found(&[("m/config.pbtxt", &format!("{config}{extra}")), ("m/1/model.pt", "")])
     };
     let by_order = "m/config.pbtxt:4: output `y` is not called `<name>__<number>`, so the PyTorch backend takes outputs \
                     by their order";

@@ -1,6 +1,6 @@
 //! Configurations of engines: of one, or of several of which the server takes the one for its GPU.
 
-use super::serving::{Served, ServedBy, Serving};
+use super::serving::{Served, ServedBy, ServingOptions};
 use super::text::{Fields, quoted};
 use super::{max_batch_size, tensors};
 use crate::Result;
@@ -23,7 +23,12 @@ const RTX_COMMENTS: &str = "# TensorRT-RTX engines. NVIDIA's own `tensorrt` back
 ///
 /// # Errors
 /// As for [`super::onnx_config`].
-pub fn engine_config(name: &ModelName, engines: &[&Engine], labels: &[String], serving: &Serving) -> Result<String> {
+pub fn engine_config(
+    name: &ModelName,
+    engines: &[&Engine],
+    labels: &[String],
+    serving: &ServingOptions,
+) -> Result<String> {
     let engine = engines.first().expect("a package of engines has one");
     let mut fields = Fields::default();
     let by = match engine.builder {
@@ -108,14 +113,14 @@ mod tests {
 
     #[test]
     fn engine_text_names_our_backend_and_the_gpu() {
-        let text = engine_config(&name(), &[&engine_record()], &[], &Serving::default()).unwrap();
+        let text = engine_config(&name(), &[&engine_record()], &[], &ServingOptions::default()).unwrap();
         assert!(text.contains("backend: \"planforge\"\ndefault_model_filename: \"model.plan\"\n"), "{text}");
         assert!(!text.contains("platform"), "{text}");
         assert!(text.contains("kind: KIND_GPU"), "{text}");
         assert!(text.contains(r#"key: "planforge.compute_capability" value { string_value: "8.9" }"#), "{text}");
         assert!(!text.contains("graphs: true"), "{text}");
         let triton = planforge_core::TritonSpec { cuda_graphs: true, ..Default::default() };
-        let serving = Serving { triton, ..Serving::default() };
+        let serving = ServingOptions { triton, ..ServingOptions::default() };
         let text = engine_config(&name(), &[&engine_record()], &[], &serving).unwrap();
         assert!(text.contains("optimization {\n  cuda {\n    graphs: true\n"), "{text}");
     }
@@ -126,7 +131,7 @@ mod tests {
         let mut a10g =
             Engine { gpu: "a10g".to_owned(), compute_capabilities: vec!["8.6".parse().unwrap()], ..engine_record() };
         a10g.profiles[0].batch.max = 4;
-        let text = engine_config(&name(), &[&l4, &a10g], &[], &Serving::default()).unwrap();
+        let text = engine_config(&name(), &[&l4, &a10g], &[], &ServingOptions::default()).unwrap();
         let files = r#"backend: "planforge"
 cc_model_filenames [
   {
@@ -149,7 +154,7 @@ max_batch_size: 4
     #[test]
     fn a_plan_of_classic_tensorrt_is_for_nvidias_backend() {
         let engine = Engine { builder: Builder::Trtexec, ..engine_record() };
-        let text = engine_config(&name(), &[&engine], &[], &Serving::default()).unwrap();
+        let text = engine_config(&name(), &[&engine], &[], &ServingOptions::default()).unwrap();
         let head = "name: \"tiny\"\nplatform: \"tensorrt_plan\"\nbackend: \"tensorrt\"\n";
         assert!(text.starts_with(&format!("{head}default_model_filename: \"model.plan\"\n")), "{text}");
         assert!(text.contains("kind: KIND_GPU"), "{text}");

@@ -1,6 +1,6 @@
 //! How the server runs a model: batches, instances, warm-up and the switches of single backends.
 
-use super::further::Further;
+use super::extra::ExtraConfig;
 use super::text::{Fields, line, quoted};
 use super::type_name;
 use crate::{Error, Result};
@@ -11,13 +11,13 @@ pub(crate) const WARM_UP_FOLDER: &str = "warmup";
 
 /// What a configuration says beyond the model.
 #[derive(Debug, Clone, Default)]
-pub struct Serving {
+pub struct ServingOptions {
     /// The pipeline's `[triton]`.
     pub triton: TritonSpec,
     /// Inputs of one item, for [`TritonSpec::warm_up_batch_sizes`]; of inputs that the package has not, none is used.
     pub warm_up: Vec<WarmUpInput>,
     /// Fields that a user writes himself.
-    pub further: Option<Further>,
+    pub extra: Option<ExtraConfig>,
 }
 
 /// One item of an input.
@@ -62,7 +62,7 @@ impl Served<'_> {
     }
 }
 
-impl Serving {
+impl ServingOptions {
     /// Path of each warm-up file in the model's folder, and its bytes.
     pub fn warm_up_files(&self) -> impl Iterator<Item = (String, &[u8])> {
         let is_used = !self.triton.warm_up_batch_sizes.is_empty();
@@ -95,8 +95,8 @@ impl Serving {
 
     /// The text, with the fields that a user writes himself.
     pub(super) fn finish(&self, fields: Fields) -> Result<String> {
-        match &self.further {
-            Some(further) => further.merge(fields),
+        match &self.extra {
+            Some(extra) => extra.merge(fields),
             None => Ok(fields.into_text()),
         }
     }
@@ -191,7 +191,7 @@ mod tests {
         (vec![TensorSpec::new("x", DataType::Int64, vec![Dim::dynamic("batch"), Dim::dynamic("sequence")])], by)
     }
 
-    fn text(serving: &Serving, (inputs, by): &(Vec<TensorSpec>, ServedBy)) -> String {
+    fn text(serving: &ServingOptions, (inputs, by): &(Vec<TensorSpec>, ServedBy)) -> String {
         let mut fields = Fields::default();
         serving.add_to(&mut fields, &Served { inputs, max_batch_size: 8, by: *by, kind: None }).unwrap();
         serving.finish(fields).unwrap()
@@ -210,10 +210,13 @@ mod tests {
         let expected = "dynamic_batching {\n  preferred_batch_size: [ 4, 8 ]\n  max_queue_delay_microseconds: 100\n}\n\
                         instance_group [\n  {\n    count: 2\n    kind: KIND_CPU\n  }\n]\n\
                         response_cache {\n  enable: true\n}\n";
-        assert_eq!(text(&Serving { triton, ..Serving::default() }, &served(ServedBy::Planforge)), expected);
+        assert_eq!(
+            text(&ServingOptions { triton, ..ServingOptions::default() }, &served(ServedBy::Planforge)),
+            expected
+        );
         let alone = |by, instance_kind| {
             let triton = TritonSpec { dynamic_batching: false, instance_kind, ..TritonSpec::default() };
-            text(&Serving { triton, ..Serving::default() }, &served(by))
+            text(&ServingOptions { triton, ..ServingOptions::default() }, &served(by))
         };
         assert_eq!(alone(ServedBy::OnnxRuntime, None), "");
         assert_eq!(alone(ServedBy::Planforge, None), "instance_group [\n  {\n    count: 2\n  }\n]\n");
@@ -232,7 +235,7 @@ mod tests {
             tensorrt_accelerator: Some(accelerator),
             ..TritonSpec::default()
         };
-        let serving = Serving { triton, ..Serving::default() };
+        let serving = ServingOptions { triton, ..ServingOptions::default() };
         assert!(text(&serving, &served(ServedBy::Tensorrt)).contains("cuda {\n    graphs: true\n"));
         let onnx = text(&serving, &served(ServedBy::OnnxRuntime));
         for parameter in [
@@ -256,7 +259,7 @@ mod tests {
             dims: vec![3],
             bytes: vec![0; 24],
         };
-        let serving = Serving { triton, warm_up: vec![input("unknown"), input("x")], further: None };
+        let serving = ServingOptions { triton, warm_up: vec![input("unknown"), input("x")], extra: None };
         let one = |batch: u32| {
             format!(
                 "  {{\n    name: \"batch of {batch}\"\n    batch_size: {batch}\n    inputs {{\n      key: \"x\"\n      \
@@ -268,7 +271,7 @@ mod tests {
         assert_eq!(text(&serving, &served(ServedBy::OnnxRuntime)), expected);
         let files: Vec<_> = serving.warm_up_files().map(|(path, bytes)| (path, bytes.len())).collect();
         assert_eq!(files, [("warmup/input-0".to_owned(), 24), ("warmup/input-1".to_owned(), 24)]);
-        let none = Serving { warm_up: Vec::new(), ..serving };
+        let none = ServingOptions { warm_up: Vec::new(), ..serving };
         let (inputs, by) = served(ServedBy::Planforge);
         let served = Served { inputs: &inputs, max_batch_size: 8, by, kind: None };
         let error = none.add_to(&mut Fields::default(), &served).unwrap_err();

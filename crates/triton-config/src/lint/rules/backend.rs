@@ -4,8 +4,8 @@
 use super::super::Finding;
 use super::super::layout::{Listing, ModelFolder};
 use super::Config;
+use crate::files::{MODULE_FILE, ONNX_FILE, PLAN_FILE, PLANFORGE_BACKEND};
 use crate::text_format::{Field, all, last};
-use crate::files::{MODULE_FILE, ONNX_FILE, PLANFORGE_BACKEND, PLAN_FILE};
 use planforge_core::ComputeCapability;
 
 /// Backends that the server finds by platform or by file, in its order: name, platform, and the usual name of the file.
@@ -75,8 +75,8 @@ impl Runner {
     pub(super) fn runs_engine(&self, fields: &[Field]) -> bool {
         let is_engine = |file: &str| file.ends_with(".plan");
         let by_gpu = |item: &Field| item.last("value").is_some_and(|file| is_engine(file.text()));
-        let is_own =
-            self.backend == PLANFORGE_BACKEND && (is_engine(&self.file) || all(fields, "cc_model_filenames").any(by_gpu));
+        let is_own = self.backend == PLANFORGE_BACKEND
+            && (is_engine(&self.file) || all(fields, "cc_model_filenames").any(by_gpu));
         self.backend == "tensorrt" || is_own
     }
 }

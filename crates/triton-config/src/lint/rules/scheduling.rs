@@ -2,8 +2,8 @@
 //! `ValidateModelConfig` and `ValidateInstanceGroup`).
 
 use super::super::layout::NO_VERSION;
-use crate::schema::{INSTANCE_KINDS, TIMEOUT_ACTIONS};
 use super::Config;
+use crate::schema::{INSTANCE_KINDS, TIMEOUT_ACTIONS};
 use crate::text_format::{Field, all, integer, last};
 
 impl Config<'_> {

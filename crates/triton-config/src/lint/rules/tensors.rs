@@ -1,8 +1,8 @@
 //! Inputs and outputs (triton-inference-server/core, `ValidateIOShape` and what calls it).
 
 use super::super::Finding;
-use crate::schema::{DATA_TYPES, FORMATS};
 use super::Config;
+use crate::schema::{DATA_TYPES, FORMATS};
 use crate::text_format::{Field, all, last};
 use std::collections::HashSet;
 

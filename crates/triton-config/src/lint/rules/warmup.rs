@@ -1,10 +1,10 @@
 //! Requests that warm a model up (triton-inference-server/core, `GenerateWarmupData`, and `InferenceRequest::Normalize` for
 //! what every request has to be).
 
-use crate::schema::DATA_TYPES;
 use super::Config;
-use crate::text_format::{Field, all, last};
 use crate::files::PLANFORGE_BACKEND;
+use crate::schema::DATA_TYPES;
+use crate::text_format::{Field, all, last};
 
 /// What becomes of Triton 2.51 when a backend answers a warm-up with an error.
 const FAILED_RUN: &str = "a warm-up that fails takes the whole server down";

@@ -12,7 +12,7 @@ const ERROR_TYPE_HEADER: &str = "x-amzn-errortype";
 
 /// Why a request gets no inference.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum ApiError {
     /// The request is wrong before any model has seen it.
     Validation(String),
     /// The model's container answered `status` with `{"error": text}`.
@@ -39,7 +39,7 @@ pub(crate) enum Refusal {
     UnknownMethod,
 }
 
-impl Refusal {
+impl ApiError {
     /// An error that the container gives for every mistake in an inference request.
     pub(crate) fn bad_input(text: impl Into<String>) -> Self {
         Self::Model { status: 400, text: text.into() }
@@ -88,7 +88,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, kind) = self.kind();
         (status, [(ERROR_TYPE_HEADER, kind)], Json(self.body())).into_response()

@@ -1,7 +1,7 @@
 //! Which models there are, who uses them, and in which order they were used.
 
 use super::model::Model;
-use crate::refusal::Refusal;
+use crate::api_error::ApiError;
 use planforge_core::LoadedModel;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,30 +9,30 @@ use tokio::sync::watch;
 
 /// Where a model is in its life.
 #[derive(Debug, Clone)]
-pub(crate) enum Phase {
+pub(crate) enum LoadState {
     /// Being loaded, or waiting for its turn.
     Loading,
     /// Ready for inference.
     Ready(Arc<Model>),
     /// Its load failed.
-    Failed(Refusal),
+    Failed(ApiError),
     /// Unloaded; nobody holds a lease on it.
     Gone,
 }
 
 /// The place of one target model, from the first request for it until it is unloaded.
 #[derive(Debug)]
-pub(crate) struct Slot {
+pub(crate) struct CacheEntry {
     target_model: String,
-    phase: watch::Sender<Phase>,
+    state: watch::Sender<LoadState>,
     leases: watch::Sender<usize>,
 }
 
-impl Slot {
+impl CacheEntry {
     fn new(target_model: &str) -> Arc<Self> {
         Arc::new(Self {
             target_model: target_model.to_owned(),
-            phase: watch::Sender::new(Phase::Loading),
+            state: watch::Sender::new(LoadState::Loading),
             leases: watch::Sender::new(0),
         })
     }
@@ -43,8 +43,8 @@ impl Slot {
     }
 
     /// Moves on to another phase; returns the one before.
-    pub(crate) fn enter(&self, phase: Phase) -> Phase {
-        self.phase.send_replace(phase)
+    pub(crate) fn enter(&self, state: LoadState) -> LoadState {
+        self.state.send_replace(state)
     }
 
     /// Waits until no request holds a lease. Useful only when no new ones can come.
@@ -54,9 +54,9 @@ impl Slot {
     }
 
     fn model(&self) -> Option<Arc<Model>> {
-        match &*self.phase.borrow() {
-            Phase::Ready(model) => Some(Arc::clone(model)),
-            Phase::Loading | Phase::Failed(_) | Phase::Gone => None,
+        match &*self.state.borrow() {
+            LoadState::Ready(model) => Some(Arc::clone(model)),
+            LoadState::Loading | LoadState::Failed(_) | LoadState::Gone => None,
         }
     }
 
@@ -67,12 +67,12 @@ impl Slot {
 
 /// A request's hold on a model: while it lives, the model is not unloaded.
 #[derive(Debug)]
-pub(crate) struct Lease(Arc<Slot>);
+pub(crate) struct Lease(Arc<CacheEntry>);
 
 impl Lease {
-    fn new(slot: &Arc<Slot>) -> Self {
-        slot.leases.send_modify(|leases| *leases += 1);
-        Self(Arc::clone(slot))
+    fn new(entry: &Arc<CacheEntry>) -> Self {
+        entry.leases.send_modify(|leases| *leases += 1);
+        Self(Arc::clone(entry))
     }
 
     /// Name the model was asked for by.
@@ -84,14 +84,14 @@ impl Lease {
     ///
     /// # Errors
     /// Why the load failed.
-    pub(crate) async fn model(&self) -> Result<Arc<Model>, Refusal> {
-        let mut phase = self.0.phase.subscribe();
-        let phase = phase.wait_for(|phase| !matches!(phase, Phase::Loading)).await;
-        match phase.as_deref() {
-            Ok(Phase::Ready(model)) => Ok(Arc::clone(model)),
-            Ok(Phase::Failed(refusal)) => Err(refusal.clone()),
-            Ok(Phase::Loading | Phase::Gone) | Err(_) => {
-                Err(Refusal::Internal("The model was unloaded under a request".to_owned()))
+    pub(crate) async fn model(&self) -> Result<Arc<Model>, ApiError> {
+        let mut state = self.0.state.subscribe();
+        let state = state.wait_for(|state| !matches!(state, LoadState::Loading)).await;
+        match state.as_deref() {
+            Ok(LoadState::Ready(model)) => Ok(Arc::clone(model)),
+            Ok(LoadState::Failed(api_error)) => Err(api_error.clone()),
+            Ok(LoadState::Loading | LoadState::Gone) | Err(_) => {
+                Err(ApiError::Internal("The model was unloaded under a request".to_owned()))
             }
         }
     }
@@ -106,64 +106,64 @@ impl Drop for Lease {
 /// All slots. New leases are given and slots are taken away under one lock, so that a slot that was
 /// taken away gets no new lease.
 #[derive(Debug, Default)]
-pub(crate) struct Shelf(Mutex<Content>);
+pub(crate) struct ModelCache(Mutex<Entries>);
 
 #[derive(Debug, Default)]
-struct Content {
-    slots: HashMap<String, Place>,
+struct Entries {
+    entries: HashMap<String, Place>,
     uses: u64,
     evictions: u64,
 }
 
 #[derive(Debug)]
 struct Place {
-    slot: Arc<Slot>,
+    entry: Arc<CacheEntry>,
     last_use: u64,
 }
 
-impl Shelf {
+impl ModelCache {
     /// A lease on the target model, and its slot when it is a new one, to be loaded by the caller.
-    pub(crate) fn lease(&self, target_model: &str) -> (Lease, Option<Arc<Slot>>) {
+    pub(crate) fn lease(&self, target_model: &str) -> (Lease, Option<Arc<CacheEntry>>) {
         let mut content = self.lock();
         content.uses += 1;
         let uses = content.uses;
-        if let Some(place) = content.slots.get_mut(target_model) {
+        if let Some(place) = content.entries.get_mut(target_model) {
             place.last_use = uses;
-            return (Lease::new(&place.slot), None);
+            return (Lease::new(&place.entry), None);
         }
-        let slot = Slot::new(target_model);
-        let lease = Lease::new(&slot);
-        content.slots.insert(target_model.to_owned(), Place { slot: Arc::clone(&slot), last_use: uses });
-        (lease, Some(slot))
+        let entry = CacheEntry::new(target_model);
+        let lease = Lease::new(&entry);
+        content.entries.insert(target_model.to_owned(), Place { entry: Arc::clone(&entry), last_use: uses });
+        (lease, Some(entry))
     }
 
     /// Takes a slot away so that the next request starts afresh.
-    pub(crate) fn forget(&self, slot: &Arc<Slot>) {
+    pub(crate) fn forget(&self, entry: &Arc<CacheEntry>) {
         let mut content = self.lock();
-        if content.slots.get(&slot.target_model).is_some_and(|place| Arc::ptr_eq(&place.slot, slot)) {
-            content.slots.remove(&slot.target_model);
+        if content.entries.get(&entry.target_model).is_some_and(|place| Arc::ptr_eq(&place.entry, entry)) {
+            content.entries.remove(&entry.target_model);
         }
     }
 
     /// Takes away the least recently used loaded model to make room, an idle one if there is one.
-    pub(crate) fn take_victim(&self) -> Option<Arc<Slot>> {
+    pub(crate) fn pop_lru(&self) -> Option<Arc<CacheEntry>> {
         let mut content = self.lock();
-        let loaded = content.slots.values().filter(|place| place.slot.model().is_some());
-        let victim = loaded.min_by_key(|place| (!place.slot.is_idle(), place.last_use))?;
-        let slot = Arc::clone(&victim.slot);
-        content.slots.remove(&slot.target_model);
+        let loaded = content.entries.values().filter(|place| place.entry.model().is_some());
+        let victim = loaded.min_by_key(|place| (!place.entry.is_idle(), place.last_use))?;
+        let entry = Arc::clone(&victim.entry);
+        content.entries.remove(&entry.target_model);
         content.evictions += 1;
-        Some(slot)
+        Some(entry)
     }
 
     /// The loaded models, least recently used first, and the number of evictions so far.
     pub(crate) fn account(&self) -> (Vec<LoadedModel>, u64) {
         let content = self.lock();
         let mut places: Vec<(&Place, Arc<Model>)> =
-            content.slots.values().filter_map(|place| Some((place, place.slot.model()?))).collect();
+            content.entries.values().filter_map(|place| Some((place, place.entry.model()?))).collect();
         places.sort_by_key(|(place, _)| place.last_use);
         let models = places.into_iter().map(|(place, model)| LoadedModel {
-            target_model: place.slot.target_model.clone(),
+            target_model: place.entry.target_model.clone(),
             byte_count: model.byte_count(),
             invocations: model.invocations(),
         });
@@ -171,11 +171,11 @@ impl Shelf {
     }
 
     /// Takes all slots away, for the end of the endpoint.
-    pub(crate) fn clear(&self) -> Vec<Arc<Slot>> {
-        self.lock().slots.drain().map(|(_, place)| place.slot).collect()
+    pub(crate) fn clear(&self) -> Vec<Arc<CacheEntry>> {
+        self.lock().entries.drain().map(|(_, place)| place.entry).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Content> {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

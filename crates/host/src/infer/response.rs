@@ -3,14 +3,14 @@
 use super::elements::append_bytes;
 use super::encoding::binary_content_type;
 use super::request::OutputForm;
-use crate::refusal::Refusal;
+use crate::api_error::ApiError;
 use half::{bf16, f16};
 use planforge_runtime::{Tensor, TensorValues};
 use serde::ser::{Serialize, Serializer};
 
 /// A body and its content type.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ModelResponse {
     /// Content type.
     pub(crate) content_type: String,
     /// Body.
@@ -62,12 +62,12 @@ impl Serialize for Elements<'_> {
 ///
 /// # Errors
 /// An output that JSON cannot carry; the text names it.
-pub(crate) fn write_answer(
+pub(crate) fn write_response(
     (model_name, model_version): (&str, &str),
     id: Option<&str>,
     outputs: &[Tensor],
     forms: &[OutputForm],
-) -> Result<Answer, Refusal> {
+) -> Result<ModelResponse, ApiError> {
     let mut raw = Vec::new();
     let mut bodies = Vec::with_capacity(outputs.len());
     for (output, form) in outputs.iter().zip(forms) {
@@ -75,16 +75,16 @@ pub(crate) fn write_answer(
     }
     let element_count: usize = outputs.iter().map(|output| output.values.len()).sum();
     let mut body = Vec::with_capacity(256 + 12 * element_count);
-    let answer = AnswerBody { id, model_name, model_version, outputs: bodies };
-    serde_json::to_writer(&mut body, &answer)
-        .map_err(|error| Refusal::Internal(format!("The answer cannot be written: {error}")))?;
+    let response = AnswerBody { id, model_name, model_version, outputs: bodies };
+    serde_json::to_writer(&mut body, &response)
+        .map_err(|error| ApiError::Internal(format!("The response cannot be written: {error}")))?;
     let is_binary = forms.iter().any(|form| form.is_binary);
     let content_type = if is_binary { binary_content_type(body.len()) } else { "application/json".to_owned() };
     body.append(&mut raw);
-    Ok(Answer { content_type, body })
+    Ok(ModelResponse { content_type, body })
 }
 
-fn output_body<'a>(output: &'a Tensor, is_binary: bool, raw: &mut Vec<u8>) -> Result<OutputBody<'a>, Refusal> {
+fn output_body<'a>(output: &'a Tensor, is_binary: bool, raw: &mut Vec<u8>) -> Result<OutputBody<'a>, ApiError> {
     let mut body = OutputBody {
         name: &output.name,
         datatype: output.data_type().kserve_name(),
@@ -99,7 +99,7 @@ fn output_body<'a>(output: &'a Tensor, is_binary: bool, raw: &mut Vec<u8>) -> Re
     } else if is_finite(&output.values) {
         body.data = Some(Elements(&output.values));
     } else {
-        return Err(Refusal::bad_input(format!(
+        return Err(ApiError::bad_input(format!(
             "output '{}' has values that are not finite, which JSON cannot carry; ask for it with 'binary_data'",
             output.name
         )));

@@ -1,9 +1,9 @@
 //! Making room: what has to be unloaded before and after a load.
 
+use super::cache::{CacheEntry, LoadState};
 use super::loader::{Models, blocking};
-use super::shelf::{Phase, Slot};
-use super::sizes::Need;
-use crate::refusal::Refusal;
+use super::sizes::MemoryEstimate;
+use crate::api_error::ApiError;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,11 +12,11 @@ impl Models {
     ///
     /// # Errors
     /// 507 when it is known not to fit at all, before anything is unloaded.
-    pub(crate) async fn make_room(&self, target_model: &str, need: Need) -> Result<(), Refusal> {
-        if need.is_too_large {
-            return Err(self.too_large(target_model, need.byte_count));
+    pub(crate) async fn evict_until_fits(&self, target_model: &str, estimate: MemoryEstimate) -> Result<(), ApiError> {
+        if estimate.is_too_large {
+            return Err(self.too_large(target_model, estimate.byte_count));
         }
-        let most = self.options.budget_byte_count.saturating_sub(need.byte_count);
+        let most = self.options.budget_byte_count.saturating_sub(estimate.byte_count);
         while self.used().await? > most && self.unload_one().await? {}
         Ok(())
     }
@@ -25,7 +25,7 @@ impl Models {
     ///
     /// # Errors
     /// The memory cannot be read.
-    pub(crate) async fn keep_budget(&self) -> Result<u64, Refusal> {
+    pub(crate) async fn keep_budget(&self) -> Result<u64, ApiError> {
         loop {
             let used = self.used().await?;
             if used <= self.options.budget_byte_count {
@@ -39,37 +39,37 @@ impl Models {
     }
 
     /// 507 for a model that needs `byte_count` bytes.
-    pub(crate) fn too_large(&self, target_model: &str, byte_count: u64) -> Refusal {
+    pub(crate) fn too_large(&self, target_model: &str, byte_count: u64) -> ApiError {
         let budget = self.options.budget_byte_count;
         let text = format!("Out of memory: it needs {byte_count} bytes, the endpoint has {budget} for all models");
-        Refusal::out_of_memory(target_model, &text)
+        ApiError::out_of_memory(target_model, &text)
     }
 
     /// Growth of the process since the start.
     ///
     /// # Errors
     /// The memory cannot be read.
-    pub(crate) async fn used(&self) -> Result<u64, Refusal> {
+    pub(crate) async fn used(&self) -> Result<u64, ApiError> {
         let memory = Arc::clone(&self.memory);
         let used = blocking(move || memory.used()).await?;
-        used.map_err(|error| Refusal::Internal(format!("The memory of the endpoint cannot be read: {error}")))
+        used.map_err(|error| ApiError::Internal(format!("The memory of the endpoint cannot be read: {error}")))
     }
 
     /// Unloads the least recently used model; `false` when there is none.
-    async fn unload_one(&self) -> Result<bool, Refusal> {
-        let Some(slot) = self.shelf.take_victim() else { return Ok(false) };
+    async fn unload_one(&self) -> Result<bool, ApiError> {
+        let Some(entry) = self.cache.pop_lru() else { return Ok(false) };
         let start = Instant::now();
-        let byte_count = unload(&slot).await;
-        tracing::info!(target_model = slot.target_model(), byte_count, elapsed = ?start.elapsed(), "evicted");
+        let byte_count = unload(&entry).await;
+        tracing::info!(target_model = entry.target_model(), byte_count, elapsed = ?start.elapsed(), "evicted");
         Ok(true)
     }
 }
 
 /// Waits for the requests of a slot that was taken off the shelf, and frees its model. Returns the
 /// memory that it was counted with.
-pub(crate) async fn unload(slot: &Slot) -> u64 {
-    slot.idle().await;
-    let Phase::Ready(model) = slot.enter(Phase::Gone) else { return 0 };
+pub(crate) async fn unload(entry: &CacheEntry) -> u64 {
+    entry.idle().await;
+    let LoadState::Ready(model) = entry.enter(LoadState::Gone) else { return 0 };
     let byte_count = model.byte_count();
     // Freeing memory and removing files blocks. A panic there has nobody to hear of it.
     let _ = tokio::task::spawn_blocking(move || drop(model)).await;

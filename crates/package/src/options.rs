@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use planforge_archive::{Content, Entries};
 use planforge_core::{ModelName, OnnxBackend, Progress, digest_file};
-use planforge_triton_config::Serving;
+use planforge_triton_config::ServingOptions;
 use std::path::Path;
 
 /// File name of planforge's own backend, as the server looks for it.
@@ -11,7 +11,7 @@ const BACKEND_FILE: &str = "libtriton_planforge.so";
 
 /// How one model is packaged.
 #[derive(Debug)]
-pub struct Form<'a> {
+pub struct PackageOptions<'a> {
     /// Name of the model, of its folder and of the archive.
     pub name: &'a ModelName,
     /// Whether the files lie in a folder of the model's name. Triton's multi-model mode takes both forms.
@@ -22,14 +22,14 @@ pub struct Form<'a> {
     /// it installed.
     pub backend_library: Option<&'a Path>,
     /// How the server runs it.
-    pub serving: Serving,
+    pub serving: ServingOptions,
 }
 
-impl<'a> Form<'a> {
+impl<'a> PackageOptions<'a> {
     /// The usual form: a top folder, ONNX Runtime, nothing carried along.
     #[must_use]
     pub fn new(name: &'a ModelName) -> Self {
-        let (onnx_backend, serving) = (OnnxBackend::Onnxruntime, Serving::default());
+        let (onnx_backend, serving) = (OnnxBackend::Onnxruntime, ServingOptions::default());
         Self { name, top_folder: true, onnx_backend, backend_library: None, serving }
     }
 

@@ -20,18 +20,18 @@ const OF_THE_MODEL: [&str; 8] = [
 /// Fields of a configuration as a user writes them. They take the place of planforge's own of the same name, but for
 /// `parameters`, which are added, and those that follow from the model, which are refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Further {
+pub struct ExtraConfig {
     /// The file, for messages.
     pub path: PathBuf,
     /// Its text.
     pub text: String,
 }
 
-impl Further {
+impl ExtraConfig {
     /// The text of `fields` and these after it.
     ///
     /// # Errors
-    /// [`Error::Further`] for what Triton's configurations do not have, and for what the model decides.
+    /// [`Error::ExtraConfig`] for what Triton's configurations do not have, and for what the model decides.
     pub(super) fn merge(&self, mut fields: Fields) -> Result<String> {
         for field in self.parse()? {
             let fault = |reason: String| Err(self.fault(field.line, reason));
@@ -65,7 +65,7 @@ impl Further {
     }
 
     fn fault(&self, line: usize, reason: String) -> Error {
-        Error::Further { path: self.path.clone(), line, reason }
+        Error::ExtraConfig { path: self.path.clone(), line, reason }
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
         fields.string("name", "m");
         fields.add("dynamic_batching", "dynamic_batching { }\n".to_owned());
         fields.parameter("planforge.gpu", "l4");
-        Further { path: PathBuf::from("more.pbtxt"), text: text.to_owned() }.merge(fields)
+        ExtraConfig { path: PathBuf::from("more.pbtxt"), text: text.to_owned() }.merge(fields)
     }
 
     #[test]
