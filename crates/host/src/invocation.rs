@@ -1,8 +1,9 @@
 //! One invocation: from its bytes to the model's answer.
 
 use crate::api_error::{ApiError, with_causes};
+use crate::blocking::blocking;
 use crate::infer::{Encoding, Inference, ModelResponse, read_request, write_response};
-use crate::models::{Lease, Model, Models, blocking};
+use crate::models::{Lease, Model, Models};
 use crate::target::ArchiveLocation;
 use planforge_runtime::Session;
 use std::sync::Arc;

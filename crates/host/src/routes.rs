@@ -1,10 +1,10 @@
 //! The endpoint's routes.
 
 use crate::api_error::ApiError;
+use crate::blocking::blocking;
 use crate::body::read_body;
 use crate::infer::{Encoding, ModelResponse};
 use crate::invocation::Invoker;
-use crate::models::blocking;
 use crate::target::Archives;
 use axum::body::Body;
 use axum::extract::{Path, State};

@@ -1,14 +1,8 @@
-//! A bucket, and small requests to it. Keys here are whole keys, with the store's prefix.
+//! A bucket, and the keys of objects in it.
 
-use crate::checksum::{agrees, base64};
-use crate::fault::fault;
-use crate::options::{DIGEST_KEY, S3Options, SETTINGS_KEY};
+use crate::options::S3Options;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::types::{ChecksumMode, Delete, Object, ObjectIdentifier, StorageClass};
-use planforge_store::{Action, Error, ObjectPage, ObjectSummary, Result, Source, StoreUrl, join};
-
-/// Most objects that S3 deletes in one request.
-const DELETED_AT_ONCE: usize = 1000;
+use planforge_store::{StoreUrl, join};
 
 /// A bucket, and the prefix of the objects in it.
 #[derive(Debug)]
@@ -17,21 +11,6 @@ pub(crate) struct Bucket {
     pub(crate) options: S3Options,
     name: String,
     prefix: String,
-}
-
-/// What S3 knows about an object.
-#[derive(Debug, Clone)]
-pub(crate) struct Properties {
-    pub(crate) byte_count: u64,
-    /// The SHA-256 in its metadata.
-    pub(crate) sha256: Option<String>,
-    /// The short digest of the settings that it was made with.
-    pub(crate) settings: Option<String>,
-    /// S3's SHA-256 of it.
-    pub(crate) checksum: Option<String>,
-    pub(crate) e_tag: Option<String>,
-    /// Whether it is in an archive, from which it would have to be restored before it can be read.
-    pub(crate) is_archived: bool,
 }
 
 impl Bucket {
@@ -59,26 +38,6 @@ impl Bucket {
         join(&self.prefix, key)
     }
 
-    /// Lists one object, which shows whether bucket, region and credentials are right.
-    pub(crate) async fn check(&self) -> Result<()> {
-        let prefix = self.key("");
-        let request = self.client.list_objects_v2().bucket(&self.name).prefix(&prefix).max_keys(1);
-        request.send().await.map(drop).map_err(|error| fault(self, Action::List, &prefix, &error))
-    }
-
-    /// A page of the objects below `prefix`, which ends with `/` or is empty, with keys relative to the store.
-    pub(crate) async fn list_page(&self, prefix: &str, next: Option<&str>) -> Result<ObjectPage> {
-        let request = self.client.list_objects_v2().bucket(&self.name).prefix(prefix);
-        let page = request.set_continuation_token(next.map(str::to_owned)).send().await;
-        let page = page.map_err(|error| fault(self, Action::List, prefix, &error))?;
-        let summary = |object: &Object| {
-            let byte_count = object.size().and_then(|size| size.try_into().ok()).unwrap_or(0);
-            Some(ObjectSummary { key: self.relative(object.key()?)?.to_owned(), byte_count })
-        };
-        let objects = page.contents().iter().filter_map(summary).collect();
-        Ok(ObjectPage { objects, next: page.next_continuation_token().map(str::to_owned) })
-    }
-
     /// A whole key without the store's prefix.
     pub(crate) fn relative<'a>(&self, key: &'a str) -> Option<&'a str> {
         if self.prefix.is_empty() { Some(key) } else { key.strip_prefix(&self.prefix)?.strip_prefix('/') }
@@ -88,89 +47,5 @@ impl Bucket {
     pub(crate) fn prefix(&self, prefix: &str) -> String {
         let key = if prefix.is_empty() { self.prefix.clone() } else { self.key(prefix) };
         if key.is_empty() { key } else { key + "/" }
-    }
-
-    /// The properties of an object; none where there is no such object.
-    pub(crate) async fn properties(&self, key: &str) -> Result<Option<Properties>> {
-        let request = self.client.head_object().bucket(&self.name).key(key).checksum_mode(ChecksumMode::Enabled);
-        match request.send().await {
-            Ok(found) => Ok(Some(Properties {
-                byte_count: found.content_length().and_then(|length| length.try_into().ok()).unwrap_or(0),
-                sha256: found.metadata().and_then(|metadata| metadata.get(DIGEST_KEY).cloned()),
-                settings: found.metadata().and_then(|metadata| metadata.get(SETTINGS_KEY).cloned()),
-                checksum: found.checksum_sha256().map(str::to_owned),
-                e_tag: found.e_tag().map(str::to_owned),
-                is_archived: found.archive_status().is_some()
-                    || matches!(found.storage_class(), Some(StorageClass::Glacier | StorageClass::DeepArchive)),
-            })),
-            Err(error) if error.raw_response().is_some_and(|response| response.status().as_u16() == 404) => Ok(None),
-            Err(error) => Err(fault(self, Action::Head, key, &error)),
-        }
-    }
-
-    /// The properties of an object that has the content of `source` and can be read; none where there is no such object.
-    pub(crate) async fn holding(&self, key: &str, source: &Source) -> Result<Option<Properties>> {
-        let found = self.properties(key).await?;
-        Ok(found.filter(|found| {
-            !found.is_archived
-                && found.byte_count == source.byte_count
-                && found.sha256.as_deref() == Some(source.sha256.as_str())
-                && found.checksum.as_deref().is_none_or(|checksum| agrees(source, checksum))
-        }))
-    }
-
-    /// Fails where an object that was just made does not have the content of `source`. `reported` is the checksum in the
-    /// response, if there was one.
-    pub(crate) async fn confirm(&self, key: &str, source: &Source, reported: Option<&str>) -> Result<()> {
-        let corrupt =
-            |what, found: String, expected: String| Err(Error::Corrupt { url: self.url(key), what, found, expected });
-        if let Some(found) = reported {
-            return if agrees(source, found) {
-                Ok(())
-            } else {
-                corrupt("checksum", found.to_owned(), base64(&source.sha256))
-            };
-        }
-        let Some(found) = self.properties(key).await? else {
-            return corrupt("it", "absent".to_owned(), "an object".to_owned());
-        };
-        if found.byte_count != source.byte_count {
-            return corrupt("size", found.byte_count.to_string(), source.byte_count.to_string());
-        }
-        if let Some(checksum) = found.checksum.filter(|checksum| !agrees(source, checksum)) {
-            return corrupt("checksum", checksum, base64(&source.sha256));
-        }
-        match found.sha256 {
-            Some(sha256) if sha256 == source.sha256.as_str() => Ok(()),
-            other => corrupt("its recorded digest", other.unwrap_or_default(), source.sha256.to_string()),
-        }
-    }
-
-    /// Deletes objects. Those that do not exist are not an error.
-    pub(crate) async fn delete(&self, keys: &[String]) -> Result<()> {
-        for keys in keys.chunks(DELETED_AT_ONCE) {
-            let first = keys.first().map_or("", String::as_str);
-            let failed = |code: Option<&str>, reason: &str, key: &str| Error::Request {
-                action: Action::Remove,
-                url: self.url(key),
-                code: code.map(str::to_owned),
-                reason: reason.to_owned(),
-            };
-            let named = keys.iter().map(|key| ObjectIdentifier::builder().key(key).build());
-            let named = named.collect::<std::result::Result<Vec<_>, _>>();
-            let delete = named.and_then(|named| Delete::builder().set_objects(Some(named)).quiet(true).build());
-            let delete = delete.map_err(|error| failed(None, &error.to_string(), first))?;
-            let request = self.client.delete_objects().bucket(&self.name).delete(delete);
-            let response = request.send().await.map_err(|error| fault(self, Action::Remove, first, &error))?;
-            if let Some(error) = response.errors().first() {
-                let (key, reason) = (error.key().unwrap_or(first), error.message().unwrap_or("no reason was given"));
-                if error.code() == Some("AccessDenied") {
-                    let (action, url) = (Action::Remove, self.url(key));
-                    return Err(Error::Denied { action, url, reason: reason.to_owned() });
-                }
-                return Err(failed(error.code(), reason, key));
-            }
-        }
-        Ok(())
     }
 }

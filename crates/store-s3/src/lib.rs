@@ -15,6 +15,7 @@ mod fault;
 mod multipart;
 mod options;
 mod read;
+mod requests;
 mod store;
 mod upload;
 

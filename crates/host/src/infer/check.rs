@@ -1,6 +1,5 @@
 //! A request against a model's inputs, outputs and batch limit, in Triton's order and words.
 
-use super::request::OutputForm;
 use crate::api_error::ApiError;
 use planforge_core::{Dim, TensorSpec};
 use planforge_runtime::Tensor;
@@ -16,6 +15,15 @@ pub(crate) struct Interface<'a> {
     pub(crate) outputs: &'a [TensorSpec],
     /// Largest batch; 0 when the first dimension is no batch.
     pub(crate) max_batch_size: u64,
+}
+
+/// An output and how it is to be written.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct OutputForm {
+    /// Its name.
+    pub(crate) name: String,
+    /// Raw bytes after the JSON instead of JSON numbers.
+    pub(crate) is_binary: bool,
 }
 
 impl Interface<'_> {

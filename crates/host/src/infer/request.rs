@@ -1,6 +1,6 @@
 //! An inference request: JSON, its raw tensors, and what it wants back.
 
-use super::check::Interface;
+use super::check::{Interface, OutputForm};
 use super::elements;
 use super::encoding::Encoding;
 use crate::api_error::ApiError;
@@ -19,15 +19,6 @@ pub(crate) struct Inference {
     pub(crate) inputs: Vec<Tensor>,
     /// Outputs wanted, in this order.
     pub(crate) outputs: Vec<OutputForm>,
-}
-
-/// An output and how it is to be written.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct OutputForm {
-    /// Its name.
-    pub(crate) name: String,
-    /// Raw bytes after the JSON instead of JSON numbers.
-    pub(crate) is_binary: bool,
 }
 
 #[derive(Deserialize)]

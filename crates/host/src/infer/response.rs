@@ -1,8 +1,8 @@
 //! An inference answer: JSON, and raw tensors where they were asked for.
 
+use super::check::OutputForm;
 use super::elements::append_bytes;
 use super::encoding::binary_content_type;
-use super::request::OutputForm;
 use crate::api_error::ApiError;
 use half::{bf16, f16};
 use planforge_runtime::{Tensor, TensorValues};

@@ -1,14 +1,14 @@
-//! Making room: what has to be unloaded before and after a load.
+//! Eviction: what is unloaded before and after a load.
 
 use super::cache::{CacheEntry, LoadState};
-use super::loader::{Models, blocking};
+use super::endpoint_models::Models;
 use super::sizes::MemoryEstimate;
 use crate::api_error::ApiError;
 use std::sync::Arc;
 use std::time::Instant;
 
 impl Models {
-    /// Unloads models until `need` fits, or none is left.
+    /// Unloads models until `estimate` fits, or none is left.
     ///
     /// # Errors
     /// 507 when it is known not to fit at all, before anything is unloaded.
@@ -45,16 +45,6 @@ impl Models {
         ApiError::out_of_memory(target_model, &text)
     }
 
-    /// Growth of the process since the start.
-    ///
-    /// # Errors
-    /// The memory cannot be read.
-    pub(crate) async fn used(&self) -> Result<u64, ApiError> {
-        let memory = Arc::clone(&self.memory);
-        let used = blocking(move || memory.used()).await?;
-        used.map_err(|error| ApiError::Internal(format!("The memory of the endpoint cannot be read: {error}")))
-    }
-
     /// Unloads the least recently used model; `false` when there is none.
     async fn unload_one(&self) -> Result<bool, ApiError> {
         let Some(entry) = self.cache.pop_lru() else { return Ok(false) };
@@ -65,7 +55,7 @@ impl Models {
     }
 }
 
-/// Waits for the requests of a slot that was taken off the shelf, and frees its model. Returns the
+/// Waits for the requests of a slot that was taken out of the cache, and frees its model. Returns the
 /// memory that it was counted with.
 pub(crate) async fn unload(entry: &CacheEntry) -> u64 {
     entry.idle().await;

@@ -1,62 +1,23 @@
 //! Loading: from an archive in the store to a model that answers.
 
-use super::cache::{CacheEntry, Lease, LoadState, ModelCache};
+use super::cache::{CacheEntry, Lease, LoadState};
+use super::endpoint_models::Models;
 use super::eviction::unload;
 use super::model::{Model, ModelFolder};
-use super::sizes::{ArchiveSize, KnownSizes, MemoryEstimate};
+use super::sizes::{ArchiveSize, MemoryEstimate};
 use crate::api_error::{ApiError, with_causes};
-use crate::memory::Memory;
+use crate::blocking::blocking;
 use crate::options::EngineOptions;
 use crate::target::ArchiveLocation;
-use planforge_core::EndpointState;
 use planforge_package::{UnpackLimits, UnpackedModel, unpack};
 use planforge_runtime::{EngineModel, ExecutionOptions, Gpu, OnnxSession, Session, SessionOptions};
 use planforge_triton_config::Backend;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
-use tokio::sync::Semaphore;
-
-/// What loading needs to know.
-#[derive(Debug)]
-pub(crate) struct LoadOptions {
-    /// Folder for unpacked models; it exists and belongs to this endpoint alone.
-    pub(crate) work_folder: PathBuf,
-    /// Memory that models may take together.
-    pub(crate) budget_byte_count: u64,
-    /// Threads of one inference.
-    pub(crate) intra_op_threads: usize,
-    /// What runs engines, if anything does.
-    pub(crate) engines: Option<EngineOptions>,
-}
-
-/// All models of the endpoint.
-#[derive(Debug)]
-pub(crate) struct Models {
-    pub(super) options: LoadOptions,
-    pub(super) memory: Arc<Memory>,
-    pub(super) cache: ModelCache,
-    pub(super) sizes: KnownSizes,
-    loads: Semaphore,
-    is_closing: AtomicBool,
-    folder_count: AtomicU64,
-}
 
 impl Models {
-    /// No models yet; memory counts from `memory` on.
-    pub(crate) fn new(options: LoadOptions, memory: Memory) -> Arc<Self> {
-        Arc::new(Self {
-            options,
-            memory: Arc::new(memory),
-            cache: ModelCache::default(),
-            sizes: KnownSizes::default(),
-            loads: Semaphore::new(1),
-            is_closing: AtomicBool::new(false),
-            folder_count: AtomicU64::new(0),
-        })
-    }
-
     /// A lease on the model of `archive`. The first one starts the load, which goes on whether or not
     /// anybody waits for it.
     pub(crate) fn lease(self: &Arc<Self>, target_model: &str, archive: ArchiveLocation) -> Lease {
@@ -67,22 +28,6 @@ impl Models {
         lease
     }
 
-    /// The endpoint's account of its memory.
-    ///
-    /// # Errors
-    /// The memory cannot be read.
-    pub(crate) async fn state(&self, endpoint: &str) -> Result<EndpointState, ApiError> {
-        let used_byte_count = self.used().await?;
-        let (models, evictions) = self.cache.account();
-        Ok(EndpointState {
-            endpoint: endpoint.to_owned(),
-            budget_byte_count: self.options.budget_byte_count,
-            used_byte_count,
-            models,
-            evictions,
-        })
-    }
-
     /// Ends: waits for the load under way, lets no other begin, and frees every model once its requests
     /// are done.
     pub(crate) async fn close(&self) {
@@ -91,11 +36,6 @@ impl Models {
         for entry in self.cache.clear() {
             unload(&entry).await;
         }
-    }
-
-    /// Whether a load is under way or waits.
-    pub(crate) fn is_loading(&self) -> bool {
-        self.loads.available_permits() == 0
     }
 
     async fn load(self: Arc<Self>, entry: Arc<CacheEntry>, archive: ArchiveLocation) {
@@ -111,7 +51,7 @@ impl Models {
             }
             Err(api_error) => {
                 tracing::warn!(target_model = entry.target_model(), ?api_error, "load failed");
-                // In this order: whoever hears of the failure and tries again gets a new slot.
+                // In this order: a request that gets the failure and is tried again gets a new entry.
                 self.cache.forget(&entry);
                 entry.enter(LoadState::Failed(api_error));
             }
@@ -213,11 +153,4 @@ fn unpack_failure(target_model: &str, error: &planforge_package::Error) -> ApiEr
         }
         other => ApiError::Internal(format!("Model {target_model} cannot be unpacked: {}", with_causes(other))),
     }
-}
-
-/// Runs blocking work. A panic in it is an internal failure.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| ApiError::Internal("The endpoint failed unexpectedly; its log says why".to_owned()))
 }

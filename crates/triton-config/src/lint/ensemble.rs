@@ -1,8 +1,8 @@
 //! Models that are made of others (triton-inference-server/core, `ValidateEnsembleSchedulingConfig`).
 
-use super::Finding;
+use super::finding::Finding;
 use super::layout::{Listing, ModelFolder};
-use super::rules::ENSEMBLE;
+use super::runner::ENSEMBLE;
 use crate::text_format::{Field, all, last};
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 //! Which folder of an archive the server would take for the model.
 
-use super::{Finding, Severity, versions};
+use super::finding::{Finding, Severity};
+use super::versions;
 use crate::files::MAX_CONFIG_BYTES;
 use planforge_archive::{
     ArchiveEntry, Content, Entries, EntryType, InvalidArchive, UnpackLimits, read_entries, read_text,

@@ -1,7 +1,7 @@
 //! Which folders are versions of a model, and which of them are served (triton-inference-server/core,
 //! `VersionsToLoad`).
 
-use super::Finding;
+use super::finding::Finding;
 use crate::text_format::{Field, last};
 use std::collections::HashSet;
 

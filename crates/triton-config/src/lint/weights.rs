@@ -1,7 +1,7 @@
 //! Weights beside an engine that was built without: planforge's backend does not load it when one of their files is
 //! missing.
 
-use super::Finding;
+use super::finding::Finding;
 use super::layout::{Listing, ModelFolder};
 use planforge_core::PlacedWeights;
 use std::path::Path;

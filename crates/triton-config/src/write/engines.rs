@@ -1,8 +1,8 @@
 //! Configurations of engines: of one, or of several of which the server takes the one for its GPU.
 
 use super::serving::{Served, ServedBy, ServingOptions};
+use super::tensors::{Outputs, max_batch_size, tensors};
 use super::text::{Fields, quoted};
-use super::{max_batch_size, tensors};
 use crate::Result;
 use crate::files::{PLAN_FILE, PLANFORGE_BACKEND};
 use planforge_core::{Builder, ComputeCapability, Engine, InstanceKind, ModelName};
@@ -55,7 +55,7 @@ pub fn engine_config(
     }
     let (inputs, max_batch_size) = (&engine.inputs, smallest_batch(engines));
     let served = Served { inputs, max_batch_size, by, kind: Some(InstanceKind::Gpu) };
-    tensors(&mut fields, &served, (&engine.outputs, labels))?;
+    tensors(&mut fields, &served, Outputs { specs: &engine.outputs, labels })?;
     serving.add_to(&mut fields, &served)?;
     fields.parameter("planforge.gpu", &engines.iter().map(|engine| engine.gpu.as_str()).collect::<Vec<_>>().join(","));
     let mut all: Vec<_> = engines.iter().flat_map(|engine| &engine.compute_capabilities).copied().collect();

@@ -1,8 +1,7 @@
 //! How the server runs a model: batches, instances, warm-up and the switches of single backends.
 
 use super::extra::ExtraConfig;
-use super::text::{Fields, line, quoted};
-use super::type_name;
+use super::text::{Fields, line, quoted, type_name};
 use crate::{Error, Result};
 use planforge_core::{AcceleratorSpec, DataType, InstanceKind, TensorSpec, TritonSpec};
 

@@ -1,5 +1,6 @@
 //! Protobuf's text format, and the fields of a configuration under way.
 
+use planforge_types::DataType;
 use std::fmt::Write;
 
 /// Fields at the top of a configuration with their text, in order.
@@ -59,6 +60,11 @@ pub(super) fn quoted(value: &str) -> String {
     }
     text.push('"');
     text
+}
+
+/// Triton's name of an element type: `TYPE_` and the KServe name.
+pub(super) fn type_name(data_type: DataType) -> String {
+    format!("TYPE_{}", data_type.kserve_name())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! `ValidateModelConfig` and `ValidateInstanceGroup`).
 
 use super::super::layout::NO_VERSION;
-use super::Config;
+use super::config::Config;
 use crate::schema::{INSTANCE_KINDS, TIMEOUT_ACTIONS};
 use crate::text_format::{Field, all, integer, last};
 

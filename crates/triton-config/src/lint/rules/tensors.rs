@@ -1,7 +1,7 @@
 //! Inputs and outputs (triton-inference-server/core, `ValidateIOShape` and what calls it).
 
-use super::super::Finding;
-use super::Config;
+use super::super::finding::Finding;
+use super::config::Config;
 use crate::schema::{DATA_TYPES, FORMATS};
 use crate::text_format::{Field, all, last};
 use std::collections::HashSet;

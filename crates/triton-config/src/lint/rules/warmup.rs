@@ -1,7 +1,7 @@
 //! Requests that warm a model up (triton-inference-server/core, `GenerateWarmupData`, and `InferenceRequest::Normalize` for
 //! what every request has to be).
 
-use super::Config;
+use super::config::Config;
 use crate::files::PLANFORGE_BACKEND;
 use crate::schema::DATA_TYPES;
 use crate::text_format::{Field, all, last};

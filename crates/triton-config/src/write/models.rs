@@ -1,22 +1,13 @@
-//! Writes Triton's model configuration, `config.pbtxt`: protobuf text of `inference.ModelConfig`
-//! (triton-inference-server/common, `protobuf/model_config.proto`).
+//! Configurations of ONNX graphs, TorchScript modules, and the model that reports its server's memory.
 
-mod engines;
-mod extra;
-mod serving;
-mod text;
-
-pub use engines::{capabilities, engine_config, engine_files, smallest_batch};
-pub use extra::ExtraConfig;
-pub use serving::{ServingOptions, WarmUpInput};
-
-use crate::files::{LABELS_FILE, MODULE_FILE, ONNX_FILE, PLANFORGE_BACKEND};
-use crate::{Error, Result};
+use super::serving::{Served, ServedBy, ServingOptions};
+use super::tensors::{Outputs, dimension, max_batch_size, tensors};
+use super::text::{Fields, quoted, type_name};
+use crate::Result;
+use crate::files::{MODULE_FILE, ONNX_FILE, PLANFORGE_BACKEND};
 use planforge_core::{
-    DataType, Dim, METRICS_FILE, METRICS_MODEL, Model, ModelName, OnnxBackend, Profile, TensorSpec, metrics_outputs,
+    METRICS_FILE, METRICS_MODEL, Model, ModelName, OnnxBackend, Profile, TensorSpec, metrics_outputs,
 };
-use serving::{Served, ServedBy};
-use text::{Fields, line, quoted};
 
 /// Configuration of an ONNX model for Triton's ONNX Runtime backend or planforge's.
 ///
@@ -46,7 +37,7 @@ pub fn onnx_config(
     };
     fields.string("default_model_filename", ONNX_FILE);
     let served = Served { inputs: &model.inputs, max_batch_size: max_batch_size(profiles), by, kind: None };
-    finish(fields, &served, (&model.outputs, &model.labels), serving)
+    finish(fields, &served, Outputs { specs: &model.outputs, labels: &model.labels }, serving)
 }
 
 /// Configuration of a TorchScript module for Triton's PyTorch backend.
@@ -67,14 +58,15 @@ pub fn module_config(
     fields.string("platform", "pytorch_libtorch");
     fields.string("backend", "pytorch");
     fields.string("default_model_filename", MODULE_FILE);
-    let outputs: Vec<TensorSpec> = module.outputs.iter().enumerate().map(numbered).collect();
+    let outputs: Vec<TensorSpec> =
+        module.outputs.iter().enumerate().map(|(index, output)| numbered(index, output)).collect();
     let (by, max_batch_size) = (ServedBy::Pytorch, max_batch_size(profiles));
     let served = Served { inputs: &module.inputs, max_batch_size, by, kind: None };
-    finish(fields, &served, (&outputs, &module.labels), serving)
+    finish(fields, &served, Outputs { specs: &outputs, labels: &module.labels }, serving)
 }
 
 /// The output with its number in its name.
-fn numbered((index, output): (usize, &TensorSpec)) -> TensorSpec {
+fn numbered(index: usize, output: &TensorSpec) -> TensorSpec {
     let suffix = format!("__{index}");
     // The backend looks for the first `__`.
     let name = match output.name.split_once("__") {
@@ -94,7 +86,7 @@ pub fn metrics_config() -> String {
     fields.add("max_batch_size", "max_batch_size: 0\n".to_owned());
     let outputs = metrics_outputs();
     let outputs = outputs.iter().map(|spec| {
-        let (name, dims) = (quoted(&spec.name), spec.dims.iter().map(size).collect::<Vec<_>>().join(", "));
+        let (name, dims) = (quoted(&spec.name), spec.dims.iter().map(dimension).collect::<Vec<_>>().join(", "));
         format!("  {{\n    name: {name}\n    data_type: {}\n    dims: [ {dims} ]\n  }}", type_name(spec.data_type))
     });
     fields.add("output", format!("output [\n{}\n]\n", outputs.collect::<Vec<_>>().join(",\n")));
@@ -102,89 +94,18 @@ pub fn metrics_config() -> String {
     fields.into_text()
 }
 
-/// The largest batch of any profile, at least 1: Triton reads 0 as "no batching".
-pub fn max_batch_size(profiles: &[Profile]) -> u64 {
-    profiles.iter().map(|profile| profile.batch.max).max().unwrap_or(1).max(1)
-}
-
-/// The names of the scores as a file of a package, one to a line; nothing where no output is called by them.
-pub fn label_file(model: &Model) -> Option<String> {
-    let has_labels = model.outputs.iter().any(|output| is_labelled(output, &model.labels));
-    has_labels.then(|| model.labels.iter().map(|label| label.replace(['\r', '\n'], " ") + "\n").collect())
-}
-
-/// Whether an output is one score for each label.
-fn is_labelled(output: &TensorSpec, labels: &[String]) -> bool {
-    let count = u64::try_from(labels.len()).unwrap_or(u64::MAX);
-    !labels.is_empty() && matches!(output.dims.as_slice(), [Dim::Dynamic(_), Dim::Fixed(size)] if *size == count)
-}
-
-fn finish(
-    mut fields: Fields,
-    served: &Served<'_>,
-    outputs: (&[TensorSpec], &[String]),
-    serving: &ServingOptions,
-) -> Result<String> {
+fn finish(mut fields: Fields, served: &Served<'_>, outputs: Outputs<'_>, serving: &ServingOptions) -> Result<String> {
     tensors(&mut fields, served, outputs)?;
     serving.add_to(&mut fields, served)?;
     serving.finish(fields)
 }
 
-fn tensors(fields: &mut Fields, served: &Served<'_>, (outputs, labels): (&[TensorSpec], &[String])) -> Result<()> {
-    fields.add("max_batch_size", format!("max_batch_size: {}\n", served.max_batch_size));
-    let input = |spec: &TensorSpec| ragged(spec, served).then(|| "    allow_ragged_batch: true\n".to_owned());
-    fields.add("input", tensor_list("input", served.inputs, input)?);
-    let output =
-        |spec: &TensorSpec| is_labelled(spec, labels).then(|| format!("    label_filename: {}\n", quoted(LABELS_FILE)));
-    fields.add("output", tensor_list("output", outputs, output)?);
-    Ok(())
-}
-
-/// Whether requests that differ in the sizes of this input may stand in one batch. Otherwise the server ends a batch at
-/// the first request that differs; planforge's backend runs those that agree together, wherever they stand.
-fn ragged(spec: &TensorSpec, served: &Served<'_>) -> bool {
-    let is_free = spec.dims.iter().skip(1).any(|dim| matches!(dim, Dim::Dynamic(_)));
-    is_free && served.by == ServedBy::Planforge && served.max_batch_size > 1
-}
-
-/// The tensors, each with what `further` says of it.
-fn tensor_list(field: &str, specs: &[TensorSpec], extra: impl Fn(&TensorSpec) -> Option<String>) -> Result<String> {
-    let mut text = format!("{field} [\n");
-    for (index, spec) in specs.iter().enumerate() {
-        let [Dim::Dynamic(_), dims @ ..] = spec.dims.as_slice() else {
-            return Err(Error::BatchDimension { tensor: spec.name.clone() });
-        };
-        text.push_str("  {\n");
-        line(&mut text, format_args!("    name: {}", quoted(&spec.name)));
-        line(&mut text, format_args!("    data_type: {}", type_name(spec.data_type)));
-        if dims.is_empty() {
-            // A scalar for each item of the batch: Triton wants at least one dimension on the wire.
-            text.push_str("    dims: [ 1 ]\n    reshape { shape: [ ] }\n");
-        } else {
-            line(&mut text, format_args!("    dims: [ {} ]", dims.iter().map(size).collect::<Vec<_>>().join(", ")));
-        }
-        text.push_str(&extra(spec).unwrap_or_default());
-        text.push_str(if index + 1 < specs.len() { "  },\n" } else { "  }\n" });
-    }
-    text.push_str("]\n");
-    Ok(text)
-}
-
-fn size(dim: &Dim) -> String {
-    match dim {
-        Dim::Fixed(size) => size.to_string(),
-        Dim::Dynamic(_) => "-1".to_owned(),
-    }
-}
-
-/// Triton's name of an element type: `TYPE_` and the KServe name.
-fn type_name(data_type: DataType) -> String {
-    format!("TYPE_{}", data_type.kserve_name())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::tensors::label_file;
     use super::*;
+    use crate::Error;
+    use planforge_core::{DataType, Dim};
     use planforge_testkit::{model_record, profiles};
 
     fn name() -> ModelName {
@@ -238,7 +159,7 @@ dynamic_batching { }
         assert!(text.contains(head), "{text}");
         let names: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("name: ")).collect();
         assert_eq!(names, ["\"tiny\"", "\"ids\"", "\"mask\"", "\"sums__0\"", "\"tokens__1\""]);
-        let named = |name: &str, index| numbered((index, &TensorSpec::new(name, DataType::Fp32, Vec::new()))).name;
+        let named = |name: &str, index| numbered(index, &TensorSpec::new(name, DataType::Fp32, Vec::new())).name;
         assert_eq!([named("OUTPUT__0", 0), named("OUTPUT__0", 1)], ["OUTPUT__0", "OUTPUT__1"]);
     }
 
