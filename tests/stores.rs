@@ -1,4 +1,4 @@
-//! Publishing to S3 through the binary, on a real S3 server, and what is said when it does not work.
+//! Publishing to S3 through the binary, on a real S3 server, and the errors when it does not work.
 
 use crate::support::{Ended, Hosted, Workspace, end};
 use planforge_testkit::{ADMIN, FaultyProxy, ProxyFault, READER, S3Server, WRITER};
@@ -134,7 +134,7 @@ fn what_a_server_refuses_is_named_with_the_next_step() {
     let (models, wrong) = ("s3://models/x", Some((ADMIN.0, "wrong")));
     publish(models, wrong)
         .fails(3, &["for `s3://models/x/` were refused (SignatureDoesNotMatch)", "hint: get new ones"]);
-    publish(models, Some(("nobody", "x"))).fails(3, &["were refused (InvalidAccessKeyId)", "AWS_PROFILE"]);
+    publish(models, Some(("unknown", "x"))).fails(3, &["were refused (InvalidAccessKeyId)", "AWS_PROFILE"]);
     publish("s3://missing/x", Some(ADMIN)).fails(1, &["bucket `missing` does not exist", "hint: create it"]);
     assert_eq!(server.keys("x/"), [""; 0]);
     let read_only = publish(models, Some(READER));
@@ -164,9 +164,9 @@ fn answers_of_aws_that_no_server_here_gives_are_understood() {
         ("301 Moved", header, redirect, 1, ["`models` is in region `ap-south-1`, not in `us-east-1`", "store.region"]),
         ("400 Bad Request", "", malformed, 1, ["`models` is in region `eu-west-3`", "AWS_REGION"]),
     ] {
-        // Nobody answers behind the proxy, which answers everything itself.
-        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let behind = nobody.local_addr().unwrap().to_string();
+        // There is no server behind the proxy, which answers everything itself.
+        let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let behind = unused.local_addr().unwrap().to_string();
         let proxy = FaultyProxy::start(&behind, move |_, _| Some(ProxyFault::Answer(status, headers, body))).unwrap();
         let workspace = workspace("s3://models/x");
         run(&workspace, &proxy.address(), Some(ADMIN), &["publish", "tiny.toml"]).fails(code, &words);
@@ -195,7 +195,7 @@ fn stores_that_cannot_be_reached_are_named_with_the_next_step() {
     let unused = "127.0.0.1:9";
     publish("s3://models", unused, None).fails(3, &["no AWS credentials for `s3://models/`", "AWS_ACCESS_KEY_ID"]);
     publish("s3://models", unused, Some(ADMIN)).fails(1, &["listing `s3://models/` failed", "Connection refused"]);
-    publish("s3://Models/x", unused, Some(ADMIN)).fails(2, &["key `store.url`", "`Models` is no name of a bucket"]);
+    publish("s3://Models/x", unused, Some(ADMIN)).fails(2, &["key `store.url`", "invalid bucket name `Models`"]);
     publish("gs://models/x", unused, Some(ADMIN)).fails(2, &["scheme `gs` is not supported", "s3://bucket/prefix"]);
     let workspace = workspace("file:///x\"\nregion = \"eu-central-1");
     run(&workspace, "", None, &["publish", "tiny.toml"]).fails(2, &["key `store.region`", "s3://bucket/prefix"]);

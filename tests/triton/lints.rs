@@ -1,4 +1,4 @@
-//! What `planforge lint` says of an archive is what the server does with it.
+//! `planforge lint` predicts what the server does with an archive.
 
 mod cases;
 
@@ -11,8 +11,16 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-/// Changes an archive, and returns what is said of it by `planforge lint`, and then by the server.
-fn both(server: &TritonServer, packaged: &Packaged, change: impl Fn(&Path)) -> (Value, bool, String) {
+/// What `planforge lint` finds in an archive, and what the server does with it.
+struct Outcome {
+    findings: Value,
+    is_served: bool,
+    /// The server's response, and what it logged meanwhile.
+    logged: String,
+}
+
+/// Changes an archive, lints it, and has the server load it.
+fn lint_and_load(server: &TritonServer, packaged: &Packaged, change: impl Fn(&Path)) -> Outcome {
     let workspace = Workspace::empty();
     let top = workspace.path("top");
     fs_err::create_dir(&top).unwrap();
@@ -28,12 +36,12 @@ fn both(server: &TritonServer, packaged: &Packaged, change: impl Fn(&Path)) -> (
     assert_eq!(ended.status.code(), Some(if is_bad { 4 } else { 0 }), "{}", ended.stderr);
     let before = server.log().len();
     let answer = server.load(&archive, "changed.tar.gz");
-    let told = format!("{}\n{}", answer.text(), &server.log()[before..]);
+    let logged = format!("{}\n{}", answer.text(), &server.log()[before..]);
     if answer.status == 200 {
         assert_eq!(server.unload("changed.tar.gz").status, 200);
     }
     fs_err::remove_dir_all(TritonServer::model_folder("changed.tar.gz")).unwrap();
-    (findings, answer.status == 200, told)
+    Outcome { findings, is_served: answer.status == 200, logged }
 }
 
 #[test]
@@ -43,30 +51,26 @@ fn findings_are_what_the_server_does() {
         let packaged = Packaged::fixture("resnet", Task::ImageClassification);
         let mut wrong = Vec::new();
         for &(what, change, is_good) in CASES {
-            let (findings, is_served, told) = both(server, &packaged, change);
-            compare(&mut wrong, (what, is_good), &findings, (is_served, &told));
+            wrong.extend(mistake(what, is_good, &lint_and_load(server, &packaged, change)));
         }
         for &(from, to, is_good) in EDITS.iter().chain(PLATFORMS) {
-            let (findings, is_served, told) = both(server, &packaged, |top| config(top, from, to));
-            compare(&mut wrong, (to, is_good), &findings, (is_served, &told));
+            let outcome = lint_and_load(server, &packaged, |top| config(top, from, to));
+            wrong.extend(mistake(to, is_good, &outcome));
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     });
 }
 
-/// Both agree about whether it loads, and the answer that lint predicts is given.
-fn compare(wrong: &mut Vec<String>, (what, is_good): (&str, bool), findings: &Value, (is_served, told): (bool, &str)) {
-    let errors: Vec<&Value> =
-        findings.as_array().unwrap().iter().filter(|finding| finding["severity"] == "error").collect();
-    if is_served != is_good {
-        wrong.push(format!("{what}: served {is_served}: {told}"));
+/// Where lint and the server disagree about whether an archive loads, or the server does not answer as predicted.
+fn mistake(what: &str, is_good: bool, outcome: &Outcome) -> Option<String> {
+    let Outcome { findings, is_served, logged } = outcome;
+    let mut errors = findings.as_array().unwrap().iter().filter(|finding| finding["severity"] == "error").peekable();
+    if *is_served != is_good {
+        return Some(format!("{what}: served {is_served}: {logged}"));
     }
-    if errors.is_empty() == is_good {
-        let is_told = |error: &&Value| error["answer"].as_str().is_some_and(|answer| told.contains(answer));
-        if !is_good && !errors.iter().any(is_told) {
-            wrong.push(format!("{what}: {findings} is not told in: {told}"));
-        }
-    } else {
-        wrong.push(format!("{what}: lint says {findings}, the server: {told}"));
+    if errors.peek().is_none() != is_good {
+        return Some(format!("{what}: lint finds {findings}, the server: {logged}"));
     }
+    let is_logged = |error: &Value| error["answer"].as_str().is_some_and(|answer| logged.contains(answer));
+    (!is_good && !errors.any(is_logged)).then(|| format!("{what}: {findings} is not in: {logged}"))
 }

@@ -11,10 +11,10 @@ use miniz_oxide::deflate::core::{
 const LEVEL: i32 = 1;
 /// Raw deflate, no zlib header.
 const WINDOW_BITS: i32 = -15;
-/// What is looked at of a block: so many pieces of so many bytes, evenly spread.
+/// The sample of a block: the number of pieces, which are evenly spread, and the bytes of each.
 const SAMPLES: usize = 4;
 const SAMPLE_BYTE_COUNT: usize = 4 << 10;
-/// Repeats pay when they make the sample smaller by one part in so many.
+/// Repeats pay when they make the sample smaller by more than one part in this number.
 const WORTHWHILE: usize = 200;
 
 /// A compressor, with the memory that it uses again for every block.

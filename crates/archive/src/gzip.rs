@@ -7,8 +7,8 @@
 //! Weights have hardly any repeats; what can be saved is the skewed distribution of the exponent bits. So blocks are
 //! deflated by the frequency of their bytes alone, unless a sample shows that repeats pay, as they do in graphs and in
 //! programs; those go to `miniz_oxide` at level 1, called directly. zlib-ng, ISA-L and libdeflate choose code paths by
-//! processor and may give other bytes on other machines, and `flate2` would follow whatever back end some other crate of
-//! the build switches on. Measured on one core of an AMD EPYC, in blocks of 1 MiB, on the fp32 weights of
+//! processor and may give other bytes on other machines, and `flate2` would follow the back end that some other crate of
+//! the build enables. Measured on one core of an AMD EPYC, in blocks of 1 MiB, on the fp32 weights of
 //! all-MiniLM-L6-v2, on weights in fp16, and on a library of programs for GPUs:
 //!
 //! | compressor              | MB/s, fp32 | size   | MB/s, fp16 | size   | MB/s, programs | size   |
@@ -87,7 +87,7 @@ struct Spare {
 struct Pool(Mutex<Vec<Vec<u8>>>);
 
 impl Pool {
-    /// A buffer, with whatever was in it before.
+    /// A buffer, with its old content.
     fn take(&self) -> Vec<u8> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
@@ -140,7 +140,7 @@ fn compress_blocks(jobs: &Mutex<Receiver<Job>>, spare: &Spare) {
         crc.update(&input);
         let mut deflated = spare.outputs.take();
         if compressor.deflate(&input, &mut deflated).is_some() {
-            // The writer has given up when nobody takes the result.
+            // The writer has stopped when its end of the channel is closed.
             let _ = result.send(Block { deflated, crc });
         }
         spare.inputs.give_back(input);

@@ -13,7 +13,7 @@ use tar::{Archive, Entry, EntryType};
 pub struct UnpackLimits {
     /// Bytes of all files together.
     pub byte_count: u64,
-    /// Entries, and folders that they lie in.
+    /// Entries, and the folders that contain them.
     pub entry_count: u64,
 }
 
@@ -43,7 +43,7 @@ pub struct ArchiveEntry<'a> {
 /// Shows each entry of `file` to `visit`, reads the rest up to gzip's checksum, and returns the bytes of all files.
 ///
 /// # Errors
-/// Of `visit`; what is damaged, leads out of the archive, or is more than `limits` allow.
+/// Of `visit`; what is corrupt, leads out of the archive, or is more than `limits` allow.
 pub fn read_entries<E: From<InvalidArchive>>(
     file: impl Read,
     limits: UnpackLimits,
@@ -68,7 +68,7 @@ pub fn read_entries<E: From<InvalidArchive>>(
             return Err(InvalidArchive::TooLarge(limits.byte_count).into());
         }
         let entry_type = entry.header().entry_type();
-        // Archives of `git archive` begin with the commit, which is no file.
+        // Archives of `git archive` begin with the commit, which is not a file.
         if entry_type != EntryType::XGlobalHeader {
             visit(ArchiveEntry { path: path_of(&entry)?, entry_type, content: &mut entry })?;
         }

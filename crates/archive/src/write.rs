@@ -135,7 +135,7 @@ struct CheckedReader<'a> {
     file: fs_err::File,
     digest: DigestWriter<io::Sink>,
     read: u64,
-    /// Takes the bytes read so far and says whether to go on.
+    /// Takes the bytes read so far and returns whether to go on.
     report: &'a mut dyn FnMut(u64) -> bool,
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong when the endpoint starts and ends. What goes wrong with one request is told to
+//! What can go wrong when the endpoint starts and ends. An error of one request is sent to
 //! its sender instead.
 
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ pub enum Error {
     Bind {
         /// The address asked for.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },

@@ -91,7 +91,7 @@ impl Invoker {
         blocking(move || run(work, &request)).await?
     }
 
-    /// Memory that stays after the first run is the model's too. It can be told apart from others'
+    /// Memory that stays after the first run is the model's too. It can be separated from others'
     /// only when nothing else was under way.
     async fn first_run(&self, work: Work, request: Inference) -> Result<ModelResponse, ApiError> {
         let (model, lease) = (Arc::clone(&work.model), Arc::clone(&work.lease));

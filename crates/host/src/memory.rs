@@ -1,6 +1,6 @@
 //! How much memory models take: that of a GPU where the endpoint runs engines, else the process's own.
 //!
-//! Of a GPU it is what is free there, less than at the start, so it counts whoever else uses that GPU.
+//! Of a GPU it is what is free there, less than at the start, so it includes other programs on that GPU.
 //!
 //! Of the process it is the resident set, from `/proc/self/smaps_rollup`, which is
 //! exact where the cheaper `/proc/self/statm` may be off by some pages for each processor.
@@ -17,7 +17,7 @@
 //! comes back when a model is unloaded: with all of six copies gone, up to 310 of 314 MiB were still
 //! there. A fixed
 //! threshold above which blocks are mapped one by one makes every copy give back what it took. It costs
-//! time, since large intermediate results are then mapped anew for each inference; large pages take
+//! time, since large intermediate results are then mapped again for each inference; large pages take
 //! some of that back. A process that serves should be started with
 //!
 //! ```text

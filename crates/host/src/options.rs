@@ -24,7 +24,7 @@ pub struct HostOptions {
     pub intra_op_threads: usize,
     /// What runs engines; without it only ONNX models are served.
     pub engines: Option<EngineOptions>,
-    /// Longest time a request waits for its model to be loaded; then it is told to come back, and the
+    /// Longest time a request waits for its model to be loaded; then its response is to try again, and the
     /// load goes on. SageMaker: 60 s.
     pub load_timeout: Duration,
     /// Longest time a loaded model may take for an answer, time in the queue included. SageMaker: 60 s.

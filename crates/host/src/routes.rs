@@ -21,7 +21,7 @@ use std::time::Duration;
 const VARIANT_HEADER: HeaderName = HeaderName::from_static("x-amzn-invoked-production-variant");
 const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
-/// What SageMaker calls the only variant of an endpoint unless told otherwise.
+/// SageMaker's default name of the only variant of an endpoint.
 const VARIANT: &str = "AllTraffic";
 
 /// Account that error texts name; there is none.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An error of the shared parts: I/O, the cache, or the user's wish to stop.
+    /// An error of the shared parts: I/O, the cache, or cancellation.
     #[error(transparent)]
     Core(#[from] planforge_core::Error),
     /// A file could not be read, written or linked; the text names the path.

@@ -1,4 +1,4 @@
-//! What serves a package and where its files lie.
+//! The backend of a package, and the layout of its files.
 
 use crate::{Error, Result};
 use planforge_archive::{Content, Entries};
@@ -14,11 +14,11 @@ const BACKEND_FILE: &str = "libtriton_planforge.so";
 pub struct PackageOptions<'a> {
     /// Name of the model, of its folder and of the archive.
     pub name: &'a ModelName,
-    /// Whether the files lie in a folder of the model's name. Triton's multi-model mode takes both forms.
+    /// Whether the files are in a folder of the model's name. Triton's multi-model mode loads both layouts.
     pub top_folder: bool,
     /// What serves ONNX exports.
     pub onnx_backend: OnnxBackend,
-    /// planforge's backend, where it serves the package and the archive carries it along for servers that do not have
+    /// planforge's backend, where it serves the package and the archive contains it for servers that do not have
     /// it installed.
     pub backend_library: Option<&'a Path>,
     /// How the server runs it.
@@ -26,14 +26,14 @@ pub struct PackageOptions<'a> {
 }
 
 impl<'a> PackageOptions<'a> {
-    /// The usual form: a top folder, ONNX Runtime, nothing carried along.
+    /// The default: a top folder, ONNX Runtime, no backend in the archive.
     #[must_use]
     pub fn new(name: &'a ModelName) -> Self {
         let (onnx_backend, serving) = (OnnxBackend::Onnxruntime, ServingOptions::default());
         Self { name, top_folder: true, onnx_backend, backend_library: None, serving }
     }
 
-    /// Adds the backend that goes along and warm-up data to `entries`, and takes the top folder away where there is none.
+    /// Adds the backend and warm-up data to `entries`, and removes the top folder where there is to be none.
     pub(crate) fn apply(&self, mut entries: Entries, progress: &dyn Progress) -> Result<Entries> {
         if let Some(library) = self.backend_library {
             let (file, content) = backend_entry(library, progress)?;

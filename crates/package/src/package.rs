@@ -26,7 +26,7 @@ const VERSION: &str = "1";
 pub struct PackedEngine<'a> {
     /// The engine.
     pub engine: &'a Stored<Engine>,
-    /// Where the weights lie that it lacks, among the model's files.
+    /// The model's files with the weights that it lacks.
     pub weights: Option<&'a PlacedWeights>,
 }
 
@@ -48,9 +48,9 @@ struct Inputs<'a> {
 
 /// Packs one variant of a model as `<name>.tar.gz`: `<name>/config.pbtxt` and `<name>/1/` with `model.onnx` and the
 /// weight files that the graph refers to by relative name, with `model.pt`, with `model.plan`, or with an engine for
-/// each of several compute capabilities, of which the server takes the one of its GPU; beside an engine without weights
-/// the list of them, and the model's weight files; beside the versions the names of scores and warm-up data, where
-/// there are any; in the flat form without the top folder. The model is the variant's: TorchScript for platform
+/// each of several compute capabilities, of which the server takes the one of its GPU; next to an engine without weights
+/// the list of them, and the model's weight files; next to the versions the labels and warm-up data, where
+/// there are any; in the flat layout without the top folder. The model is the variant's: TorchScript for platform
 /// `pytorch`, else ONNX. Inputs are digested again while they are packed.
 ///
 /// # Errors
@@ -174,7 +174,7 @@ fn engine_entries(
     Ok(entries)
 }
 
-/// The list of the weights that the engine `file` lacks, and the files that they lie in.
+/// The list of the weights that the engine `file` lacks, and the files that contain them.
 fn weight_entries(name: &ModelName, file: &str, weights: &PlacedWeights, model: &Stored<Model>) -> Result<Entries> {
     let list = PlacedWeights::path(Path::new(file)).to_string_lossy().into_owned();
     let mut entries = Entries::from([(version_path(name, &list), Content::Bytes(weights.to_json()))]);

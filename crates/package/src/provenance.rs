@@ -1,6 +1,6 @@
-//! Where an archive came from: an in-toto statement (v1) with SLSA's provenance predicate (v1), beside the archive.
+//! Where an archive came from: an in-toto statement (v1) with SLSA's provenance predicate (v1), next to the archive.
 //!
-//! It is derived from the lock, so it is the same bytes whoever builds: it has no clock, host or invocation. It is not
+//! It is derived from the lock, so it has the same bytes on every machine: it has no clock, host or invocation. It is not
 //! signed; `cosign attest-blob` and its like take the file as it is.
 //!
 //! - <https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md>
@@ -16,7 +16,7 @@ const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 const PREDICATE_TYPE: &str = "https://slsa.dev/provenance/v1";
 /// How parameters and dependencies are to be read.
 const BUILD_TYPE: &str = "urn:planforge:archive:v1";
-/// planforge itself, wherever it runs: its version is beside it.
+/// planforge itself, on any machine; its version is in the field next to it.
 const BUILDER: &str = "urn:planforge";
 const HUB: &str = "https://huggingface.co";
 
@@ -51,13 +51,13 @@ pub struct Predicate {
 pub struct BuildDefinition {
     /// How the rest is to be read.
     build_type: String,
-    /// What the pipeline file says.
+    /// The parameters in the pipeline file.
     pub external_parameters: Parameters,
     /// The Hub's commit and the files taken from it.
     pub resolved_dependencies: Vec<Resource>,
 }
 
-/// What a pipeline file says of one archive.
+/// The parameters of one archive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
@@ -96,7 +96,7 @@ pub struct Resource {
     /// File name, or path within the repository.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Where it is to be had; none for what came from a folder.
+    /// Its address; none for a file from a folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
     /// Digests by algorithm: `sha256` of a file, `gitCommit` of a repository.
@@ -139,13 +139,13 @@ impl Provenance {
         }
     }
 
-    /// Where the statement about `archive` lies: beside it, with `.intoto.json` after its name.
+    /// The path of the statement about `archive`: next to it, with `.intoto.json` after its name.
     #[must_use]
     pub fn path(archive: &Path) -> PathBuf {
         archive.with_added_extension("intoto.json")
     }
 
-    /// Writes the statement beside `archive`.
+    /// Writes the statement next to `archive`.
     ///
     /// # Errors
     /// I/O errors name the path.
@@ -158,7 +158,7 @@ impl Provenance {
         Ok(planforge_core::write_atomically(&Self::path(archive), &text)?)
     }
 
-    /// Reads the statement beside `archive`; none where there is no file.
+    /// Reads the statement next to `archive`; none where the file does not exist.
     ///
     /// # Errors
     /// [`Error::Core`] with line for a file that is no such statement, I/O errors.

@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 /// A model on disk, ready to be loaded.
 #[derive(Debug, Clone)]
 pub struct UnpackedModel {
-    /// The model file; the files it refers to lie beside it.
+    /// The model file; the files it refers to are next to it.
     pub model_file: PathBuf,
     /// Engines by the compute capability, such as `8.9`, of the GPUs that take each; empty where one is for all.
     pub files_by_capability: BTreeMap<String, PathBuf>,

@@ -7,7 +7,7 @@ use planforge_store::{Part, Result, Source};
 use planforge_types::Digest;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-/// Whether `checksum`, as S3 reports it, is that of this file. One of other parts says nothing.
+/// Whether `checksum`, as S3 reports it, is that of this file. One of other parts counts as agreeing.
 pub(crate) fn agrees(source: &Source, checksum: &str) -> bool {
     match checksum.split_once('-') {
         Some((value, count)) => count != source.parts.len().to_string() || value == composite(source),

@@ -115,7 +115,7 @@ fn one_upload_is_copied_by_the_store_and_what_is_there_stays() {
     assert_eq!((grown.kept, grown.written_byte_count), (5, 0));
     assert_published(&server, &content, 7);
     assert!((proxy.body_byte_count() - sent) < 20_000, "nothing is sent again");
-    // Another object of the same size, which says nothing of its digest, in place of one; and one that is no longer there.
+    // Another object of the same size, without a recorded digest, in place of one; and one that is no longer there.
     server.put(&keys(7)[0], &vec![0; content.len()]);
     let repaired = publish(&runtime, &through, &archive, 7).unwrap();
     assert_eq!((repaired.kept, repaired.written_byte_count), (6, 0));
@@ -172,7 +172,7 @@ fn an_upload_that_a_killed_run_left_is_gone_on_with_or_given_up() {
     let contents = [content(3, 22 * MIB), content(4, 22 * MIB)];
     let archives = [0, 1].map(|index| archive(&folder.path().join(index.to_string()), &contents[index]));
     let begin = |archive| {
-        // Two parts get through; then nothing does, so that the upload is not given up either.
+        // Two parts get through; then nothing does, so that the upload is not aborted either.
         let parts = AtomicU64::new(0);
         let proxy = FaultyProxy::start(&server.address(), move |_, line| {
             let is_part = line.starts_with("PUT") && line.contains("partNumber");
@@ -229,7 +229,7 @@ fn a_run_that_is_asked_to_stop_gives_its_upload_up() {
     let progress = Arc::new(StopAtFirstPart::default());
     let error = runtime.block_on(planforge_package::publish(&publication, &bucket, progress)).unwrap_err();
     assert!(matches!(error, Error::Core(planforge_core::Error::Cancelled)), "{error}");
-    assert!(proxy.log().iter().any(|line| line.starts_with("DELETE")), "it was begun and given up");
+    assert!(proxy.log().iter().any(|line| line.starts_with("DELETE")), "it was started and aborted");
     assert_eq!((server.keys("team (a)/"), server.unfinished()), (Vec::new(), Vec::new()));
 }
 

@@ -13,7 +13,7 @@ pub enum StoreUrl {
     S3 {
         /// The bucket.
         bucket: String,
-        /// Below which keys objects lie, without `/` at either end; may be empty.
+        /// Prefix of all keys, without `/` at either end; may be empty.
         prefix: String,
     },
 }
@@ -76,7 +76,7 @@ impl StoreUrl {
         }
     }
 
-    /// The folder that the objects of a prefix lie in; none where they are no files.
+    /// The folder of a prefix; none where objects are not files.
     #[must_use]
     pub fn folder(&self, prefix: &str) -> Option<PathBuf> {
         match self {
@@ -97,7 +97,7 @@ fn parse_bucket(rest: &str) -> std::result::Result<StoreUrl, String> {
         && bucket.ends_with(is_end);
     if !is_name {
         return Err(format!(
-            "`{bucket}` is no name of a bucket: use 3 to 63 of a-z 0-9 . -, starting and ending with a letter or digit"
+            "invalid bucket name `{bucket}`; expected 3 to 63 of a-z 0-9 . -, starting and ending with a letter or digit"
         ));
     }
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);

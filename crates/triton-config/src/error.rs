@@ -13,7 +13,7 @@ pub enum Error {
     #[error(transparent)]
     Syntax(#[from] SyntaxError),
     /// A backend that planforge does not know.
-    #[error("`config.pbtxt` names backend `{0}`, which is not known")]
+    #[error("unknown backend `{0}` in `config.pbtxt`; expected `onnxruntime`, `pytorch`, `tensorrt` or `planforge`")]
     UnknownBackend(String),
     /// A model whose inputs and outputs do not share a dynamic first dimension cannot be batched.
     #[error("tensor `{tensor}` has no dynamic batch dimension in front, which a package needs")]
@@ -21,7 +21,7 @@ pub enum Error {
         /// The tensor.
         tensor: String,
     },
-    /// Fields that a user adds to a configuration, and that it cannot take.
+    /// A field that the user adds to a configuration, and that it cannot have.
     #[error("`{}` line {line}: {reason}", path.display())]
     ExtraConfig {
         /// The file.
@@ -32,7 +32,7 @@ pub enum Error {
         reason: String,
     },
     /// An input of a model that is to be warmed up, and for which no sample was given.
-    #[error("there is no sample for input `{tensor}`, which the warm-up needs")]
+    #[error("missing sample for input `{tensor}`, which the warm-up needs")]
     WarmUp {
         /// The input.
         tensor: String,

@@ -4,7 +4,7 @@ use crate::schema::{Kind, MODEL};
 use crate::text_format::{Field, Value, decimal, integer};
 use std::ops::RangeInclusive;
 
-/// What the server's log says of a text that is no `ModelConfig`; the answer is only that it failed to poll.
+/// The server's log line for a text that is not a `ModelConfig`; its response is only that it failed to poll.
 pub(crate) const UNREADABLE: &str = "failed to read text proto from";
 
 /// A line, and what is wrong there.

@@ -132,7 +132,10 @@ default_model_filename: "a\056\x6fnnx""#;
         assert_eq!((engine.backend, engine.model_file.as_str()), (Backend::TensorrtRtx, "a.plan"));
         let plan = ServingConfig::parse("platform: \"tensorrt_plan\"").unwrap();
         assert_eq!((plan.backend, plan.model_file.as_str()), (Backend::Tensorrt, "model.plan"));
-        assert_eq!(fault("backend: \"dali\""), "`config.pbtxt` names backend `dali`, which is not known");
+        assert_eq!(
+            fault("backend: \"dali\""),
+            "unknown backend `dali` in `config.pbtxt`; expected `onnxruntime`, `pytorch`, `tensorrt` or `planforge`"
+        );
     }
 
     #[test]

@@ -14,9 +14,9 @@ pub(super) const CASES: &[Case] = &[
     ("with comments and commas", |top| config(top, "max_batch_size: 8", "max_batch_size: 8, # eight"), true),
     ("with a second version", |top| copy(top, "resnet/1", "resnet/2"), true),
     ("with a folder that is almost a version", |top| copy(top, "resnet/1", "resnet/20240101-notes"), false),
-    ("with a folder that is almost a version beside one", |top| copy_both(top, "2", "2.bak"), true),
+    ("with a folder that is almost a version next to one", |top| copy_both(top, "2", "2.bak"), true),
     ("with a version that begins with 0", |top| rename(top, "resnet/1", "resnet/01"), false),
-    ("with such a version beside another", |top| copy(top, "resnet/1", "resnet/01"), true),
+    ("with such a version next to another", |top| copy(top, "resnet/1", "resnet/01"), true),
     ("with a folder called configs", |top| copy(top, "resnet/1", "resnet/configs"), true),
     (
         "with all versions, of which one lacks its file",
@@ -29,7 +29,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     ("without a backend, with a file of another name", |top| without_backend(top, Some("bert.onnx")), false),
     ("without a backend, and without a file", |top| without_backend(top, None), false),
-    ("with an ensemble beside it", |top| ensemble(top, "resnet", ""), true),
+    ("with an ensemble next to it", |top| ensemble(top, "resnet", ""), true),
     ("with an ensemble of a model that is missing", |top| ensemble(top, "nowhere", ""), false),
     ("with an ensemble that has instances", |top| ensemble(top, "resnet", "instance_group { count: 1 }"), false),
     (
@@ -294,7 +294,7 @@ fn without_backend(top: &Path, file: Option<&str>) {
     rename(top, "resnet/1/model.onnx", &format!("resnet/1/{}", file.unwrap_or("bert.onnx")));
 }
 
-/// Puts an ensemble of one model beside it, which has its inputs and outputs.
+/// Puts an ensemble of one model next to it, which has its inputs and outputs.
 fn ensemble(top: &Path, model: &str, further: &str) {
     let own = fs_err::read_to_string(top.join("resnet/config.pbtxt")).unwrap();
     let (from, to) = (own.find("input [").unwrap(), own.find("dynamic_batching").unwrap());

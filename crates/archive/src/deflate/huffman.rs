@@ -31,7 +31,7 @@ impl<const SYMBOLS: usize> Code<SYMBOLS> {
     }
 }
 
-/// How deep each leaf lies in the Huffman tree of `weights`, which are sorted.
+/// The depth of each leaf in the Huffman tree of `weights`, which are sorted.
 fn depths(weights: &[u32]) -> Vec<usize> {
     let leaves = weights.len();
     // Inner nodes come out sorted too, so that the two lightest are at the heads of two queues.

@@ -16,7 +16,7 @@ const END: usize = 256;
 const LONGEST: usize = 14;
 /// Longest code of a length.
 const LONGEST_OF_LENGTHS: usize = 7;
-/// The order in which lengths of the codes of lengths are told.
+/// The order in which the format lists the lengths of the codes of lengths.
 const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 /// Bytes beyond the bits that count, which are written and written over.
 const SLACK: usize = 8;
@@ -30,7 +30,7 @@ pub(super) const fn bound(byte_count: usize) -> usize {
 /// Deflates `input` into `output` and ends on a byte, with an empty stored block. Returns the number of bytes.
 ///
 /// # Panics
-/// When `output` is shorter than [`bound`] says.
+/// When `output` is shorter than [`bound`].
 pub(super) fn deflate(input: &[u8], output: &mut [u8]) -> usize {
     let mut writer = BitWriter { output, byte_count: 0, bits: 0, bit_count: 0 };
     for piece in input.chunks(PIECE_BYTE_COUNT) {
@@ -74,7 +74,7 @@ fn bit_count(counts: &[u32; SYMBOLS], code: &Code<SYMBOLS>) -> u64 {
 
 /// The head of a block with a code of its own.
 struct Description {
-    /// Lengths of the code, then those of two codes of distances, which some readers need, and nobody uses.
+    /// Lengths of the code, then those of two codes of distances, which some readers need, and no block uses.
     lengths: [u8; SYMBOLS + 2],
     code: Code<19>,
     told: usize,

@@ -69,7 +69,7 @@ fn headers_are_read_up_to_a_bound() {
         assert_eq!(fault(&tar), InvalidArchive::LongHeader.to_string(), "{entry_type:?}");
     }
     assert_eq!(fault(&long_name(&"a/".repeat(1 << 19))), InvalidArchive::LongHeader.to_string());
-    // Content that nobody reads is not part of the next header.
+    // Content that is skipped is not part of the next header.
     let two = [entry(EntryType::Regular, "a", &[7; 3 << 20]), entry(EntryType::Regular, "b", b"")].concat();
     assert_eq!(read(&compressed(&two), UnpackLimits::default()).unwrap(), ["a", "b"]);
 }

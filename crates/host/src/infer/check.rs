@@ -17,7 +17,7 @@ pub(crate) struct Interface<'a> {
     pub(crate) max_batch_size: u64,
 }
 
-/// An output and how it is to be written.
+/// An output and its encoding in the response.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct OutputForm {
     /// Its name.

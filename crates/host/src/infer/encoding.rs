@@ -10,7 +10,7 @@ const HEADER_SIZE: &str = "json-header-size=";
 pub(crate) enum Encoding {
     /// All of it is JSON; any content type but the binary one.
     Json,
-    /// So many bytes of JSON, then the raw tensors. With 0 bytes of JSON the body is the only input.
+    /// JSON, then the raw tensors. With 0 bytes of JSON the body is the only input.
     Binary {
         /// Bytes of JSON.
         json_byte_count: usize,
@@ -18,7 +18,7 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// Reads a content type. A size that is no number counts as 0, as it does in Triton.
+    /// Reads a content type. A size that is not a number counts as 0, as it does in Triton.
     pub(crate) fn of_content_type(content_type: Option<&str>) -> Self {
         let Some((name, parameters)) = content_type.and_then(|text| text.split_once(';')) else { return Self::Json };
         match parameters.trim_start().strip_prefix(HEADER_SIZE) {

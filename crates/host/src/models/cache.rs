@@ -16,11 +16,11 @@ pub(crate) enum LoadState {
     Ready(Arc<Model>),
     /// Its load failed.
     Failed(ApiError),
-    /// Unloaded; nobody holds a lease on it.
+    /// Unloaded; there is no lease on it.
     Gone,
 }
 
-/// The place of one target model, from the first request for it until it is unloaded.
+/// One target model, from the first request for it until it is unloaded.
 #[derive(Debug)]
 pub(crate) struct CacheEntry {
     target_model: String,
@@ -42,14 +42,14 @@ impl CacheEntry {
         &self.target_model
     }
 
-    /// Moves on to another phase; returns the one before.
+    /// Enters another state; returns the one before.
     pub(crate) fn enter(&self, state: LoadState) -> LoadState {
         self.state.send_replace(state)
     }
 
     /// Waits until no request holds a lease. Useful only when no new ones can come.
     pub(crate) async fn idle(&self) {
-        // The sender is this slot's own, so the channel cannot close.
+        // The sender is this entry's own, so the channel cannot close.
         let _ = self.leases.subscribe().wait_for(|&leases| leases == 0).await;
     }
 
@@ -103,8 +103,8 @@ impl Drop for Lease {
     }
 }
 
-/// All slots. New leases are given and slots are taken away under one lock, so that a slot that was
-/// taken away gets no new lease.
+/// All entries. Leases are given and entries are removed under one lock, so that an entry that was
+/// removed gets no new lease.
 #[derive(Debug, Default)]
 pub(crate) struct ModelCache(Mutex<Entries>);
 
@@ -122,7 +122,7 @@ struct Place {
 }
 
 impl ModelCache {
-    /// A lease on the target model, and its slot when it is a new one, to be loaded by the caller.
+    /// A lease on the target model, and its entry when it is a new one, to be loaded by the caller.
     pub(crate) fn lease(&self, target_model: &str) -> (Lease, Option<Arc<CacheEntry>>) {
         let mut content = self.lock();
         content.uses += 1;
@@ -137,7 +137,7 @@ impl ModelCache {
         (lease, Some(entry))
     }
 
-    /// Takes a slot away so that the next request starts afresh.
+    /// Removes an entry, so that the next request loads the model again.
     pub(crate) fn forget(&self, entry: &Arc<CacheEntry>) {
         let mut content = self.lock();
         if content.entries.get(&entry.target_model).is_some_and(|place| Arc::ptr_eq(&place.entry, entry)) {
@@ -145,7 +145,7 @@ impl ModelCache {
         }
     }
 
-    /// Takes away the least recently used loaded model to make room, an idle one if there is one.
+    /// Removes the least recently used loaded model, an idle one if there is one.
     pub(crate) fn pop_lru(&self) -> Option<Arc<CacheEntry>> {
         let mut content = self.lock();
         let loaded = content.entries.values().filter(|place| place.entry.model().is_some());
@@ -170,7 +170,7 @@ impl ModelCache {
         (models.collect(), content.evictions)
     }
 
-    /// Takes all slots away, for the end of the endpoint.
+    /// Removes all entries, for the end of the endpoint.
     pub(crate) fn clear(&self) -> Vec<Arc<CacheEntry>> {
         self.lock().entries.drain().map(|(_, place)| place.entry).collect()
     }

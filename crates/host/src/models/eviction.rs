@@ -55,13 +55,13 @@ impl Models {
     }
 }
 
-/// Waits for the requests of a slot that was taken out of the cache, and frees its model. Returns the
+/// Waits for the requests of an entry that was taken out of the cache, and frees its model. Returns the
 /// memory that it was counted with.
 pub(crate) async fn unload(entry: &CacheEntry) -> u64 {
     entry.idle().await;
     let LoadState::Ready(model) = entry.enter(LoadState::Gone) else { return 0 };
     let byte_count = model.byte_count();
-    // Freeing memory and removing files blocks. A panic there has nobody to hear of it.
+    // Freeing memory and removing files blocks. A panic there concerns no request.
     let _ = tokio::task::spawn_blocking(move || drop(model)).await;
     byte_count
 }

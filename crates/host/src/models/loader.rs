@@ -137,7 +137,7 @@ fn open_engine(engines: &EngineOptions, unpacked: &UnpackedModel) -> planforge_r
     let mut plan = &unpacked.model_file;
     if !unpacked.files_by_capability.is_empty() {
         let (major, minor) = Gpu::open(engines.gpu)?.facts().compute_capability;
-        // Another GPU's engine says what it is for.
+        // The error of another GPU's engine names the GPU it is for.
         plan = unpacked.files_by_capability.get(&format!("{major}.{minor}")).unwrap_or(plan);
     }
     let engine = EngineModel::load(&engines.library, plan, engines.gpu)?;

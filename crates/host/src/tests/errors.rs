@@ -3,7 +3,7 @@
 use super::*;
 use std::time::Duration;
 
-/// What the container says to a request.
+/// The container's response to a request.
 async fn container_error(served: &Served, body: &Value) -> String {
     let (status, kind, error) = api_error(served.invoke("m", body).await).await;
     assert_eq!((status, kind.as_str(), error.original_status_code), (424, "ModelError", Some(400)), "{error:?}");
@@ -12,7 +12,7 @@ async fn container_error(served: &Served, body: &Value) -> String {
     serde_json::from_str::<Value>(&original).unwrap()["error"].as_str().unwrap().to_owned()
 }
 
-/// What the container says to one row of `ids` with this data and type, and a good mask.
+/// The container's response to one row of `ids` with this data and type, and a good mask.
 async fn ids_error(served: &Served, datatype: &str, shape: &[u64], data: Value) -> String {
     let mask = tensor("mask", "INT64", &[1, 3], json!([1, 1, 1]));
     container_error(served, &json!({ "inputs": [mask, tensor("ids", datatype, shape, data)] })).await

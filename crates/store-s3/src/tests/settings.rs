@@ -1,4 +1,4 @@
-//! What is asked for objects beside their content: key of KMS, storage class, tags.
+//! The settings of objects: key of KMS, storage class, tags.
 
 use super::*;
 use planforge_core::StorageClass;

@@ -209,7 +209,7 @@ mod tests {
         fs_err::hard_link(&names[0], &names[1]).unwrap();
         fs_err::hard_link(&names[0], &names[2]).unwrap();
         assert!(!folder.has_content(&names[0], &source).unwrap());
-        // A digest that is known counts, whatever the file would give.
+        // A digest that is known counts, and the file is not read.
         let state = state_of(&fs_err::metadata(&names[1]).unwrap());
         assert_eq!(locked(&folder.digests).insert(state, source.sha256.clone()), Some(digest_bytes(b"an 4rchive")));
         assert!(folder.has_content(&names[1], &source).unwrap() && folder.has_content(&names[2], &source).unwrap());

@@ -62,7 +62,7 @@ pub(super) fn members(fields: &[Field]) -> BTreeMap<&str, usize> {
 pub(super) fn absence(name: &str, line: usize, ensemble: &ModelFolder, listing: &Listing) -> Option<Finding> {
     let place = format!("{}:{line}", ensemble.path("config.pbtxt"));
     let message = if ensemble.folder().is_empty() {
-        "the models of an ensemble lie in folders beside its own; one at the top has none".to_owned()
+        "the models of an ensemble are in folders next to its own, and there are none next to the top".to_owned()
     } else if name == ensemble.folder() {
         format!("ensemble `{name}` is made of itself")
     } else if name.contains('/') || !listing.has_folder(name) {

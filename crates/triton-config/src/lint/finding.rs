@@ -6,9 +6,9 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// It loads, and does not do what it says.
+    /// It loads, and does not do what its configuration asks for.
     Warning,
-    /// It does not load, or takes the server down.
+    /// It does not load, or crashes the server.
     Error,
 }
 
@@ -21,7 +21,7 @@ pub struct Finding {
     pub place: String,
     /// What is wrong.
     pub message: String,
-    /// What the server answers, or writes to its log; nothing where it takes the archive without a word.
+    /// The server's response or log line; none where it reports nothing.
     pub answer: Option<String>,
 }
 

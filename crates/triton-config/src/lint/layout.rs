@@ -181,16 +181,16 @@ pub(super) fn model_in(listing: &Listing, folder: &str) -> Result<(ModelFolder, 
     }
     if versions.is_empty() {
         let message = match names.as_slice() {
-            [] => "there is no version folder, such as `1`".to_owned(),
+            [] => "the version folder, such as `1`, is missing".to_owned(),
             [inner] if listing.has(&format!("{folder}/{inner}/config.pbtxt")) => {
-                format!("the model lies one folder too deep, in `{inner}`")
+                format!("the model is one folder too deep, in `{inner}`")
             }
             names => format!("no folder is a version, such as `1`: {}", names.join(", ")),
         };
         return Err(Box::new(Finding::error(place, message, NO_VERSION)));
     }
     if versions.len() > 1 {
-        let message = "there are several versions; unless `version_policy` says otherwise the highest alone is served";
+        let message = "there are several versions; without a `version_policy` only the highest is served";
         findings.push(Finding::warning(place, message));
     }
     Ok((ModelFolder { folder: folder.to_owned(), versions }, findings))

@@ -41,7 +41,7 @@ fn archives_that_want_too_much_are_not_read() {
     let long = format!("{GOOD}{}", "# Long.\n".repeat(1 << 18));
     let refused = "m.tar.gz: `m/config.pbtxt` is larger than 1048576 bytes";
     assert_eq!(found(&[("m/config.pbtxt", &long), ("m/1/model.onnx", "")]), [refused]);
-    // What is no model's is not looked at.
+    // Files that are not a model's are not read.
     let elsewhere = [("m/a/config.pbtxt", long.as_str()), ("m/my.config.pbtxt", &long)];
     assert!(found(&[&elsewhere[..], &[("m/config.pbtxt", GOOD), ("m/1/model.onnx", "")]].concat()).is_empty());
     let lists: Vec<String> = (0..5).map(|number| format!("m/1/{number}.weights.json")).collect();
@@ -54,10 +54,10 @@ fn archives_that_want_too_much_are_not_read() {
 fn layouts_are_checked() {
     let start = |entries: &[(&str, &str)]| found(entries).remove(0);
     assert_eq!(start(&[]), ".: there is neither a folder nor a `config.pbtxt` at the top");
-    assert_eq!(start(&[("m/config.pbtxt", GOOD)]), "m: there is no version folder, such as `1`");
+    assert_eq!(start(&[("m/config.pbtxt", GOOD)]), "m: the version folder, such as `1`, is missing");
     assert_eq!(start(&[("m/config.pbtxt", GOOD), ("m/v1/", "")]), "m: no folder is a version, such as `1`: v1");
     let deep = [("r/m/config.pbtxt", GOOD), ("r/m/1/model.onnx", "")];
-    assert_eq!(start(&deep), "r: the model lies one folder too deep, in `m`");
+    assert_eq!(start(&deep), "r: the model is one folder too deep, in `m`");
     assert!(start(&[("a/config.pbtxt", GOOD), ("b/1/", "")]).contains("several folders at the top"));
     assert_eq!(start(&[("m/config.pbtxt", GOOD), ("m/1/", "")]), "m/1/model.onnx: the model's file is missing");
 }
@@ -73,7 +73,7 @@ fn files_for_single_gpus_must_be_there() {
     assert!(with("8.6", "m/1/b.plan").is_empty());
     let missing = "m/1/b.plan: the model's file for GPUs of compute capability 8.9 is missing";
     assert_eq!(with("8.6", "m/1/c.plan"), [missing]);
-    let strange = "m/config.pbtxt:5: `sm86` is no compute capability such as `8.6`, so no GPU takes `a.plan`";
+    let strange = "m/config.pbtxt:5: invalid compute capability `sm86`; expected e.g. `8.6`; no GPU takes `a.plan`";
     assert_eq!(with("sm86", "m/1/b.plan"), [strange]);
 }
 
@@ -104,9 +104,9 @@ fn what_runs_a_model_tells_which_file_it_needs() {
             "m/1/x",
             "m/config.pbtxt:1: backend `onnxruntime` takes",
         ),
-        ("platform: \"foo\"", "m/1/model.onnx", "m/config.pbtxt:1: `foo` is no platform; use one of"),
+        ("platform: \"foo\"", "m/1/model.onnx", "m/config.pbtxt:1: unknown platform `foo`; expected one of"),
         ("default_model_filename: \"b.onnx\"", "m/1/b.onnx", "m/config.pbtxt: of `b.onnx` the server does not know"),
-        ("", "m/1/b.onnx", "m/config.pbtxt: nothing says what runs the model"),
+        ("", "m/1/b.onnx", "m/config.pbtxt: the backend is unknown"),
         ("backend: \"x\" platform: \"ensemble\"", "m/1/x", "m/config.pbtxt:1: an ensemble has no backend"),
     ] {
         let findings = with(head, file);
@@ -171,7 +171,7 @@ fn warm_ups_are_requests_that_the_model_takes() {
     let other = format!("1 {good} {}", input("z", "dims: 4 zero_data: true"));
     let unknown = [format!("{place}warm-up input `z` is none of the model's")];
     assert_eq!(with("onnxruntime", &other), unknown);
-    let fatal = "a warm-up that fails takes the whole server down";
+    let fatal = "a warm-up that fails crashes the whole server";
     assert_eq!(with("planforge", &other), [format!("{}; {fatal}", unknown[0])]);
     let config = GOOD.replace("TYPE_FP32", "TYPE_BOOL");
     let random = input("x", "data_type: TYPE_BOOL dims: 4 random_data: true");
@@ -214,7 +214,7 @@ fn tags_of_metrics_are_labels_of_prometheus() {
     };
     assert!(with("team_1").is_empty());
     for key in ["équipe", "1", "__team", "", "a b"] {
-        assert!(with(key)[0].ends_with("for Prometheus; it takes the whole server down"), "{key}");
+        assert!(with(key)[0].ends_with("letters, digits and `_`; it crashes the whole server"), "{key}");
     }
 }
 
@@ -227,7 +227,7 @@ fn models_of_an_ensemble_are_looked_at() {
         |files: &[(&str, &str)]| found(&[&[("e/config.pbtxt", ensemble.as_str()), ("e/1/", "")], files].concat());
     assert!(with(&[("a/config.pbtxt", GOOD), ("a/1/model.onnx", "")]).is_empty());
     assert_eq!(with(&[("b/1/", "")]), ["e/config.pbtxt:1: model `a` of the ensemble is missing"]);
-    assert_eq!(with(&[("a/config.pbtxt", GOOD)]), ["a: there is no version folder, such as `1`"]);
+    assert_eq!(with(&[("a/config.pbtxt", GOOD)]), ["a: the version folder, such as `1`, is missing"]);
     assert_eq!(with(&[("a/config.pbtxt", GOOD), ("a/1/", "")]), ["a/1/model.onnx: the model's file is missing"]);
     assert!(with(&[("a/config.pbtxt", "nonsense"), ("a/1/", "")])[0].starts_with("a/config.pbtxt: "));
     let broken = with(&[("a/config.pbtxt", GOOD), ("a/1/model.onnx", ""), ("f/config.pbtxt", "nonsense")]);
@@ -252,15 +252,15 @@ fn weights_beside_an_engine_must_be_there() {
         found(&[("m/config.pbtxt", &config), ("m/1/model.plan", ""), ("m/1/model.weights.json", list), (file, "")])
     };
     assert!(with(list, "m/1/model.safetensors").is_empty());
-    let missing = "m/1/model.safetensors: weights of the engine lie in this file, says `m/1/model.weights.json`, and it \
-                   is missing";
+    let missing = "m/1/model.safetensors: the file is missing, and `m/1/model.weights.json` names it for weights of the \
+                   engine";
     assert_eq!(with(list, "m/2.safetensors"), [missing]);
-    let damaged = with("{}", "m/1/model.safetensors").remove(0);
-    assert!(damaged.contains("is not a valid list of weights: missing field"), "{damaged}");
+    let corrupt = with("{}", "m/1/model.safetensors").remove(0);
+    assert!(corrupt.contains("is not a valid list of weights: missing field"), "{corrupt}");
 }
 
 #[test]
-fn lines_and_answers_are_told() {
+fn findings_have_a_line_and_the_servers_response() {
     let folder = tempfile::tempdir().unwrap();
     let text = GOOD.replace("dims: 4 }\noutput", "dims: 0 }\noutput");
     let entries = [("m/config.pbtxt", text.as_str()), ("m/1/model.onnx", "")];

@@ -5,13 +5,13 @@ use super::finding::Finding;
 use crate::text_format::{Field, last};
 use std::collections::HashSet;
 
-/// Folders that are no versions, whatever their names.
+/// Folders that are never versions.
 const OTHERS: [&str; 3] = ["warmup", "initial_state", "configs"];
 
 /// Most versions that are looked at.
 const MOST_VERSIONS: usize = 100;
 
-/// What a folder's name says.
+/// The meaning of a folder's name.
 enum Name {
     /// The number that it begins with.
     Number(i64),
@@ -32,16 +32,16 @@ pub(super) fn of(place: &str, folders: &[&str]) -> (Vec<i64>, Vec<Finding>) {
                 let own = number.to_string();
                 if *name != own && !known.contains(own.as_str()) {
                     let message =
-                        format!("folder `{name}` makes this version {own}, for which there is no folder `{own}`");
+                        format!("version folder `{name}` is parsed as version {own}, but `{own}/` does not exist");
                     findings.push(Finding::warning(place, message));
                 }
             }
             Name::Other if name.starts_with('0') && name.bytes().all(|byte| byte.is_ascii_digit()) => {
-                findings.push(Finding::warning(place, format!("`{name}` is no version, because it begins with 0")));
+                findings.push(Finding::warning(place, format!("`{name}` is not a version: it begins with 0")));
             }
             Name::Other => {}
             Name::TooLarge => {
-                let message = format!("`{name}` is too large for a version; it takes the whole server down");
+                let message = format!("version `{name}` is too large; it crashes the whole server");
                 findings.push(Finding { answer: None, ..Finding::error(place, message, "") });
             }
         }
@@ -97,14 +97,14 @@ mod tests {
     #[test]
     fn names_are_read_up_to_what_is_no_digit() {
         assert_eq!(versions(&["0", "1", "10", "2", "warmup", "v3", "-", ""]), (vec![0, 1, 2, 10], String::new()));
-        let strange = "folder `2_old` makes this version 2, for which there is no folder `2`";
+        let strange = "version folder `2_old` is parsed as version 2, but `2/` does not exist";
         assert_eq!(versions(&["1", "2_old"]), (vec![1, 2], strange.to_owned()));
         assert_eq!(versions(&["2", "2_old", "2.bak"]), (vec![2], String::new()));
         assert_eq!(versions(&["-1"]), (vec![-1], String::new()));
         assert_eq!(versions(&["+3", " 4", "1e5"]).0, [1, 3, 4]);
-        assert_eq!(versions(&["01", "0x1"]), (vec![], "`01` is no version, because it begins with 0".to_owned()));
+        assert_eq!(versions(&["01", "0x1"]), (vec![], "`01` is not a version: it begins with 0".to_owned()));
         let (none, fault) = versions(&["99999999999999999999"]);
-        assert!(none.is_empty() && fault.ends_with("it takes the whole server down"), "{fault}");
+        assert!(none.is_empty() && fault.ends_with("it crashes the whole server"), "{fault}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Weights beside an engine that was built without: planforge's backend does not load it when one of their files is
+//! Weights next to an engine that was built without: planforge's backend does not load it when one of their files is
 //! missing.
 
 use super::finding::Finding;
@@ -24,7 +24,7 @@ fn check_folder(folder: &str, listing: &Listing) -> Vec<Finding> {
         for file in placed.files() {
             let path = format!("{folder}/{file}");
             if !listing.has(&path) {
-                let message = format!("weights of the engine lie in this file, says `{list}`, and it is missing");
+                let message = format!("the file is missing, and `{list}` names it for weights of the engine");
                 findings.push(Finding::error(path, message, "cannot be mapped into memory"));
             }
         }

@@ -72,7 +72,7 @@ impl<'a> Tokens<'a> {
         self.rest.chars().next()
     }
 
-    /// Leaves so many bytes behind, which are returned.
+    /// Consumes `byte_count` bytes and returns them.
     fn pass(&mut self, byte_count: usize) -> &'a str {
         let (passed, rest) = self.rest.split_at(byte_count);
         self.rest_line += passed.matches('\n').count();

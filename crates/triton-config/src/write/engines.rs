@@ -50,7 +50,7 @@ pub fn engine_config(
     };
     match engines {
         [_] => fields.string("default_model_filename", PLAN_FILE),
-        // There is none for other GPUs, so that the server says so rather than opens an engine that cannot run.
+        // There is none for other GPUs, so that the server reports that rather than opens an engine that cannot run.
         _ => fields.add("cc_model_filenames", files_by_capability(engines)),
     }
     let (inputs, max_batch_size) = (&engine.inputs, smallest_batch(engines));

@@ -8,14 +8,14 @@ use planforge_core::{AcceleratorSpec, DataType, InstanceKind, TensorSpec, Triton
 /// Folder of a package that the server looks for warm-up data in.
 pub(crate) const WARM_UP_FOLDER: &str = "warmup";
 
-/// What a configuration says beyond the model.
+/// The parts of a configuration that do not follow from the model.
 #[derive(Debug, Clone, Default)]
 pub struct ServingOptions {
     /// The pipeline's `[triton]`.
     pub triton: TritonSpec,
-    /// Inputs of one item, for [`TritonSpec::warm_up_batch_sizes`]; of inputs that the package has not, none is used.
+    /// Inputs of one item, for [`TritonSpec::warm_up_batch_sizes`]; those of other inputs are not used.
     pub warm_up: Vec<WarmUpInput>,
-    /// Fields that a user writes himself.
+    /// Fields that the user adds.
     pub extra: Option<ExtraConfig>,
 }
 
@@ -92,7 +92,7 @@ impl ServingOptions {
         Ok(())
     }
 
-    /// The text, with the fields that a user writes himself.
+    /// The text, with the fields that the user adds.
     pub(super) fn finish(&self, fields: Fields) -> Result<String> {
         match &self.extra {
             Some(extra) => extra.merge(fields),
@@ -274,6 +274,6 @@ mod tests {
         let (inputs, by) = served(ServedBy::Planforge);
         let served = Served { inputs: &inputs, max_batch_size: 8, by, kind: None };
         let error = none.add_to(&mut Fields::default(), &served).unwrap_err();
-        assert_eq!(error.to_string(), "there is no sample for input `x`, which the warm-up needs");
+        assert_eq!(error.to_string(), "missing sample for input `x`, which the warm-up needs");
     }
 }

@@ -50,7 +50,7 @@ fn ragged(spec: &TensorSpec, served: &Served<'_>) -> bool {
     is_free && served.by == ServedBy::Planforge && served.max_batch_size > 1
 }
 
-/// The tensors, each with what `further` says of it.
+/// The tensors, each with the lines that `extra` returns for it.
 fn tensor_list(field: &str, specs: &[TensorSpec], extra: impl Fn(&TensorSpec) -> Option<String>) -> Result<String> {
     let mut text = format!("{field} [\n");
     for (index, spec) in specs.iter().enumerate() {

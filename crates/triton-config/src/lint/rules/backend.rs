@@ -44,15 +44,15 @@ impl Config<'_> {
         let platform = &self.runner.platform;
         let named = last(self.fields, "default_model_filename").map_or("", Field::text);
         if platform.is_empty() && named.is_empty() {
-            let message = "nothing says what runs the model: name its `backend`";
+            let message = "the backend is unknown; set `backend`";
             // It takes one from the archive's name.
             return Finding::error(at, message, "unable to find backend library for backend");
         }
         let message = if platform.is_empty() {
-            format!("of `{named}` the server does not know what runs it: name the `backend`")
+            format!("the server knows no backend for `{named}`; set `backend`")
         } else {
             let known: Vec<_> = KNOWN.iter().map(|known| known.1).filter(|known| !known.is_empty()).collect();
-            format!("`{platform}` is no platform; use one of {}, or `backend`", known.join(", "))
+            format!("unknown platform `{platform}`; expected one of {}, or `backend`", known.join(", "))
         };
         Finding::error(at, message, format!("unexpected platform type '{platform}'"))
     }
@@ -83,7 +83,10 @@ impl Config<'_> {
             let text = |name: &str| item.last(name).map(Field::text).unwrap_or_default();
             let (gpu, file) = (text("key"), text("value"));
             if gpu.parse::<ComputeCapability>().is_err() {
-                self.warn(item, format!("`{gpu}` is no compute capability such as `8.6`, so no GPU takes `{file}`"));
+                self.warn(
+                    item,
+                    format!("invalid compute capability `{gpu}`; expected e.g. `8.6`; no GPU takes `{file}`"),
+                );
             }
             for version in self.served {
                 if self.findings.len() > MOST_FINDINGS {

@@ -59,7 +59,7 @@ impl<'a> Config<'a> {
         self.findings.push(Finding::error(place, message, answer));
     }
 
-    /// An error upon which the server says nothing, as it is gone or waits.
+    /// An error without a response of the server, as it has crashed or waits.
     pub(super) fn silent_error(&mut self, place: String, message: String) {
         self.findings.push(Finding { severity: Severity::Error, place, message, answer: None });
     }

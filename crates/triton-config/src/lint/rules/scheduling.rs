@@ -65,16 +65,16 @@ impl Config<'_> {
     }
 
     /// Batches of dynamic batching, or of the oldest sequences.
-    fn preferred_sizes(&mut self, batching: &Field, told: &str) {
+    fn preferred_sizes(&mut self, batching: &Field, response: &str) {
         let most = self.max_batch_size;
         for size in batching.all("preferred_batch_size") {
             match size.number() {
                 Some(number) if number <= 0 => {
-                    self.error(size, "a preferred batch must be 1 or more", format!("{told} must be positive"));
+                    self.error(size, "a preferred batch must be 1 or more", format!("{response} must be positive"));
                 }
                 Some(number) if number > most => {
                     let message = format!("a preferred batch of {number} is above `max_batch_size`, {most}");
-                    self.error(size, message, format!("{told} must be <= max batch size"));
+                    self.error(size, message, format!("{response} must be <= max batch size"));
                 }
                 _ => {}
             }
@@ -87,7 +87,7 @@ impl Config<'_> {
             self.preferred_sizes(oldest, "sequence batching preferred batch size");
         }
         let share = batching.last("direct").and_then(|direct| direct.last("minimum_slot_utilization"));
-        // What is no number at all is taken.
+        // A value that is not a number at all is accepted.
         let is_share = |share: f64| share.is_nan() || (0.0..=1.0).contains(&share);
         if let Some(share) = share.filter(|share| share.decimal().is_some_and(|share| !is_share(share))) {
             let answer = "sequence batching minimum slot utilization must be in range (0.0, 1.0]";
@@ -149,7 +149,9 @@ impl Config<'_> {
             let key = tag.last("key").map_or("", Field::text);
             let is_plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
             if !is_plain || key.starts_with("__") || key.is_empty() || key.starts_with(|c: char| c.is_ascii_digit()) {
-                let message = format!("`{key}` is no name of a label for Prometheus; it takes the whole server down");
+                let message = format!(
+                    "invalid Prometheus label name `{key}`; expected letters, digits and `_`; it crashes the whole server"
+                );
                 self.silent_error(self.at(tag), message);
             }
         }

@@ -16,12 +16,12 @@ struct Tensor<'a> {
 }
 
 impl Tensor<'_> {
-    /// The beginning of what the server says.
-    fn told(&self, rest: &str) -> String {
+    /// The beginning of the server's response.
+    fn response(&self, rest: &str) -> String {
         format!("model {} '{}' {rest}", self.kind, self.name)
     }
 
-    fn says(&self, rest: &str) -> String {
+    fn message(&self, rest: &str) -> String {
         format!("{} `{}` {rest}", self.kind, self.name)
     }
 }
@@ -59,17 +59,17 @@ impl Config<'_> {
         let is_completed = self.runner.backend == "tensorrt";
         let data_type = field.last("data_type").map_or("TYPE_INVALID", |data_type| data_type.word_of(&DATA_TYPES));
         if data_type == "TYPE_INVALID" && !is_completed {
-            self.error(field, tensor.says("has no data type"), tensor.told("must specify 'data_type'"));
+            self.error(field, tensor.message("has no data type"), tensor.response("must specify 'data_type'"));
         }
         if dims.is_empty() && !is_completed {
-            self.error(field, tensor.says("has no dims"), tensor.told("must specify 'dims'"));
+            self.error(field, tensor.message("has no dims"), tensor.response("must specify 'dims'"));
         } else if let Some(dim) = dims.iter().find(|dim| is_no_dim(**dim)) {
-            let answer = tensor.told("dimension must be integer >= 1, or -1");
-            self.error(field, tensor.says(&format!("has dimension {dim}")), answer);
+            let answer = tensor.response("dimension must be integer >= 1, or -1");
+            self.error(field, tensor.message(&format!("has dimension {dim}")), answer);
         }
         let format = field.last("format").map_or(FORMATS[0], |format| format.word_of(&FORMATS));
         if format != FORMATS[0] && dims.len() != 3 {
-            let message = tensor.says(&format!("has {format} and {} dims", dims.len()));
+            let message = tensor.message(&format!("has {format} and {} dims", dims.len()));
             self.error(field, message, "model input NHWC/NCHW require 3 dims");
         }
     }
@@ -78,7 +78,7 @@ impl Config<'_> {
         let Some(reshape) = tensor.field.last("reshape") else { return };
         let shape = numbers(reshape, "shape");
         if let Some((message, answer)) = reshape_fault(&tensor.dims, &shape, self.max_batch_size) {
-            self.error(reshape, tensor.says(&message), tensor.told(answer));
+            self.error(reshape, tensor.message(&message), tensor.response(answer));
         }
     }
 
@@ -91,7 +91,7 @@ impl Config<'_> {
             ("is_non_linear_format_io", "Non-linear IO format is only supported for the TensorRT platform"),
         ] {
             if let Some(field) = tensor.field.last(name).filter(|field| field.is_true()) {
-                self.error(field, tensor.says(&format!("has `{name}`, which is for TensorRT's plans only")), answer);
+                self.error(field, tensor.message(&format!("has `{name}`, which is for TensorRT's plans only")), answer);
             }
         }
     }
@@ -137,7 +137,7 @@ const fn is_no_dim(dim: i64) -> bool {
     dim < 1 && dim != -1
 }
 
-/// What is wrong with a shape for a model whose tensor has other dims, and what the server says.
+/// What is wrong with a shape for a model whose tensor has other dims, and the server's response.
 fn reshape_fault(dims: &[i64], shape: &[i64], max_batch_size: i64) -> Option<(String, &'static str)> {
     const OTHER_SIZE: &str = "has different size for dims and reshape";
     if shape.is_empty() && max_batch_size == 0 {
@@ -193,6 +193,6 @@ mod tests {
         assert_eq!(fault(&[-1, -1], &[-1]), Some(varying));
         assert_eq!(fault(&[4], &[0, 4]), Some("reshape dimensions must be integer >= 1, or -1"));
         assert!(reshape_fault(&[1], &[], 0).is_some_and(|(_, answer)| answer.starts_with("cannot have empty reshape")));
-        assert_eq!(fault(&[0], &[4]), None, "which is said of the dims");
+        assert_eq!(fault(&[0], &[4]), None, "that is a finding of the dims");
     }
 }

@@ -7,7 +7,7 @@ use crate::schema::DATA_TYPES;
 use crate::text_format::{Field, all, last};
 
 /// What becomes of Triton 2.51 when a backend answers a warm-up with an error.
-const FAILED_RUN: &str = "a warm-up that fails takes the whole server down";
+const FAILED_RUN: &str = "a warm-up that fails crashes the whole server";
 
 impl Config<'_> {
     pub(super) fn warmup(&mut self) {
@@ -19,7 +19,7 @@ impl Config<'_> {
             }
             if batch > self.max_batch_size.max(1) {
                 let message = format!(
-                    "a warm-up batch of {batch} is above `max_batch_size`, {}; it takes the whole server down",
+                    "a warm-up batch of {batch} is above `max_batch_size`, {}; it crashes the whole server",
                     self.max_batch_size
                 );
                 self.silent_error(self.at(warmup), message);
