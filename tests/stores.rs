@@ -26,7 +26,7 @@ fn run(workspace: &Workspace, address: &str, identity: Option<(&str, &str)>, arg
 }
 
 #[test]
-fn copies_on_s3_are_published_served_and_taken_away() {
+fn copies_on_s3_are_published_served_and_deleted() {
     let server = S3Server::start();
     let prefix = "odd (prefix) +é 50%41&=~";
     let workspace = workspace(&format!("s3://models/{prefix}/"));
@@ -77,7 +77,7 @@ fn copies_on_s3_are_published_served_and_taken_away() {
 }
 
 #[test]
-fn a_process_that_gives_credentials_is_run_once_and_named_when_it_fails() {
+fn a_credential_process_runs_once_and_is_reported_when_it_fails() {
     let server = S3Server::start();
     let workspace = workspace("s3://models/x");
     let publish = |script: &str| {
@@ -102,7 +102,7 @@ fn a_process_that_gives_credentials_is_run_once_and_named_when_it_fails() {
 }
 
 #[test]
-fn what_is_there_needs_no_right_to_write() {
+fn copies_that_are_there_need_no_right_to_write() {
     let server = S3Server::start();
     let workspace = workspace("s3://models/x");
     let publish_at = |address: &str, identity, copies: &str| {
@@ -127,7 +127,7 @@ fn what_is_there_needs_no_right_to_write() {
 }
 
 #[test]
-fn what_a_server_refuses_is_named_with_the_next_step() {
+fn refusals_of_a_server_are_reported_with_the_next_step() {
     let server = S3Server::start();
     let address = server.address();
     let publish = |url: &str, identity| run(&workspace(url), &address, identity, &["publish", "tiny.toml"]);
@@ -147,7 +147,7 @@ fn what_a_server_refuses_is_named_with_the_next_step() {
 }
 
 #[test]
-fn answers_of_aws_that_no_server_here_gives_are_understood() {
+fn responses_of_aws_that_no_local_server_gives_are_understood() {
     let expired = "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>";
     let redirect = "<Error><Code>PermanentRedirect</Code><Message>Use the specified endpoint.</Message></Error>";
     let malformed = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>The region 'us-east-1' is wrong</Message>\
@@ -175,7 +175,7 @@ fn answers_of_aws_that_no_server_here_gives_are_understood() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_there_is_named_before_anything_is_built() {
+fn a_folder_that_cannot_exist_is_reported_before_anything_is_built() {
     let workspace = workspace("file:///etc/hostname/x");
     let ended = workspace.planforge(&["publish", "tiny.toml"]);
     ended.fails(2, &["key `store.url`", "`file:///etc/hostname/x/`: `/etc/hostname` is not a folder"]);
@@ -183,7 +183,7 @@ fn a_folder_that_cannot_be_there_is_named_before_anything_is_built() {
 }
 
 #[test]
-fn stores_that_cannot_be_reached_are_named_with_the_next_step() {
+fn stores_that_do_not_answer_are_reported_with_the_next_step() {
     let publish = |url: &str, address: &str, identity| {
         let workspace = workspace(url);
         let ended = run(&workspace, address, identity, &["publish", "tiny.toml"]);

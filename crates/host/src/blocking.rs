@@ -6,5 +6,5 @@ use crate::api_error::ApiError;
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work)
         .await
-        .map_err(|_| ApiError::Internal("The endpoint failed unexpectedly; its log says why".to_owned()))
+        .map_err(|_| ApiError::Internal("The endpoint failed unexpectedly; see its log".to_owned()))
 }

@@ -1,4 +1,4 @@
-//! A package without a model, of which planforge's backend tells what memory a server has.
+//! A package without a model, with which planforge's backend reports the memory of its server.
 
 use crate::options::backend_entry;
 use crate::{Error, Result};

@@ -97,7 +97,7 @@ fn assert_published(server: &S3Server, content: &[u8], copies: u32) {
 }
 
 #[test]
-fn one_upload_is_copied_by_the_store_and_what_is_there_stays() {
+fn the_store_copies_one_upload_and_existing_copies_stay() {
     let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
     let proxy = FaultyProxy::start(&server.address(), |_, _| None).unwrap();
     let content = content(1, 12 * MIB);
@@ -125,7 +125,7 @@ fn one_upload_is_copied_by_the_store_and_what_is_there_stays() {
 }
 
 #[test]
-fn large_objects_are_copied_in_parts_and_only_own_ones_are_removed() {
+fn large_objects_are_copied_in_parts_and_only_own_ones_are_deleted() {
     let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
     let content = content(2, 11 * MIB + 7);
     let archive = archive(folder.path(), &content);
@@ -167,7 +167,7 @@ fn large_objects_are_copied_in_parts_and_only_own_ones_are_removed() {
 }
 
 #[test]
-fn an_upload_that_a_killed_run_left_is_gone_on_with_or_given_up() {
+fn an_upload_of_a_killed_run_is_resumed_or_aborted() {
     let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
     let contents = [content(3, 22 * MIB), content(4, 22 * MIB)];
     let archives = [0, 1].map(|index| archive(&folder.path().join(index.to_string()), &contents[index]));
@@ -215,7 +215,7 @@ impl Progress for StopAtFirstPart {
 }
 
 #[test]
-fn a_run_that_is_asked_to_stop_gives_its_upload_up() {
+fn a_cancelled_run_aborts_its_upload() {
     let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
     let archive = archive(folder.path(), &content(8, 11 * MIB));
     // One part gets through, the others are never answered.
@@ -234,7 +234,7 @@ fn a_run_that_is_asked_to_stop_gives_its_upload_up() {
 }
 
 #[test]
-fn an_upload_of_an_archive_that_begins_alike_is_not_taken_for_this_one() {
+fn an_upload_of_an_archive_with_the_same_first_part_is_not_mistaken_for_this_one() {
     let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
     let mut one = content(5, 11 * MIB);
     let archives = [0_u8, 1].map(|last| {
@@ -267,7 +267,7 @@ fn an_upload_of_an_archive_that_begins_alike_is_not_taken_for_this_one() {
 }
 
 #[test]
-fn a_network_that_fails_gives_the_right_bytes_or_a_clear_error() {
+fn a_failing_network_gives_the_right_bytes_or_a_clear_error() {
     let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
     let content = content(6, 11 * MIB);
     let archive = archive(folder.path(), &content);

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_the_way_of_a_folder_is_named() {
+    fn a_file_in_the_way_of_a_folder_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let store = |path: &str| StoreUrl::Directory(folder.path().join(path));
         store("a/b").check_folder().unwrap();

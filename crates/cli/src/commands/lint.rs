@@ -1,4 +1,4 @@
-//! `lint`: what a server would make of archives.
+//! `lint`: checks archives against what a server loads.
 
 use crate::args::LintArguments;
 use crate::commands::dispatch::Surroundings;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-/// What is wrong with one archive.
+/// The findings of one archive.
 #[derive(Debug, Serialize)]
 struct Linted {
     archive: PathBuf,
@@ -53,6 +53,7 @@ fn text(linted: &Linted) -> String {
         let _ = writeln!(text, "  {style}{word}:{style:#} {}: {}", finding.place, finding.message);
         if let Some(answer) = &finding.answer {
             let _ = writeln!(text, "    Triton's message: {answer}");
+            let _ = writeln!(text, "    Triton's response: {answer}");
         }
     }
     text

@@ -1,4 +1,4 @@
-//! `metrics-model`: the archive of a model that tells of its server.
+//! `metrics-model`: the archive of a model that reports its server's memory.
 
 use crate::args::MetricsArguments;
 use crate::commands::dispatch::Surroundings;
@@ -16,7 +16,7 @@ struct Written {
     sha256: Digest,
 }
 
-/// Writes it and says what it is.
+/// Writes it and prints its size and digest.
 pub(super) fn metrics_model(surroundings: &Surroundings, arguments: &MetricsArguments) -> Result<()> {
     let library = (!arguments.without_backend).then_some(surroundings.settings.triton_backend.as_path());
     let (sha256, byte_count) = metrics_package(&arguments.file, library, &*surroundings.terminal)?;

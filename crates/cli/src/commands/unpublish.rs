@@ -1,4 +1,4 @@
-//! `unpublish`: away with what was published.
+//! `unpublish`: deletes what was published.
 
 use crate::args::UnpublishArguments;
 use crate::commands::dispatch::Surroundings;
@@ -20,7 +20,7 @@ pub(super) fn unpublish(surroundings: &Surroundings, arguments: &UnpublishArgume
         };
         surroundings.show(&unpublished, &text)?;
         if !arguments.dry_run {
-            surroundings.terminal.say(&format!("{} objects taken away", unpublished.objects.len()));
+            surroundings.terminal.say(&format!("{} objects deleted", unpublished.objects.len()));
         }
     }
     Ok(())

@@ -19,7 +19,7 @@ async fn ids_error(served: &Served, datatype: &str, shape: &[u64], data: Value) 
 }
 
 #[tokio::test]
-async fn inference_mistakes_have_tritons_words() {
+async fn inference_mistakes_have_tritons_messages() {
     let folders = Folders::new();
     folders.publish("m", "embed", 2);
     let served = Served::start(&folders, UNLIMITED).await;
@@ -101,7 +101,7 @@ async fn elements_are_never_truncated() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_no_request() {
+async fn bodies_that_are_not_a_request_are_refused() {
     let folders = Folders::new();
     folders.publish("m", "identity", 0);
     let served = Served::start(&folders, UNLIMITED).await;
@@ -133,7 +133,7 @@ async fn bodies_that_are_no_request() {
 }
 
 #[tokio::test]
-async fn requests_that_no_model_sees() {
+async fn invalid_requests_do_not_reach_a_model() {
     let folders = Folders::new();
     folders.publish("m", "embed", 0);
     let served = Served::start(&folders, UNLIMITED).await;
@@ -187,7 +187,7 @@ async fn failed_loads_are_forgotten() {
 }
 
 #[tokio::test]
-async fn slow_bodies_are_given_up() {
+async fn slow_bodies_time_out() {
     let folders = Folders::new();
     folders.publish("m", "embed", 0);
     let mut options = options(&folders, UNLIMITED);
@@ -202,7 +202,7 @@ async fn slow_bodies_are_given_up() {
 }
 
 #[tokio::test]
-async fn loads_that_take_long_go_on() {
+async fn loads_that_take_long_continue_after_the_response() {
     let folders = Folders::new();
     folders.publish("m", "wide", 0);
     let mut options = options(&folders, UNLIMITED);
@@ -224,7 +224,7 @@ async fn loads_that_take_long_go_on() {
 }
 
 #[tokio::test]
-async fn inferences_that_take_long_are_given_up() {
+async fn inferences_that_take_long_time_out() {
     let folders = Folders::new();
     folders.publish("m", "wide", 0);
     let mut options = options(&folders, UNLIMITED);

@@ -45,8 +45,8 @@ fn three_copies() -> Folders {
 }
 
 #[test]
-fn the_least_recently_used_makes_room() {
-    if !alone("the_least_recently_used_makes_room") {
+fn the_least_recently_used_model_is_evicted() {
+    if !alone("the_least_recently_used_model_is_evicted") {
         return;
     }
     run(async {

@@ -71,7 +71,7 @@ fn headers_hold_nothing_of_this_machine() {
 }
 
 #[test]
-fn changed_inputs_are_refused_by_model_name() {
+fn changed_inputs_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let model = model(&folder.path().join("model"));
     for bytes in [vec![8; 3 << 20], vec![7; 100], vec![7; (3 << 20) + 1]] {
@@ -109,7 +109,7 @@ fn engines_are_packed_alone() {
 }
 
 #[test]
-fn an_engine_without_weights_has_them_beside_it() {
+fn an_engine_without_weights_has_them_next_to_it() {
     let folder = tempfile::tempdir().unwrap();
     let model = model(&folder.path().join("model"));
     let record = Engine { weights: Some("left-out.json".to_owned()), ..engine_record() };
@@ -174,7 +174,7 @@ fn engines_for_several_gpus_go_into_one_archive_where_the_server_can_tell_them_a
 }
 
 #[test]
-fn the_backend_goes_along_and_the_top_folder_may_be_left_out() {
+fn an_archive_may_contain_the_backend_and_omit_the_top_folder() {
     let folder = tempfile::tempdir().unwrap();
     let model = model(&folder.path().join("model"));
     let (name, library) = (model_name(), folder.path().join("backend.so"));

@@ -120,7 +120,7 @@ fn uploads_copies_and_their_settings_are_what_boto3_finds() {
 }
 
 #[test]
-fn what_moto_refuses_is_understood() {
+fn refusals_of_moto_are_understood() {
     let Some(moto) = Moto::start() else { return };
     let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
     let archive = archive(folder.path(), b"an archive");

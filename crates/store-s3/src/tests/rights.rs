@@ -26,7 +26,7 @@ fn uploads_that_cannot_be_listed_are_left_and_all_else_works() {
 }
 
 #[test]
-fn an_upload_whose_parts_cannot_be_listed_is_begun_anew() {
+fn an_upload_whose_parts_cannot_be_listed_starts_again() {
     let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
     let content = content(16, 11 * MIB);
     let archive = archive(folder.path(), &content);

@@ -5,7 +5,7 @@ use planforge_core::StorageClass;
 use std::sync::Mutex;
 
 #[test]
-fn objects_that_are_there_get_the_settings_that_are_asked_for_now_and_nothing_is_sent() {
+fn existing_objects_get_new_settings_without_being_sent_again() {
     let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
     let proxy = FaultyProxy::start(&server.address(), |_, _| None).unwrap();
     let tagged = |team: &str| S3Options { tags: [("team".to_owned(), team.to_owned())].into(), ..small() };
@@ -39,7 +39,7 @@ fn objects_that_are_there_get_the_settings_that_are_asked_for_now_and_nothing_is
 }
 
 #[test]
-fn every_object_is_asked_to_be_encrypted_with_the_key_that_is_named() {
+fn every_object_is_encrypted_with_the_configured_key() {
     let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
     let denied =
         "<Error><Code>AccessDenied</Code><Message>not authorized to perform: kms:GenerateDataKey</Message></Error>";

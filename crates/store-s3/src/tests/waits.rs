@@ -6,7 +6,7 @@ use std::sync::Mutex;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn what_has_many_bytes_is_waited_for_longer() {
+fn requests_with_many_bytes_have_longer_timeouts() {
     let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
     let content = content(11, 11 * MIB);
     let archive = archive(folder.path(), &content);
@@ -29,7 +29,7 @@ fn what_has_many_bytes_is_waited_for_longer() {
 }
 
 #[test]
-fn a_server_that_begins_an_answer_and_then_works_is_waited_for() {
+fn a_server_that_begins_a_response_and_then_works_does_not_time_out() {
     let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
     let content = content(12, 11 * MIB);
     let archive = archive(folder.path(), &content);
@@ -48,7 +48,7 @@ fn a_server_that_begins_an_answer_and_then_works_is_waited_for() {
 }
 
 #[test]
-fn an_upload_that_another_run_gives_up_is_begun_anew() {
+fn an_upload_that_another_run_aborts_starts_again() {
     let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
     let content = content(13, 11 * MIB);
     let archive = archive(folder.path(), &content);
@@ -71,7 +71,7 @@ fn an_upload_that_another_run_gives_up_is_begun_anew() {
 }
 
 #[test]
-fn copies_that_were_moved_to_an_archive_are_made_anew() {
+fn copies_that_were_moved_to_an_archive_class_are_made_again() {
     let (runtime, server, folder) = (runtime(), S3Server::start(), tempfile::tempdir().unwrap());
     let content = content(14, 6 * MIB);
     let archive = archive(folder.path(), &content);

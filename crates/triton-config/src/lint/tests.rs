@@ -78,7 +78,7 @@ fn files_for_single_gpus_must_be_there() {
 }
 
 #[test]
-fn what_runs_a_model_tells_which_file_it_needs() {
+fn the_backend_of_a_model_determines_its_file() {
     let with = |head: &str, file: &str| {
         found(&[("m/config.pbtxt", &GOOD.replace("backend: \"planforge\"", head)), (file, "")])
     };
@@ -148,7 +148,7 @@ fn outputs_of_modules_have_numbers() {
 }
 
 #[test]
-fn what_newer_servers_take_is_said() {
+fn fields_of_newer_servers_are_warned_about() {
     let config = "platform: \"torch_aoti\"\ninput { name: \"x\" data_type: TYPE_FP32 dims: 4 }\n\
                   output { name: \"y__0\" data_type: TYPE_FP32 dims: 4 }\nmodel_metrics { }";
     let said = |line: u32, release| {
@@ -219,7 +219,7 @@ fn tags_of_metrics_are_labels_of_prometheus() {
 }
 
 #[test]
-fn models_of_an_ensemble_are_looked_at() {
+fn models_of_an_ensemble_are_checked() {
     let step =
         "step { model_name: \"a\" input_map { key: \"x\" value: \"x\" } output_map { key: \"y\" value: \"y\" } }";
     let ensemble = format!("platform: \"ensemble\" ensemble_scheduling {{ {step} {step} }}");
@@ -244,7 +244,7 @@ fn models_of_an_ensemble_are_looked_at() {
 }
 
 #[test]
-fn weights_beside_an_engine_must_be_there() {
+fn weights_next_to_an_engine_must_exist() {
     let config = GOOD.replace("max_batch_size", "default_model_filename: \"model.plan\"\nmax_batch_size");
     let list = r#"{"format":1,"weights":[{"name":"w","data_type":"fp16","element_count":1,"transform":"identity",
         "sources":[{"file":"model.safetensors","offset":8,"byte_count":2}]}]}"#;

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_with_its_line() {
+    fn fields_that_do_not_fit_are_refused_with_their_line() {
         let fault = |text: &str| merged(text).unwrap_err().to_string();
         assert_eq!(
             fault("\nmax_batch_size: 12"),
