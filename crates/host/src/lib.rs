@@ -14,7 +14,6 @@
 //! | `GET /planforge/state` | [`planforge_core::EndpointState`] |
 
 mod api_error;
-mod api_error;
 mod blocking;
 mod body;
 mod error;

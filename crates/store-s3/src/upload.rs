@@ -74,15 +74,15 @@ impl Uploading<'_> {
             None => Resumed { upload: begin(self.bucket, self.source, key).await?, parts: Parts::new() },
         };
         self.upload.uploads.add(&self.bucket.relative_upload(&upload));
-        let (kept, missing): (Vec<_>, Vec<_>) =
-            self.source.parts.iter().partition(|part| there.contains_key(&part.number));
+        let (kept, missing): (Vec<Part>, Vec<Part>) =
+            self.source.parts.iter().cloned().partition(|part| there.contains_key(&part.number));
         let kept_byte_count = kept.iter().map(|part| part.byte_count).sum();
         let done = AtomicU64::new(kept_byte_count);
         (self.upload.advanced)(kept_byte_count);
         let sending = stream::iter(missing).map(|part| {
             let (upload, done) = (&upload, &done);
             async move {
-                let e_tag = self.send(upload, part).await?;
+                let e_tag = self.send(upload, &part).await?;
                 (self.upload.advanced)(done.fetch_add(part.byte_count, Ordering::Relaxed) + part.byte_count);
                 Ok::<_, Error>((part.number, e_tag))
             }

@@ -4,7 +4,6 @@ use super::cache::{CacheEntry, LoadState};
 use super::endpoint_models::Models;
 use super::sizes::MemoryEstimate;
 use crate::api_error::ApiError;
-use std::sync::Arc;
 use std::time::Instant;
 
 impl Models {
