@@ -62,7 +62,7 @@ fn headers_hold_nothing_of_this_machine() {
         let entry = entry.unwrap();
         let header = entry.header();
         assert_eq!((header.uid().unwrap(), header.gid().unwrap(), header.mtime().unwrap()), (0, 0, 0));
-        assert_eq!(header.usermodel_name().unwrap().unwrap_or(""), "");
+        assert_eq!(header.username().unwrap().unwrap_or(""), "");
         let is_folder = header.entry_type().is_dir();
         assert_eq!(header.mode().unwrap(), if is_folder { 0o755 } else { 0o644 });
         paths.push(entry.path().unwrap().to_string_lossy().into_owned());

@@ -32,7 +32,7 @@ fn an_upload_whose_parts_cannot_be_listed_starts_again() {
     let archive = archive(folder.path(), &content);
     let straight = bucket(&server.address(), small());
     runtime.block_on(async {
-        straight.client.create_multipart_upload().bucket("models").key(&keys(1)[0]).send().await.unwrap();
+        straight.bucket.client.create_multipart_upload().bucket("models").key(&keys(1)[0]).send().await.unwrap();
     });
     assert_eq!(server.unfinished(), keys(1));
     let proxy = FaultyProxy::start(&server.address(), |_, head| {

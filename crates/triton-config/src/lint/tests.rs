@@ -1,6 +1,7 @@
 //! Archives with one thing wrong.
 
 use super::*;
+use std::path::Path;
 use std::io::Write;
 
 const GOOD: &str = "backend: \"planforge\"\nmax_batch_size: 8\ninput { name: \"x\" data_type: TYPE_FP32 dims: 4 }\n\
