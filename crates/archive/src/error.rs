@@ -32,9 +32,9 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Core(planforge_core::Error::Cancelled) => ErrorKind::Cancelled,
-            Self::Core(planforge_core::Error::Io(error)) | Self::Io(error) => ErrorKind::of_io(error),
-            Self::Core(_) | Self::Changed { .. } => ErrorKind::Internal,
+            Self::Core(error) => error.kind(),
+            Self::Io(error) => ErrorKind::of_io(error),
+            Self::Changed { .. } => ErrorKind::Internal,
             Self::Invalid(_) => ErrorKind::BadInput,
         }
     }
@@ -43,7 +43,8 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Core(planforge_core::Error::Io(error)) | Self::Io(error) => io_hint(error),
+            Self::Core(error) => error.hint(),
+            Self::Io(error) => io_hint(error),
             _ => None,
         }
     }

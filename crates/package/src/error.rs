@@ -104,15 +104,14 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Core(planforge_core::Error::Cancelled) => ErrorKind::Cancelled,
-            Self::Core(planforge_core::Error::Io(error)) | Self::Io(error) => ErrorKind::of_io(error),
+            Self::Core(error) => error.kind(),
+            Self::Io(error) => ErrorKind::of_io(error),
             Self::Archive(error) => error.kind(),
             Self::Config(error) => error.kind(),
             Self::Store(error) => error.kind(),
             Self::Refused { .. } | Self::BadArchive { .. } => ErrorKind::BadInput,
             Self::MissingBackend { .. } => ErrorKind::Environment,
-            Self::Core(_)
-            | Self::MissingFile { .. }
+            Self::MissingFile { .. }
             | Self::Changed { .. }
             | Self::Engine { .. }
             | Self::SameCapability { .. }
@@ -124,7 +123,8 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Core(planforge_core::Error::Io(error)) | Self::Io(error) => io_hint(error),
+            Self::Core(error) => error.hint(),
+            Self::Io(error) => io_hint(error),
             Self::Archive(error) => error.hint(),
             Self::Config(error) => error.hint(),
             Self::Store(error) => error.hint(),

@@ -161,18 +161,16 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Core(planforge_core::Error::Cancelled) => ErrorKind::Cancelled,
-            Self::Core(planforge_core::Error::Io(error)) | Self::Io(error) => ErrorKind::of_io(error),
+            Self::Core(error) => error.kind(),
+            Self::Io(error) => ErrorKind::of_io(error),
             Self::StoreUrl { .. } | Self::UnsupportedStore { .. } | Self::Prefix { .. } => ErrorKind::BadInput,
             Self::NoCredentials { .. } | Self::Credentials { .. } | Self::NoRegion { .. } => ErrorKind::Environment,
             Self::NoBucket { .. } => ErrorKind::NotFound,
             Self::Denied { .. } => ErrorKind::Denied,
             Self::Request { code, .. } if is_transient(code.as_deref()) => ErrorKind::Transient,
-            Self::Core(_)
-            | Self::Changed { .. }
-            | Self::Region { .. }
-            | Self::Request { .. }
-            | Self::Corrupt { .. } => ErrorKind::Internal,
+            Self::Changed { .. } | Self::Region { .. } | Self::Request { .. } | Self::Corrupt { .. } => {
+                ErrorKind::Internal
+            }
         }
     }
 
@@ -180,7 +178,8 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Core(planforge_core::Error::Io(error)) | Self::Io(error) => io_hint(error),
+            Self::Core(error) => error.hint(),
+            Self::Io(error) => io_hint(error),
             Self::NoCredentials { .. } => {
                 Some("set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; for SSO run `aws sso login`")
             }

@@ -1,8 +1,8 @@
 //! Archives with one thing wrong.
 
 use super::*;
-use std::path::Path;
 use std::io::Write;
+use std::path::Path;
 
 const GOOD: &str = "backend: \"planforge\"\nmax_batch_size: 8\ninput { name: \"x\" data_type: TYPE_FP32 dims: 4 }\n\
                     output { name: \"y\" data_type: TYPE_FP32 dims: 4 }\n";
@@ -106,7 +106,11 @@ fn the_backend_of_a_model_determines_its_file() {
             "m/config.pbtxt:1: backend `onnxruntime` takes",
         ),
         ("platform: \"foo\"", "m/1/model.onnx", "m/config.pbtxt:1: unknown platform `foo`; expected one of"),
-        ("default_model_filename: \"b.onnx\"", "m/1/b.onnx", "m/config.pbtxt: of `b.onnx` the server does not know"),
+        (
+            "default_model_filename: \"b.onnx\"",
+            "m/1/b.onnx",
+            "m/config.pbtxt: the server knows no backend for `b.onnx`",
+        ),
         ("", "m/1/b.onnx", "m/config.pbtxt: the backend is unknown"),
         ("backend: \"x\" platform: \"ensemble\"", "m/1/x", "m/config.pbtxt:1: an ensemble has no backend"),
     ] {
