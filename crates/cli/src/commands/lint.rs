@@ -53,7 +53,6 @@ fn text(linted: &Linted) -> String {
         let _ = writeln!(text, "  {style}{word}:{style:#} {}: {}", finding.place, finding.message);
         if let Some(answer) = &finding.answer {
             let _ = writeln!(text, "    Triton's message: {answer}");
-            let _ = writeln!(text, "    Triton's response: {answer}");
         }
     }
     text

@@ -9,11 +9,8 @@ use planforge_core::{
     Stored, Variant, link_or_copy,
 };
 use planforge_engine::place_weights;
-use planforge_package::{Form, Further, PackedEngine, Provenance, Publication, Serving, Store};
-use planforge_report::ArchiveFacts;
-use planforge_package::{Form, PackedEngine, Provenance, Publication, Store};
-use planforge_package::{Form, PackedEngine, Provenance, Publication};
 use planforge_package::{PackageOptions, PackedEngine, Provenance, Publication};
+use planforge_report::ArchiveFacts;
 use planforge_store::StoreUrl;
 use planforge_triton_config::{ExtraConfig, ServingOptions};
 use std::path::Path;

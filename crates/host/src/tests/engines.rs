@@ -1,5 +1,4 @@
 //! Engines, on fakes of the driver and the library, which shows nothing of a GPU.
-//! Engines, on a fake driver and library, which shows nothing of a GPU.
 
 use super::{Folders, Served, UNLIMITED, api_error, options, write_archive};
 use crate::{EngineOptions, HostOptions};
@@ -44,7 +43,6 @@ fn engines_are_served_within_the_memory_of_the_gpu() {
 }
 
 /// The fake's memory falls by 1 MiB with each buffer and stream.
-/// The fake GPU's memory falls by 1 MiB with each buffer and stream.
 async fn serve(folder: &Path) {
     let folders = Folders::new();
     for copy in 0..3 {
