@@ -2,8 +2,8 @@
 
 use crate::support::Workspace;
 use planforge_core::{
-    Builder, BuilderOptions, Cache, DataType, Engine, EngineTarget, GpuCatalogue, ImageSize, KnownDigests, Model,
-    NoProgress, Precision, Profile, ProfileRange, Stored, Task, TensorSpec,
+    Builder, BuilderOptions, Cache, CachedArtifact, DataType, Engine, EngineTarget, GpuCatalogue, ImageSize,
+    KnownDigests, Model, NoProgress, Precision, Profile, ProfileRange, Task, TensorSpec,
 };
 use planforge_engine::{
     BuildLimits, CompileJob, CompileOptions, ExportOptions, Worker, compile_all, emulate_bf16, export,
@@ -42,7 +42,7 @@ pub(crate) struct Recorded {
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) expected: Expected,
-    pub(crate) model: Stored<Model>,
+    pub(crate) model: CachedArtifact<Model>,
 }
 
 const FEATURES: &[&str] = &["last_hidden_state"];
@@ -112,7 +112,7 @@ pub(crate) fn try_export(
     (folder, name): (&Path, &str),
     task: Task,
     precision: Precision,
-) -> planforge_engine::Result<Stored<Model>> {
+) -> planforge_engine::Result<CachedArtifact<Model>> {
     let options = ExportOptions { image_size: image_size(name), ..ExportOptions::new(task, precision) };
     let snapshot = planforge_hub::local_snapshot(folder, None, &KnownDigests::default(), &NoProgress).unwrap();
     export(&snapshot, &options, &Cache::new(&workspace.path("cache")), &NoProgress)
@@ -160,7 +160,7 @@ impl Case {
 }
 
 /// Runs the exported graph.
-pub(crate) fn run_on(model: &Stored<Model>, inputs: &[Tensor]) -> Vec<Tensor> {
+pub(crate) fn run_on(model: &CachedArtifact<Model>, inputs: &[Tensor]) -> Vec<Tensor> {
     run_graph(&model.path(&model.record.graph), model.record.precision, inputs)
 }
 
@@ -299,10 +299,10 @@ pub(crate) fn build_engine(workspace: &Workspace, case: &Case, gpu: &str) {
 /// Builds an engine for batches up to 4, of texts up to `max_sequence`; one for several GPU types, separated by commas.
 pub(crate) fn engine_for(
     workspace: &Workspace,
-    model: &Stored<Model>,
+    model: &CachedArtifact<Model>,
     gpus: &str,
     max_sequence: u64,
-) -> Stored<Engine> {
+) -> CachedArtifact<Engine> {
     let range = |min, opt, max| ProfileRange { min, opt, max };
     let task = model.record.task;
     let catalogue = GpuCatalogue::built_in();

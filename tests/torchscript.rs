@@ -6,7 +6,7 @@ use crate::parity::{
 };
 use crate::support::Workspace;
 use planforge_core::{
-    Cache, DataType, Dim, KnownDigests, Model, NoProgress, Precision, Stored, Task, TensorSpec, digest_file,
+    Cache, CachedArtifact, DataType, Dim, KnownDigests, Model, NoProgress, Precision, Task, TensorSpec, digest_file,
 };
 use planforge_engine::{ExportOptions, export_torchscript};
 use planforge_package::{UnpackLimits, unpack};
@@ -23,14 +23,14 @@ pub(crate) fn export(
     cache: &Path,
     (folder, name): (&Path, &str),
     (task, precision): (Task, Precision),
-) -> Stored<Model> {
+) -> CachedArtifact<Model> {
     let options = ExportOptions { image_size: image_size(name), ..ExportOptions::new(task, precision) };
     let snapshot = planforge_hub::local_snapshot(folder, None, &KnownDigests::default(), &NoProgress).unwrap();
     export_torchscript(&snapshot, &options, &Cache::new(cache), &NoProgress).unwrap()
 }
 
 /// Loads a module.
-pub(crate) fn session(module: &Stored<Model>) -> TorchSession {
+pub(crate) fn session(module: &CachedArtifact<Model>) -> TorchSession {
     load(&module.path("model.pt"), (&module.record.inputs, &module.record.outputs)).unwrap()
 }
 

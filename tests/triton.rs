@@ -12,8 +12,8 @@ mod speed;
 use crate::parity::{folder, try_export};
 use crate::support::Workspace;
 use planforge_core::{
-    Cache, DataType, Dim, InferRequest, InferTensor, Model, ModelName, NoProgress, OnnxBackend, Precision, Profile,
-    ProfileRange, RequestBody, Stored, Task, TensorData, TensorSpec, Variant,
+    Cache, CachedArtifact, DataType, Dim, InferRequest, InferTensor, Model, ModelName, NoProgress, OnnxBackend,
+    Precision, Profile, ProfileRange, RequestBody, Task, TensorData, TensorSpec, Variant,
 };
 use planforge_package::{PackageOptions, package};
 use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues, load_library};
@@ -60,7 +60,7 @@ fn backend() -> PathBuf {
 /// A model exported and packaged.
 struct Packaged {
     workspace: Workspace,
-    model: Stored<Model>,
+    model: CachedArtifact<Model>,
     archive: PathBuf,
 }
 

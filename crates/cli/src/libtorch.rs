@@ -39,7 +39,7 @@ pub(crate) use built::{export, run};
 #[cfg(feature = "torch")]
 mod built {
     use anyhow::Result;
-    use planforge_core::{Model, Stored};
+    use planforge_core::{CachedArtifact, Model};
     use planforge_runtime::{SessionOptions, Tensor, TorchSession};
 
     pub(super) const VERSION: Option<&str> = Some(planforge_engine::LIBTORCH_VERSION);
@@ -47,7 +47,7 @@ mod built {
     pub(crate) use planforge_engine::export_torchscript as export;
 
     /// Runs a module on `inputs`.
-    pub(crate) fn run(module: &Stored<Model>, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+    pub(crate) fn run(module: &CachedArtifact<Model>, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         let Model { graph, inputs: takes, outputs, .. } = &module.record;
         let options = SessionOptions {
             intra_op_threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -61,7 +61,7 @@ mod built {
 mod built {
     use super::required;
     use anyhow::{Result, bail};
-    use planforge_core::{Cache, Model, Progress, Snapshot, Stored};
+    use planforge_core::{Cache, CachedArtifact, Model, Progress, Snapshot};
     use planforge_engine::ExportOptions;
     use planforge_runtime::Tensor;
 
@@ -73,13 +73,13 @@ mod built {
         _options: &ExportOptions,
         _cache: &Cache,
         _progress: &dyn Progress,
-    ) -> Result<Stored<Model>> {
+    ) -> Result<CachedArtifact<Model>> {
         required()?;
         bail!("no module was exported")
     }
 
     /// Says that it cannot.
-    pub(crate) fn run(_module: &Stored<Model>, _inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+    pub(crate) fn run(_module: &CachedArtifact<Model>, _inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         required()?;
         bail!("no module was run")
     }

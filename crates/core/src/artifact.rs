@@ -19,7 +19,7 @@ pub struct ArtifactFile {
 
 /// A record together with the folder its files lie in.
 #[derive(Debug, Clone)]
-pub struct Stored<T> {
+pub struct CachedArtifact<T> {
     /// The folder.
     pub directory: PathBuf,
     /// What is in it.
@@ -27,12 +27,12 @@ pub struct Stored<T> {
     /// Its files.
     pub files: Vec<ArtifactFile>,
     /// Whether it was found rather than made.
-    pub reused: bool,
+    pub cache_hit: bool,
     /// Time it took to make or find.
     pub elapsed: Duration,
 }
 
-impl<T> Stored<T> {
+impl<T> CachedArtifact<T> {
     /// Path of a file of this artifact.
     #[must_use]
     pub fn path(&self, file: &str) -> PathBuf {

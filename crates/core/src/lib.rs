@@ -26,8 +26,8 @@ mod triton;
 mod weights;
 
 pub use artifact::{
-    Archive, ArtifactFile, Capacity, CapacityLimit, LatencySummary, LoadPoint, LoadResult, Model, ProbeStep, Published,
-    Snapshot, Stored, Variant,
+    Archive, ArtifactFile, CachedArtifact, Capacity, CapacityLimit, LatencySummary, LoadPoint, LoadResult, Model,
+    ProbeStep, Published, Snapshot, Variant,
 };
 pub use cache::{Cache, CacheEntry, CacheKey, CacheKind, CacheUse, Damage, PruneRule};
 pub use card::ModelCard;

@@ -10,8 +10,8 @@ use crate::onnx::{OnnxGraph, Opset, WeightPlan, WeightUse, covers};
 use crate::self_contained::write_self_contained;
 use crate::{Error, Result};
 use planforge_core::{
-    ArtifactFile, Cache, CacheKey, CacheKind, DataType, Digest, ImageSize, Model, ModelFormat, Outcome, Precision,
-    Progress, Snapshot, Step, Stored, Task, link_or_copy, write_atomically,
+    ArtifactFile, Cache, CacheKey, CacheKind, CachedArtifact, DataType, Digest, ImageSize, Model, ModelFormat, Outcome,
+    Precision, Progress, Snapshot, Step, Task, link_or_copy, write_atomically,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -65,11 +65,11 @@ pub fn export(
     options: &ExportOptions,
     cache: &Cache,
     progress: &dyn Progress,
-) -> Result<Stored<Model>> {
+) -> Result<CachedArtifact<Model>> {
     let subject = format!("onnx-{}", options.precision);
     progress.started(Step::Export, &subject, None, "bytes");
     let stored = export_for(snapshot, options, Purpose::Model, cache, (progress, &subject))?;
-    let outcome = if stored.reused { Outcome::Cached } else { Outcome::Built };
+    let outcome = if stored.cache_hit { Outcome::Cached } else { Outcome::Built };
     progress.finished(Step::Export, &subject, outcome, stored.elapsed);
     Ok(stored)
 }
@@ -84,7 +84,7 @@ pub fn export_ranges(
     options: &ExportOptions,
     cache: &Cache,
     progress: &dyn Progress,
-) -> Result<Stored<Model>> {
+) -> Result<CachedArtifact<Model>> {
     let (precision, wide) = (Precision::Fp32, BTreeSet::new());
     let options = ExportOptions { precision, wide, self_contained: false, ..options.clone() };
     export_for(snapshot, &options, Purpose::Ranges, cache, (progress, "ranges"))
@@ -96,7 +96,7 @@ fn export_for(
     purpose: Purpose,
     cache: &Cache,
     report: (&dyn Progress, &str),
-) -> Result<Stored<Model>> {
+) -> Result<CachedArtifact<Model>> {
     let key = export_key(snapshot, options, purpose);
     // The weights are links to files whose digests are known.
     let known = |file: &ArtifactFile| Some((real_path(snapshot, file)?, file.sha256.clone()));

@@ -2,7 +2,7 @@
 
 use crate::onnx::graph_needs;
 use crate::{Error, Result};
-use planforge_core::{Builder, ComputeCapability, Gpu, Model, Precision, Stored};
+use planforge_core::{Builder, CachedArtifact, ComputeCapability, Gpu, Model, Precision};
 
 /// The first compute capability with 8-bit floating-point matrix products.
 const FIRST_FP8: ComputeCapability = ComputeCapability { major: 8, minor: 9 };
@@ -14,7 +14,7 @@ const NAMED: usize = 3;
 ///
 /// # Errors
 /// [`Error::Fp8`], [`Error::Fp32Products`], [`Error::KeptProducts`], and a graph that cannot be read.
-pub(crate) fn check_graph(model: &Stored<Model>, gpu: &Gpu) -> Result<()> {
+pub(crate) fn check_graph(model: &CachedArtifact<Model>, gpu: &Gpu) -> Result<()> {
     let takes_fp32 = gpu.precisions(Builder::Rtx).contains(&Precision::Fp32);
     let has_no_fp8 = gpu.compute_capability < FIRST_FP8;
     // Exports of planforge's own have no FP8; a graph may be large.

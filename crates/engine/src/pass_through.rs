@@ -4,8 +4,8 @@
 use crate::onnx::graph_error;
 use crate::{Error, Result};
 use planforge_core::{
-    ArtifactFile, Cache, CacheKey, CacheKind, Digest, Model, ModelFormat, Outcome, Precision, Progress, Snapshot, Step,
-    Stored, Task, link_or_copy,
+    ArtifactFile, Cache, CacheKey, CacheKind, CachedArtifact, Digest, Model, ModelFormat, Outcome, Precision, Progress,
+    Snapshot, Step, Task, link_or_copy,
 };
 use planforge_onnx::ModelFacts;
 use std::path::Path;
@@ -26,7 +26,7 @@ pub fn pass_through(
     (task, precision): (Task, Precision),
     cache: &Cache,
     progress: &dyn Progress,
-) -> Result<Stored<Model>> {
+) -> Result<CachedArtifact<Model>> {
     let subject = format!("onnx-{precision}");
     progress.started(Step::Export, &subject, None, "bytes");
     let digests: Vec<(&str, &Digest)> = snapshot.files.iter().map(|file| (file.path.as_str(), &file.sha256)).collect();
@@ -37,7 +37,7 @@ pub fn pass_through(
         let model = take(snapshot, graph, (task, precision), folder)?;
         Ok::<_, Error>((model, snapshot.files.iter().filter_map(known).collect()))
     })?;
-    let outcome = if stored.reused { Outcome::Cached } else { Outcome::Built };
+    let outcome = if stored.cache_hit { Outcome::Cached } else { Outcome::Built };
     progress.finished(Step::Export, &subject, outcome, stored.elapsed);
     Ok(stored)
 }

@@ -35,7 +35,7 @@ pub(crate) enum ArchiveLocation {
 #[derive(Debug)]
 pub(crate) enum LocalArchive {
     /// A file of the store.
-    Stored(PathBuf),
+    CachedArtifact(PathBuf),
     /// A download, which is deleted when it is dropped.
     Downloaded(PathBuf),
 }
@@ -81,7 +81,7 @@ impl ArchiveLocation {
     /// [`ApiError::Validation`] for an object that does not exist, and [`ApiError::Internal`] with an error of the store.
     pub(crate) async fn fetch(self, target_model: &str, folder: &Path) -> Result<LocalArchive, ApiError> {
         let (store, key) = match self {
-            Self::File(path) => return Ok(LocalArchive::Stored(path)),
+            Self::File(path) => return Ok(LocalArchive::CachedArtifact(path)),
             Self::Object { store, key } => (store, key),
         };
         let failed = |error: planforge_store::Error| {
@@ -98,7 +98,7 @@ impl LocalArchive {
     /// Its path.
     pub(crate) fn path(&self) -> &Path {
         match self {
-            Self::Stored(path) | Self::Downloaded(path) => path,
+            Self::CachedArtifact(path) | Self::Downloaded(path) => path,
         }
     }
 }

@@ -4,8 +4,8 @@ use crate::options::PackageOptions;
 use crate::{Error, Result};
 use planforge_archive::{Content, Entries, SETTINGS, write_archive};
 use planforge_core::{
-    Archive, ArtifactFile, Cache, CacheKey, CacheKind, ComputeCapability, Digest, Engine, Model, ModelName, Outcome,
-    PlacedWeights, Platform, Profile, Progress, Step, Stored, Variant,
+    Archive, ArtifactFile, Cache, CacheKey, CacheKind, CachedArtifact, ComputeCapability, Digest, Engine, Model,
+    ModelName, Outcome, PlacedWeights, Platform, Profile, Progress, Step, Variant,
 };
 use planforge_triton_config::{
     LABELS_FILE, MODULE_FILE, ONNX_FILE, Severity, capabilities, engine_config, engine_files, label_file, lint_entries,
@@ -25,14 +25,14 @@ const VERSION: &str = "1";
 #[derive(Debug, Clone, Copy)]
 pub struct PackedEngine<'a> {
     /// The engine.
-    pub engine: &'a Stored<Engine>,
+    pub engine: &'a CachedArtifact<Engine>,
     /// The model's files with the weights that it lacks.
     pub weights: Option<&'a PlacedWeights>,
 }
 
-impl<'a> From<&'a Stored<Engine>> for PackedEngine<'a> {
+impl<'a> From<&'a CachedArtifact<Engine>> for PackedEngine<'a> {
     /// An engine with its weights in it.
-    fn from(engine: &'a Stored<Engine>) -> Self {
+    fn from(engine: &'a CachedArtifact<Engine>) -> Self {
         Self { engine, weights: None }
     }
 }
@@ -60,12 +60,12 @@ struct Inputs<'a> {
 pub fn package(
     options: &PackageOptions<'_>,
     variant: &Variant,
-    model: &Stored<Model>,
+    model: &CachedArtifact<Model>,
     engines: &[PackedEngine<'_>],
     profiles: &[Profile],
     cache: &Cache,
     progress: &dyn Progress,
-) -> Result<Stored<Archive>> {
+) -> Result<CachedArtifact<Archive>> {
     // The order in which GPU types are named does not matter.
     let mut engines = engines.to_vec();
     engines.sort_by(|one, two| order(&one.engine.record).cmp(&order(&two.engine.record)));
@@ -104,7 +104,7 @@ pub fn package(
         let (sha256, byte_count) = write_archive(&folder.join(&file), &entries, &subject, progress)?;
         Ok(Archive { variant: variant.clone(), file, sha256, byte_count, unpacked_byte_count, max_batch_size })
     })?;
-    let outcome = if stored.reused { Outcome::Cached } else { Outcome::Built };
+    let outcome = if stored.cache_hit { Outcome::Cached } else { Outcome::Built };
     progress.finished(Step::Package, &subject, outcome, stored.elapsed);
     Ok(stored)
 }
@@ -117,7 +117,7 @@ fn check_entries(variant: &Variant, entries: &Entries) -> Result<()> {
     }
 }
 
-fn onnx_entries(options: &PackageOptions<'_>, model: &Stored<Model>, profiles: &[Profile]) -> Result<Entries> {
+fn onnx_entries(options: &PackageOptions<'_>, model: &CachedArtifact<Model>, profiles: &[Profile]) -> Result<Entries> {
     let name = options.name;
     let config = onnx_config(name, &model.record, profiles, options.onnx_backend, &options.serving)?;
     let mut entries = Entries::from([
@@ -130,7 +130,11 @@ fn onnx_entries(options: &PackageOptions<'_>, model: &Stored<Model>, profiles: &
     Ok(entries)
 }
 
-fn module_entries(options: &PackageOptions<'_>, module: &Stored<Model>, profiles: &[Profile]) -> Result<Entries> {
+fn module_entries(
+    options: &PackageOptions<'_>,
+    module: &CachedArtifact<Model>,
+    profiles: &[Profile],
+) -> Result<Entries> {
     let name = options.name;
     let config = module_config(name, &module.record, profiles, &options.serving)?;
     Ok(Entries::from([
@@ -146,7 +150,7 @@ fn order(engine: &Engine) -> (&[ComputeCapability], &str) {
 fn engine_entries(
     options: &PackageOptions<'_>,
     engines: &[PackedEngine<'_>],
-    model: &Stored<Model>,
+    model: &CachedArtifact<Model>,
 ) -> Result<Entries> {
     let name = options.name;
     let records: Vec<_> = engines.iter().map(|packed| &packed.engine.record).collect();
@@ -175,7 +179,12 @@ fn engine_entries(
 }
 
 /// The list of the weights that the engine `file` lacks, and the files that contain them.
-fn weight_entries(name: &ModelName, file: &str, weights: &PlacedWeights, model: &Stored<Model>) -> Result<Entries> {
+fn weight_entries(
+    name: &ModelName,
+    file: &str,
+    weights: &PlacedWeights,
+    model: &CachedArtifact<Model>,
+) -> Result<Entries> {
     let list = PlacedWeights::path(Path::new(file)).to_string_lossy().into_owned();
     let mut entries = Entries::from([(version_path(name, &list), Content::Bytes(weights.to_json()))]);
     for file in weights.files() {
@@ -185,7 +194,7 @@ fn weight_entries(name: &ModelName, file: &str, weights: &PlacedWeights, model: 
 }
 
 /// The file `file` of an artifact.
-fn content_of<T>(artifact: &Stored<T>, file: &str) -> Result<Content> {
+fn content_of<T>(artifact: &CachedArtifact<T>, file: &str) -> Result<Content> {
     let ArtifactFile { byte_count, sha256, .. } = artifact
         .file(file)
         .cloned()

@@ -6,7 +6,7 @@ mod unpublish;
 use crate::{Error, Result};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use names::{copy_index, statement_name};
-use planforge_core::{Archive, ModelName, Outcome, Progress, Published, Step, Stored, copy_name};
+use planforge_core::{Archive, CachedArtifact, ModelName, Outcome, Progress, Published, Step, copy_name};
 use planforge_store::{
     CopySource, Error as StoreError, MultipartUpload, MultipartUploads, ObjectStore, Source, Upload, join,
 };
@@ -29,7 +29,7 @@ const CANCELLATION_INTERVAL: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy)]
 pub struct Publication<'a> {
     /// The archive.
-    pub archive: &'a Stored<Archive>,
+    pub archive: &'a CachedArtifact<Archive>,
     /// Name of the model, which the copies are named after.
     pub name: &'a ModelName,
     /// Prefix in the store: copies are `<prefix>/<variant>/<name>-v0.tar.gz` and on.

@@ -11,7 +11,7 @@ use super::*;
 use aws_config::SdkConfig;
 use aws_sdk_s3::config::{Credentials, Region, SharedCredentialsProvider};
 use planforge_core::{
-    Archive, Event, EventKind, NoProgress, Precision, Progress, Published, Stored, Variant, digest_bytes,
+    Archive, CachedArtifact, Event, EventKind, NoProgress, Precision, Progress, Published, Variant, digest_bytes,
 };
 use planforge_package::{Error, Publication, Result, StoredObject};
 use planforge_store::{Error as StoreError, ObjectStore};
@@ -38,7 +38,7 @@ fn content(seed: u64, length: usize) -> Vec<u8> {
     std::iter::repeat_with(next).flat_map(|bytes| bytes.into_iter().take(4)).take(length).collect()
 }
 
-fn archive(folder: &Path, content: &[u8]) -> Stored<Archive> {
+fn archive(folder: &Path, content: &[u8]) -> CachedArtifact<Archive> {
     let record = Archive {
         variant: Variant::onnx(Precision::Fp32),
         file: "tiny.tar.gz".to_owned(),
@@ -72,7 +72,7 @@ fn bucket_of(address: &str, name: &str, (key, secret): (&str, &str), options: S3
     S3Store::new(Bucket::new(config, name, "team (a)", options))
 }
 
-fn publish(runtime: &Runtime, bucket: &S3Store, archive: &Stored<Archive>, copies: u32) -> Result<Published> {
+fn publish(runtime: &Runtime, bucket: &S3Store, archive: &CachedArtifact<Archive>, copies: u32) -> Result<Published> {
     let publication = Publication { archive, name: &name(), prefix: "tiny", copies, statement: None };
     runtime.block_on(planforge_package::publish(&publication, bucket, Arc::new(NoProgress)))
 }

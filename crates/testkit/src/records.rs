@@ -1,8 +1,8 @@
 //! Records of small artifacts: a model, an engine, and artifacts of given files.
 
 use planforge_core::{
-    ArtifactFile, Builder, BuilderFigures, BuilderOptions, DataType, Dim, Engine, EngineHeader, Model, ModelFormat,
-    ModelName, Precision, Profile, ProfileRange, Stored, Task, TensorSpec, digest_bytes,
+    ArtifactFile, Builder, BuilderFigures, BuilderOptions, CachedArtifact, DataType, Dim, Engine, EngineHeader, Model,
+    ModelFormat, ModelName, Precision, Profile, ProfileRange, Task, TensorSpec, digest_bytes,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -95,7 +95,7 @@ pub fn engine_record() -> Engine {
 ///
 /// # Panics
 /// When a file cannot be written.
-pub fn stored<T>(folder: &Path, record: T, files: &[(&str, &[u8])]) -> Stored<T> {
+pub fn stored<T>(folder: &Path, record: T, files: &[(&str, &[u8])]) -> CachedArtifact<T> {
     fs_err::create_dir_all(folder).expect("the folder can be made");
     let files = files
         .iter()
@@ -104,5 +104,5 @@ pub fn stored<T>(folder: &Path, record: T, files: &[(&str, &[u8])]) -> Stored<T>
             ArtifactFile { path: (*path).to_owned(), byte_count: bytes.len() as u64, sha256: digest_bytes(bytes) }
         })
         .collect();
-    Stored { directory: folder.to_owned(), record, files, reused: false, elapsed: Duration::ZERO }
+    CachedArtifact { directory: folder.to_owned(), record, files, cache_hit: false, elapsed: Duration::ZERO }
 }

@@ -7,8 +7,8 @@
 use crate::pipeline::samples::Samples;
 use anyhow::{Result, bail};
 use planforge_core::{
-    Cache, CacheKey, CacheKind, Digest, Model, Outcome, Precision, Progress, Snapshot, Step, Stored, TensorSpec,
-    Variant,
+    Cache, CacheKey, CacheKind, CachedArtifact, Digest, Model, Outcome, Precision, Progress, Snapshot, Step,
+    TensorSpec, Variant,
 };
 use planforge_engine::{Sample, SampleValues, TextSample, emulate_bf16};
 use planforge_report::CheckFacts;
@@ -39,7 +39,7 @@ pub(super) enum Gate {
 /// Checks `model` on `samples`, or finds an earlier check of the same files.
 pub(super) fn check_model(
     snapshot: &Snapshot,
-    (model, reference, samples): (&Stored<Model>, Option<&Stored<Model>>, &Samples),
+    (model, reference, samples): (&CachedArtifact<Model>, Option<&CachedArtifact<Model>>, &Samples),
     library_version: &str,
     cache: &Cache,
     progress: &dyn Progress,
@@ -67,7 +67,7 @@ pub(super) fn check_model(
         let gate = half_gate(precision).unwrap_or(PADDING_GATE);
         Ok::<_, anyhow::Error>(compare((&subject, name), gate, &found, &expected))
     })?;
-    let outcome = if stored.reused { Outcome::Cached } else { Outcome::Built };
+    let outcome = if stored.cache_hit { Outcome::Cached } else { Outcome::Built };
     progress.finished(Step::Check, &subject, outcome, start.elapsed());
     Ok(stored.record)
 }
@@ -81,7 +81,7 @@ pub(super) const fn half_gate(precision: Precision) -> Option<Gate> {
     }
 }
 
-pub(super) fn digests(model: &Stored<Model>) -> Vec<&Digest> {
+pub(super) fn digests(model: &CachedArtifact<Model>) -> Vec<&Digest> {
     model.files.iter().map(|file| &file.sha256).collect()
 }
 
@@ -97,7 +97,7 @@ pub(super) fn obstacle(model: &Model) -> Option<&'static str> {
         .then_some("ONNX Runtime has no bf16 arithmetic on the CPU, and this graph is taken as it is")
 }
 
-pub(super) fn run(model: &Stored<Model>, sample: &Sample) -> Result<Vec<Tensor>> {
+pub(super) fn run(model: &CachedArtifact<Model>, sample: &Sample) -> Result<Vec<Tensor>> {
     if let Some(why) = obstacle(&model.record) {
         bail!("`{}` cannot be run: {why}", Variant::onnx(model.record.precision).id());
     }
@@ -162,7 +162,7 @@ fn without_padding(values: &[f32], sample: &TextSample, index: usize) -> Vec<f32
     rows.filter(|(_, kept)| **kept != 0).flat_map(|(row, _)| row.iter().copied()).collect()
 }
 
-fn each_alone(snapshot: &Snapshot, model: &Stored<Model>, samples: &Samples) -> Result<PerSample> {
+fn each_alone(snapshot: &Snapshot, model: &CachedArtifact<Model>, samples: &Samples) -> Result<PerSample> {
     let mut together: PerSample = Vec::new();
     for single in samples.singles(snapshot, &model.record)? {
         append(&mut together, per_sample(&run(model, &single)?, &single));

@@ -6,7 +6,8 @@ use crate::pipeline::rows::{materialise, outcome};
 use crate::pipeline::steps::{Made, Run, model_of};
 use anyhow::{Context, Result};
 use planforge_core::{
-    Builder, Engine, EngineTarget, Model, PlacedWeights, Step, Stored, TritonRelease, link_or_copy, write_atomically,
+    Builder, CachedArtifact, Engine, EngineTarget, Model, PlacedWeights, Step, TritonRelease, link_or_copy,
+    write_atomically,
 };
 use planforge_engine::{BuildLimits, CompileJob, CompileOptions, Worker, compile_all, place_weights};
 use planforge_report::{EngineFacts, PlanSource};
@@ -38,7 +39,7 @@ pub(crate) fn compile_together(runs: &mut [(&mut Run, &mut Made)], limits: Build
 }
 
 /// Puts what the engine at `plan` lacks beside it, so that the folder is all that is needed to run it.
-fn add_weights(model: &Stored<Model>, engine: &Stored<Engine>, plan: &Path) -> Result<()> {
+fn add_weights(model: &CachedArtifact<Model>, engine: &CachedArtifact<Engine>, plan: &Path) -> Result<()> {
     let list = PlacedWeights::path(plan);
     let Some(weights) = place_weights(model, engine)? else {
         // Of an earlier engine in its place.
@@ -52,7 +53,7 @@ fn add_weights(model: &Stored<Model>, engine: &Stored<Engine>, plan: &Path) -> R
 
 impl Run {
     /// How each target of this run is compiled; `several` pipelines are told apart by their names.
-    fn compile_options(&mut self, models: &[Stored<Model>], several: bool) -> Result<Vec<CompileOptions>> {
+    fn compile_options(&mut self, models: &[CachedArtifact<Model>], several: bool) -> Result<Vec<CompileOptions>> {
         if self.targets.is_empty() {
             return Ok(Vec::new());
         }
@@ -94,7 +95,7 @@ impl Run {
     }
 
     /// Puts engines into the output folder and the report, in the order of the targets.
-    fn add_engines(&mut self, engines: &[Stored<Engine>], models: &[Stored<Model>]) -> Result<()> {
+    fn add_engines(&mut self, engines: &[CachedArtifact<Engine>], models: &[CachedArtifact<Model>]) -> Result<()> {
         for (target, engine) in self.targets.clone().iter().zip(engines) {
             let folder = self.layout.engine(&target.variant);
             materialise(engine, &folder)?;

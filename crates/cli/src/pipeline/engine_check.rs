@@ -9,8 +9,8 @@ use crate::pipeline::samples::Samples;
 use crate::pipeline::steps::{Made, Run, model_of};
 use anyhow::{Context, Result};
 use planforge_core::{
-    Builder, CacheKey, CacheKind, ComputeCapability, Engine, Model, Outcome, Precision, Profile, Snapshot, Step,
-    Stored, Variant,
+    Builder, CacheKey, CacheKind, CachedArtifact, ComputeCapability, Engine, Model, Outcome, Precision, Profile,
+    Snapshot, Step, Variant,
 };
 use planforge_engine::Sample;
 use planforge_report::{CheckFacts, EngineRunFacts};
@@ -85,7 +85,7 @@ impl Run {
         &mut self,
         target: &Variant,
         snapshot: &Snapshot,
-        (model, engine): (&Stored<Model>, &Stored<Engine>),
+        (model, engine): (&CachedArtifact<Model>, &CachedArtifact<Engine>),
         without_gpu: &mut WithoutGpu,
     ) -> Result<Result<Checked, String>> {
         let (record, subject) = (&engine.record, target.id());
@@ -172,7 +172,7 @@ fn padded(sample: Sample, profiles: &[Profile]) -> Sample {
 /// The engine's outputs against those of ONNX Runtime, which runs the export that the engine was made from.
 fn compared(
     subject: &str,
-    model: &Stored<Model>,
+    model: &CachedArtifact<Model>,
     batches: &[Sample],
     outputs: &[Vec<Tensor>],
 ) -> Result<Vec<CheckFacts>> {

@@ -5,8 +5,9 @@ use crate::pipeline::overrides::LockUse;
 use crate::pipeline::steps::{Made, Run};
 use anyhow::{Context, Result};
 use planforge_core::{
-    Archive, ArtifactFile, Builder, Difference, EngineTarget, GpuCatalogue, ItemKind, Lock, LockedEngine, LockedFile,
-    LockedSource, Pipeline, Platform, Precision, Snapshot, SourceSpec, Step, Stored, Variant, digest_file, lock_file,
+    Archive, ArtifactFile, Builder, CachedArtifact, Difference, EngineTarget, GpuCatalogue, ItemKind, Lock,
+    LockedEngine, LockedFile, LockedSource, Pipeline, Platform, Precision, Snapshot, SourceSpec, Step, Variant,
+    digest_file, lock_file,
 };
 use planforge_package::Provenance;
 use std::collections::BTreeMap;
@@ -238,7 +239,7 @@ impl Run {
     }
 
     /// Says beside each archive in the output folder where it came from.
-    pub(super) fn add_provenance(&self, lock: &Lock, archives: &[Stored<Archive>]) -> Result<()> {
+    pub(super) fn add_provenance(&self, lock: &Lock, archives: &[CachedArtifact<Archive>]) -> Result<()> {
         for archive in archives.iter().map(|archive| &archive.record) {
             let tools = lock.tools.iter().filter(|(tool, _)| self.is_used(tool, &archive.variant));
             let tools = tools.map(|(tool, version)| (tool.clone(), version.clone())).collect();

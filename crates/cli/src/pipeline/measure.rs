@@ -7,9 +7,9 @@ use crate::pipeline::steps::Run;
 use anyhow::{Context, Result};
 use planforge_bench::{EndpointClient, load, probe};
 use planforge_core::{
-    Builder, Capacity, ComputeCapability, DataType, Dim, EngineTarget, InferRequest, InferTensor, LoadResult,
-    MAX_BODY_BYTE_COUNT, Model, Outcome, Pipeline, Platform, Precision, Published, RequestBody, RequestedOutput,
-    Snapshot, Step, Stored, TensorData, Variant, endpoint_name,
+    Builder, CachedArtifact, Capacity, ComputeCapability, DataType, Dim, EngineTarget, InferRequest, InferTensor,
+    LoadResult, MAX_BODY_BYTE_COUNT, Model, Outcome, Pipeline, Platform, Precision, Published, RequestBody,
+    RequestedOutput, Snapshot, Step, TensorData, Variant, endpoint_name,
 };
 use planforge_engine::{Sample, SampleValues, random_texts};
 use planforge_report::Served;
@@ -36,7 +36,7 @@ impl Run {
     pub(crate) fn target(
         &mut self,
         snapshot: &Snapshot,
-        models: &[Stored<Model>],
+        models: &[CachedArtifact<Model>],
         published: &[Published],
     ) -> Result<Option<Target>> {
         let Some(variant) = hosted_variant(&self.pipeline, &self.variants)? else {

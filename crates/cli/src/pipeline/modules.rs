@@ -4,7 +4,7 @@ use crate::libtorch;
 use crate::pipeline::check::{Gate, compare, digests, half_gate, inputs, per_sample, preparation_digests, run};
 use crate::pipeline::steps::Run;
 use anyhow::Result;
-use planforge_core::{CacheKey, CacheKind, Model, ModelFormat, Outcome, Snapshot, Step, Stored, Variant};
+use planforge_core::{CacheKey, CacheKind, CachedArtifact, Model, ModelFormat, Outcome, Snapshot, Step, Variant};
 use planforge_engine::ExportOptions;
 use planforge_report::CheckFacts;
 use std::time::Instant;
@@ -20,8 +20,8 @@ impl Run {
     pub(super) fn export_modules(
         &mut self,
         snapshot: &Snapshot,
-        models: &[Stored<Model>],
-    ) -> Result<Vec<Stored<Model>>> {
+        models: &[CachedArtifact<Model>],
+    ) -> Result<Vec<CachedArtifact<Model>>> {
         let mut modules = Vec::new();
         let all = self.pipeline.export.formats.contains(&ModelFormat::TorchScript);
         for Model { precision, wide_values, .. } in models.iter().map(|model| &model.record) {
@@ -49,7 +49,7 @@ impl Run {
     pub(super) fn check_module(
         &self,
         snapshot: &Snapshot,
-        (module, reference): (&Stored<Model>, &Stored<Model>),
+        (module, reference): (&CachedArtifact<Model>, &CachedArtifact<Model>),
         library_version: &str,
     ) -> Result<Vec<CheckFacts>> {
         let precision = module.record.precision;
@@ -72,7 +72,7 @@ impl Run {
             let (found, expected) = (per_sample(&found, &batch), per_sample(&expected, &batch));
             Ok::<_, anyhow::Error>(compare((&subject, "onnx-fp32"), gate, &found, &expected))
         })?;
-        let outcome = if stored.reused { Outcome::Cached } else { Outcome::Built };
+        let outcome = if stored.cache_hit { Outcome::Cached } else { Outcome::Built };
         self.progress().finished(Step::Check, &subject, outcome, start.elapsed());
         Ok(stored.record)
     }

@@ -5,8 +5,8 @@ use crate::pipeline::steps::{Run, model_of};
 use crate::pipeline::warm_up::warm_up_inputs;
 use anyhow::Result;
 use planforge_core::{
-    Archive, ArtifactFile, Builder, Engine, Model, ModelFormat, Outcome, Platform, Progress, Published, Snapshot, Step,
-    Stored, Variant, link_or_copy,
+    Archive, ArtifactFile, Builder, CachedArtifact, Engine, Model, ModelFormat, Outcome, Platform, Progress, Published,
+    Snapshot, Step, Variant, link_or_copy,
 };
 use planforge_engine::place_weights;
 use planforge_package::{PackageOptions, PackedEngine, Provenance, Publication};
@@ -23,9 +23,9 @@ impl Run {
     pub(crate) fn package(
         &mut self,
         snapshot: &Snapshot,
-        (models, modules): (&[Stored<Model>], &[Stored<Model>]),
-        engines: &[Stored<Engine>],
-    ) -> Result<Vec<Stored<Archive>>> {
+        (models, modules): (&[CachedArtifact<Model>], &[CachedArtifact<Model>]),
+        engines: &[CachedArtifact<Engine>],
+    ) -> Result<Vec<CachedArtifact<Archive>>> {
         let is_plan = self.pipeline.compile.builder == Builder::Trtexec;
         if is_plan && self.pipeline.compile.strip_weights && !engines.is_empty() {
             let why = "key `compile.strip_weights`: a plan of TensorRT without weights cannot be packaged, as Triton's \
@@ -108,7 +108,11 @@ impl Run {
     }
 
     /// Archives to N copies each, in the store.
-    pub(crate) fn publish(&mut self, runtime: &Runtime, archives: &[Stored<Archive>]) -> Result<Vec<Published>> {
+    pub(crate) fn publish(
+        &mut self,
+        runtime: &Runtime,
+        archives: &[CachedArtifact<Archive>],
+    ) -> Result<Vec<Published>> {
         let store = self.store(runtime)?;
         let copies = u32::from(self.pipeline.package.copies);
         let mut published = Vec::new();

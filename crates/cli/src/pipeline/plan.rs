@@ -4,8 +4,8 @@ use crate::failure::BadUsage;
 use crate::pipeline::steps::{Made, Run, model_of};
 use anyhow::Result;
 use planforge_core::{
-    BATCHES, BuilderFigures, CONTEXT_BYTE_COUNT, CopyMemory, EngineTarget, Gpu, MaxBatch, Model, Pipeline, Precision,
-    Snapshot, Step, Stored, dense_batch,
+    BATCHES, BuilderFigures, CONTEXT_BYTE_COUNT, CachedArtifact, CopyMemory, EngineTarget, Gpu, MaxBatch, Model,
+    Pipeline, Precision, Snapshot, Step, dense_batch,
 };
 use planforge_engine::{BuildLimits, Checkpoint, CompileJob, ExportOptions, compile_all, estimate, find_engine};
 use planforge_report::{PlanRow, PlanSource};
@@ -144,7 +144,7 @@ struct Costs(Vec<(Precision, Vec<(u64, CopyMemory)>)>);
 impl Costs {
     /// Counts every batch of [`BATCHES`] and the pipeline's own largest, at its longest sequence. Nothing is known of a
     /// graph that is taken as it is.
-    fn of(pipeline: &Pipeline, snapshot: &Snapshot, models: &[Stored<Model>]) -> Result<Self> {
+    fn of(pipeline: &Pipeline, snapshot: &Snapshot, models: &[CachedArtifact<Model>]) -> Result<Self> {
         let mut costs = Vec::new();
         if pipeline.source.graph.is_some() || models.iter().any(|model| model.record.taken_as_is) {
             return Ok(Self(costs));

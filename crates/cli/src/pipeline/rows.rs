@@ -2,7 +2,7 @@
 
 use crate::pipeline::steps::Run;
 use anyhow::Result;
-use planforge_core::{ArtifactFile, Model, Outcome, Step, Stored, link_or_copy};
+use planforge_core::{ArtifactFile, CachedArtifact, Model, Outcome, Step, link_or_copy};
 use planforge_report::{ArtifactRow, ModelFacts};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ impl Run {
     }
 
     /// Puts an exported model into the output folder and the report.
-    pub(super) fn add_export(&mut self, model: &Stored<Model>) -> Result<()> {
+    pub(super) fn add_export(&mut self, model: &CachedArtifact<Model>) -> Result<()> {
         let Model { format, precision, graph, .. } = &model.record;
         let folder = self.layout.export(*format, *precision);
         materialise(model, &folder)?;
@@ -32,7 +32,7 @@ impl Run {
         &mut self,
         step: Step,
         subject: &str,
-        (stored, file): (&Stored<T>, &str),
+        (stored, file): (&CachedArtifact<T>, &str),
         path: &Path,
     ) {
         if let Some(file) = stored.file(file) {
@@ -69,12 +69,12 @@ impl Run {
 }
 
 /// Whether an artifact was found or made.
-pub(super) fn outcome<T>(stored: &Stored<T>) -> Outcome {
-    if stored.reused { Outcome::Cached } else { Outcome::Built }
+pub(super) fn outcome<T>(stored: &CachedArtifact<T>) -> Outcome {
+    if stored.cache_hit { Outcome::Cached } else { Outcome::Built }
 }
 
 /// Puts the files of a cache entry into the output folder without copying them.
-pub(super) fn materialise<T>(stored: &Stored<T>, folder: &Path) -> Result<()> {
+pub(super) fn materialise<T>(stored: &CachedArtifact<T>, folder: &Path) -> Result<()> {
     for file in &stored.files {
         link_or_copy(&stored.path(&file.path), &folder.join(&file.path))?;
     }

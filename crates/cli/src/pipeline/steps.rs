@@ -9,8 +9,8 @@ use crate::progress::Terminal;
 use crate::settings::Settings;
 use anyhow::{Context, Result};
 use planforge_core::{
-    Archive, Cache, CacheUse, Engine, EngineTarget, KnownDigests, Model, ModelFormat, Outcome, OutputLayout, Pipeline,
-    Precision, Progress, Published, Snapshot, Step, Stored, Variant, write_atomically,
+    Archive, Cache, CacheUse, CachedArtifact, Engine, EngineTarget, KnownDigests, Model, ModelFormat, Outcome,
+    OutputLayout, Pipeline, Precision, Progress, Published, Snapshot, Step, Variant, write_atomically,
 };
 use planforge_engine::{BuildLimits, ExportOptions, check_profiles, export, pass_through};
 use planforge_hub::{FetchOptions, fetch, local_snapshot, model_card};
@@ -28,13 +28,13 @@ const BF16_NOTE: &str = "onnx-bf16 was run as a graph that computes each of its 
 /// What the steps made, as far as they went.
 pub(crate) struct Made {
     pub(crate) snapshot: Snapshot,
-    pub(crate) models: Vec<Stored<Model>>,
+    pub(crate) models: Vec<CachedArtifact<Model>>,
     /// TorchScript.
-    pub(crate) modules: Vec<Stored<Model>>,
+    pub(crate) modules: Vec<CachedArtifact<Model>>,
     /// In the order of the run's targets.
-    pub(crate) engines: Vec<Stored<Engine>>,
+    pub(crate) engines: Vec<CachedArtifact<Engine>>,
     /// In the order of the run's variants.
-    pub(crate) archives: Vec<Stored<Archive>>,
+    pub(crate) archives: Vec<CachedArtifact<Archive>>,
     pub(crate) published: Vec<Published>,
 }
 
@@ -207,7 +207,7 @@ impl Run {
     }
 
     /// Snapshot to one model for each precision.
-    pub(crate) fn export(&mut self, snapshot: &Snapshot) -> Result<Vec<Stored<Model>>> {
+    pub(crate) fn export(&mut self, snapshot: &Snapshot) -> Result<Vec<CachedArtifact<Model>>> {
         let mut models = Vec::new();
         for precision in self.precisions() {
             let model = self.export_precision(snapshot, precision)?;
@@ -219,7 +219,11 @@ impl Run {
         Ok(models)
     }
 
-    pub(super) fn export_precision(&mut self, snapshot: &Snapshot, precision: Precision) -> Result<Stored<Model>> {
+    pub(super) fn export_precision(
+        &mut self,
+        snapshot: &Snapshot,
+        precision: Precision,
+    ) -> Result<CachedArtifact<Model>> {
         if let Some(graph) = &self.pipeline.source.graph {
             let purpose = (self.pipeline.task, precision);
             return Ok(pass_through(snapshot, graph, purpose, &self.cache, self.progress())?);
@@ -253,7 +257,7 @@ impl Run {
     pub(crate) fn check(
         &mut self,
         snapshot: &Snapshot,
-        (models, modules): (&[Stored<Model>], &[Stored<Model>]),
+        (models, modules): (&[CachedArtifact<Model>], &[CachedArtifact<Model>]),
     ) -> Result<()> {
         let library = self.load_onnx_runtime()?;
         // The fp32 graph points into the checkpoint, so it costs nothing to have as a reference.
@@ -322,7 +326,7 @@ pub(super) fn read_pipeline(path: &Path) -> Result<Pipeline> {
     Ok(Pipeline::read(path)?)
 }
 
-pub(super) fn model_of(models: &[Stored<Model>], precision: Precision) -> Result<&Stored<Model>> {
+pub(super) fn model_of(models: &[CachedArtifact<Model>], precision: Precision) -> Result<&CachedArtifact<Model>> {
     models
         .iter()
         .find(|model| model.record.precision == precision)

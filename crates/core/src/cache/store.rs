@@ -5,7 +5,7 @@
 
 use super::lock::lock;
 use super::{BUILDING, Cache, CacheKey, CacheKind, Entry, RECORD, modified_nanoseconds};
-use crate::{ArtifactFile, Digest, Error, Progress, Result, Stored, digest_file};
+use crate::{ArtifactFile, CachedArtifact, Digest, Error, Progress, Result, digest_file};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use std::time::Instant;
 impl Cache {
     /// The result of `key`, if it is there and complete.
     #[must_use]
-    pub fn get<T: DeserializeOwned>(&self, kind: CacheKind, key: &CacheKey) -> Option<Stored<T>> {
+    pub fn get<T: DeserializeOwned>(&self, kind: CacheKind, key: &CacheKey) -> Option<CachedArtifact<T>> {
         find(&self.folder_of(kind, &key.0), Instant::now())
     }
 
@@ -31,7 +31,7 @@ impl Cache {
         key: &CacheKey,
         progress: &dyn Progress,
         build: impl FnOnce(&Path) -> std::result::Result<T, E>,
-    ) -> std::result::Result<Stored<T>, E>
+    ) -> std::result::Result<CachedArtifact<T>, E>
     where
         T: Serialize + DeserializeOwned,
         E: From<Error>,
@@ -50,7 +50,7 @@ impl Cache {
         key: &CacheKey,
         progress: &dyn Progress,
         build: impl FnOnce(&Path) -> std::result::Result<(T, Vec<(PathBuf, Digest)>), E>,
-    ) -> std::result::Result<Stored<T>, E>
+    ) -> std::result::Result<CachedArtifact<T>, E>
     where
         T: Serialize + DeserializeOwned,
         E: From<Error>,
@@ -73,18 +73,18 @@ impl Cache {
             fs_err::remove_dir_all(&target).map_err(Error::from)?;
         }
         fs_err::rename(temporary.keep(), &target).map_err(Error::from)?;
-        Ok(Stored {
+        Ok(CachedArtifact {
             directory: target,
             record: entry.record,
             files: entry.files,
-            reused: false,
+            cache_hit: false,
             elapsed: start.elapsed(),
         })
     }
 }
 
 /// A complete entry at `target`; a damaged one counts as absent and is rebuilt.
-fn find<T: DeserializeOwned>(target: &Path, start: Instant) -> Option<Stored<T>> {
+fn find<T: DeserializeOwned>(target: &Path, start: Instant) -> Option<CachedArtifact<T>> {
     let bytes = fs_err::read(target.join(RECORD)).ok()?;
     let entry: Entry<T> = serde_json::from_slice(&bytes).ok()?;
     let intact = entry.files.iter().zip(&entry.modified).all(|(file, modified)| {
@@ -95,11 +95,11 @@ fn find<T: DeserializeOwned>(target: &Path, start: Instant) -> Option<Stored<T>>
         return None;
     }
     mark_used(target);
-    Some(Stored {
+    Some(CachedArtifact {
         directory: target.to_owned(),
         record: entry.record,
         files: entry.files,
-        reused: true,
+        cache_hit: true,
         elapsed: start.elapsed(),
     })
 }
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
     use crate::{NoProgress, digest_bytes};
 
-    fn build(cache: &Cache, text: &str) -> Result<Stored<String>> {
+    fn build(cache: &Cache, text: &str) -> Result<CachedArtifact<String>> {
         cache.get_or_build(CacheKind::Model, &CacheKey::of(&"key"), &NoProgress, |folder| {
             fs_err::write(folder.join("file"), text)?;
             Ok(text.to_owned())
@@ -177,12 +177,12 @@ mod tests {
     fn second_time_is_a_hit_and_damage_is_rebuilt() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
-        assert!(!build(&cache, "first").unwrap().reused);
+        assert!(!build(&cache, "first").unwrap().cache_hit);
         let hit = build(&cache, "second").unwrap();
-        assert!(hit.reused && hit.record == "first" && hit.files.len() == 1);
+        assert!(hit.cache_hit && hit.record == "first" && hit.files.len() == 1);
         fs_err::write(hit.path("file"), "cut").unwrap();
         let rebuilt = build(&cache, "third").unwrap();
-        assert!(!rebuilt.reused && rebuilt.record == "third");
+        assert!(!rebuilt.cache_hit && rebuilt.record == "third");
     }
 
     #[test]
@@ -214,13 +214,13 @@ mod tests {
     fn a_failed_build_leaves_no_entry() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
-        let failed: Result<Stored<String>> =
+        let failed: Result<CachedArtifact<String>> =
             cache.get_or_build(CacheKind::Model, &CacheKey::of(&"key"), &NoProgress, |_| Err(Error::Cancelled));
         assert!(matches!(failed, Err(Error::Cancelled)));
         let left: Vec<_> =
             fs_err::read_dir(folder.path().join("models")).unwrap().map(|item| item.unwrap().file_name()).collect();
         assert!(left.iter().all(|name| name.to_string_lossy().ends_with(".lock")), "{left:?}");
-        assert!(!build(&cache, "now").unwrap().reused);
+        assert!(!build(&cache, "now").unwrap().cache_hit);
     }
 
     #[test]
@@ -228,9 +228,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
         let made: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| build(&cache, "once").unwrap().reused)).collect();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| build(&cache, "once").unwrap().cache_hit)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        assert_eq!(made.iter().filter(|reused| !**reused).count(), 1);
+        assert_eq!(made.iter().filter(|hit| !**hit).count(), 1);
     }
 }

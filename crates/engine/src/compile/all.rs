@@ -4,7 +4,7 @@ use super::engine::{CompileOptions, compile};
 use super::peak::EarlierPeaks;
 use super::pool::{BuildLimits, Pool};
 use crate::{Error, Result};
-use planforge_core::{Cache, Engine, Event, Model, Progress, Stored};
+use planforge_core::{Cache, CachedArtifact, Engine, Event, Model, Progress};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 #[derive(Debug, Clone)]
 pub struct CompileJob<'a> {
     /// What it is made from.
-    pub model: &'a Stored<Model>,
+    pub model: &'a CachedArtifact<Model>,
     /// What for, and how.
     pub options: CompileOptions,
 }
@@ -27,7 +27,7 @@ pub(super) struct Builds<'a> {
 
 impl Builds<'_> {
     /// Memory that building `model` is expected to take.
-    pub(super) fn expected_peak(&self, model: &Stored<Model>) -> u64 {
+    pub(super) fn expected_peak(&self, model: &CachedArtifact<Model>) -> u64 {
         self.earlier.get_or_init(|| EarlierPeaks::of(self.cache)).expected(model)
     }
 }
@@ -45,7 +45,7 @@ pub fn compile_all(
     limits: BuildLimits,
     cache: &Cache,
     progress: &dyn Progress,
-) -> Result<Vec<Stored<Engine>>> {
+) -> Result<Vec<CachedArtifact<Engine>>> {
     let builds = Builds { pool: Arc::new(Pool::new(limits)), cache, earlier: OnceLock::new() };
     let progress = Stoppable { inner: progress, failed: AtomicBool::new(false) };
     let results: Vec<_> = std::thread::scope(|scope| {

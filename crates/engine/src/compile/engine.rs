@@ -11,8 +11,8 @@ use crate::limits::check_graph;
 use crate::{Error, Result, WorkerRequest, WorkerResponse, WorkerTool};
 use bytesize::ByteSize;
 use planforge_core::{
-    Builder, BuilderOptions, Cache, CacheKey, CacheKind, ComputeCapability, Digest, Engine, EngineHeader, EngineTarget,
-    Model, Outcome, Profile, Progress, Step, Stored, TensorSpec,
+    Builder, BuilderOptions, Cache, CacheKey, CacheKind, CachedArtifact, ComputeCapability, Digest, Engine,
+    EngineHeader, EngineTarget, Model, Outcome, Profile, Progress, Step, TensorSpec,
 };
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -56,7 +56,7 @@ pub(super) fn compile(
     order: usize,
     builds: &Builds<'_>,
     progress: &dyn Progress,
-) -> Result<Stored<Engine>> {
+) -> Result<CachedArtifact<Engine>> {
     let subject = &options.subject;
     for gpu in &options.target.gpus {
         gpu.check(options.builder, model.record.precision)?;
@@ -75,18 +75,18 @@ pub(super) fn compile(
     // GPU types of one compute capability share an engine; the record says which ones were asked for.
     let (gpu, gpus) = names(&options.target);
     (stored.record.gpu, stored.record.gpus) = (gpu, gpus);
-    if !stored.reused {
+    if !stored.cache_hit {
         // Without the time in the queue of builds.
         stored.elapsed = stored.record.build_duration;
     }
-    let outcome = if stored.reused { Outcome::Cached } else { Outcome::Built };
+    let outcome = if stored.cache_hit { Outcome::Cached } else { Outcome::Built };
     progress.finished(Step::Compile, subject, outcome, stored.elapsed);
     Ok(stored)
 }
 
 /// The engine of an earlier run, if the cache has it.
 #[must_use]
-pub fn find_engine(CompileJob { model, options }: &CompileJob<'_>, cache: &Cache) -> Option<Stored<Engine>> {
+pub fn find_engine(CompileJob { model, options }: &CompileJob<'_>, cache: &Cache) -> Option<CachedArtifact<Engine>> {
     let outputs = selected_outputs(&model.record, &options.outputs).ok()?;
     cache.get(CacheKind::Engine, &engine_key(&Source::of(model, options, &outputs).ok()?, options))
 }
@@ -130,7 +130,7 @@ fn selected_outputs(model: &Model, wanted: &[String]) -> Result<Vec<TensorSpec>>
 
 /// A job that was found to make sense.
 struct Asked<'a> {
-    model: &'a Stored<Model>,
+    model: &'a CachedArtifact<Model>,
     options: &'a CompileOptions,
     shapes: Shapes,
     outputs: Vec<TensorSpec>,
@@ -207,7 +207,7 @@ fn build(
 }
 
 /// The tool to build with, if it is one that builds.
-fn worker_tool(model: &Stored<Model>, options: &CompileOptions, builds: &Builds<'_>) -> Option<WorkerTool> {
+fn worker_tool(model: &CachedArtifact<Model>, options: &CompileOptions, builds: &Builds<'_>) -> Option<WorkerTool> {
     let program = options.trtexec.clone()?;
     let (gpu, _) = names(&options.target);
     Some(WorkerTool {

@@ -1,6 +1,6 @@
 //! The memory a build is expected to take, so that builds at once fit together.
 
-use planforge_core::{Cache, CacheKind, Digest, Engine, Model, Stored};
+use planforge_core::{Cache, CacheKind, CachedArtifact, Digest, Engine, Model};
 use std::collections::HashMap;
 
 /// Bytes that a build takes beside its weights, and for each byte of them: a line a tenth above the peaks of TensorRT-RTX
@@ -27,7 +27,7 @@ impl EarlierPeaks {
 
     /// Peak resident memory that building `model` is expected to take: what it took before, else a guess by its weights
     /// that is rather too high.
-    pub(super) fn expected(&self, model: &Stored<Model>) -> u64 {
+    pub(super) fn expected(&self, model: &CachedArtifact<Model>) -> u64 {
         let earlier = model.file(&model.record.graph).and_then(|graph| self.0.get(&graph.sha256));
         let guess = BASE + model.record.weight_byte_count * PER_WEIGHT_BYTE.0 / PER_WEIGHT_BYTE.1;
         earlier.map_or(guess, |peak| peak + peak / 16)

@@ -4,7 +4,8 @@ use super::engine::CompileOptions;
 use crate::onnx::{SharedGraph, graph_error, weight_places};
 use crate::{Error, Result};
 use planforge_core::{
-    Builder, Digest, Engine, EngineWeight, EngineWeights, Model, PlacedWeights, Stored, TensorSpec, WeightTransform,
+    Builder, CachedArtifact, Digest, Engine, EngineWeight, EngineWeights, Model, PlacedWeights, TensorSpec,
+    WeightTransform,
 };
 use planforge_onnx::{Transposed, keep_outputs};
 use std::borrow::Cow;
@@ -16,9 +17,9 @@ pub(super) const WEIGHTS: &str = "left-out.json";
 /// What an engine is built from.
 pub(super) enum Source<'a> {
     /// All files of the model, and the outputs that its graph is cut down to.
-    Model(&'a Stored<Model>, Vec<String>),
+    Model(&'a CachedArtifact<Model>, Vec<String>),
     /// The graph without the values of its weights; those of `model` are read, and leave no trace.
-    Shared(&'a Stored<Model>, SharedGraph),
+    Shared(&'a CachedArtifact<Model>, SharedGraph),
 }
 
 impl<'a> Source<'a> {
@@ -26,7 +27,11 @@ impl<'a> Source<'a> {
     ///
     /// # Errors
     /// [`Error::Graph`], and [`Error::StripWeights`] for a graph that cannot be built without its weights.
-    pub(super) fn of(model: &'a Stored<Model>, options: &CompileOptions, outputs: &[TensorSpec]) -> Result<Self> {
+    pub(super) fn of(
+        model: &'a CachedArtifact<Model>,
+        options: &CompileOptions,
+        outputs: &[TensorSpec],
+    ) -> Result<Self> {
         let outputs: Vec<String> = outputs.iter().map(|spec| spec.name.clone()).collect();
         if options.builder != Builder::Rtx || !options.builder_options.strip_weights {
             return Ok(Self::Model(model, outputs));
@@ -95,7 +100,7 @@ impl<'a> Source<'a> {
 }
 
 /// The graph of `model` cut down to `outputs`; none where it has no others.
-fn cut(model: &Stored<Model>, outputs: &[String]) -> Result<Option<Vec<u8>>> {
+fn cut(model: &CachedArtifact<Model>, outputs: &[String]) -> Result<Option<Vec<u8>>> {
     if outputs.len() == model.record.outputs.len() {
         return Ok(None);
     }
@@ -108,7 +113,7 @@ fn cut(model: &Stored<Model>, outputs: &[String]) -> Result<Option<Vec<u8>>> {
 ///
 /// # Errors
 /// [`Error::Graph`] for a graph without a weight that the engine asks for, a damaged list, I/O errors.
-pub fn place_weights(model: &Stored<Model>, engine: &Stored<Engine>) -> Result<Option<PlacedWeights>> {
+pub fn place_weights(model: &CachedArtifact<Model>, engine: &CachedArtifact<Engine>) -> Result<Option<PlacedWeights>> {
     let Some(list) = &engine.record.weights else { return Ok(None) };
     let (list, graph) = (engine.path(list), model.path(&model.record.graph));
     let fail = |message: String| Error::Graph { path: graph.clone(), message };

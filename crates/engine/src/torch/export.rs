@@ -9,7 +9,9 @@ use crate::checkpoint::Checkpoint;
 use crate::export::{export_inputs, parameter_count, refuse_unexplained};
 use crate::onnx::WeightUse;
 use crate::{Error, ExportOptions, Result};
-use planforge_core::{Cache, CacheKey, CacheKind, Model, ModelFormat, Outcome, Progress, Snapshot, Step, Stored};
+use planforge_core::{
+    Cache, CacheKey, CacheKind, CachedArtifact, Model, ModelFormat, Outcome, Progress, Snapshot, Step,
+};
 use std::path::Path;
 
 /// The libtorch that planforge is built with: tch's build refuses others.
@@ -30,7 +32,7 @@ pub fn export_torchscript(
     options: &ExportOptions,
     cache: &Cache,
     progress: &dyn Progress,
-) -> Result<Stored<Model>> {
+) -> Result<CachedArtifact<Model>> {
     // The weights lie in the module whatever `self_contained` says.
     let ExportOptions { task, precision, image_size, wide, self_contained: _ } = options;
     if let Some(first) = wide.first() {
@@ -43,7 +45,7 @@ pub fn export_torchscript(
     let stored = cache.get_or_build(CacheKind::Model, &key, progress, |folder| {
         write_module(snapshot, options, folder, (progress, &subject))
     })?;
-    let outcome = if stored.reused { Outcome::Cached } else { Outcome::Built };
+    let outcome = if stored.cache_hit { Outcome::Cached } else { Outcome::Built };
     progress.finished(Step::Export, &subject, outcome, stored.elapsed);
     Ok(stored)
 }

@@ -9,11 +9,11 @@ use planforge_testkit::{engine_record, model_name, model_record, profiles, store
 use planforge_triton_config::Backend;
 use std::path::Path;
 
-fn model(folder: &Path) -> Stored<Model> {
+fn model(folder: &Path) -> CachedArtifact<Model> {
     stored(folder, model_record(), &[("graph.onnx", b"graph"), ("model.safetensors", &[7; 3 << 20])])
 }
 
-fn make(folder: &Path, cache: &str, model: &Stored<Model>) -> Result<Stored<Archive>> {
+fn make(folder: &Path, cache: &str, model: &CachedArtifact<Model>) -> Result<CachedArtifact<Archive>> {
     let variant = Variant::onnx(Precision::Fp32);
     package(
         &PackageOptions::new(&model_name()),
@@ -37,7 +37,7 @@ fn an_onnx_package_is_complete_and_comes_back() {
     assert_eq!(unpacked.model_file, target.join("tiny/1/model.onnx"));
     assert_eq!((unpacked.max_batch_size, unpacked.byte_count), (8, archive.record.unpacked_byte_count));
     assert_eq!(fs_err::read(target.join("tiny/1/model.safetensors")).unwrap(), [7; 3 << 20]);
-    assert!(make(folder.path(), "cache", &model).unwrap().reused);
+    assert!(make(folder.path(), "cache", &model).unwrap().cache_hit);
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn two_builds_are_the_same_bytes() {
     let model = model(&folder.path().join("model"));
     let first = make(folder.path(), "first", &model).unwrap();
     let second = make(folder.path(), "second", &model).unwrap();
-    assert!(!second.reused);
+    assert!(!second.cache_hit);
     assert_eq!(first.record.sha256, second.record.sha256);
     assert_eq!(first.record.sha256, first.file("tiny.tar.gz").unwrap().sha256);
 }
@@ -151,7 +151,7 @@ fn engines_for_several_gpus_go_into_one_archive_where_the_server_can_tell_them_a
         stored(&folder.path().join(gpu), record, &[("engine.plan", plan)])
     };
     let cache = Cache::new(&folder.path().join("cache"));
-    let make = |engines: &[&Stored<Engine>]| {
+    let make = |engines: &[&CachedArtifact<Engine>]| {
         let variant = Variant::tensorrt(Precision::Fp16, "sm86-sm89");
         let engines: Vec<_> = engines.iter().copied().map(PackedEngine::from).collect();
         package(&PackageOptions::new(&model_name()), &variant, &model, &engines, &profiles(), &cache, &NoProgress)
@@ -193,7 +193,7 @@ fn an_archive_may_contain_the_backend_and_omit_the_top_folder() {
     let missing = make(&carrying).unwrap_err().to_string();
     assert!(missing.contains("backend.so` is missing; build it with"), "{missing}");
     fs_err::write(&library, "library").unwrap();
-    let files = |archive: &Stored<Archive>| {
+    let files = |archive: &CachedArtifact<Archive>| {
         let target = folder.path().join(archive.record.sha256.to_string());
         unpack(&archive.path("tiny.tar.gz"), &target, &UnpackLimits::default()).unwrap();
         let mut names: Vec<_> = fs_err::read_dir(target).unwrap().map(|entry| entry.unwrap().file_name()).collect();

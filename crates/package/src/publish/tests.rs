@@ -1,7 +1,7 @@
 //! Publishing into folders.
 
 use super::*;
-use planforge_core::{NoProgress, Precision, Stored, Variant, digest_bytes};
+use planforge_core::{CachedArtifact, NoProgress, Precision, Variant, digest_bytes};
 use planforge_store::FileStore;
 use planforge_testkit::{model_name as name, stored};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 
 const CONTENT: &[u8] = b"an archive";
 
-pub(crate) fn archive(folder: &Path) -> Stored<Archive> {
+pub(crate) fn archive(folder: &Path) -> CachedArtifact<Archive> {
     let record = Archive {
         variant: Variant::onnx(Precision::Fp32),
         file: "tiny.tar.gz".to_owned(),
@@ -35,7 +35,7 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-fn put_below(prefix: &str, archive: &Stored<Archive>, folder: &Path, copies: u32) -> Result<Published> {
+fn put_below(prefix: &str, archive: &CachedArtifact<Archive>, folder: &Path, copies: u32) -> Result<Published> {
     let publication = Publication { archive, name: &name(), prefix, copies, statement: None };
     publish(&publication, &folder.join("store"), Arc::new(NoProgress))
 }
