@@ -70,7 +70,7 @@ fn damaged_entries_are_found_before_they_are_packaged_or_published_and_made_anew
     let run = |command: &str| workspace.planforge(&[&[command, "tiny.toml"], &arguments[..]].concat());
     run("compile").succeeds();
     damage(&cached(&workspace, "engines", "model.plan"));
-    let hint = "the damaged entry was taken out of the cache; run again, and it is made anew";
+    let hint = "the corrupt entry was removed from the cache; run again to rebuild it";
     run("package").fails(1, &["the artifact cache is damaged", "model.plan` has changed since it was made", hint]);
     assert!(!workspace.files("planforge-out/tiny/archives").iter().any(|file| file.contains("tensorrt")));
     run("package").succeeds();

@@ -161,8 +161,8 @@ fn commands_run_engines_in_processes_of_their_own() {
         serde_json::from_slice(&output.stdout).unwrap()
     };
     let ran = ask("8.9");
-    assert_eq!((&ran["ran"][0], &ran["ran"][1][0][0]["shape"]), (&json!("Fake GPU"), &json!([2])), "{ran}");
-    let file = ran["ran"][1][0][0]["file"].as_str().unwrap();
+    assert_eq!((&ran["ran"]["gpu"], &ran["ran"]["batches"][0][0]["shape"]), (&json!("Fake GPU"), &json!([2])), "{ran}");
+    let file = ran["ran"]["batches"][0][0]["file"].as_str().unwrap();
     let bytes = fs_err::read(folder.path().join(file)).unwrap();
     assert_eq!(bytes, [6.0_f32.to_ne_bytes(), 21.0_f32.to_ne_bytes()].concat());
     let reason = "it was built for compute capability 7.5, and here is Fake GPU (8.9)";

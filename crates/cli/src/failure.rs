@@ -3,7 +3,7 @@
 use planforge_core::Error as CoreError;
 use planforge_package::Error as PackageError;
 use planforge_tensorrt::Error as TensorrtError;
-use std::io::{Error as IoError, ErrorKind};
+use std::io::{Error as IoError, ErrorKind as IoErrorKind};
 use std::process::ExitCode;
 
 /// A check that was run and did not hold.
@@ -16,12 +16,7 @@ pub(crate) struct CheckFailed(pub(crate) String);
 #[error("{0}")]
 pub(crate) struct BadUsage(pub(crate) String);
 
-/// A damaged entry of the cache that was found before it went into a package.
-#[derive(Debug, thiserror::Error)]
-#[error("the artifact cache is damaged")]
-pub(crate) struct Damaged;
-
-/// A native part that is not there.
+/// A part of the environment that is missing.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Missing(pub(crate) String);
@@ -31,11 +26,6 @@ const TO_SAFETENSORS: &str = "convert it to safetensors: for a repository on the
     https://huggingface.co/spaces/safetensors/convert does so; for a file whose origin you trust, run in its folder: \
     python -c \"import torch, safetensors.torch as s; w = torch.load('pytorch_model.bin', 'cpu', weights_only=True); \
     s.save_file({k: v.clone().contiguous() for k, v in w.items()}, 'model.safetensors')\"";
-
-/// A GPU that is not in this machine, which nothing brings.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct NoGpu(pub(crate) String);
 
 /// Exit code and hint of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +49,12 @@ impl Failure {
     }
 
     fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        if let Some(error) = cause.downcast_ref::<planforge_pipeline::Error>() {
+            return error.kind().and_then(Self::of_kind);
+        }
+        if let Some(error) = cause.downcast_ref::<planforge_validate::Error>() {
+            return error.kind().and_then(Self::of_kind);
+        }
         if let Some(error) = cause.downcast_ref::<CoreError>() {
             return Self::of_core(error);
         }
@@ -105,7 +101,7 @@ impl Failure {
         let is = |found: bool, failure: Self| found.then_some(failure);
         is(cause.is::<CheckFailed>(), Self::Check)
             .or(is(cause.is::<BadUsage>(), Self::Usage))
-            .or(is(cause.is::<Missing>() || cause.is::<NoGpu>(), Self::Environment))
+            .or(is(cause.is::<Missing>(), Self::Environment))
     }
 
     fn of_tensorrt(error: &TensorrtError) -> Option<Self> {
@@ -168,10 +164,12 @@ impl Failure {
 
     /// The next step, where there is a general one.
     pub(crate) fn hint(self, error: &anyhow::Error) -> Option<&'static str> {
-        if error.is::<Damaged>() {
-            return Some("the damaged entry was taken out of the cache; run again, and it is made anew");
+        let pipeline = error.downcast_ref::<planforge_pipeline::Error>();
+        if let Some(hint) = pipeline.and_then(planforge_pipeline::Error::hint) {
+            return Some(hint);
         }
-        let general = (self == Self::Environment && !error.is::<NoGpu>())
+        let is_no_gpu = matches!(pipeline, Some(planforge_pipeline::Error::NoLocalGpu { .. }));
+        let general = (self == Self::Environment && !is_no_gpu)
             .then_some("`planforge doctor` shows what is missing; `scripts/setup` brings it");
         error.chain().find_map(Self::hint_of_cause).or(general)
     }
@@ -241,11 +239,11 @@ fn hint_of_disk(cause: &(dyn std::error::Error + 'static)) -> Option<&'static st
         _ => cause.downcast_ref::<IoError>()?,
     };
     match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(
+        IoErrorKind::StorageFull | IoErrorKind::QuotaExceeded => Some(
             "make room there, for example with `planforge cache prune`, or choose another disk with --output, or with key \
              `store.url` for copies",
         ),
-        ErrorKind::ReadOnlyFilesystem => {
+        IoErrorKind::ReadOnlyFilesystem => {
             Some("choose another folder with --output, or with key `store.url` for copies")
         }
         _ => None,

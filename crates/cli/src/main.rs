@@ -1,15 +1,12 @@
 //! The `planforge` command.
 //!
 //! The only crate with arguments, environment variables, printing and exit codes. `args` parses,
-//! `settings` resolves, `pipeline` knows the order of the steps, `commands` has one file for each.
+//! `settings` resolves, `commands` has one file for each command; the order of the stages is in crate `pipeline`.
 
 mod args;
-mod child;
 mod commands;
 mod failure;
-mod libtorch;
 mod memory;
-mod pipeline;
 mod printer;
 mod progress;
 mod settings;

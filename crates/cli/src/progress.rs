@@ -145,6 +145,7 @@ impl Progress for Terminal {
             EventKind::Started { total, unit } => self.start(key, total, unit),
             EventKind::Advanced { done } => self.advance(&key, done),
             EventKind::Finished { outcome, elapsed } => self.finish(&key, outcome, elapsed),
+            EventKind::Note(text) if key.1.is_empty() => self.say(&format!("  {:<8} {text}", key.0.name())),
             EventKind::Note(text) => self.say(&format!("  {:<8} {}: {text}", key.0.name(), key.1)),
         }
     }

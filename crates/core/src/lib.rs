@@ -6,6 +6,7 @@
 mod artifact;
 mod cache;
 mod card;
+mod check;
 mod child;
 mod density;
 mod digest;
@@ -31,6 +32,7 @@ pub use artifact::{
 };
 pub use cache::{Cache, CacheEntry, CacheKey, CacheKind, CacheUse, Damage, PruneRule};
 pub use card::ModelCard;
+pub use check::CheckFacts;
 pub use child::{end_child, end_without_answer, send_request, start_child};
 pub use density::{BATCHES, CONTEXT_BYTE_COUNT, CopyMemory, dense_batch};
 pub use digest::{DigestWriter, digest_bytes, digest_file};
@@ -60,7 +62,8 @@ pub use server_metrics::{
 pub use spec::{
     AcceleratorSpec, CompileSpec, Copies, EngineTarget, ExportSpec, HostSpec, ImageSize, InstanceKind, LoadSpec,
     LoadStage, MaxBatch, MemorySize, Mistake, ModelName, OptimizationLevel, PackageSpec, Pipeline, ProbeSpec, Profile,
-    ProfileRange, SourceSpec, StorageClass, StoreSpec, Task, Threshold, TritonSpec, pipeline_reference,
+    ProfileRange, SourceSpec, StorageClass, StoreSpec, Task, Threshold, TritonSpec, max_batch, max_sequence,
+    pipeline_reference, profiles_up_to,
 };
 pub use triton::TritonRelease;
 pub use weights::{EngineWeight, EngineWeights, PlacedWeights, WeightPlace};

@@ -23,12 +23,14 @@ mod invocation;
 mod memory;
 mod models;
 mod options;
+mod process;
 mod routes;
 mod target;
 
 pub use error::{Error, Result};
 pub use host::Host;
 pub use options::{EngineOptions, HostOptions};
+pub use process::{HostRequest, HostResponse, LocalEndpoint, ProcessError};
 
 #[cfg(test)]
 mod tests;

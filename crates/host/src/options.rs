@@ -2,6 +2,7 @@
 
 use crate::{Error, Result};
 use planforge_store::ObjectStore;
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +37,8 @@ pub struct HostOptions {
 }
 
 /// What runs TensorRT-RTX engines. The endpoint's memory is then that of the GPU.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EngineOptions {
     /// The library `libtensorrt_rtx.so.1`.
     pub library: PathBuf,

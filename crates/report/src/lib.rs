@@ -20,8 +20,8 @@ mod write;
 
 pub use error::{Error, Result};
 pub use record::{
-    ArchiveFacts, ArtifactRow, CheckFacts, EngineFacts, EngineRunFacts, Environment, Library, ModelFacts, PlanRow,
-    PlanSource, Report, Served, SourceFacts,
+    ArchiveFacts, ArtifactRow, EngineFacts, EngineRunFacts, Environment, Library, ModelFacts, PlanRow, PlanSource,
+    Report, Served, SourceFacts,
 };
 pub use units::grouped;
 pub use write::write_report;

@@ -1,12 +1,12 @@
 //! A report with something in every part, for tests.
 
 use crate::record::{
-    ArchiveFacts, ArtifactRow, CheckFacts, EngineFacts, EngineRunFacts, Environment, Library, ModelFacts, PlanRow,
-    PlanSource, Report, Served, SourceFacts,
+    ArchiveFacts, ArtifactRow, EngineFacts, EngineRunFacts, Environment, Library, ModelFacts, PlanRow, PlanSource,
+    Report, Served, SourceFacts,
 };
 use planforge_core::{
-    BuilderFigures, Capacity, CapacityLimit, ComputeCapability, CopyMemory, LatencySummary, LoadPoint, LoadResult,
-    ModelCard, ModelFormat, Outcome, Precision, ProbeStep, Step, Task, Variant, digest_bytes,
+    BuilderFigures, Capacity, CapacityLimit, CheckFacts, ComputeCapability, CopyMemory, LatencySummary, LoadPoint,
+    LoadResult, ModelCard, ModelFormat, Outcome, Precision, ProbeStep, Step, Task, Variant, digest_bytes,
 };
 use std::time::Duration;
 

@@ -16,6 +16,8 @@ pub enum Step {
     Compile,
     /// Model or engine to archive.
     Package,
+    /// Artifacts compared with the lock, or written into it.
+    Lock,
     /// Archive to N copies.
     Publish,
     /// Copies behind an endpoint.
@@ -38,6 +40,7 @@ impl Step {
             Self::Check => "check",
             Self::Compile => "compile",
             Self::Package => "package",
+            Self::Lock => "lock",
             Self::Publish => "publish",
             Self::Host => "host",
             Self::Probe => "probe",

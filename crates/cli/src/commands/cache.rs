@@ -1,7 +1,7 @@
 //! `cache`: what it holds, whether it is whole, and less of it.
 
 use crate::args::{CacheCommand, PruneArguments};
-use crate::commands::dispatch::Surroundings;
+use crate::commands::context::CommandContext;
 use crate::failure::CheckFailed;
 use crate::printer::{BAD, duration, format_bytes, short_path};
 use crate::table::table;
@@ -12,19 +12,19 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 /// Runs one of the sub-commands.
-pub(super) fn cache(surroundings: &Surroundings, command: &CacheCommand) -> Result<()> {
-    let cache = Cache::new(&surroundings.settings.cache);
+pub(super) fn cache(context: &CommandContext, command: &CacheCommand) -> Result<()> {
+    let cache = Cache::new(&context.settings.pipeline.cache);
     match command {
         CacheCommand::List => {
             let entries = cache.entries()?;
-            surroundings.show(&entries, &list(&entries))
+            context.show(&entries, &list(&entries))
         }
         CacheCommand::Size => {
             let sizes = sizes(&cache.entries()?);
-            surroundings.show(&sizes, &size_table(&sizes))
+            context.show(&sizes, &size_table(&sizes))
         }
-        CacheCommand::Check => check(surroundings, &cache),
-        CacheCommand::Prune(arguments) => prune(surroundings, &cache, arguments),
+        CacheCommand::Check => check(context, &cache),
+        CacheCommand::Prune(arguments) => prune(context, &cache, arguments),
     }
 }
 
@@ -83,8 +83,8 @@ fn age(idle: Duration) -> String {
     }
 }
 
-fn check(surroundings: &Surroundings, cache: &Cache) -> Result<()> {
-    let damage = cache.check(&*surroundings.terminal)?;
+fn check(context: &CommandContext, cache: &Cache) -> Result<()> {
+    let damage = cache.check(&*context.terminal)?;
     let line = |it: &planforge_core::Damage| {
         format!("{BAD}{}{BAD:#} {}: {}\n", it.kind.name(), short_path(&it.path), it.reason)
     };
@@ -93,7 +93,7 @@ fn check(surroundings: &Surroundings, cache: &Cache) -> Result<()> {
     } else {
         damage.iter().map(line).collect()
     };
-    surroundings.show(&damage, &text)?;
+    context.show(&damage, &text)?;
     match damage.first() {
         None => Ok(()),
         Some(first) => Err(CheckFailed(format!(
@@ -106,17 +106,17 @@ fn check(surroundings: &Surroundings, cache: &Cache) -> Result<()> {
     }
 }
 
-fn prune(surroundings: &Surroundings, cache: &Cache, arguments: &PruneArguments) -> Result<()> {
+fn prune(context: &CommandContext, cache: &Cache, arguments: &PruneArguments) -> Result<()> {
     let rule = PruneRule {
         unused_for: arguments.unused_for,
         max_byte_count: arguments.max_size.map(MemorySize::byte_count),
         damaged: arguments.damaged,
     };
-    let terminal = &surroundings.terminal;
+    let terminal = &context.terminal;
     let waiting = || terminal.say("waiting for another planforge that uses the cache");
     let gone = cache.prune(rule, SystemTime::now(), &**terminal, waiting)?;
     let text = if gone.is_empty() { "nothing to take away\n".to_owned() } else { list(&gone) };
     let freed: u64 = gone.iter().map(|entry| entry.byte_count).sum();
     terminal.say(&format!("{} entries taken away, {}", gone.len(), format_bytes(freed)));
-    surroundings.show(&gone, &text)
+    context.show(&gone, &text)
 }

@@ -1,6 +1,7 @@
 //! From arguments to the command, and from its result to the exit code.
 
 use crate::args::{Cli, Command};
+use crate::commands::context::CommandContext;
 use crate::commands::{
     bench_engine, cache, doctor, endpoint, gpus, infer, inspect, internal, lint, metrics, plan, report, run, unpublish,
     verify,
@@ -17,23 +18,6 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::EnvFilter;
-
-/// What every command is given.
-pub(super) struct Surroundings {
-    pub(super) settings: Settings,
-    pub(super) terminal: Arc<Terminal>,
-    pub(super) runtime: Runtime,
-}
-
-impl Surroundings {
-    /// Prints a result: as JSON where that is asked for, else `text`.
-    pub(super) fn show(&self, value: &impl serde::Serialize, text: &str) -> Result<()> {
-        self.terminal.clear();
-        let text = if self.settings.json { serde_json::to_string(value)? + "\n" } else { text.to_owned() };
-        printer::stdout(&text);
-        Ok(())
-    }
-}
 
 /// Parses the arguments, runs the command and reports its error.
 pub(crate) fn dispatch() -> ExitCode {
@@ -58,39 +42,39 @@ fn run_command(cli: &Cli) -> Result<()> {
     }
     let terminal = Terminal::new(settings.quiet);
     stop_on_signals(&runtime, &terminal);
-    let surroundings = Surroundings { settings, terminal, runtime };
-    let result = run_visible(&surroundings, &cli.command);
-    surroundings.terminal.clear();
+    let context = CommandContext { settings, terminal, runtime };
+    let result = run_visible(&context, &cli.command);
+    context.terminal.clear();
     // A thread may still sit in a native library; it must not keep the process.
-    surroundings.runtime.shutdown_background();
+    context.runtime.shutdown_background();
     result
 }
 
-fn run_visible(surroundings: &Surroundings, command: &Command) -> Result<()> {
+fn run_visible(context: &CommandContext, command: &Command) -> Result<()> {
     match command {
-        Command::Run(pipelines) => run::run(surroundings, pipelines),
-        Command::Fetch(arguments) => run::fetch(surroundings, arguments),
-        Command::Export(pipelines) => run::make(surroundings, pipelines, Step::Export),
-        Command::Check(pipelines) => run::make(surroundings, pipelines, Step::Check),
-        Command::Infer(arguments) => infer::infer(surroundings, arguments),
-        Command::Inspect(arguments) => inspect::inspect(surroundings, arguments),
-        Command::Compile(pipelines) => run::make(surroundings, pipelines, Step::Compile),
-        Command::BenchEngine(arguments) => bench_engine::bench_engine(surroundings, arguments),
-        Command::Plan(arguments) => plan::plan(surroundings, arguments),
-        Command::Package(pipelines) => run::make(surroundings, pipelines, Step::Package),
-        Command::Publish(pipelines) => run::make(surroundings, pipelines, Step::Publish),
-        Command::Unpublish(arguments) => unpublish::unpublish(surroundings, arguments),
-        Command::Lock(arguments) => run::lock(surroundings, arguments),
-        Command::Verify(arguments) => verify::verify(surroundings, arguments),
-        Command::Host(arguments) => endpoint::host(surroundings, arguments),
-        Command::Probe(arguments) => endpoint::probe(surroundings, arguments),
-        Command::Load(arguments) => endpoint::load(surroundings, arguments),
-        Command::Report(arguments) => report::report(surroundings, arguments),
-        Command::Cache(command) => cache::cache(surroundings, command),
-        Command::Lint(arguments) => lint::lint(surroundings, arguments),
-        Command::MetricsModel(arguments) => metrics::metrics_model(surroundings, arguments),
-        Command::Gpus(arguments) => gpus::gpus(arguments, &surroundings.settings),
-        Command::Doctor => doctor::doctor(&surroundings.settings),
+        Command::Run(pipelines) => run::run(context, pipelines),
+        Command::Fetch(arguments) => run::fetch(context, arguments),
+        Command::Export(pipelines) => run::make(context, pipelines, Step::Export),
+        Command::Check(pipelines) => run::make(context, pipelines, Step::Check),
+        Command::Infer(arguments) => infer::infer(context, arguments),
+        Command::Inspect(arguments) => inspect::inspect(context, arguments),
+        Command::Compile(pipelines) => run::make(context, pipelines, Step::Compile),
+        Command::BenchEngine(arguments) => bench_engine::bench_engine(context, arguments),
+        Command::Plan(arguments) => plan::plan(context, arguments),
+        Command::Package(pipelines) => run::make(context, pipelines, Step::Package),
+        Command::Publish(pipelines) => run::make(context, pipelines, Step::Publish),
+        Command::Unpublish(arguments) => unpublish::unpublish(context, arguments),
+        Command::Lock(arguments) => run::lock(context, arguments),
+        Command::Verify(arguments) => verify::verify(context, arguments),
+        Command::Host(arguments) => endpoint::host(context, arguments),
+        Command::Probe(arguments) => endpoint::probe(context, arguments),
+        Command::Load(arguments) => endpoint::load(context, arguments),
+        Command::Report(arguments) => report::report(context, arguments),
+        Command::Cache(command) => cache::cache(context, command),
+        Command::Lint(arguments) => lint::lint(context, arguments),
+        Command::MetricsModel(arguments) => metrics::metrics_model(context, arguments),
+        Command::Gpus(arguments) => gpus::gpus(arguments, &context.settings),
+        Command::Doctor => doctor::doctor(&context.settings),
         Command::Internal(_) => Ok(()),
     }
 }

@@ -5,6 +5,7 @@ use crate::printer::{self, short_path};
 use crate::settings::Settings;
 use crate::table::table;
 use anyhow::Result;
+use planforge_validate::LIBTORCH_VERSION;
 use serde::Serialize;
 use std::path::Path;
 
@@ -25,8 +26,8 @@ struct Part {
 
 /// Prints the parts; missing ones that a run needs make it fail.
 pub(super) fn doctor(settings: &Settings) -> Result<()> {
-    let libraries = planforge_tensorrt::Libraries::in_folder(&settings.tensorrt_folder());
-    let runtime = settings.onnx_runtime();
+    let libraries = planforge_tensorrt::Libraries::in_folder(&settings.pipeline.native.tensorrt_folder());
+    let runtime = settings.pipeline.native.onnx_runtime();
     let parts = [
         library("TensorRT-RTX builder", &libraries.builder, |path| {
             planforge_tensorrt::library_version(path).map_err(|error| chain(&error))
@@ -38,8 +39,8 @@ pub(super) fn doctor(settings: &Settings) -> Result<()> {
         libtorch(settings),
         gpu(),
         hub_cache(settings),
-        writable("output folder", &settings.output),
-        writable("artifact cache", &settings.cache),
+        writable("output folder", &settings.pipeline.output),
+        writable("artifact cache", &settings.pipeline.cache),
     ];
     if settings.json {
         printer::stdout(&format!("{}\n", serde_json::to_string(&parts)?));
@@ -76,13 +77,13 @@ fn library(name: &'static str, path: &Path, version: impl Fn(&Path) -> Result<St
 
 /// A program that was built with libtorch does not start without it.
 fn libtorch(settings: &Settings) -> Part {
-    let path = settings.libtorch();
+    let path = settings.pipeline.native.libtorch();
     let there = if path.exists() { format!(" ({})", short_path(&path)) } else { String::new() };
-    let detail = match crate::libtorch::VERSION {
+    let detail = match LIBTORCH_VERSION {
         Some(version) => format!("{version}{there}"),
-        None => format!("{}{there}", crate::libtorch::ABSENT),
+        None => format!("{}{there}", planforge_validate::Error::NoLibtorch),
     };
-    Part { name: "libtorch", required: false, found: crate::libtorch::VERSION.is_some(), detail, remedy: None }
+    Part { name: "libtorch", required: false, found: LIBTORCH_VERSION.is_some(), detail, remedy: None }
 }
 
 /// NVIDIA's kernel driver lists its GPUs here.
@@ -103,7 +104,7 @@ fn gpu() -> Part {
 }
 
 fn hub_cache(settings: &Settings) -> Part {
-    let hub = &settings.hub;
+    let hub = &settings.pipeline.hub;
     let network = if hub.offline { "offline".to_owned() } else { format!("online, {}", hub.endpoint) };
     let token = if hub.token.is_some() { "with a token" } else { "no token" };
     let found = hub.cache.is_dir();

@@ -1,54 +1,58 @@
 //! `host`, `probe` and `load`.
 
 use crate::args::{EndpointArguments, HostArguments};
-use crate::commands::dispatch::Surroundings;
-use crate::failure::BadUsage;
-use crate::pipeline::{Overrides, Run, Target, capacity_line, load_table};
+use crate::commands::context::CommandContext;
+use crate::commands::summary::{capacity_line, load_table};
 use crate::printer;
 use crate::settings::build_limits;
 use anyhow::{Result, bail};
 use planforge_core::{Progress, Step, endpoint_name, invocations_path};
-use std::path::Path;
+use planforge_pipeline::{Error, Overrides, PipelineContext, RunRecord, ServedVariant, run_pipeline};
 use std::time::Duration;
 
 /// Serves until interrupted.
-pub(super) fn host(surroundings: &Surroundings, arguments: &HostArguments) -> Result<()> {
-    let (mut run, target) = open(surroundings, &arguments.pipeline)?;
-    let mut endpoint = run.start_endpoint(&target, arguments.port)?;
-    let route = invocations_path(&endpoint_name(&run.pipeline.name));
-    if surroundings.settings.json {
+pub(super) fn host(context: &CommandContext, arguments: &HostArguments) -> Result<()> {
+    let pipeline = context.open(&arguments.pipeline, &Overrides::default())?;
+    let record = publish(&pipeline)?;
+    let served = served_variant(&record)?;
+    let mut endpoint = planforge_pipeline::start_endpoint(&pipeline, &served, arguments.port)?;
+    let route = invocations_path(&endpoint_name(&pipeline.spec.name));
+    if context.settings.json {
         let text = serde_json::json!({
-            "url": endpoint.url, "route": route, "target_models": target.published.target_models,
+            "url": endpoint.url, "route": route, "target_models": served.published.target_models,
         });
         printer::stdout(&format!("{text}\n"));
     } else {
         printer::stdout(&format!("serving {}{route}\n", endpoint.url));
-        printer::stdout(&format!("copies: {}\n", target.published.target_models.join(" ")));
+        printer::stdout(&format!("copies: {}\n", served.published.target_models.join(" ")));
     }
-    surroundings.terminal.say("Ctrl-C ends it");
-    while !surroundings.terminal.is_cancelled() {
+    context.terminal.say("Ctrl-C ends it");
+    while !context.terminal.is_cancelled() {
         endpoint.ensure_alive()?;
         std::thread::sleep(Duration::from_millis(50));
     }
-    endpoint.stop()
+    Ok(endpoint.stop()?)
 }
 
 /// Counts the copies that fit.
-pub(super) fn probe(surroundings: &Surroundings, arguments: &EndpointArguments) -> Result<()> {
-    let (mut run, target) = open(surroundings, &arguments.pipeline)?;
+pub(super) fn probe(context: &CommandContext, arguments: &EndpointArguments) -> Result<()> {
+    let pipeline = context.open(&arguments.pipeline, &Overrides::default())?;
+    let record = publish(&pipeline)?;
+    let served = served_variant(&record)?;
     let capacity =
-        with_endpoint(&mut run, &target, arguments, |run, url| run.probe(&surroundings.runtime, url, &target))?;
-    let text = capacity_line(&capacity, &target.published.variant.id());
-    surroundings.show(&capacity, &text)
+        with_endpoint(&pipeline, &served, arguments, |url| planforge_pipeline::probe(&pipeline, url, &served))?;
+    context.show(&capacity, &capacity_line(&capacity, &served.published.variant.id()))
 }
 
 /// Puts load on all published copies.
-pub(super) fn load(surroundings: &Surroundings, arguments: &EndpointArguments) -> Result<()> {
-    let (mut run, target) = open(surroundings, &arguments.pipeline)?;
-    let result = with_endpoint(&mut run, &target, arguments, |run, url| {
-        run.load(&surroundings.runtime, url, &target, usize::MAX)
+pub(super) fn load(context: &CommandContext, arguments: &EndpointArguments) -> Result<()> {
+    let pipeline = context.open(&arguments.pipeline, &Overrides::default())?;
+    let record = publish(&pipeline)?;
+    let served = served_variant(&record)?;
+    let result = with_endpoint(&pipeline, &served, arguments, |url| {
+        planforge_pipeline::load(&pipeline, url, &served, usize::MAX)
     })?;
-    surroundings.show(&result, &load_table(&result))?;
+    context.show(&result, &load_table(&result))?;
     match result.total.requests {
         requests if requests > 0 && result.total.failures == requests => {
             bail!("none of {requests} requests was answered with success")
@@ -57,24 +61,26 @@ pub(super) fn load(surroundings: &Surroundings, arguments: &EndpointArguments) -
     }
 }
 
-/// A pipeline whose copies are published.
-fn open(surroundings: &Surroundings, path: &Path) -> Result<(Run, Target)> {
-    let mut run = Run::open(&surroundings.settings, &surroundings.terminal, path, &Overrides::default())?;
-    let made = run.make(&surroundings.runtime, Step::Publish, build_limits(None, None))?;
-    let target = run.target(&made.snapshot, &made.models, &made.published)?;
-    let nothing = || BadUsage(format!("`{}` makes no ONNX package, which the local endpoint needs", path.display()));
-    Ok((run, target.ok_or_else(nothing)?))
+/// Publishes the copies of a pipeline. While the record lives, no other program prunes what it relies on.
+fn publish(pipeline: &PipelineContext) -> Result<RunRecord<'_>> {
+    Ok(run_pipeline(pipeline, Step::Publish, build_limits(None, None))?)
+}
+
+/// The published copies that the local endpoint serves.
+fn served_variant(record: &RunRecord<'_>) -> Result<ServedVariant> {
+    let nothing = || Error::NothingToServe { file: record.context.file.clone() };
+    Ok(record.served_variant()?.ok_or_else(nothing)?)
 }
 
 /// Measures the endpoint at the URL given, or one that lives as long as the measurement.
 fn with_endpoint<T>(
-    run: &mut Run,
-    target: &Target,
+    pipeline: &PipelineContext,
+    served: &ServedVariant,
     arguments: &EndpointArguments,
-    work: impl FnOnce(&mut Run, &str) -> Result<T>,
+    work: impl FnOnce(&str) -> planforge_pipeline::Result<T>,
 ) -> Result<T> {
-    match &arguments.url {
-        Some(url) => work(run, url),
-        None => run.with_endpoint(target, work),
-    }
+    Ok(match &arguments.url {
+        Some(url) => work(url)?,
+        None => planforge_pipeline::with_endpoint(pipeline, served, work)?,
+    })
 }

@@ -1,35 +1,28 @@
 //! `infer`: the exported model on texts or pictures from the command line.
 
 use crate::args::InferArguments;
-use crate::commands::dispatch::Surroundings;
-use crate::pipeline::{Inference, Overrides, Run, Samples, cosine};
-use crate::printer;
+use crate::commands::context::CommandContext;
 use crate::table::table;
 use anyhow::Result;
+use planforge_pipeline::{Inference, Overrides};
+use planforge_validate::{Samples, cosine};
 use std::fmt::Write;
 
 /// Values shown of each sample; `--json` has all.
 const SHOWN: usize = 6;
 
 /// Prints the output that the pipeline's task is about, and for embeddings how similar the texts are.
-pub(super) fn infer(surroundings: &Surroundings, arguments: &InferArguments) -> Result<()> {
-    let (settings, terminal) = (&surroundings.settings, &surroundings.terminal);
-    let mut run = Run::open(settings, terminal, &arguments.pipeline, &Overrides::default())?;
-    let inference = run.infer(&surroundings.runtime, asked(arguments).as_ref(), arguments.precision)?;
-    terminal.clear();
-    if settings.json {
-        printer::stdout(&format!("{}\n", serde_json::to_string(&inference)?));
-    } else {
-        printer::stdout(&text(&inference));
-    }
-    Ok(())
+pub(super) fn infer(context: &CommandContext, arguments: &InferArguments) -> Result<()> {
+    let pipeline = context.open(&arguments.pipeline, &Overrides::default())?;
+    let inference = planforge_pipeline::infer(&pipeline, samples(arguments).as_ref(), arguments.precision)?;
+    context.show(&inference, &text(&inference))
 }
 
-/// What the command line names, if anything.
-fn asked(arguments: &InferArguments) -> Option<Samples> {
+/// The samples on the command line; none where it names none.
+fn samples(arguments: &InferArguments) -> Option<Samples> {
     let texts = || arguments.texts.iter().cloned();
     if !arguments.images.is_empty() {
-        return Some(Samples::Pictures(arguments.images.clone()));
+        return Some(Samples::Images(arguments.images.clone()));
     }
     if arguments.texts.is_empty() {
         return None;

@@ -1,43 +1,37 @@
 //! `inspect`: what a model is given, gives and costs, and its graph; what is known of engines and archives.
 
 use crate::args::InspectArguments;
-use crate::commands::dispatch::Surroundings;
-use crate::pipeline::{ArchiveInspection, EngineInspection, Inspection, Overrides, Run};
+use crate::commands::context::CommandContext;
 use crate::printer::{self, format_bytes};
 use crate::table::table;
 use anyhow::Result;
 use planforge_core::{Dim, TensorSpec};
 use planforge_engine::graph_text;
+use planforge_pipeline::{ArchiveInspection, EngineInspection, Inspection, Overrides};
 use planforge_report::grouped;
 use std::fmt::Write;
 
 /// Prints the model of a pipeline, the graph of an ONNX file, what is known of an engine, or where an archive came from.
-pub(super) fn inspect(surroundings: &Surroundings, arguments: &InspectArguments) -> Result<()> {
-    let (settings, terminal) = (&surroundings.settings, &surroundings.terminal);
+pub(super) fn inspect(context: &CommandContext, arguments: &InspectArguments) -> Result<()> {
     if arguments.file.extension().is_some_and(|extension| extension == "onnx") {
         printer::stdout(&graph_text(&arguments.file)?);
         return Ok(());
     }
     if arguments.file.extension().is_some_and(|extension| extension == "plan") {
         let engine = EngineInspection::read(&arguments.file)?;
-        return surroundings.show(&engine, &engine_text(&engine));
+        return context.show(&engine, &engine_text(&engine));
     }
     if arguments.file.extension().is_some_and(|extension| extension == "gz") {
         let archive = ArchiveInspection::read(&arguments.file)?;
-        return surroundings.show(&archive, &archive_text(&archive));
+        return context.show(&archive, &archive_text(&archive));
     }
-    let mut run = Run::open(settings, terminal, &arguments.file, &Overrides::default())?;
-    let inspection = run.inspect(&surroundings.runtime)?;
-    terminal.clear();
-    if settings.json {
-        printer::stdout(&format!("{}\n", serde_json::to_string(&inspection)?));
-        return Ok(());
+    let pipeline = context.open(&arguments.file, &Overrides::default())?;
+    let inspection = planforge_pipeline::inspect(&pipeline)?;
+    let mut text = text(&inspection);
+    if arguments.graph && !context.settings.json {
+        text = format!("{text}\n{}", graph_text(&inspection.graph)?);
     }
-    printer::stdout(&text(&inspection));
-    if arguments.graph {
-        printer::stdout(&format!("\n{}", graph_text(&inspection.graph)?));
-    }
-    Ok(())
+    context.show(&inspection, &text)
 }
 
 fn text(inspection: &Inspection) -> String {

@@ -1,12 +1,13 @@
 //! What planforge runs in processes of its own: requests on standard input, answers on standard output.
 
 use crate::args::Internal;
-use crate::pipeline::{EngineRunRequest, HostAnswer, HostRequest, answer_engine_run, open_store};
 use crate::printer;
 use anyhow::{Context, Result};
 use planforge_engine::{WorkerRequest, run_worker};
-use planforge_host::{EngineOptions, Host, HostOptions};
+use planforge_host::{Host, HostRequest, HostResponse};
+use planforge_pipeline::open_store;
 use planforge_store::StoreUrl;
+use planforge_validate::{EngineRunRequest, run_engine_here};
 use serde::de::DeserializeOwned;
 use std::io::{BufRead, Read};
 use tokio::runtime::Runtime;
@@ -32,7 +33,7 @@ fn build_engine() -> Result<()> {
 fn run_engine() -> Result<()> {
     let request: EngineRunRequest = read_request()?;
     end_with_stdin();
-    printer::stdout(&answer_engine_run(&request)?);
+    printer::stdout(&serde_json::to_string(&run_engine_here(&request))?);
     Ok(())
 }
 
@@ -48,12 +49,12 @@ fn host(runtime: &Runtime) -> Result<()> {
     let request: HostRequest = read_request()?;
     let host = match bind(runtime, &request) {
         Ok(host) => host,
-        Err(answer) => {
-            printer::stdout(&format!("{}\n", serde_json::to_string(&answer)?));
+        Err(response) => {
+            printer::stdout(&format!("{}\n", serde_json::to_string(&response)?));
             return Ok(());
         }
     };
-    printer::stdout(&format!("{}\n", serde_json::to_string(&HostAnswer::Ready(host.address()))?));
+    printer::stdout(&format!("{}\n", serde_json::to_string(&HostResponse::Ready(host.address()))?));
     let (sender, receiver) = oneshot::channel();
     std::thread::spawn(move || {
         drain_stdin();
@@ -65,26 +66,10 @@ fn host(runtime: &Runtime) -> Result<()> {
     }))?)
 }
 
-fn bind(runtime: &Runtime, request: &HostRequest) -> Result<Host, HostAnswer> {
-    let failed = |library_missing: bool, error: anyhow::Error| HostAnswer::Failed {
-        library_missing,
-        message: format!("{error:#}"),
-    };
-    planforge_runtime::load_library(&request.onnx_runtime).map_err(|error| failed(true, error.into()))?;
-    let url = StoreUrl::parse(&request.store_url).map_err(|error| failed(false, error.into()))?;
-    let store = open_store(runtime, &url, &request.store).map_err(|error| failed(false, error))?;
-    let options = HostOptions {
-        intra_op_threads: request.intra_op_threads,
-        engines: request.engines.clone().map(|(library, gpu)| EngineOptions { library, gpu }),
-        ..HostOptions::new(
-            &request.endpoint,
-            request.address,
-            store,
-            &request.work_folder,
-            request.memory_budget_byte_count,
-        )
-    };
-    runtime.block_on(Host::bind(options)).map_err(|error| failed(false, error.into()))
+fn bind(runtime: &Runtime, request: &HostRequest) -> Result<Host, HostResponse> {
+    let url = StoreUrl::parse(&request.store_url).map_err(|error| HostResponse::failed(&error))?;
+    let store = open_store(&url, &request.store, runtime.handle()).map_err(|error| HostResponse::failed(&error))?;
+    runtime.block_on(request.bind(store))
 }
 
 fn read_request<T: DeserializeOwned>() -> Result<T> {

@@ -1,7 +1,7 @@
 //! `lint`: checks archives against what a server loads.
 
 use crate::args::LintArguments;
-use crate::commands::dispatch::Surroundings;
+use crate::commands::context::CommandContext;
 use crate::commands::run::expand;
 use crate::failure::{BadUsage, CheckFailed};
 use crate::printer::{BAD, NOTABLE};
@@ -19,7 +19,7 @@ struct Linted {
 }
 
 /// Prints the findings of each archive; one that does not load makes it fail.
-pub(super) fn lint(surroundings: &Surroundings, arguments: &LintArguments) -> Result<()> {
+pub(super) fn lint(context: &CommandContext, arguments: &LintArguments) -> Result<()> {
     let archives = expand(&arguments.archives)?;
     if let Some(path) = archives.iter().find(|path| !path.is_file()) {
         let shown = path.display();
@@ -35,7 +35,7 @@ pub(super) fn lint(surroundings: &Surroundings, arguments: &LintArguments) -> Re
         let findings = planforge_triton_config::lint(&archive)?;
         linted.push(Linted { archive, findings });
     }
-    surroundings.show(&linted, &linted.iter().map(text).collect::<String>())?;
+    context.show(&linted, &linted.iter().map(text).collect::<String>())?;
     let is_bad = |linted: &&Linted| linted.findings.iter().any(|finding| finding.severity == Severity::Error);
     match linted.iter().filter(is_bad).count() {
         0 => Ok(()),

@@ -1,7 +1,7 @@
 //! `metrics-model`: the archive of a model that reports its server's memory.
 
 use crate::args::MetricsArguments;
-use crate::commands::dispatch::Surroundings;
+use crate::commands::context::CommandContext;
 use anyhow::Result;
 use planforge_core::Digest;
 use planforge_package::metrics_package;
@@ -17,10 +17,10 @@ struct Written {
 }
 
 /// Writes it and prints its size and digest.
-pub(super) fn metrics_model(surroundings: &Surroundings, arguments: &MetricsArguments) -> Result<()> {
-    let library = (!arguments.without_backend).then_some(surroundings.settings.triton_backend.as_path());
-    let (sha256, byte_count) = metrics_package(&arguments.file, library, &*surroundings.terminal)?;
+pub(super) fn metrics_model(context: &CommandContext, arguments: &MetricsArguments) -> Result<()> {
+    let library = (!arguments.without_backend).then_some(context.settings.pipeline.native.triton_backend.as_path());
+    let (sha256, byte_count) = metrics_package(&arguments.file, library, &*context.terminal)?;
     let written = Written { archive: arguments.file.clone(), byte_count, sha256 };
     let text = format!("{}: {} bytes, SHA-256 {}\n", written.archive.display(), byte_count, written.sha256);
-    surroundings.show(&written, &text)
+    context.show(&written, &text)
 }

@@ -2,6 +2,7 @@
 
 mod bench_engine;
 mod cache;
+mod context;
 mod dispatch;
 mod doctor;
 mod endpoint;
@@ -14,6 +15,7 @@ mod metrics;
 mod plan;
 mod report;
 mod run;
+mod summary;
 mod unpublish;
 mod verify;
 

@@ -1,29 +1,29 @@
 //! `plan`: memory of a copy and copies that fit.
 
 use crate::args::PlanArguments;
-use crate::commands::dispatch::Surroundings;
+use crate::commands::context::CommandContext;
 use crate::commands::run::open;
-use crate::pipeline::Plan;
 use crate::printer::format_bytes;
 use crate::settings::build_limits;
 use crate::table::table;
 use anyhow::Result;
+use planforge_pipeline::{MemoryPlan, plan_memory};
 use planforge_report::{PlanRow, PlanSource};
 use std::fmt::Write;
 
 /// Prints the plan of each pipeline.
-pub(super) fn plan(surroundings: &Surroundings, arguments: &PlanArguments) -> Result<()> {
+pub(super) fn plan(context: &CommandContext, arguments: &PlanArguments) -> Result<()> {
     let pipelines = &arguments.pipelines;
     let limits = arguments.build.then(|| build_limits(pipelines.memory, pipelines.jobs));
-    for mut run in open(surroundings, pipelines)? {
-        surroundings.terminal.say(run.pipeline.name.as_str());
-        let plan = run.plan(&surroundings.runtime, limits)?;
-        surroundings.show(&plan, &text(&plan))?;
+    for pipeline in open(context, pipelines)? {
+        context.terminal.say(pipeline.spec.name.as_str());
+        let plan = plan_memory(&pipeline, limits)?;
+        context.show(&plan, &text(&plan))?;
     }
     Ok(())
 }
 
-fn text(plan: &Plan) -> String {
+fn text(plan: &MemoryPlan) -> String {
     let rows: Vec<_> = plan.rows.iter().map(|row| cells(plan, row)).collect();
     let head = ["engine", ">batch", ">weights", ">activations", ">one copy", ">copies", "from"];
     let mut text = table(&head, &rows);
@@ -57,7 +57,7 @@ fn engine(row: &PlanRow) -> String {
     format!("{precision} {}", row.gpu)
 }
 
-fn cells(plan: &Plan, row: &PlanRow) -> Vec<String> {
+fn cells(plan: &MemoryPlan, row: &PlanRow) -> Vec<String> {
     let mark = if row.max_batch == plan.max_batch { "*" } else { "" };
     vec![
         engine(row),

@@ -1,7 +1,7 @@
 //! `report`: the page and the tables, anew.
 
 use crate::args::ReportArguments;
-use crate::commands::dispatch::Surroundings;
+use crate::commands::context::CommandContext;
 use crate::failure::BadUsage;
 use crate::printer;
 use anyhow::Result;
@@ -9,13 +9,13 @@ use planforge_report::{Report, write_report};
 use std::path::Path;
 
 /// Reads report.json and writes everything that is made from it beside it.
-pub(super) fn report(surroundings: &Surroundings, arguments: &ReportArguments) -> Result<()> {
+pub(super) fn report(context: &CommandContext, arguments: &ReportArguments) -> Result<()> {
     let path = &arguments.report;
     let text = fs_err::read_to_string(path)?;
     let report: Report = serde_json::from_str(&text)
         .map_err(|error| BadUsage(format!("`{}` is not a report of this version: {error}", path.display())))?;
     let files = write_report(&report, path.parent().unwrap_or(Path::new("")))?;
-    if surroundings.settings.json {
+    if context.settings.json {
         printer::stdout(&format!("{}\n", serde_json::to_string(&files)?));
     } else {
         files.iter().for_each(|file| printer::stdout(&format!("{}\n", file.display())));

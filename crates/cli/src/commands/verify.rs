@@ -1,25 +1,25 @@
 //! `verify`: artifacts made anew from the lock, and their digests compared with it.
 
 use crate::args::VerifyArguments;
-use crate::commands::dispatch::Surroundings;
+use crate::commands::context::CommandContext;
 use crate::commands::run::expand;
 use crate::failure::CheckFailed;
-use crate::pipeline::{self, Verification};
 use crate::settings::build_limits;
 use crate::table::table;
 use anyhow::Result;
 use planforge_core::{Difference, Fact, ItemKind};
+use planforge_pipeline::Verification;
 use std::fmt::Write;
 
 /// Verifies each pipeline; those that differ are named at the end.
-pub(super) fn verify(surroundings: &Surroundings, arguments: &VerifyArguments) -> Result<()> {
+pub(super) fn verify(context: &CommandContext, arguments: &VerifyArguments) -> Result<()> {
     let limits = build_limits(arguments.memory, arguments.jobs);
     let mut failed = Vec::new();
     for path in expand(&arguments.pipelines)? {
-        let file = (path.as_path(), arguments.catalogue.as_deref());
-        let (settings, terminal) = (&surroundings.settings, &surroundings.terminal);
-        let verification = pipeline::verify(settings, terminal, &surroundings.runtime, file, limits)?;
-        surroundings.show(&verification, &text(&verification))?;
+        let (options, catalogue) = (&context.settings.pipeline, arguments.catalogue.as_deref());
+        let runtime = context.runtime.handle().clone();
+        let verification = planforge_pipeline::verify(options, &path, catalogue, limits, context.progress(), runtime)?;
+        context.show(&verification, &text(&verification))?;
         failed.extend(verification.differing().map(|item| format!("\n  {}: {item}", verification.name)));
     }
     if failed.is_empty() { Ok(()) } else { Err(CheckFailed(format!("rebuilt otherwise:{}", failed.concat())).into()) }

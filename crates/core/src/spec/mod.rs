@@ -7,6 +7,7 @@
 //! - `targets`: the engines that it asks for
 
 mod pipeline;
+mod profiles;
 mod reference;
 mod schema;
 mod store;
@@ -16,6 +17,7 @@ mod triton;
 mod values;
 
 pub use pipeline::Pipeline;
+pub use profiles::{max_batch, max_sequence, profiles_up_to};
 pub use reference::pipeline_reference;
 pub use schema::Mistake;
 pub use tables::{

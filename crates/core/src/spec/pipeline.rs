@@ -4,6 +4,7 @@
 
 mod check;
 
+use super::profiles::{max_batch, max_sequence, profiles_up_to};
 use super::schema::{Contradiction, Mistake, Validated, table_of, validate};
 use super::tables::{
     CompileSpec, ExportSpec, HostSpec, LoadSpec, PackageSpec, ProbeSpec, SENTENCES, SourceSpec, StoreSpec,
@@ -132,7 +133,7 @@ impl Pipeline {
     /// The largest batch of any profile: the one source of Triton's `max_batch_size`.
     #[must_use]
     pub fn max_batch_size(&self) -> u64 {
-        self.profiles.iter().map(|profile| profile.batch.max).max().unwrap_or(1)
+        max_batch(&self.profiles)
     }
 
     /// The pipeline with the largest batch of every profile lowered to `batch`, where that is possible: a profile keeps
@@ -154,18 +155,13 @@ impl Pipeline {
     /// The profiles with `batch` as the largest of all; one whose smallest lies above keeps that.
     #[must_use]
     pub fn profiles_up_to(&self, batch: u64) -> Vec<Profile> {
-        let largest = self.max_batch_size();
-        let up_to = |profile: &Profile| {
-            let max = if profile.batch.max == largest { batch } else { batch.min(profile.batch.max) };
-            Profile { batch: profile.batch.with_max(max), ..profile.clone() }
-        };
-        self.profiles.iter().map(up_to).collect()
+        profiles_up_to(&self.profiles, batch)
     }
 
     /// The largest sequence of any profile, for models over text.
     #[must_use]
     pub fn max_sequence(&self) -> Option<u64> {
-        self.profiles.iter().filter_map(|profile| profile.sequence).map(|range| range.max).max()
+        max_sequence(&self.profiles)
     }
 
     /// Outputs of the engines of `model`.

@@ -2,10 +2,10 @@
 
 use super::table::{Cell, table};
 use super::text::section;
-use crate::record::{CheckFacts, ModelFacts, Report, SourceFacts};
+use crate::record::{ModelFacts, Report, SourceFacts};
 use crate::units;
 use maud::{Markup, html};
-use planforge_core::ModelFormat;
+use planforge_core::{CheckFacts, ModelFormat};
 
 /// The section; nothing when a report knows neither source nor exports nor comparisons.
 pub(super) fn model(report: &Report) -> Markup {

@@ -10,6 +10,6 @@ mod report;
 
 pub use engine::{EngineFacts, EngineRunFacts, PlanRow, PlanSource};
 pub use environment::{Environment, Library, Served};
-pub use model::{CheckFacts, ModelFacts, SourceFacts};
+pub use model::{ModelFacts, SourceFacts};
 pub use package::{ArchiveFacts, ArtifactRow};
 pub use report::Report;

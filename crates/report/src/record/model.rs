@@ -41,23 +41,3 @@ pub struct ModelFacts {
     #[serde(default)]
     pub wide_values: Vec<String>,
 }
-
-/// Comparison of an exported model with a reference on the same samples.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CheckFacts {
-    /// What was checked, such as `onnx-fp16`.
-    pub subject: String,
-    /// What it was compared with, such as `onnx-fp32`.
-    pub reference: String,
-    /// Output tensor compared.
-    pub output: String,
-    /// Samples run.
-    pub samples: u32,
-    /// Smallest cosine similarity of any sample.
-    pub min_cosine: f64,
-    /// Largest absolute difference of any element.
-    pub max_absolute_error: f64,
-    /// Whether both are within the tolerance.
-    pub passed: bool,
-}

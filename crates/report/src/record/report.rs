@@ -2,9 +2,9 @@
 
 use super::engine::{EngineFacts, PlanRow};
 use super::environment::{Environment, Served};
-use super::model::{CheckFacts, ModelFacts, SourceFacts};
+use super::model::{ModelFacts, SourceFacts};
 use super::package::{ArchiveFacts, ArtifactRow};
-use planforge_core::{Capacity, LoadResult, Task};
+use planforge_core::{Capacity, CheckFacts, LoadResult, Task};
 use serde::{Deserialize, Serialize};
 
 /// Everything known about one pipeline.

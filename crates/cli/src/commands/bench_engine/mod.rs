@@ -3,7 +3,7 @@
 mod inputs;
 
 use crate::args::BenchEngineArguments;
-use crate::commands::dispatch::Surroundings;
+use crate::commands::context::CommandContext;
 use crate::printer::format_bytes;
 use crate::table::table;
 use anyhow::Result;
@@ -43,8 +43,8 @@ struct Benched {
 }
 
 /// Measures the engine and prints what was found.
-pub(super) fn bench_engine(surroundings: &Surroundings, arguments: &BenchEngineArguments) -> Result<()> {
-    let library = surroundings.settings.tensorrt_library();
+pub(super) fn bench_engine(context: &CommandContext, arguments: &BenchEngineArguments) -> Result<()> {
+    let library = context.settings.pipeline.native.tensorrt_library();
     // Its context exists from here on, so that it does not count as the engine's.
     let gpu = Gpu::open(arguments.gpu);
     let free_before = gpu.as_ref().map(Gpu::free_byte_count);
@@ -65,7 +65,7 @@ pub(super) fn bench_engine(surroundings: &Surroundings, arguments: &BenchEngineA
         sessions.push(session);
     }
     let free_with_streams = engine.gpu().free_byte_count()?;
-    let terminal = &surroundings.terminal;
+    let terminal = &context.terminal;
     let times = BenchTimes { warm_up: arguments.warm_up, measured: arguments.seconds };
     let streams = sessions.iter_mut().map(|session| || timed_run(session, &tensors)).collect();
     let figures = measure_engine(streams, times, &|| terminal.is_cancelled())?;
@@ -91,7 +91,7 @@ pub(super) fn bench_engine(surroundings: &Surroundings, arguments: &BenchEngineA
         shapes,
         figures,
     };
-    surroundings.show(&benched, &text(&benched))
+    context.show(&benched, &text(&benched))
 }
 
 fn tensors(engine: &EngineModel, shapes: &[(String, Vec<i64>)]) -> Result<Vec<Tensor>> {

@@ -1,0 +1,39 @@
+//! What every command is given.
+
+use crate::printer;
+use crate::progress::Terminal;
+use crate::settings::Settings;
+use anyhow::Result;
+use planforge_core::Progress;
+use planforge_pipeline::{Overrides, PipelineContext};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+
+/// Settings, the terminal and the runtime of a command.
+pub(super) struct CommandContext {
+    pub(super) settings: Settings,
+    pub(super) terminal: Arc<Terminal>,
+    pub(super) runtime: Runtime,
+}
+
+impl CommandContext {
+    /// Prints a result: as JSON where that is asked for, else `text`.
+    pub(super) fn show(&self, value: &impl serde::Serialize, text: &str) -> Result<()> {
+        self.terminal.clear();
+        let text = if self.settings.json { serde_json::to_string(value)? + "\n" } else { text.to_owned() };
+        printer::stdout(&text);
+        Ok(())
+    }
+
+    /// Opens a pipeline file.
+    pub(super) fn open(&self, file: &Path, overrides: &Overrides) -> Result<PipelineContext> {
+        let runtime = self.runtime.handle().clone();
+        Ok(PipelineContext::open(&self.settings.pipeline, overrides, file, self.progress(), runtime)?)
+    }
+
+    /// Where events go.
+    pub(super) fn progress(&self) -> Arc<dyn Progress> {
+        Arc::clone(&self.terminal) as Arc<dyn Progress>
+    }
+}

@@ -1,0 +1,165 @@
+//! Memory of a copy, counted over the model for several batches and scaled by what the builder reported of one.
+
+use crate::Result;
+use planforge_core::{
+    BATCHES, BuilderFigures, CopyMemory, EngineTarget, Gpu, Pipeline, Precision, Profile, Snapshot, max_batch,
+    max_sequence,
+};
+use planforge_engine::{Checkpoint, ExportOptions, estimate};
+use planforge_report::{PlanRow, PlanSource};
+
+/// Memory of a copy for each precision and batch, as if no operations were fused.
+#[derive(Debug, Default)]
+pub(crate) struct CopyEstimates(Vec<(Precision, Vec<(u64, CopyMemory)>)>);
+
+/// What the builder reported of engines.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct BuilderReports {
+    /// Of an engine for the very batch.
+    pub(crate) exact: Option<BuilderFigures>,
+    /// Of an engine for another batch.
+    pub(crate) other: Option<OtherReport>,
+}
+
+/// What the builder reported of an engine for another batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OtherReport {
+    /// That batch.
+    pub(crate) batch: u64,
+    /// The report.
+    pub(crate) figures: BuilderFigures,
+}
+
+/// Memory of a copy, and where it is known from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KnownMemory {
+    /// The memory.
+    pub(crate) memory: CopyMemory,
+    /// Where it is known from.
+    pub(crate) source: PlanSource,
+}
+
+impl CopyEstimates {
+    /// Counts every batch of [`BATCHES`] and the largest of `profiles`, at their longest sequence. A graph that is taken
+    /// as it is cannot be counted.
+    pub(crate) fn of(spec: &Pipeline, profiles: &[Profile], snapshot: &Snapshot) -> Result<Self> {
+        if spec.source.graph.is_some() {
+            return Ok(Self::default());
+        }
+        let checkpoint = Checkpoint::read(snapshot)?;
+        let mut batches = BATCHES.to_vec();
+        batches.push(max_batch(profiles));
+        batches.sort_unstable();
+        let sequence = max_sequence(profiles).unwrap_or(1);
+        let mut estimates = Vec::new();
+        for &precision in &spec.export.precisions {
+            let image_size = spec.export.image_size;
+            let options = ExportOptions { image_size, ..ExportOptions::new(spec.task, precision) };
+            let count = |&batch: &u64| -> Result<(u64, CopyMemory)> {
+                let cost = estimate(&checkpoint, &options, batch, sequence)?;
+                let memory = CopyMemory {
+                    weight_byte_count: cost.weight_byte_count,
+                    activation_byte_count: cost.peak_activation_byte_count,
+                };
+                Ok((batch, memory))
+            };
+            estimates.push((precision, batches.iter().map(count).collect::<Result<_>>()?));
+        }
+        Ok(Self(estimates))
+    }
+
+    /// For each precision, batches in ascending order with the memory of a copy.
+    pub(crate) fn by_precision(&self) -> impl Iterator<Item = &[(u64, CopyMemory)]> {
+        self.0.iter().map(|(_, rows)| rows.as_slice())
+    }
+
+    /// Memory of a copy: what the builder reported of this batch, else the count, scaled by its report of another batch.
+    /// None where there is neither.
+    pub(crate) fn memory(&self, precision: Precision, batch: u64, reports: &BuilderReports) -> Option<KnownMemory> {
+        if let Some(memory) = reports.exact.as_ref().and_then(reported_memory) {
+            return Some(KnownMemory { memory, source: PlanSource::Builder });
+        }
+        let counted = self.counted(precision, batch)?;
+        let other = reports
+            .other
+            .and_then(|other| Some((reported_memory(&other.figures)?, self.counted(precision, other.batch)?)));
+        let Some((reported, counted_there)) = other else {
+            return Some(KnownMemory { memory: counted, source: PlanSource::Count });
+        };
+        let scaled = u128::from(counted.activation_byte_count) * u128::from(reported.activation_byte_count)
+            / u128::from(counted_there.activation_byte_count.max(1));
+        let activation_byte_count = u64::try_from(scaled).unwrap_or(u64::MAX);
+        Some(KnownMemory { memory: CopyMemory { activation_byte_count, ..reported }, source: PlanSource::Scaled })
+    }
+
+    fn counted(&self, precision: Precision, batch: u64) -> Option<CopyMemory> {
+        let (_, rows) = self.0.iter().find(|(known, _)| *known == precision)?;
+        rows.iter().find(|(known, _)| *known == batch).map(|(_, memory)| *memory)
+    }
+}
+
+/// A row for each GPU type of a target: copies that fit with a maximum batch and the memory of a copy.
+pub(crate) fn plan_rows(spec: &Pipeline, target: &EngineTarget, max_batch: u64, known: KnownMemory) -> Vec<PlanRow> {
+    let threshold = f64::from(spec.probe.threshold);
+    let row = |gpu: &Gpu| {
+        let gpu_byte_count = u64::from(gpu.memory_gib) << 30;
+        PlanRow {
+            variant: target.variant.id(),
+            gpu: gpu.name.clone(),
+            gpu_byte_count,
+            max_batch,
+            memory: known.memory,
+            threshold,
+            copies: known.memory.copies(gpu_byte_count, threshold),
+            source: known.source,
+        }
+    };
+    target.gpus.iter().map(row).collect()
+}
+
+/// Weights and activations on the GPU, as the builder reported them.
+pub(crate) fn reported_memory(figures: &BuilderFigures) -> Option<CopyMemory> {
+    Some(CopyMemory {
+        weight_byte_count: figures.weight_byte_count? + figures.persistent_byte_count.unwrap_or(0),
+        activation_byte_count: figures.activation_byte_count?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory(weight_byte_count: u64, activation_byte_count: u64) -> CopyMemory {
+        CopyMemory { weight_byte_count, activation_byte_count }
+    }
+
+    fn figures(weights: u64, activations: u64) -> BuilderFigures {
+        BuilderFigures {
+            weight_byte_count: Some(weights),
+            activation_byte_count: Some(activations),
+            ..BuilderFigures::default()
+        }
+    }
+
+    fn estimates() -> CopyEstimates {
+        CopyEstimates(vec![(Precision::Fp16, vec![(1, memory(100, 10)), (8, memory(100, 80))])])
+    }
+
+    #[test]
+    fn a_report_of_the_batch_wins_over_one_of_another_batch_and_that_over_a_count() {
+        let of = |exact, other: Option<BuilderFigures>| {
+            let other = other.map(|figures| OtherReport { batch: 1, figures });
+            let known = estimates().memory(Precision::Fp16, 8, &BuilderReports { exact, other }).unwrap();
+            (known.memory, known.source)
+        };
+        assert_eq!(of(None, None), (memory(100, 80), PlanSource::Count));
+        assert_eq!(of(None, Some(figures(90, 5))), (memory(90, 40), PlanSource::Scaled));
+        assert_eq!(of(Some(figures(90, 30)), Some(figures(90, 5))), (memory(90, 30), PlanSource::Builder));
+    }
+
+    #[test]
+    fn nothing_is_known_of_a_batch_that_was_neither_counted_nor_built() {
+        assert!(estimates().memory(Precision::Fp16, 3, &BuilderReports::default()).is_none());
+        assert!(estimates().memory(Precision::Fp32, 8, &BuilderReports::default()).is_none());
+    }
+}

@@ -1,0 +1,14 @@
+//! The lock next to a pipeline file: the commit that it pins, whether it holds, and how it is written.
+//!
+//! - `state`: the lock as it was when the run began
+//! - `check`: comparisons with it, and writing
+//! - `tools`: names of the tools in a lock, and which of them decide a variant's bytes
+
+mod check;
+mod state;
+mod tools;
+
+pub(crate) use check::{check_or_write_lock, check_plan, check_snapshot};
+pub use state::{LockMode, LockState};
+pub(crate) use state::{is_local, lock_of_source, locked_files};
+pub(crate) use tools::{LIBTORCH, ONNX_RUNTIME, TRITON_BACKEND, builder_tool, carries_backend, decides_bytes};

@@ -1,0 +1,36 @@
+//! An endpoint → how many copies fit, and how much traffic they take.
+
+use super::serve::ServedVariant;
+use crate::Result;
+use crate::context::PipelineContext;
+use planforge_bench::EndpointClient;
+use planforge_core::{Capacity, LoadResult, endpoint_name};
+use std::time::Duration;
+
+/// Counts the copies that fit into the memory of the endpoint at `url`.
+///
+/// # Errors
+/// An endpoint that does not answer, and cancellation.
+pub fn probe(context: &PipelineContext, url: &str, served: &ServedVariant) -> Result<Capacity> {
+    let client = client(context, url)?;
+    let threshold = f64::from(context.spec.probe.threshold);
+    let probing = planforge_bench::probe(&client, &served.published, &served.probe_body, threshold, context.progress());
+    Ok(context.runtime.block_on(probing)?)
+}
+
+/// Puts load on the first `copies` of a variant behind the endpoint at `url`; on all where there are fewer.
+///
+/// # Errors
+/// An endpoint that does not answer, and cancellation.
+pub fn load(context: &PipelineContext, url: &str, served: &ServedVariant, copies: usize) -> Result<LoadResult> {
+    let client = client(context, url)?;
+    let targets = &served.published.target_models;
+    let targets = &targets[..copies.min(targets.len())];
+    let loading = planforge_bench::load(&client, targets, &served.load_body, &context.spec.load, context.progress());
+    Ok(context.runtime.block_on(loading)?)
+}
+
+fn client(context: &PipelineContext, url: &str) -> Result<EndpointClient> {
+    let timeout = Duration::from_secs(context.spec.load.timeout_seconds.max(1));
+    Ok(EndpointClient::new(url, &endpoint_name(&context.spec.name), timeout)?)
+}
