@@ -347,7 +347,7 @@ fn engines_are_built_from_every_architecture_over_texts() {
 }
 
 #[test]
-fn engines_are_built_from_every_architecture_over_pictures() {
+fn engines_are_built_from_every_architecture_over_images() {
     engines_are_built(&CASES[TEXT_CASE_COUNT..]);
 }
 

@@ -166,9 +166,9 @@ pub enum Error {
         /// What is unusual about it.
         message: String,
     },
-    /// A file that is no picture, or a damaged one.
-    #[error("picture `{}` cannot be read: {message}", path.display())]
-    Picture {
+    /// A file that is not an image, or a damaged one.
+    #[error("image `{}` cannot be read: {message}", path.display())]
+    Image {
         /// The file.
         path: PathBuf,
         /// What the decoder said.

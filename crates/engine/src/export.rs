@@ -27,7 +27,7 @@ pub struct ExportOptions {
     pub task: Task,
     /// Type of weights and matrix products.
     pub precision: Precision,
-    /// Size of pictures, where it is not to be the checkpoint's own.
+    /// Size of images, where it is not to be the checkpoint's own.
     pub image_size: Option<ImageSize>,
     /// In fp16 and bf16, values that are kept in binary32: by name, or by the name of a scope around them.
     pub wide: BTreeSet<String>,

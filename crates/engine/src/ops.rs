@@ -62,14 +62,14 @@ pub trait Ops {
     fn embedding(&mut self, scope: &Scope, table: [usize; 2], ids: &Self::Tensor) -> Result<Self::Tensor>;
 
     /// The first rows of the table `weight` `[rows, width]` of `scope`, as many as `ids` has columns.
-    fn leading_rows(&mut self, scope: &Scope, table: [usize; 2], ids: &Self::Tensor) -> Result<Self::Tensor>;
+    fn position_embedding(&mut self, scope: &Scope, table: [usize; 2], ids: &Self::Tensor) -> Result<Self::Tensor>;
 
     /// Row 0 of the table `weight` `[rows, width]` of `scope`: `[width]`.
     fn first_row(&mut self, scope: &Scope, table: [usize; 2]) -> Result<Self::Tensor>;
 
     /// Rows of the table `weight` `[rows, width]` of `scope` by position: the tokens of `ids` that are not
     /// `padding` have the positions `padding + 1`, `padding + 2` …, padding has the position `padding`.
-    fn rows_after_padding(
+    fn padded_position_embedding(
         &mut self,
         scope: &Scope,
         table: [usize; 2],
@@ -79,11 +79,16 @@ pub trait Ops {
 
     /// `x W^T + b` with `weight` `[output, input]` and `bias` `[output]` of `scope`.
     fn linear(&mut self, scope: &Scope, widths: LinearWidths, x: &Self::Tensor) -> Result<Self::Tensor> {
-        self.product((&scope.tensor("weight"), Some(&scope.tensor("bias"))), widths, x)
+        self.linear_with((&scope.tensor("weight"), Some(&scope.tensor("bias"))), widths, x)
     }
 
     /// `x W^T + b` with tensors of these full names, for weights that lie apart from their bias or have none.
-    fn product(&mut self, names: (&str, Option<&str>), widths: LinearWidths, x: &Self::Tensor) -> Result<Self::Tensor>;
+    fn linear_with(
+        &mut self,
+        names: (&str, Option<&str>),
+        widths: LinearWidths,
+        x: &Self::Tensor,
+    ) -> Result<Self::Tensor>;
 
     /// Convolution over the last two axes with `weight` `[output, input / groups, kernel, kernel]` and, where
     /// `conv` says so, `bias` `[output]` of `scope`.
@@ -97,7 +102,7 @@ pub trait Ops {
     fn max_pool(&mut self, window: Window, x: &Self::Tensor) -> Self::Tensor;
 
     /// Mean over the last two axes: `[batch, channels]`.
-    fn mean_over_pixels(&mut self, x: &Self::Tensor) -> Self::Tensor;
+    fn global_average_pool(&mut self, x: &Self::Tensor) -> Self::Tensor;
 
     /// `[batch, channels, height, width]` to `[batch, height, width, channels]`.
     fn channels_last(&mut self, x: &Self::Tensor) -> Self::Tensor;
@@ -118,13 +123,13 @@ pub trait Ops {
     fn scale(&mut self, name: &str, width: usize, x: &Self::Tensor) -> Result<Self::Tensor>;
 
     /// `x` cut into three equal parts along the last axis, each of `width`.
-    fn thirds(&mut self, width: usize, x: &Self::Tensor) -> [Self::Tensor; 3];
+    fn chunk(&mut self, width: usize, x: &Self::Tensor) -> [Self::Tensor; 3];
 
     /// Number `index` of the last axis: `[.., n]` to `[..]`.
-    fn feature(&mut self, index: usize, x: &Self::Tensor) -> Self::Tensor;
+    fn select(&mut self, index: usize, x: &Self::Tensor) -> Self::Tensor;
 
     /// Half the sum.
-    fn mean_of(&mut self, a: &Self::Tensor, b: &Self::Tensor) -> Self::Tensor;
+    fn average(&mut self, a: &Self::Tensor, b: &Self::Tensor) -> Self::Tensor;
 
     /// Layer normalisation over the last axis (Ba et al., arXiv:1607.06450), statistics in binary32.
     fn layer_norm(&mut self, scope: &Scope, width: usize, epsilon: f32, x: &Self::Tensor) -> Result<Self::Tensor>;
@@ -136,21 +141,21 @@ pub trait Ops {
     fn add(&mut self, a: &Self::Tensor, b: &Self::Tensor) -> Self::Tensor;
 
     /// Scaled dot-product attention over `heads` heads (Vaswani et al., arXiv:1706.03762): queries,
-    /// keys and values `[batch, sequence, width]`; `summands` are added to the scores in order, as made by
+    /// keys and values `[batch, sequence, width]`; `biases` are added to the scores in order, as made by
     /// [`Ops::relative_bias`] and [`Ops::attention_mask`]; the softmax is computed in binary32.
     fn attention(
         &mut self,
         scope: &Scope,
         shape: AttentionShape,
         qkv: [&Self::Tensor; 3],
-        summands: &[&Self::Tensor],
+        biases: &[&Self::Tensor],
     ) -> Self::Tensor;
 
-    /// A summand for attention scores that depends on how far apart two tokens are (Shaw et al., arXiv:1803.02155),
+    /// A bias for attention scores that depends on how far apart two tokens are (Shaw et al., arXiv:1803.02155),
     /// in binary32: `[1, heads, sequence, sequence]`, with as many tokens as `ids` `[batch, sequence]` has columns.
     fn relative_bias(&mut self, scope: &Scope, bias: RelativeBias<'_>, ids: &Self::Tensor) -> Result<Self::Tensor>;
 
-    /// `mask` `[batch, sequence]` of 1 (token) and 0 (padding) as a binary32 summand
+    /// `mask` `[batch, sequence]` of 1 (token) and 0 (padding) as a binary32 bias
     /// `[batch, 1, 1, sequence]` for attention scores.
     fn attention_mask(&mut self, mask: &Self::Tensor) -> Self::Tensor;
 
@@ -159,7 +164,7 @@ pub trait Ops {
 
     /// Mean over the tokens of `x` `[batch, sequence, width]` that `mask` `[batch, sequence]` keeps, in
     /// binary32: `[batch, width]`.
-    fn mean_over_tokens(&mut self, x: &Self::Tensor, mask: &Self::Tensor) -> Self::Tensor;
+    fn masked_mean_pool(&mut self, x: &Self::Tensor, mask: &Self::Tensor) -> Self::Tensor;
 
     /// Rows divided by their Euclidean length, in binary32.
     fn normalize(&mut self, x: &Self::Tensor) -> Self::Tensor;

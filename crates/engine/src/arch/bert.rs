@@ -3,7 +3,7 @@
 //! Reference: `BertModel` and `BertForSequenceClassification` of transformers. Tensor names are the
 //! checkpoint's, without the prefix `bert.` that task heads add.
 
-use super::encoder::{Encoder, Parts, activation};
+use super::encoder::{Encoder, LayerNames, activation};
 use super::text::{MaskedLanguageModel, TextHead, output_logits, pool, token_input};
 use crate::checkpoint::Checkpoint;
 use crate::{Ops, Result, Scope};
@@ -13,7 +13,7 @@ use serde::Deserialize;
 pub(super) const PREFIX: &str = "bert.";
 
 /// Names in a layer; RoBERTa has the same.
-pub(super) const PARTS: Parts = Parts {
+pub(super) const LAYER_NAMES: LayerNames = LayerNames {
     attention: "attention.self",
     query_key_value: ["attention.self.query", "attention.self.key", "attention.self.value"],
     projection: "attention.output.dense",
@@ -57,10 +57,10 @@ impl Config {
         }
         let encoder = Encoder {
             layers: "encoder.layer",
-            parts: &PARTS,
+            names: &LAYER_NAMES,
             layer_count: config.num_hidden_layers,
-            width: config.hidden_size,
-            inner_width: config.intermediate_size,
+            hidden_size: config.hidden_size,
+            intermediate_size: config.intermediate_size,
             heads: config.num_attention_heads,
             epsilon: config.layer_norm_eps,
             activation: activation("hidden_act", &config.hidden_act).map_err(fail)?,
@@ -113,8 +113,8 @@ impl Bert {
         let hidden = self.encoder.forward(ops, hidden, &[&mask])?;
 
         if let TextHead::Classification(labels) = self.head {
-            let pooled = pool(ops, self.encoder.width, &hidden)?;
-            return output_logits(ops, "classifier", (self.encoder.width, labels), &pooled);
+            let pooled = pool(ops, self.encoder.hidden_size, &hidden)?;
+            return output_logits(ops, "classifier", (self.encoder.hidden_size, labels), &pooled);
         }
         self.head.output(ops, &self.encoder, &hidden, &attention_mask)
     }
@@ -122,7 +122,7 @@ impl Bert {
     fn embeddings<O: Ops>(&self, ops: &mut O, ids: &O::Tensor, token_types: Option<&O::Tensor>) -> Result<O::Tensor> {
         let scope = Scope::root().child("embeddings");
         let config = &self.config;
-        let width = self.encoder.width;
+        let width = self.encoder.hidden_size;
         let mut sum = ops.embedding(&scope.child("word_embeddings"), [config.vocab_size, width], ids)?;
         if let Some(token_types) = token_types {
             let kinds =
@@ -130,7 +130,7 @@ impl Bert {
             sum = ops.add(&sum, &kinds);
         }
         let positions =
-            ops.leading_rows(&scope.child("position_embeddings"), [config.max_position_embeddings, width], ids)?;
+            ops.position_embedding(&scope.child("position_embeddings"), [config.max_position_embeddings, width], ids)?;
         sum = ops.add(&sum, &positions);
         self.encoder.norm(ops, &scope.child("LayerNorm"), &sum)
     }

@@ -35,11 +35,11 @@ struct Config {
     hidden_act: String,
     layer_norm_eps: f32,
     layer_scale_init_value: f32,
-    #[serde(default = "usual_size")]
+    #[serde(default = "default_image_size")]
     image_size: usize,
 }
 
-const fn usual_size() -> usize {
+const fn default_image_size() -> usize {
     224
 }
 
@@ -110,10 +110,10 @@ pub(super) const TIMM_NAMES: &str = "convnext_tiny, convnext_small, convnext_bas
 impl ConvNext {
     pub(super) fn read(checkpoint: &Checkpoint, task: Task, asked: Option<ImageSize>) -> Result<Self> {
         let config: Config = checkpoint.config()?;
-        let pictures = (config.num_channels, config.image_size);
+        let images = (config.num_channels, config.image_size);
         let fail = |message: String| checkpoint.config_error(message);
         let model = Self {
-            task: ImageTask::of_transformers(checkpoint, task, pictures, asked)?,
+            task: ImageTask::of_transformers(checkpoint, task, images, asked)?,
             names: &TRANSFORMERS,
             patch: config.patch_size,
             depths: config.depths,
@@ -154,7 +154,7 @@ impl ConvNext {
         let smallest = self.patch.saturating_mul(2_usize.saturating_pow(halvings));
         let size = self.task.size;
         if self.patch == 0 || size.height < smallest || size.width < smallest {
-            return Err(checkpoint.config_error(format!("pictures of {size} are smaller than {smallest} pixels")));
+            return Err(checkpoint.config_error(format!("images of {size} are smaller than {smallest} pixels")));
         }
         Ok(self)
     }
@@ -177,7 +177,7 @@ impl ConvNext {
             }
         }
         let width = self.widths[self.widths.len() - 1];
-        let pooled = ops.mean_over_pixels(&x);
+        let pooled = ops.global_average_pool(&x);
         let pooled = ops.layer_norm(&root.child(self.names.head_norm), width, self.head_epsilon, &pooled)?;
         self.task.output(ops, &root.child(self.names.head), width, &pooled)
     }

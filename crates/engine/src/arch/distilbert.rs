@@ -3,7 +3,7 @@
 //! Reference: `DistilBertModel` and `DistilBertForSequenceClassification` of transformers. A BERT without
 //! segments and pooler, under names of its own.
 
-use super::encoder::{Encoder, Parts, activation};
+use super::encoder::{Encoder, LayerNames, activation};
 use super::text::{MaskedLanguageModel, TextHead, output_logits, token_input};
 use crate::checkpoint::Checkpoint;
 use crate::ops::Activation;
@@ -16,7 +16,7 @@ pub(super) const PREFIX: &str = "distilbert.";
 /// Fixed in the reference implementation.
 const EPSILON: f32 = 1e-12;
 
-const PARTS: Parts = Parts {
+const LAYER_NAMES: LayerNames = LayerNames {
     attention: "attention",
     query_key_value: ["attention.q_lin", "attention.k_lin", "attention.v_lin"],
     projection: "attention.out_lin",
@@ -59,10 +59,10 @@ impl DistilBert {
         let fail = |message: String| checkpoint.config_error(message);
         let encoder = Encoder {
             layers: "transformer.layer",
-            parts: &PARTS,
+            names: &LAYER_NAMES,
             layer_count: config.n_layers,
-            width: config.dim,
-            inner_width: config.hidden_dim,
+            hidden_size: config.dim,
+            intermediate_size: config.hidden_dim,
             heads: config.n_heads,
             epsilon: EPSILON,
             activation: activation("activation", &config.activation).map_err(fail)?,
@@ -95,17 +95,17 @@ impl DistilBert {
             let first = ops.token(0, &hidden);
             let dense = ops.linear(&Scope::root().child("pre_classifier"), self.encoder.square(), &first)?;
             let dense = ops.activation(Activation::Relu, &dense);
-            return output_logits(ops, "classifier", (self.encoder.width, labels), &dense);
+            return output_logits(ops, "classifier", (self.encoder.hidden_size, labels), &dense);
         }
         self.head.output(ops, &self.encoder, &hidden, &attention_mask)
     }
 
     fn embeddings<O: Ops>(&self, ops: &mut O, ids: &O::Tensor) -> Result<O::Tensor> {
         let scope = Scope::root().child("embeddings");
-        let (config, width) = (&self.config, self.encoder.width);
+        let (config, width) = (&self.config, self.encoder.hidden_size);
         let words = ops.embedding(&scope.child("word_embeddings"), [config.vocab_size, width], ids)?;
         let table = [config.max_position_embeddings, width];
-        let positions = ops.leading_rows(&scope.child("position_embeddings"), table, ids)?;
+        let positions = ops.position_embedding(&scope.child("position_embeddings"), table, ids)?;
         let sum = ops.add(&words, &positions);
         self.encoder.norm(ops, &scope.child("LayerNorm"), &sum)
     }

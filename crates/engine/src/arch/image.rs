@@ -11,7 +11,7 @@ use planforge_core::{DataType, Dim, ImageSize, Task, TensorSpec};
 const INPUT: &str = "INPUT__0";
 const OUTPUT: &str = "OUTPUT__0";
 
-/// Colours of a picture; grey and multispectral models are not described.
+/// Colours of an image; grey and multispectral models are not described.
 const CHANNELS: usize = 3;
 
 /// Whose names a checkpoint's tensors have.
@@ -26,7 +26,7 @@ pub(super) enum Naming {
 /// What a classifier of images is given and gives.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ImageTask {
-    /// Size of the pictures.
+    /// Size of the images.
     pub(super) size: ImageSize,
     /// Number of classes.
     pub(super) labels: usize,
@@ -55,14 +55,14 @@ impl ImageTask {
             return Err(fail("it has no classification head".to_owned()));
         }
         if channels != CHANNELS {
-            return Err(checkpoint.config_error(format!("pictures have {channels} channels, expected {CHANNELS}")));
+            return Err(checkpoint.config_error(format!("images have {channels} channels, expected {CHANNELS}")));
         }
         let size = asked.unwrap_or(native);
         let size = ImageSize::try_from(<[usize; 2]>::from(size)).map_err(|message| checkpoint.config_error(message))?;
         Ok(Self { size, labels })
     }
 
-    /// As [`Self::new`], for a configuration of transformers: square pictures, and a name for each label.
+    /// As [`Self::new`], for a configuration of transformers: square images, and a name for each label.
     ///
     /// # Errors
     /// As [`Self::new`].

@@ -4,7 +4,7 @@
 //! layers all add to their attention scores what one table says of the distance between two tokens, as T5 does
 //! (Raffel et al., arXiv:1910.10683).
 
-use super::encoder::{Encoder, Parts, activation};
+use super::encoder::{Encoder, LayerNames, activation};
 use super::roberta::{classify, masked_language_model, tokens_after_padding};
 use super::text::{TextHead, token_input};
 use crate::checkpoint::Checkpoint;
@@ -24,7 +24,7 @@ const ONE_SIDE: i64 = 16;
 /// Distances below have a row each.
 const EXACT: i64 = 8;
 
-const PARTS: Parts = Parts {
+const LAYER_NAMES: LayerNames = LayerNames {
     attention: "attention.attn",
     query_key_value: ["attention.attn.q", "attention.attn.k", "attention.attn.v"],
     projection: "attention.attn.o",
@@ -64,10 +64,10 @@ impl MpNet {
         let fail = |message: String| checkpoint.config_error(message);
         let encoder = Encoder {
             layers: "encoder.layer",
-            parts: &PARTS,
+            names: &LAYER_NAMES,
             layer_count: config.num_hidden_layers,
-            width: config.hidden_size,
-            inner_width: config.intermediate_size,
+            hidden_size: config.hidden_size,
+            intermediate_size: config.intermediate_size,
             heads: config.num_attention_heads,
             epsilon: config.layer_norm_eps,
             activation: activation("hidden_act", &config.hidden_act).map_err(fail)?,
@@ -112,10 +112,10 @@ impl MpNet {
 
     fn embeddings<O: Ops>(&self, ops: &mut O, ids: &O::Tensor) -> Result<O::Tensor> {
         let scope = Scope::root().child("embeddings");
-        let (config, width) = (&self.config, self.encoder.width);
+        let (config, width) = (&self.config, self.encoder.hidden_size);
         let words = ops.embedding(&scope.child("word_embeddings"), [config.vocab_size, width], ids)?;
         let table = [config.max_position_embeddings, width];
-        let positions = ops.rows_after_padding(&scope.child("position_embeddings"), table, ids, PADDING)?;
+        let positions = ops.padded_position_embedding(&scope.child("position_embeddings"), table, ids, PADDING)?;
         let sum = ops.add(&words, &positions);
         self.encoder.norm(ops, &scope.child("LayerNorm"), &sum)
     }

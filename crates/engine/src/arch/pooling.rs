@@ -83,7 +83,7 @@ impl Pooling {
 
     pub(super) fn forward<O: Ops>(self, ops: &mut O, hidden: &O::Tensor, mask: &O::Tensor) -> O::Tensor {
         let pooled = match self.mode {
-            Mode::Mean => ops.mean_over_tokens(hidden, mask),
+            Mode::Mean => ops.masked_mean_pool(hidden, mask),
             Mode::FirstToken => ops.token(0, hidden),
         };
         if self.normalize { ops.normalize(&pooled) } else { pooled }

@@ -51,7 +51,7 @@ pub(super) fn unsupported(checkpoint: &Checkpoint) -> Error {
 }
 
 impl Architecture {
-    /// The architecture of `checkpoint` with the outputs of `task`, for pictures of `size` where it takes any
+    /// The architecture of `checkpoint` with the outputs of `task`, for images of `size` where it takes any
     /// and is not to keep its own.
     ///
     /// # Errors

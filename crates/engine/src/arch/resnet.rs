@@ -63,7 +63,7 @@ pub(crate) struct ResNet {
     depths: Vec<usize>,
     /// Channels that each stage gives.
     widths: Vec<usize>,
-    /// Whether the first stage halves the picture as the others do.
+    /// Whether the first stage halves the image as the others do.
     first_stage_strides: bool,
     /// Whether a bottleneck's stride lies in its first convolution, as in the paper.
     strides_early: bool,
@@ -90,9 +90,9 @@ impl ResNet {
         }
         plausible(checkpoint, "hidden_sizes", &config.hidden_sizes)?;
         // The configuration names no size; the originals were trained at 224.
-        let pictures = (config.num_channels, 224);
+        let images = (config.num_channels, 224);
         Ok(Self {
-            task: ImageTask::of_transformers(checkpoint, task, pictures, asked)?,
+            task: ImageTask::of_transformers(checkpoint, task, images, asked)?,
             naming: Naming::Transformers,
             layer: config.layer_type,
             stem: config.embedding_size,
@@ -146,7 +146,7 @@ impl ResNet {
                 input = output;
             }
         }
-        let pooled = ops.mean_over_pixels(&x);
+        let pooled = ops.global_average_pool(&x);
         let head = match self.naming {
             Naming::Timm => "fc",
             Naming::Transformers => "classifier.1",

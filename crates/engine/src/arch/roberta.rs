@@ -67,7 +67,7 @@ pub(super) fn classify<O: Ops>(ops: &mut O, (encoder, labels): (&Encoder, usize)
     let first = ops.token(0, hidden);
     let dense = ops.linear(&Scope::root().child("classifier.dense"), encoder.square(), &first)?;
     let dense = ops.activation(Activation::Tanh, &dense);
-    output_logits(ops, "classifier.out_proj", (encoder.width, labels), &dense)
+    output_logits(ops, "classifier.out_proj", (encoder.hidden_size, labels), &dense)
 }
 
 impl Roberta {
@@ -101,7 +101,7 @@ impl Roberta {
     fn embeddings<O: Ops>(&self, ops: &mut O, ids: &O::Tensor, token_types: Option<&O::Tensor>) -> Result<O::Tensor> {
         let scope = Scope::root().child("embeddings");
         let config = &self.config;
-        let width = self.encoder.width;
+        let width = self.encoder.hidden_size;
         let mut sum = ops.embedding(&scope.child("word_embeddings"), [config.vocab_size, width], ids)?;
         let (kinds, table) = (scope.child("token_type_embeddings"), [config.type_vocab_size, width]);
         if let Some(token_types) = token_types {
@@ -112,7 +112,7 @@ impl Roberta {
             sum = ops.add(&sum, &row);
         }
         let table = [config.max_position_embeddings, width];
-        let positions = ops.rows_after_padding(&scope.child("position_embeddings"), table, ids, self.padding)?;
+        let positions = ops.padded_position_embedding(&scope.child("position_embeddings"), table, ids, self.padding)?;
         sum = ops.add(&sum, &positions);
         self.encoder.norm(ops, &scope.child("LayerNorm"), &sum)
     }

@@ -60,8 +60,8 @@ impl MaskedLanguageModel {
         let own = decoder.tensor("weight");
         let weight = if ops.has(&decoder, "weight") { own.as_str() } else { TABLE };
         let holder = if ops.has(&decoder, "bias") { self.decoder } else { self.bias };
-        let widths = LinearWidths { input: encoder.width, output: self.vocabulary };
-        let logits = ops.product((weight, Some(&root.child(holder).tensor("bias"))), widths, &x)?;
+        let widths = LinearWidths { input: encoder.hidden_size, output: self.vocabulary };
+        let logits = ops.linear_with((weight, Some(&root.child(holder).tensor("bias"))), widths, &x)?;
         output_per_token(ops, "logits", self.vocabulary, &logits);
         Ok(())
     }
@@ -71,7 +71,7 @@ impl TextHead {
     /// The head for `task`; `masked` is the one that guesses masked tokens.
     ///
     /// # Errors
-    /// A sentence embedding without the files that describe it, and a task over pictures.
+    /// A sentence embedding without the files that describe it, and a task over images.
     pub(super) fn read(checkpoint: &Checkpoint, task: Task, masked: MaskedLanguageModel) -> Result<Self> {
         Ok(match task {
             Task::FeatureExtraction => Self::None,
@@ -96,7 +96,7 @@ impl TextHead {
         hidden: &O::Tensor,
         mask: &O::Tensor,
     ) -> Result<()> {
-        let width = encoder.width;
+        let width = encoder.hidden_size;
         if let Self::MaskedLanguageModel(head) = self {
             return head.output(ops, encoder, hidden);
         }
@@ -110,7 +110,7 @@ impl TextHead {
             let widths = LinearWidths { input: width, output: 2 };
             let logits = ops.linear(&Scope::root().child("qa_outputs"), widths, hidden)?;
             for (index, name) in ["start_logits", "end_logits"].into_iter().enumerate() {
-                let scores = ops.feature(index, &logits);
+                let scores = ops.select(index, &logits);
                 let dims = vec![Dim::dynamic("batch"), Dim::dynamic("sequence")];
                 ops.output(&TensorSpec::new(name, DataType::Fp32, dims), &scores);
             }

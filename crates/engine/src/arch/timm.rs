@@ -34,7 +34,7 @@ pub(crate) struct PretrainedConfig {
     pub(crate) tag: Option<String>,
     /// `bicubic`, `bilinear`, `nearest`.
     pub(crate) interpolation: Option<String>,
-    /// Share of the resized picture that is kept.
+    /// Share of the resized image that is kept.
     pub(crate) crop_pct: Option<f64>,
     /// `center`, `squash`, `border`.
     pub(crate) crop_mode: Option<String>,
@@ -72,7 +72,7 @@ impl TimmConfig {
         argument.or(self.global_pool.as_deref())
     }
 
-    /// Size of the pictures the checkpoint is for.
+    /// Size of the images the checkpoint is for.
     pub(crate) fn native_size(&self) -> ImageSize {
         let [_, height, width] = self.pretrained_cfg.input_size;
         let trained = ImageSize { height, width };

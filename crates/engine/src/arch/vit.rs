@@ -61,7 +61,7 @@ pub(crate) struct Vit {
     names: &'static Names,
     patch: usize,
     width: usize,
-    inner_width: usize,
+    intermediate_size: usize,
     layer_count: usize,
     heads: usize,
     epsilon: f32,
@@ -133,14 +133,14 @@ pub(super) const TIMM_NAMES: &str =
 impl Vit {
     pub(super) fn read(checkpoint: &Checkpoint, task: Task, asked: Option<ImageSize>) -> Result<Self> {
         let config: Config = checkpoint.config()?;
-        let pictures = (config.num_channels, config.image_size);
+        let images = (config.num_channels, config.image_size);
         let fail = |message: String| checkpoint.config_error(message);
         let model = Self {
-            task: ImageTask::of_transformers(checkpoint, task, pictures, asked)?,
+            task: ImageTask::of_transformers(checkpoint, task, images, asked)?,
             names: &TRANSFORMERS,
             patch: config.patch_size,
             width: config.hidden_size,
-            inner_width: config.intermediate_size,
+            intermediate_size: config.intermediate_size,
             layer_count: config.num_hidden_layers,
             heads: config.num_attention_heads,
             epsilon: config.layer_norm_eps,
@@ -161,7 +161,7 @@ impl Vit {
             names: &TIMM,
             patch: sizes.patch_size,
             width: sizes.embed_dim,
-            inner_width: (sizes.embed_dim as f64 * sizes.mlp_ratio) as usize,
+            intermediate_size: (sizes.embed_dim as f64 * sizes.mlp_ratio) as usize,
             layer_count: sizes.depth,
             heads: sizes.num_heads,
             epsilon: TIMM_EPSILON,
@@ -172,20 +172,20 @@ impl Vit {
         model.check(checkpoint, config.native_size())
     }
 
-    /// The position table is made for one size of pictures, cut into whole patches.
+    /// The position table is made for one size of images, cut into whole patches.
     fn check(self, checkpoint: &Checkpoint, native: ImageSize) -> Result<Self> {
         let fail = |message: String| Err(checkpoint.config_error(message));
         let (size, patch) = (self.task.size, self.patch);
-        plausible(checkpoint, "hidden_size", &[self.width, self.inner_width])?;
+        plausible(checkpoint, "hidden_size", &[self.width, self.intermediate_size])?;
         if self.heads == 0 || !self.width.is_multiple_of(self.heads) {
             return fail(format!("a width of {} is not a multiple of {} attention heads", self.width, self.heads));
         }
         if patch == 0 || !size.height.is_multiple_of(patch) || !size.width.is_multiple_of(patch) {
-            return fail(format!("pictures of {size} cannot be cut into patches of {patch}x{patch}"));
+            return fail(format!("images of {size} cannot be cut into patches of {patch}x{patch}"));
         }
         if size != native {
             return fail(format!(
-                "its position table is for pictures of {native}; key `export.image_size` asks for {size}"
+                "its position table is for images of {native}; key `export.image_size` asks for {size}"
             ));
         }
         Ok(self)
@@ -210,7 +210,7 @@ impl Vit {
         let class = ops.linear(&root.child(head), widths, &class)?;
         let distillation = ops.token(1, &x);
         let distillation = ops.linear(&root.child(teacher), widths, &distillation)?;
-        let scores = ops.mean_of(&class, &distillation);
+        let scores = ops.average(&class, &distillation);
         self.task.output_scores(ops, &scores);
         Ok(())
     }
@@ -246,10 +246,10 @@ impl Vit {
         let x = ops.add(&branch, x);
 
         let normed = ops.layer_norm(&before_products, self.width, self.epsilon, &x)?;
-        let up = LinearWidths { input: self.width, output: self.inner_width };
+        let up = LinearWidths { input: self.width, output: self.intermediate_size };
         let hidden = ops.linear(&scope.child(names.up), up, &normed)?;
         let hidden = ops.activation(self.activation, &hidden);
-        let down = LinearWidths { input: self.inner_width, output: self.width };
+        let down = LinearWidths { input: self.intermediate_size, output: self.width };
         let mut branch = ops.linear(&scope.child(names.down), down, &hidden)?;
         if self.layer_scale {
             branch = ops.scale(&scope.tensor("ls2.gamma"), self.width, &branch)?;
@@ -263,12 +263,12 @@ impl Vit {
             let scope = scope.child(name);
             let bias = scope.tensor("bias");
             let names = (scope.tensor("weight"), self.qkv_bias.then_some(bias.as_str()));
-            ops.product((&names.0, names.1), LinearWidths { input: self.width, output }, x)
+            ops.linear_with((&names.0, names.1), LinearWidths { input: self.width, output }, x)
         };
         match self.names.naming {
             Naming::Timm => {
                 let together = project("attn.qkv", 3 * self.width)?;
-                Ok(ops.thirds(self.width, &together))
+                Ok(ops.chunk(self.width, &together))
             }
             Naming::Transformers => {
                 let mut part = |name: &str| project(&format!("attention.attention.{name}"), self.width);

@@ -125,7 +125,7 @@ impl Ops for Counter<'_> {
         self.rows(scope, table, ids)
     }
 
-    fn leading_rows(&mut self, scope: &Scope, table: [usize; 2], _ids: &Traced) -> Result<Traced> {
+    fn position_embedding(&mut self, scope: &Scope, table: [usize; 2], _ids: &Traced) -> Result<Traced> {
         self.weight(&scope.tensor("weight"), &table)?;
         Ok(self.compute(vec![1, self.sequence, table[1] as u64], &[]))
     }
@@ -135,7 +135,7 @@ impl Ops for Counter<'_> {
         Ok(self.compute(vec![1, 1, table[1] as u64], &[]))
     }
 
-    fn rows_after_padding(
+    fn padded_position_embedding(
         &mut self,
         scope: &Scope,
         table: [usize; 2],
@@ -145,7 +145,7 @@ impl Ops for Counter<'_> {
         self.rows(scope, table, ids)
     }
 
-    fn product(&mut self, (name, bias): (&str, Option<&str>), widths: LinearWidths, x: &Traced) -> Result<Traced> {
+    fn linear_with(&mut self, (name, bias): (&str, Option<&str>), widths: LinearWidths, x: &Traced) -> Result<Traced> {
         self.weight(name, &[widths.output, widths.input])?;
         if let Some(bias) = bias {
             self.weight(bias, &[widths.output])?;
@@ -180,7 +180,7 @@ impl Ops for Counter<'_> {
         self.compute(windowed(window, x.shape[1], x), &[x])
     }
 
-    fn mean_over_pixels(&mut self, x: &Traced) -> Traced {
+    fn global_average_pool(&mut self, x: &Traced) -> Traced {
         self.compute(x.shape[..2].to_vec(), &[x])
     }
 
@@ -211,18 +211,18 @@ impl Ops for Counter<'_> {
         Ok(self.same_shape(x))
     }
 
-    fn thirds(&mut self, width: usize, x: &Traced) -> [Traced; 3] {
+    fn chunk(&mut self, width: usize, x: &Traced) -> [Traced; 3] {
         let mut shape = x.shape.clone();
         shape.pop();
         shape.push(width as u64);
         [(); 3].map(|()| self.compute(shape.clone(), &[x]))
     }
 
-    fn feature(&mut self, _index: usize, x: &Traced) -> Traced {
+    fn select(&mut self, _index: usize, x: &Traced) -> Traced {
         self.compute(x.shape[..x.shape.len() - 1].to_vec(), &[x])
     }
 
-    fn mean_of(&mut self, a: &Traced, b: &Traced) -> Traced {
+    fn average(&mut self, a: &Traced, b: &Traced) -> Traced {
         self.compute(a.shape.clone(), &[a, b])
     }
 
@@ -241,12 +241,12 @@ impl Ops for Counter<'_> {
         self.compute(larger.shape.clone(), &[a, b])
     }
 
-    fn attention(&mut self, _scope: &Scope, shape: AttentionShape, qkv: [&Traced; 3], summands: &[&Traced]) -> Traced {
+    fn attention(&mut self, _scope: &Scope, shape: AttentionShape, qkv: [&Traced; 3], biases: &[&Traced]) -> Traced {
         let [query, key, value] = qkv.map(|part| self.same_shape(part));
         let (batch, tokens) = (query.shape[0], query.shape[1]);
         let square = vec![batch, shape.heads as u64, tokens, tokens];
         let scores = self.compute(square.clone(), &[&query, &key]);
-        let from: Vec<&Traced> = std::iter::once(&scores).chain(summands.iter().copied()).collect();
+        let from: Vec<&Traced> = std::iter::once(&scores).chain(biases.iter().copied()).collect();
         let scores = self.value(square.clone(), DataType::Fp32, &from);
         let weights = self.value(square, DataType::Fp32, &[&scores]);
         let context = self.compute(value.shape.clone(), &[&weights, &value]);
@@ -262,15 +262,15 @@ impl Ops for Counter<'_> {
     }
 
     fn attention_mask(&mut self, mask: &Traced) -> Traced {
-        let summand = self.value(mask.shape.clone(), DataType::Fp32, &[mask]);
-        view(&summand, vec![mask.shape[0], 1, 1, mask.last()])
+        let bias = self.value(mask.shape.clone(), DataType::Fp32, &[mask]);
+        view(&bias, vec![mask.shape[0], 1, 1, mask.last()])
     }
 
     fn token(&mut self, _index: usize, x: &Traced) -> Traced {
         self.compute(vec![x.shape[0], x.last()], &[x])
     }
 
-    fn mean_over_tokens(&mut self, x: &Traced, mask: &Traced) -> Traced {
+    fn masked_mean_pool(&mut self, x: &Traced, mask: &Traced) -> Traced {
         let kept = self.value(x.shape.clone(), DataType::Fp32, &[x, mask]);
         self.value(vec![x.shape[0], x.last()], DataType::Fp32, &[&kept])
     }

@@ -26,7 +26,7 @@ pub struct Cost {
 }
 
 /// Cost of `checkpoint`, exported with `options`, for one batch of this size and sequence length (1 for models
-/// over pictures).
+/// over images).
 ///
 /// # Errors
 /// Those of reading the architecture: unsupported model types, missing or misshapen tensors.

@@ -31,7 +31,7 @@ impl Ops for OnnxGraph<'_> {
         Ok(self.gather(&scope.tensor("rows"), &weight, ids, 0))
     }
 
-    fn leading_rows(&mut self, scope: &Scope, table: [usize; 2], ids: &Value) -> Result<Value> {
+    fn position_embedding(&mut self, scope: &Scope, table: [usize; 2], ids: &Value) -> Result<Value> {
         let weight = self.weight(&scope.tensor("weight"), &table)?;
         Ok(self.leading(scope, &weight, ids))
     }
@@ -42,7 +42,13 @@ impl Ops for OnnxGraph<'_> {
         Ok(self.gather(&scope.tensor("row"), &weight, &first, 0))
     }
 
-    fn rows_after_padding(&mut self, scope: &Scope, table: [usize; 2], ids: &Value, padding: usize) -> Result<Value> {
+    fn padded_position_embedding(
+        &mut self,
+        scope: &Scope,
+        table: [usize; 2],
+        ids: &Value,
+        padding: usize,
+    ) -> Result<Value> {
         let weight = self.weight(&scope.tensor("weight"), &table)?;
         let hint = |part: &str| scope.tensor(part);
         let (padding, axis) = (self.integer(padding as i64), self.integer(1));
@@ -55,7 +61,7 @@ impl Ops for OnnxGraph<'_> {
         Ok(self.gather(&hint("rows"), &weight, &positions, 0))
     }
 
-    fn product(&mut self, (name, bias): (&str, Option<&str>), widths: LinearWidths, x: &Value) -> Result<Value> {
+    fn linear_with(&mut self, (name, bias): (&str, Option<&str>), widths: LinearWidths, x: &Value) -> Result<Value> {
         let weight = self.weight(name, &[widths.output, widths.input])?;
         let scope = bias.unwrap_or(name);
         let scope = scope.rsplit_once('.').map_or(scope, |(scope, _)| scope);
@@ -94,7 +100,7 @@ impl Ops for OnnxGraph<'_> {
         self.compute("MaxPool", &format!("{}/largest", x.name), &[x], window_attributes(window))
     }
 
-    fn mean_over_pixels(&mut self, x: &Value) -> Value {
+    fn global_average_pool(&mut self, x: &Value) -> Value {
         let mean = self.compute("GlobalAveragePool", &format!("{}/mean", x.name), &[x], Vec::new());
         let flat = vec![AttributeProto::int("axis", 1)];
         self.node("Flatten", &format!("{}/flat", mean.name), &[&mean], flat, mean.data_type)
@@ -133,18 +139,18 @@ impl Ops for OnnxGraph<'_> {
         Ok(self.compute_binary("Mul", &format!("{name}/scaled"), x, &parameter))
     }
 
-    fn thirds(&mut self, width: usize, x: &Value) -> [Value; 3] {
+    fn chunk(&mut self, width: usize, x: &Value) -> [Value; 3] {
         let names = ["first", "second", "third"].map(|part| format!("{}/{part}", x.name));
         let sizes = self.integers(&[width as i64; 3]);
         self.node_with_outputs("Split", names, &[x, &sizes], vec![AttributeProto::int("axis", -1)], x.data_type)
     }
 
-    fn feature(&mut self, index: usize, x: &Value) -> Value {
+    fn select(&mut self, index: usize, x: &Value) -> Value {
         let number = self.integer(index as i64);
         self.gather(&format!("{}/feature{index}", x.name), x, &number, -1)
     }
 
-    fn mean_of(&mut self, a: &Value, b: &Value) -> Value {
+    fn average(&mut self, a: &Value, b: &Value) -> Value {
         let sum = self.compute_binary("Add", &format!("{}/plus", a.name), a, b);
         let half = self.number(0.5, self.compute_type());
         self.compute_binary("Mul", &format!("{}/half", sum.name), &sum, &half)
@@ -175,7 +181,7 @@ impl Ops for OnnxGraph<'_> {
         self.compute_binary("Add", &format!("{}/plus", a.name), a, b)
     }
 
-    fn attention(&mut self, scope: &Scope, shape: AttentionShape, qkv: [&Value; 3], summands: &[&Value]) -> Value {
+    fn attention(&mut self, scope: &Scope, shape: AttentionShape, qkv: [&Value; 3], biases: &[&Value]) -> Value {
         let [query, key, value] = qkv;
         // Queries are scaled before the product: in fp16 the unscaled scores could overflow.
         let scale = self.number((shape.head_width as f32).sqrt().recip(), self.compute_type());
@@ -185,8 +191,8 @@ impl Ops for OnnxGraph<'_> {
         let value = self.split_heads(&scope.tensor("value/split"), shape, value, &[0, 2, 1, 3]);
         let scores = self.compute_binary("MatMul", &scope.tensor("scores"), &query, &key);
         let mut scores = self.cast(&scores, DataType::Fp32);
-        for summand in summands {
-            scores = self.binary("Add", &scope.tensor("scores/masked"), &scores, summand);
+        for bias in biases {
+            scores = self.binary("Add", &scope.tensor("scores/masked"), &scores, bias);
         }
         let axis = vec![AttributeProto::int("axis", -1)];
         let weights = self.node("Softmax", &scope.tensor("weights"), &[&scores], axis, DataType::Fp32);
@@ -211,16 +217,16 @@ impl Ops for OnnxGraph<'_> {
         let places = self.binary("Add", &hint("places"), &distances, &last);
         let pairs = self.gather(&hint("pairs"), &by_distance, &places, 0);
         let heads_first = self.transpose(&hint("heads"), &pairs, &[2, 0, 1]);
-        let summand = self.unsqueeze(&hint("broadcast"), &heads_first, &[0]);
-        Ok(self.cast(&summand, DataType::Fp32))
+        let bias = self.unsqueeze(&hint("broadcast"), &heads_first, &[0]);
+        Ok(self.cast(&bias, DataType::Fp32))
     }
 
     fn attention_mask(&mut self, mask: &Value) -> Value {
         let mask = self.cast(mask, DataType::Fp32);
         let (one, lowest) = (self.number(1.0, DataType::Fp32), self.number(f32::MIN, DataType::Fp32));
         let padding = self.binary("Sub", "mask/padding", &one, &mask);
-        let summand = self.binary("Mul", "mask/summand", &padding, &lowest);
-        self.unsqueeze("mask/broadcast", &summand, &[1, 2])
+        let bias = self.binary("Mul", "mask/summand", &padding, &lowest);
+        self.unsqueeze("mask/broadcast", &bias, &[1, 2])
     }
 
     fn token(&mut self, index: usize, x: &Value) -> Value {
@@ -228,7 +234,7 @@ impl Ops for OnnxGraph<'_> {
         self.gather(&format!("{}/token{index}", x.name), x, &number, 1)
     }
 
-    fn mean_over_tokens(&mut self, x: &Value, mask: &Value) -> Value {
+    fn masked_mean_pool(&mut self, x: &Value, mask: &Value) -> Value {
         let x = self.cast(x, DataType::Fp32);
         let mask = self.cast(mask, DataType::Fp32);
         let columns = self.unsqueeze("pooling/mask", &mask, &[2]);

@@ -7,7 +7,7 @@ use super::{ImageSample, TensorSample, TextSample};
 pub enum Sample {
     /// Tokenized texts.
     Text(TextSample),
-    /// Preprocessed pictures.
+    /// Preprocessed images.
     Image(ImageSample),
     /// Random numbers for inputs that are neither.
     Tensors(TensorSample),
@@ -23,7 +23,7 @@ pub enum SampleValues<'a> {
 }
 
 impl Sample {
-    /// Number of texts or pictures.
+    /// Number of texts or images.
     #[must_use]
     pub const fn batch(&self) -> usize {
         match self {
@@ -53,7 +53,7 @@ impl Sample {
     pub fn describe(&self) -> String {
         match self {
             Self::Text(sample) => format!("a batch of {} with {} tokens each", sample.batch, sample.sequence),
-            Self::Image(sample) => format!("a batch of {} pictures of {}", sample.batch, sample.size),
+            Self::Image(sample) => format!("a batch of {} images of {}", sample.batch, sample.size),
             Self::Tensors(sample) => format!("a batch of {} of random numbers", sample.batch),
         }
     }

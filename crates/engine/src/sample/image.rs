@@ -1,4 +1,4 @@
-//! Pictures from files, and pictures that mean nothing.
+//! Images from files, and images that mean nothing.
 
 use super::preprocessing::{OddMargins, Preprocessing, Resize};
 use crate::{Error, Result};
@@ -10,10 +10,10 @@ use std::path::PathBuf;
 
 const CHANNELS: usize = 3;
 
-/// A batch of preprocessed pictures `[batch, 3, height, width]` in row-major order: red, green, blue.
+/// A batch of preprocessed images `[batch, 3, height, width]` in row-major order: red, green, blue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImageSample {
-    /// Number of pictures.
+    /// Number of images.
     pub batch: usize,
     /// Size of each.
     pub size: ImageSize,
@@ -22,7 +22,7 @@ pub struct ImageSample {
 }
 
 impl ImageSample {
-    /// Picture `index` as a batch of its own.
+    /// Image `index` as a batch of its own.
     #[must_use]
     pub fn one(&self, index: usize) -> Self {
         let count = CHANNELS * self.size.height * self.size.width;
@@ -30,41 +30,41 @@ impl ImageSample {
     }
 }
 
-/// Reads pictures (JPEG, PNG, WebP, GIF, BMP) and brings them to `size` as the checkpoint's training did. The
+/// Reads images (JPEG, PNG, WebP, GIF, BMP) and brings them to `size` as the checkpoint's training did. The
 /// orientation that a camera notes is not applied, as in the references.
 ///
 /// # Errors
-/// A file that is no picture, and preprocessing that is not described.
+/// A file that is no image, and preprocessing that is not described.
 pub fn read_images(snapshot: &Snapshot, paths: &[PathBuf], size: ImageSize) -> Result<ImageSample> {
     let preprocessing = Preprocessing::read(snapshot, size)?;
     let mut values = Vec::with_capacity(paths.len() * CHANNELS * size.height * size.width);
     for path in paths {
-        let fail = |message: String| Error::Picture { path: path.clone(), message };
+        let fail = |message: String| Error::Image { path: path.clone(), message };
         let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
-        let picture = reader.map_err(|error| fail(error.to_string()))?.decode();
-        let picture = picture.map_err(|error| fail(error.to_string()))?.to_rgb8();
-        let picture = bring_to_size(&picture, &preprocessing, size).map_err(fail)?;
-        append(&mut values, &picture, &preprocessing);
+        let image = reader.map_err(|error| fail(error.to_string()))?.decode();
+        let image = image.map_err(|error| fail(error.to_string()))?.to_rgb8();
+        let image = resize(&image, &preprocessing, size).map_err(fail)?;
+        append(&mut values, &image, &preprocessing);
     }
     Ok(ImageSample { batch: paths.len(), size, values })
 }
 
-/// Smooth coloured waves with some noise, normalised as the checkpoint's pictures are. Equal seeds give equal
-/// pictures in one version of planforge.
+/// Smooth coloured waves with some noise, normalised as the checkpoint's images are. Equal seeds give equal
+/// images in one version of planforge.
 ///
 /// # Errors
 /// A preprocessing that is not described; one that is missing is no error.
 pub fn random_images(snapshot: &Snapshot, batch: usize, size: ImageSize, seed: u64) -> Result<ImageSample> {
-    let preprocessing = Preprocessing::read_or_usual(snapshot, size)?;
+    let preprocessing = Preprocessing::read_or_default(snapshot, size)?;
     let mut generator = StdRng::seed_from_u64(seed);
     let mut values = Vec::with_capacity(batch * CHANNELS * size.height * size.width);
     for _ in 0..batch {
-        append(&mut values, &random_picture(size, &mut generator), &preprocessing);
+        append(&mut values, &random_image(size, &mut generator), &preprocessing);
     }
     Ok(ImageSample { batch, size, values })
 }
 
-fn random_picture(size: ImageSize, generator: &mut StdRng) -> RgbImage {
+fn random_image(size: ImageSize, generator: &mut StdRng) -> RgbImage {
     let waves: [[f32; 3]; CHANNELS] =
         std::array::from_fn(|_| std::array::from_fn(|_| generator.random_range(0.0..9.0)));
     RgbImage::from_fn(size.width as u32, size.height as u32, |column, row| {
@@ -76,16 +76,12 @@ fn random_picture(size: ImageSize, generator: &mut StdRng) -> RgbImage {
     })
 }
 
-/// Most pixels of a resized picture; a strip of one pixel by thousands would take gigabytes.
+/// Most pixels of a resized image; a strip of one pixel by thousands would take gigabytes.
 const MAX_PIXELS: u64 = 1 << 26;
 
 /// Resizes, then cuts the centre out; what is smaller than the cut is framed in black.
-fn bring_to_size(
-    picture: &RgbImage,
-    preprocessing: &Preprocessing,
-    size: ImageSize,
-) -> std::result::Result<RgbImage, String> {
-    let (width, height) = picture.dimensions();
+fn resize(image: &RgbImage, preprocessing: &Preprocessing, size: ImageSize) -> std::result::Result<RgbImage, String> {
+    let (width, height) = image.dimensions();
     let target = match preprocessing.resize {
         Resize::Keep => (width, height),
         Resize::Exactly(size) => (size.width as u32, size.height as u32),
@@ -95,7 +91,7 @@ fn bring_to_size(
         return Err(format!("{width}x{height} pixels would become {}x{}", target.0, target.1));
     }
     // One direction after the other, as Pillow does, which rounds to whole bytes in between.
-    let narrowed = imageops::resize(picture, target.0, height, preprocessing.filter);
+    let narrowed = imageops::resize(image, target.0, height, preprocessing.filter);
     let resized = imageops::resize(&narrowed, target.0, target.1, preprocessing.filter);
     let mut cut = RgbImage::new(size.width as u32, size.height as u32);
     let margin = |outer, inner| -margin(outer, inner, preprocessing.odd_margins);
@@ -123,11 +119,11 @@ fn with_shorter_edge((width, height): (u32, u32), edge: usize) -> (u32, u32) {
     }
 }
 
-/// The picture's values, a plane for each channel.
-fn append(values: &mut Vec<f32>, picture: &RgbImage, preprocessing: &Preprocessing) {
+/// The image's values, a plane for each channel.
+fn append(values: &mut Vec<f32>, image: &RgbImage, preprocessing: &Preprocessing) {
     for channel in 0..CHANNELS {
         let (mean, deviation) = (preprocessing.mean[channel], preprocessing.deviation[channel]);
-        values.extend(picture.pixels().map(|pixel| {
+        values.extend(image.pixels().map(|pixel| {
             let value = f32::from(pixel.0[channel]) * preprocessing.rescale;
             (value - mean) / deviation
         }));

@@ -1,4 +1,4 @@
-//! Sample inputs: texts through the checkpoint's own tokenizer, pictures through its own preprocessing.
+//! Sample inputs: texts through the checkpoint's own tokenizer, images through its own preprocessing.
 
 mod batch;
 mod image;

@@ -1,4 +1,4 @@
-//! What a checkpoint's training did to pictures, as timm (`pretrained_cfg`) and transformers
+//! What a checkpoint's training did to images, as timm (`pretrained_cfg`) and transformers
 //! (`preprocessor_config.json`) write it down.
 
 use crate::arch::TimmConfig;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 const PREPROCESSOR: &str = "preprocessor_config.json";
 
-/// Steps from a picture to the values a model is given.
+/// Steps from an image to the values a model is given.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Preprocessing {
     /// First step.
@@ -37,7 +37,7 @@ pub(super) enum OddMargins {
     ToEven,
 }
 
-/// To which size a picture is brought before its centre is cut out.
+/// To which size an image is brought before its centre is cut out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resize {
     /// It keeps its own.
@@ -48,8 +48,8 @@ pub(super) enum Resize {
     Exactly(ImageSize),
 }
 
-/// Share of the picture that timm keeps where a checkpoint does not say.
-const USUAL_CROP: f64 = 0.875;
+/// Share of the image that timm keeps where a checkpoint does not say.
+const DEFAULT_CROP: f64 = 0.875;
 
 /// Mean and standard deviation of ImageNet's channels.
 const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -60,7 +60,7 @@ impl Preprocessing {
     ///
     /// # Errors
     /// As [`Self::read`].
-    pub(super) fn read_or_usual(snapshot: &Snapshot, size: ImageSize) -> Result<Self> {
+    pub(super) fn read_or_default(snapshot: &Snapshot, size: ImageSize) -> Result<Self> {
         match Self::read(snapshot, size) {
             Err(Error::MissingFile { file, .. }) if file == PREPROCESSOR => Ok(Self {
                 resize: Resize::Exactly(size),
@@ -74,7 +74,7 @@ impl Preprocessing {
         }
     }
 
-    /// What the checkpoint says for a model that takes pictures of `size`.
+    /// What the checkpoint says for a model that takes images of `size`.
     ///
     /// # Errors
     /// No file that says it, values of another shape, and steps that are not described here.
@@ -95,7 +95,7 @@ fn failure(snapshot: &Snapshot, file: &str, message: String) -> Error {
 
 fn of_timm(config: &TimmConfig, size: ImageSize) -> std::result::Result<Preprocessing, String> {
     let trained = &config.pretrained_cfg;
-    let crop = trained.crop_pct.unwrap_or(USUAL_CROP);
+    let crop = trained.crop_pct.unwrap_or(DEFAULT_CROP);
     if !(crop > 0.0 && crop <= 1.0) {
         return Err(format!("`crop_pct` is {crop}, expected a share above 0 and at most 1"));
     }
@@ -146,7 +146,7 @@ const fn yes() -> bool {
     true
 }
 
-/// From this edge on, processors of the ConvNeXt kind stretch pictures and cut nothing off.
+/// From this edge on, processors of the ConvNeXt kind stretch images and cut nothing off.
 const STRETCHED_FROM: usize = 384;
 
 fn of_transformers(config: &TransformersConfig, size: ImageSize) -> std::result::Result<Preprocessing, String> {
@@ -179,7 +179,7 @@ fn convnext_resize(edge: usize, crop: Option<f64>) -> Resize {
     if edge >= STRETCHED_FROM {
         return Resize::Exactly(ImageSize { height: edge, width: edge });
     }
-    Resize::ShorterEdge((edge as f64 / crop.unwrap_or(USUAL_CROP)) as usize)
+    Resize::ShorterEdge((edge as f64 / crop.unwrap_or(DEFAULT_CROP)) as usize)
 }
 
 fn edge_of(size: &Value) -> std::result::Result<usize, String> {

@@ -1,4 +1,4 @@
-//! Random numbers for the inputs of graphs that are neither over texts nor over pictures as planforge knows them.
+//! Random numbers for the inputs of graphs that are neither over texts nor over images as planforge knows them.
 
 use super::SampleValues;
 use crate::{Error, Result};

@@ -30,7 +30,7 @@ impl Ops for Torch<'_> {
         Ok(self.rows(&weight, ids))
     }
 
-    fn leading_rows(&mut self, scope: &Scope, table: [usize; 2], ids: &Value) -> Result<Value> {
+    fn position_embedding(&mut self, scope: &Scope, table: [usize; 2], ids: &Value) -> Result<Value> {
         let weight = self.weight(&scope.tensor("weight"), &table)?;
         let numbers = self.numbers(ids);
         Ok(self.rows(&weight, &numbers))
@@ -41,7 +41,13 @@ impl Ops for Torch<'_> {
         Ok(self.run("select", [&weight], |[weight]| weight.f_select(0, 0)))
     }
 
-    fn rows_after_padding(&mut self, scope: &Scope, table: [usize; 2], ids: &Value, padding: usize) -> Result<Value> {
+    fn padded_position_embedding(
+        &mut self,
+        scope: &Scope,
+        table: [usize; 2],
+        ids: &Value,
+        padding: usize,
+    ) -> Result<Value> {
         let weight = self.weight(&scope.tensor("weight"), &table)?;
         let padding = padding as i64;
         let positions = self.run("cumsum", [ids], |[ids]| {
@@ -51,7 +57,7 @@ impl Ops for Torch<'_> {
         Ok(self.rows(&weight, &positions))
     }
 
-    fn product(&mut self, (name, bias): (&str, Option<&str>), widths: LinearWidths, x: &Value) -> Result<Value> {
+    fn linear_with(&mut self, (name, bias): (&str, Option<&str>), widths: LinearWidths, x: &Value) -> Result<Value> {
         let weight = self.weight(name, &[widths.output, widths.input])?;
         Ok(match bias {
             Some(bias) => {
@@ -96,7 +102,7 @@ impl Ops for Torch<'_> {
         self.run("max_pool2d", [x], |[x]| x.f_max_pool2d(size, stride, padding, [1, 1], false))
     }
 
-    fn mean_over_pixels(&mut self, x: &Value) -> Value {
+    fn global_average_pool(&mut self, x: &Value) -> Value {
         self.run("mean", [x], |[x]| x.f_mean_dim([2, 3].as_slice(), false, None))
     }
 
@@ -131,16 +137,16 @@ impl Ops for Torch<'_> {
         Ok(self.run("mul", [x, &parameter], |[x, parameter]| x.f_mul(parameter)))
     }
 
-    fn thirds(&mut self, width: usize, x: &Value) -> [Value; 3] {
+    fn chunk(&mut self, width: usize, x: &Value) -> [Value; 3] {
         let width = width as i64;
         [0, 1, 2].map(|third| self.run("narrow", [x], |[x]| x.f_narrow(-1, third * width, width)))
     }
 
-    fn feature(&mut self, index: usize, x: &Value) -> Value {
+    fn select(&mut self, index: usize, x: &Value) -> Value {
         self.run("select", [x], |[x]| x.f_select(-1, index as i64))
     }
 
-    fn mean_of(&mut self, a: &Value, b: &Value) -> Value {
+    fn average(&mut self, a: &Value, b: &Value) -> Value {
         self.run("add", [a, b], |[a, b]| a.f_add(b)?.f_mul_scalar(0.5))
     }
 
@@ -165,7 +171,7 @@ impl Ops for Torch<'_> {
         self.run("add", [a, b], |[a, b]| a.f_add(b))
     }
 
-    fn attention(&mut self, _scope: &Scope, shape: AttentionShape, qkv: [&Value; 3], summands: &[&Value]) -> Value {
+    fn attention(&mut self, _scope: &Scope, shape: AttentionShape, qkv: [&Value; 3], biases: &[&Value]) -> Value {
         let heads = [shape.heads, shape.head_width].map(|count| count as i64);
         // `[batch, sequence, width]` to `[batch, heads, sequence, head_width]`.
         let [query, key, value] =
@@ -176,8 +182,8 @@ impl Ops for Torch<'_> {
             query.f_mul_scalar(scale)?.f_matmul(&key.f_transpose(-2, -1)?)
         });
         let mut scores = self.cast(&scores, Kind::Float);
-        for summand in summands {
-            scores = self.add(&scores, summand);
+        for bias in biases {
+            scores = self.add(&scores, bias);
         }
         let weights = self.run("softmax", [&scores], |[scores]| scores.f_softmax(-1, None));
         let weights = self.cast(&weights, self.compute_kind());
@@ -195,8 +201,8 @@ impl Ops for Torch<'_> {
             buckets.f_take(&distances.f_add_scalar(last)?)
         });
         let pairs = self.rows(&weight, &buckets);
-        let summand = self.run("permute", [&pairs], |[pairs]| pairs.f_permute([2, 0, 1])?.f_unsqueeze(0));
-        Ok(self.cast(&summand, Kind::Float))
+        let bias = self.run("permute", [&pairs], |[pairs]| pairs.f_permute([2, 0, 1])?.f_unsqueeze(0));
+        Ok(self.cast(&bias, Kind::Float))
     }
 
     fn attention_mask(&mut self, mask: &Value) -> Value {
@@ -209,7 +215,7 @@ impl Ops for Torch<'_> {
         self.run("select", [x], |[x]| x.f_select(1, index as i64))
     }
 
-    fn mean_over_tokens(&mut self, x: &Value, mask: &Value) -> Value {
+    fn masked_mean_pool(&mut self, x: &Value, mask: &Value) -> Value {
         let (x, mask) = (self.cast(x, Kind::Float), self.cast(mask, Kind::Float));
         self.run("sum", [&x, &mask], |[x, mask]| {
             let columns = mask.f_unsqueeze(2)?;

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes fixtures/pictures: two pictures, and what timm's and transformers' preprocessing makes of them.
+"""Makes fixtures/images: two images, and what timm's and transformers' preprocessing makes of them.
 
     venv/bin/pip install -r scripts/reference/requirements.txt
-    venv/bin/python scripts/reference/pictures.py
+    venv/bin/python scripts/reference/images.py
 
-Each folder has the files of a repository that say how pictures are prepared, and expected.json with the values that
+Each folder has the files of a repository that say how images are prepared, and expected.json with the values that
 the reference computes for wide.png and tall.jpg, at 24x24 pixels.
 """
 
@@ -19,11 +19,11 @@ import transformers
 from PIL import Image
 from timm.data import create_transform
 
-TARGET = Path(__file__).parents[2] / "fixtures/pictures"
+TARGET = Path(__file__).parents[2] / "fixtures/images"
 EDGE = 24
 
 
-def picture(width, height):
+def draw(width, height):
     """Coloured waves with sharp edges."""
     image = Image.new("RGB", (width, height))
     for y in range(height):
@@ -54,9 +54,9 @@ def values(tensor):
 def main():
     shutil.rmtree(TARGET, ignore_errors=True)
     TARGET.mkdir(parents=True)
-    picture(61, 40).save(TARGET / "wide.png")
-    picture(37, 58).save(TARGET / "tall.jpg", quality=90)
-    pictures = [Image.open(TARGET / name).convert("RGB") for name in ["wide.png", "tall.jpg"]]
+    draw(61, 40).save(TARGET / "wide.png")
+    draw(37, 58).save(TARGET / "tall.jpg", quality=90)
+    images = [Image.open(TARGET / name).convert("RGB") for name in ["wide.png", "tall.jpg"]]
     for name, config in timm_cases():
         transform = create_transform(
             input_size=tuple(config["input_size"]),
@@ -66,10 +66,10 @@ def main():
             mean=config["mean"],
             std=config["std"],
         )
-        found = torch.stack([transform(image) for image in pictures])
+        found = torch.stack([transform(image) for image in images])
         write(name, found, {"config.json": {"architecture": "resnet50", "num_classes": 2, "pretrained_cfg": config}})
     for name, processor in transformers_cases():
-        found = processor(pictures, return_tensors="pt")["pixel_values"]
+        found = processor(images, return_tensors="pt")["pixel_values"]
         config = json.loads(processor.to_json_string())
         write(name, found, {"config.json": {"model_type": name}, "preprocessor_config.json": config})
 

@@ -1,4 +1,4 @@
-//! Models over pictures: preprocessing against the references (scripts/reference/pictures.py), and the whole job.
+//! Models over images: preprocessing against the references (scripts/reference/images.py), and the whole job.
 
 use crate::support::Workspace;
 use planforge_core::{ImageSize, KnownDigests, NoProgress, Snapshot};
@@ -7,12 +7,12 @@ use planforge_testkit::repository;
 use serde_json::Value;
 use std::path::PathBuf;
 
-/// Largest difference of a channel's value in steps of the 255 a picture has, and largest on average. Each direction
+/// Largest difference of a channel's value in steps of the 255 an image has, and largest on average. Each direction
 /// is rounded to whole steps, in all of them; torchvision, which transformers uses, rounds the weights as well.
 const TOLERANCE: (f64, f64) = (3.01, 0.25);
 
 fn fixtures() -> PathBuf {
-    repository().join("fixtures/pictures")
+    repository().join("fixtures/images")
 }
 
 #[test]
@@ -75,11 +75,11 @@ fn a_classifier_of_pictures_runs_from_checkpoint_to_report() {
     assert!(report["load"]["total"]["requests"].as_u64().unwrap() > 10);
     assert!(report["checks"].as_array().unwrap().iter().all(|check| check["passed"] == true));
     let notes = report["notes"].to_string();
-    assert!(notes.contains("Load requests carry a batch of 2 pictures of 32x32."), "{notes}");
+    assert!(notes.contains("Load requests carry a batch of 2 images of 32x32."), "{notes}");
     assert!(!notes.contains("may differ"), "{notes}");
     let engines = report["engines"].as_array().unwrap();
     assert_eq!(engines.len(), 3);
-    // The pictures may be the pipeline's own.
+    // The images may be the pipeline's own.
     workspace.edit("vit.toml", "[compile]", "samples = [\"wide.png\", \"tall.jpg\"]\n[compile]");
     workspace.planforge(&["check", "vit.toml"]).succeeds();
 }
@@ -103,16 +103,16 @@ fn pictures_are_classified() {
 #[test]
 fn what_does_not_fit_pictures_is_refused() {
     let workspace = tiny_vit();
-    workspace.write("text.png", "no picture");
-    workspace.planforge(&["infer", "vit.toml", "--image", "text.png"]).fails(1, &["picture `text.png` cannot be read"]);
+    workspace.write("text.png", "no image");
+    workspace.planforge(&["infer", "vit.toml", "--image", "text.png"]).fails(1, &["image `text.png` cannot be read"]);
     workspace.planforge(&["infer", "vit.toml", "--image", "none.png"]).fails(1, &["none.png"]);
     workspace
         .planforge(&["infer", "vit.toml", "--text", "a cat"])
         .fails(2, &["task `image-classification` is over pictures: give --image"]);
     let cases = [
         ("batch = [1, 2, 4]", "batch = [1, 2, 4]\nsequence = [1, 2, 4]", 2, "which have no sequence"),
-        ("precisions", "image_size = [48, 48]\nprecisions", 1, "its position table is for pictures of 32x32"),
-        ("precisions", "image_size = [30, 32]\nprecisions", 1, "pictures of 30x32 cannot be cut into patches of 8x8"),
+        ("precisions", "image_size = [48, 48]\nprecisions", 1, "its position table is for images of 32x32"),
+        ("precisions", "image_size = [30, 32]\nprecisions", 1, "images of 30x32 cannot be cut into patches of 8x8"),
         ("precisions", "image_size = [0, 32]\nprecisions", 2, "is no size of pictures"),
         ("\"image-classification\"", "\"fill-mask\"", 1, "is for images; use `image-classification`"),
     ];
@@ -144,7 +144,7 @@ fn requests_beyond_what_sagemaker_accepts_are_refused() {
         let source = repository().join("fixtures/models/timm-resnet18").join(file);
         fs_err::copy(source, workspace.path("model").join(file)).unwrap();
     }
-    // Five pictures of 640x640 are 24 MB.
+    // Five images of 640x640 are 24 MB.
     workspace.write(
         "resnet.toml",
         "name = \"resnet\"\ntask = \"image-classification\"\n[source]\npath = \"model\"\n[[profiles]]\nbatch = [1, 5, 5]\n\
