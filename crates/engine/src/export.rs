@@ -239,7 +239,7 @@ pub(crate) fn refuse_unexplained(
     unused: &[String],
 ) -> Result<()> {
     let unexplained: Vec<&str> =
-        unused.iter().map(String::as_str).filter(|name| !architecture.may_ignore(checkpoint, name)).collect();
+        unused.iter().map(String::as_str).filter(|name| !architecture.may_ignore(name)).collect();
     if unexplained.is_empty() {
         return Ok(());
     }

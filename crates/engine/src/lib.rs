@@ -22,7 +22,7 @@ mod self_contained;
 mod torch;
 mod worker;
 
-pub use arch::supported_model_types;
+pub use arch::{FAMILIES, Family};
 pub use checkpoint::Checkpoint;
 pub use compile::{
     BuildLimits, CompileJob, CompileOptions, Worker, builder_figures, check_profiles, compile_all, find_engine,

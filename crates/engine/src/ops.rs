@@ -79,13 +79,14 @@ pub trait Ops {
 
     /// `x W^T + b` with `weight` `[output, input]` and `bias` `[output]` of `scope`.
     fn linear(&mut self, scope: &Scope, widths: LinearWidths, x: &Self::Tensor) -> Result<Self::Tensor> {
-        self.linear_with((&scope.tensor("weight"), Some(&scope.tensor("bias"))), widths, x)
+        self.linear_with(&scope.tensor("weight"), Some(&scope.tensor("bias")), widths, x)
     }
 
     /// `x W^T + b` with tensors of these full names, for weights that lie apart from their bias or have none.
     fn linear_with(
         &mut self,
-        names: (&str, Option<&str>),
+        weight: &str,
+        bias: Option<&str>,
         widths: LinearWidths,
         x: &Self::Tensor,
     ) -> Result<Self::Tensor>;

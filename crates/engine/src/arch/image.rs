@@ -1,6 +1,7 @@
 //! The input, the output and the configuration that classifiers of images share.
 
 use super::labels::labels;
+use super::request::Request;
 use super::timm::TimmConfig;
 use crate::checkpoint::Checkpoint;
 use crate::ops::LinearWidths;
@@ -32,17 +33,29 @@ pub(super) struct ImageTask {
     pub(super) labels: usize,
 }
 
+/// The images that a checkpoint was trained for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TrainedImages {
+    /// Colours.
+    pub(super) channels: usize,
+    /// Size.
+    pub(super) size: ImageSize,
+}
+
+impl TrainedImages {
+    /// Square images.
+    pub(super) const fn square(channels: usize, edge: usize) -> Self {
+        Self { channels, size: ImageSize { height: edge, width: edge } }
+    }
+}
+
 impl ImageTask {
-    /// Checks the task. `native` is the size the checkpoint was trained for, `asked` the pipeline's.
+    /// Checks the request for a checkpoint with `labels` classes.
     ///
     /// # Errors
     /// Another task, channels other than three, and no class to choose.
-    fn new(
-        checkpoint: &Checkpoint,
-        task: Task,
-        (channels, labels): (usize, usize),
-        (native, asked): (ImageSize, Option<ImageSize>),
-    ) -> Result<Self> {
+    fn new(checkpoint: &Checkpoint, request: Request, trained: TrainedImages, labels: usize) -> Result<Self> {
+        let task = request.task;
         let fail =
             |message: String| Error::Task { task: task.to_string(), repo: checkpoint.snapshot.repo.clone(), message };
         if task != Task::ImageClassification {
@@ -54,26 +67,21 @@ impl ImageTask {
         if labels == 0 {
             return Err(fail("it has no classification head".to_owned()));
         }
-        if channels != CHANNELS {
+        if trained.channels != CHANNELS {
+            let channels = trained.channels;
             return Err(checkpoint.config_error(format!("images have {channels} channels, expected {CHANNELS}")));
         }
-        let size = asked.unwrap_or(native);
+        let size = request.image_size.unwrap_or(trained.size);
         let size = ImageSize::try_from(<[usize; 2]>::from(size)).map_err(|message| checkpoint.config_error(message))?;
         Ok(Self { size, labels })
     }
 
-    /// As [`Self::new`], for a configuration of transformers: square images, and a name for each label.
+    /// As [`Self::new`], for a configuration of transformers, which names each label.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub(super) fn of_transformers(
-        checkpoint: &Checkpoint,
-        task: Task,
-        (channels, edge): (usize, usize),
-        asked: Option<ImageSize>,
-    ) -> Result<Self> {
-        let (native, labels) = (ImageSize { height: edge, width: edge }, labels(&checkpoint.config).len());
-        Self::new(checkpoint, task, (channels, labels), (native, asked))
+    pub(super) fn of_transformers(checkpoint: &Checkpoint, request: Request, trained: TrainedImages) -> Result<Self> {
+        Self::new(checkpoint, request, trained, labels(&checkpoint.config).len())
     }
 
     /// As [`Self::new`], from timm's configuration.
@@ -82,16 +90,17 @@ impl ImageTask {
     /// As [`Self::new`], and another pooling before the head than `pooling`.
     pub(super) fn of_timm(
         checkpoint: &Checkpoint,
-        task: Task,
+        request: Request,
         config: &TimmConfig,
-        (pooling, asked): (&str, Option<ImageSize>),
+        pooling: &str,
     ) -> Result<Self> {
         let found = config.pooling().unwrap_or(pooling);
         if found != pooling {
             return Err(checkpoint.config_error(format!("`global_pool` is `{found}`, expected `{pooling}`")));
         }
         let [channels, ..] = config.pretrained_cfg.input_size;
-        Self::new(checkpoint, task, (channels, config.num_classes), (config.native_size(), asked))
+        let trained = TrainedImages { channels, size: config.native_size() };
+        Self::new(checkpoint, request, trained, config.num_classes)
     }
 
     /// The graph input `[batch, 3, height, width]`.
@@ -112,21 +121,5 @@ impl ImageTask {
     pub(super) fn output_scores<O: Ops>(self, ops: &mut O, scores: &O::Tensor) {
         let dims = vec![Dim::dynamic("batch"), Dim::Fixed(self.labels as u64)];
         ops.output(&TensorSpec::new(OUTPUT, DataType::Fp32, dims), scores);
-    }
-}
-
-/// Far wider than any network; sizes up to it can be multiplied without overflow.
-const MAX_WIDTH: usize = 1 << 20;
-
-/// Refuses widths that no network has.
-///
-/// # Errors
-/// [`Error::Config`] naming the key.
-pub(super) fn plausible(checkpoint: &Checkpoint, key: &str, widths: &[usize]) -> Result<()> {
-    match widths.iter().find(|&&width| width == 0 || width > MAX_WIDTH) {
-        Some(width) => {
-            Err(checkpoint.config_error(format!("`{key}` has the value {width}, expected 1 to {MAX_WIDTH}")))
-        }
-        None => Ok(()),
     }
 }

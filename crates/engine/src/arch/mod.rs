@@ -1,21 +1,14 @@
-//! One file for each architecture, and the choice between them by `model_type` or timm's name.
+//! Model families: a table of them, one file each, and the blocks they share.
 
-mod bert;
-mod convnext;
-mod distilbert;
-mod encoder;
+mod config;
+mod families;
 mod image;
 mod labels;
-mod mpnet;
-mod pooling;
-mod registry;
-mod resnet;
-mod roberta;
+mod request;
 mod text;
 mod timm;
-mod vit;
 
+pub(crate) use families::Architecture;
+pub use families::{FAMILIES, Family};
 pub(crate) use labels::task_labels;
-pub(crate) use registry::Architecture;
-pub use registry::supported_model_types;
 pub(crate) use timm::TimmConfig;

@@ -145,7 +145,7 @@ impl Ops for Counter<'_> {
         self.rows(scope, table, ids)
     }
 
-    fn linear_with(&mut self, (name, bias): (&str, Option<&str>), widths: LinearWidths, x: &Traced) -> Result<Traced> {
+    fn linear_with(&mut self, name: &str, bias: Option<&str>, widths: LinearWidths, x: &Traced) -> Result<Traced> {
         self.weight(name, &[widths.output, widths.input])?;
         if let Some(bias) = bias {
             self.weight(bias, &[widths.output])?;

@@ -61,7 +61,7 @@ impl Ops for OnnxGraph<'_> {
         Ok(self.gather(&hint("rows"), &weight, &positions, 0))
     }
 
-    fn linear_with(&mut self, (name, bias): (&str, Option<&str>), widths: LinearWidths, x: &Value) -> Result<Value> {
+    fn linear_with(&mut self, name: &str, bias: Option<&str>, widths: LinearWidths, x: &Value) -> Result<Value> {
         let weight = self.weight(name, &[widths.output, widths.input])?;
         let scope = bias.unwrap_or(name);
         let scope = scope.rsplit_once('.').map_or(scope, |(scope, _)| scope);

@@ -57,7 +57,7 @@ impl Ops for Torch<'_> {
         Ok(self.rows(&weight, &positions))
     }
 
-    fn linear_with(&mut self, (name, bias): (&str, Option<&str>), widths: LinearWidths, x: &Value) -> Result<Value> {
+    fn linear_with(&mut self, name: &str, bias: Option<&str>, widths: LinearWidths, x: &Value) -> Result<Value> {
         let weight = self.weight(name, &[widths.output, widths.input])?;
         Ok(match bias {
             Some(bias) => {

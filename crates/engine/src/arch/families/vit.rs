@@ -4,20 +4,15 @@
 //! Reference: `vit_*_patch*` and `deit_*_patch16_*` of timm, `ViTForImageClassification` and
 //! `DeiTForImageClassificationWithTeacher` of transformers. Tensor names are the checkpoint's.
 
-use super::encoder::activation;
-use super::image::{ImageTask, Naming, plausible};
-use super::registry::unsupported;
-use super::timm::TimmConfig;
+use crate::arch::config::{activation, plausible};
+use crate::arch::image::{ImageTask, Naming, TrainedImages};
+use crate::arch::request::Request;
+use crate::arch::timm::TimmConfig;
 use crate::checkpoint::Checkpoint;
 use crate::ops::{Activation, AttentionShape, Conv2d, LinearWidths, Window};
 use crate::{Ops, Result, Scope};
-use planforge_core::{ImageSize, Task};
+use planforge_core::ImageSize;
 use serde::{Deserialize, Serialize};
-
-/// What task heads of transformers put before the names.
-pub(super) const VIT_PREFIX: &str = "vit.";
-/// The same of DeiT.
-pub(super) const DEIT_PREFIX: &str = "deit.";
 
 /// Fixed in timm.
 const TIMM_EPSILON: f32 = 1e-6;
@@ -121,22 +116,21 @@ const TRANSFORMERS: Names = Names {
     distilled_heads: ["cls_classifier", "distillation_classifier"],
 };
 
-/// The pooler of a checkpoint without a head, and the mask token and decoder of pre-training.
-pub(super) fn may_ignore(name: &str) -> bool {
-    name == "embeddings.mask_token" || ["pooler.", "decoder."].iter().any(|part| name.starts_with(part))
+/// Reads a Vision Transformer or a DeiT of either naming.
+pub(super) fn read(checkpoint: &Checkpoint, request: Request) -> Result<Vit> {
+    match timm_sizes(&checkpoint.model_type) {
+        Some(sizes) => Vit::of_timm(checkpoint, request, &sizes),
+        None => Vit::of_transformers(checkpoint, request),
+    }
 }
 
-/// timm's names of this family.
-pub(super) const TIMM_NAMES: &str =
-    "vit_{tiny,small,base,large,huge}_patch<N>_<size>, deit_{tiny,small,base}[_distilled]_patch16_<size>";
-
 impl Vit {
-    pub(super) fn read(checkpoint: &Checkpoint, task: Task, asked: Option<ImageSize>) -> Result<Self> {
+    fn of_transformers(checkpoint: &Checkpoint, request: Request) -> Result<Self> {
         let config: Config = checkpoint.config()?;
-        let images = (config.num_channels, config.image_size);
+        let images = TrainedImages::square(config.num_channels, config.image_size);
         let fail = |message: String| checkpoint.config_error(message);
         let model = Self {
-            task: ImageTask::of_transformers(checkpoint, task, images, asked)?,
+            task: ImageTask::of_transformers(checkpoint, request, images)?,
             names: &TRANSFORMERS,
             patch: config.patch_size,
             width: config.hidden_size,
@@ -148,16 +142,14 @@ impl Vit {
             qkv_bias: config.qkv_bias,
             layer_scale: false,
         };
-        let native = ImageSize { height: config.image_size, width: config.image_size };
-        model.check(checkpoint, native)
+        model.check(checkpoint, images.size)
     }
 
-    pub(super) fn read_timm(checkpoint: &Checkpoint, task: Task, asked: Option<ImageSize>) -> Result<Self> {
+    fn of_timm(checkpoint: &Checkpoint, request: Request, sizes: &TimmSizes) -> Result<Self> {
         let config = TimmConfig::read(checkpoint)?;
-        let sizes = timm_sizes(&config.architecture).ok_or_else(|| unsupported(checkpoint))?;
-        let sizes = config.with_arguments(checkpoint, &sizes)?;
+        let sizes = config.with_arguments(checkpoint, sizes)?;
         let model = Self {
-            task: ImageTask::of_timm(checkpoint, task, &config, ("token", asked))?,
+            task: ImageTask::of_timm(checkpoint, request, &config, "token")?,
             names: &TIMM,
             patch: sizes.patch_size,
             width: sizes.embed_dim,
@@ -262,8 +254,8 @@ impl Vit {
         let mut project = |name: &str, output: usize| {
             let scope = scope.child(name);
             let bias = scope.tensor("bias");
-            let names = (scope.tensor("weight"), self.qkv_bias.then_some(bias.as_str()));
-            ops.linear_with((&names.0, names.1), LinearWidths { input: self.width, output }, x)
+            let bias = self.qkv_bias.then_some(bias.as_str());
+            ops.linear_with(&scope.tensor("weight"), bias, LinearWidths { input: self.width, output }, x)
         };
         match self.names.naming {
             Naming::Timm => {

@@ -3,18 +3,14 @@
 //! Reference: `convnext_tiny` to `convnext_xlarge` of timm and `ConvNextForImageClassification` of transformers.
 //! Tensor names are the checkpoint's.
 
-use super::encoder::activation;
-use super::image::{ImageTask, Naming, plausible};
-use super::registry::unsupported;
-use super::timm::TimmConfig;
+use crate::arch::config::{activation, plausible};
+use crate::arch::image::{ImageTask, Naming, TrainedImages};
+use crate::arch::request::Request;
+use crate::arch::timm::TimmConfig;
 use crate::checkpoint::Checkpoint;
 use crate::ops::{Activation, Conv2d, LinearWidths, Window};
 use crate::{Ops, Result, Scope};
-use planforge_core::{ImageSize, Task};
 use serde::{Deserialize, Serialize};
-
-/// What task heads of transformers put before the names.
-pub(super) const PREFIX: &str = "convnext.";
 
 /// In the normalisations of stem, blocks and downsampling; fixed in both references.
 const EPSILON: f32 = 1e-6;
@@ -104,16 +100,21 @@ const TRANSFORMERS: Names = Names {
     head: "classifier",
 };
 
-/// timm's names of this family.
-pub(super) const TIMM_NAMES: &str = "convnext_tiny, convnext_small, convnext_base, convnext_large, convnext_xlarge";
+/// Reads a ConvNeXt of either naming.
+pub(super) fn read(checkpoint: &Checkpoint, request: Request) -> Result<ConvNext> {
+    match timm_sizes(&checkpoint.model_type) {
+        Some(sizes) => ConvNext::of_timm(checkpoint, request, &sizes),
+        None => ConvNext::of_transformers(checkpoint, request),
+    }
+}
 
 impl ConvNext {
-    pub(super) fn read(checkpoint: &Checkpoint, task: Task, asked: Option<ImageSize>) -> Result<Self> {
+    fn of_transformers(checkpoint: &Checkpoint, request: Request) -> Result<Self> {
         let config: Config = checkpoint.config()?;
-        let images = (config.num_channels, config.image_size);
+        let images = TrainedImages::square(config.num_channels, config.image_size);
         let fail = |message: String| checkpoint.config_error(message);
         let model = Self {
-            task: ImageTask::of_transformers(checkpoint, task, images, asked)?,
+            task: ImageTask::of_transformers(checkpoint, request, images)?,
             names: &TRANSFORMERS,
             patch: config.patch_size,
             depths: config.depths,
@@ -125,12 +126,11 @@ impl ConvNext {
         model.check(checkpoint, ["hidden_sizes", "depths"])
     }
 
-    pub(super) fn read_timm(checkpoint: &Checkpoint, task: Task, asked: Option<ImageSize>) -> Result<Self> {
+    fn of_timm(checkpoint: &Checkpoint, request: Request, sizes: &TimmSizes) -> Result<Self> {
         let config = TimmConfig::read(checkpoint)?;
-        let sizes = timm_sizes(&config.architecture).ok_or_else(|| unsupported(checkpoint))?;
-        let sizes = config.with_arguments(checkpoint, &sizes)?;
+        let sizes = config.with_arguments(checkpoint, sizes)?;
         let model = Self {
-            task: ImageTask::of_timm(checkpoint, task, &config, ("avg", asked))?,
+            task: ImageTask::of_timm(checkpoint, request, &config, "avg")?,
             names: &TIMM,
             patch: 4,
             depths: sizes.depths,
@@ -163,14 +163,15 @@ impl ConvNext {
         let image = self.task.input(ops);
         let root = Scope::root();
         let [stem, stem_norm] = self.names.stem;
-        let mut x = self.reduce(ops, &root.child(stem), (3, self.widths[0], self.patch), &image)?;
+        let mut x =
+            reduce(ops, &root.child(stem), LinearWidths { input: 3, output: self.widths[0] }, self.patch, &image)?;
         x = norm_channels(ops, &root.child(stem_norm), self.widths[0], &x)?;
         for (stage, (&depth, &width)) in self.depths.iter().zip(&self.widths).enumerate() {
             if stage > 0 {
                 let scope = self.downsampling(stage);
                 let before = self.widths[stage - 1];
                 x = norm_channels(ops, &scope.child(0), before, &x)?;
-                x = self.reduce(ops, &scope.child(1), (before, width, 2), &x)?;
+                x = reduce(ops, &scope.child(1), LinearWidths { input: before, output: width }, 2, &x)?;
             }
             for block in 0..depth {
                 x = self.block(ops, &self.block_scope(stage, block), width, &x)?;
@@ -196,17 +197,6 @@ impl ConvNext {
         })
     }
 
-    /// One position for each patch.
-    fn reduce<O: Ops>(
-        &self,
-        ops: &mut O,
-        scope: &Scope,
-        (input, output, patch): (usize, usize, usize),
-        x: &O::Tensor,
-    ) -> Result<O::Tensor> {
-        ops.conv2d(scope, Conv2d { input, output, window: Window::patches(patch), groups: 1, bias: true }, x)
-    }
-
     fn block<O: Ops>(&self, ops: &mut O, scope: &Scope, width: usize, x: &O::Tensor) -> Result<O::Tensor> {
         let names = self.names;
         let window = Window::centred(KERNEL, 1);
@@ -225,6 +215,17 @@ impl ConvNext {
         let inner = ops.channels_first(&inner);
         Ok(ops.add(&inner, x))
     }
+}
+
+/// A convolution that gives one position for each patch.
+fn reduce<O: Ops>(
+    ops: &mut O,
+    scope: &Scope,
+    LinearWidths { input, output }: LinearWidths,
+    patch: usize,
+    x: &O::Tensor,
+) -> Result<O::Tensor> {
+    ops.conv2d(scope, Conv2d { input, output, window: Window::patches(patch), groups: 1, bias: true }, x)
 }
 
 /// Layer normalisation over the channels at each pixel.

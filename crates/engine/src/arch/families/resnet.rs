@@ -3,17 +3,14 @@
 //! Reference: `resnet18` to `resnet152` of timm and `ResNetForImageClassification` of transformers. Tensor names
 //! are the checkpoint's.
 
-use super::image::{ImageTask, Naming, plausible};
-use super::registry::unsupported;
-use super::timm::TimmConfig;
+use crate::arch::config::plausible;
+use crate::arch::image::{ImageTask, Naming, TrainedImages};
+use crate::arch::request::Request;
+use crate::arch::timm::TimmConfig;
 use crate::checkpoint::Checkpoint;
 use crate::ops::{Activation, Conv2d, Window};
 use crate::{Ops, Result, Scope};
-use planforge_core::{ImageSize, Task};
 use serde::{Deserialize, Serialize};
-
-/// What task heads of transformers put before the names.
-pub(super) const PREFIX: &str = "resnet.";
 
 /// PyTorch's default, which both references leave as it is.
 const EPSILON: f32 = 1e-5;
@@ -46,7 +43,14 @@ pub(super) enum Layer {
     Bottleneck,
 }
 
-/// What a timm name stands for.
+/// What a timm name stands for: kind of the blocks, and how many each stage has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TimmBlocks {
+    layer: Layer,
+    layers: [usize; 4],
+}
+
+/// The sizes of a timm name, which a checkpoint's arguments may replace.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct TimmSizes {
     layers: Vec<usize>,
@@ -69,16 +73,16 @@ pub(crate) struct ResNet {
     strides_early: bool,
 }
 
-/// timm's names of this family.
-pub(super) const TIMM_NAMES: &str = "resnet18, resnet26, resnet34, resnet50, resnet101, resnet152";
-
-/// BatchNorm's count of training steps.
-pub(super) fn may_ignore(name: &str) -> bool {
-    name.ends_with(".num_batches_tracked")
+/// Reads a ResNet of either naming.
+pub(super) fn read(checkpoint: &Checkpoint, request: Request) -> Result<ResNet> {
+    match timm_layers(&checkpoint.model_type) {
+        Some(blocks) => ResNet::of_timm(checkpoint, request, blocks),
+        None => ResNet::of_transformers(checkpoint, request),
+    }
 }
 
 impl ResNet {
-    pub(super) fn read(checkpoint: &Checkpoint, task: Task, asked: Option<ImageSize>) -> Result<Self> {
+    fn of_transformers(checkpoint: &Checkpoint, request: Request) -> Result<Self> {
         let config: Config = checkpoint.config()?;
         let fail = |message: String| checkpoint.config_error(message);
         if config.hidden_act != "relu" {
@@ -90,9 +94,9 @@ impl ResNet {
         }
         plausible(checkpoint, "hidden_sizes", &config.hidden_sizes)?;
         // The configuration names no size; the originals were trained at 224.
-        let images = (config.num_channels, 224);
+        let images = TrainedImages::square(config.num_channels, 224);
         Ok(Self {
-            task: ImageTask::of_transformers(checkpoint, task, images, asked)?,
+            task: ImageTask::of_transformers(checkpoint, request, images)?,
             naming: Naming::Transformers,
             layer: config.layer_type,
             stem: config.embedding_size,
@@ -103,10 +107,10 @@ impl ResNet {
         })
     }
 
-    pub(super) fn read_timm(checkpoint: &Checkpoint, task: Task, asked: Option<ImageSize>) -> Result<Self> {
+    fn of_timm(checkpoint: &Checkpoint, request: Request, blocks: TimmBlocks) -> Result<Self> {
         let config = TimmConfig::read(checkpoint)?;
-        let (layer, layers) = timm_layers(&config.architecture).ok_or_else(|| unsupported(checkpoint))?;
-        let sizes = TimmSizes { layers, channels: vec![64, 128, 256, 512] };
+        let TimmBlocks { layer, layers } = blocks;
+        let sizes = TimmSizes { layers: layers.to_vec(), channels: vec![64, 128, 256, 512] };
         let sizes = config.with_arguments(checkpoint, &sizes)?;
         if sizes.layers.len() != sizes.channels.len() || sizes.layers.is_empty() {
             let (layers, channels) = (sizes.layers.len(), sizes.channels.len());
@@ -115,7 +119,7 @@ impl ResNet {
         plausible(checkpoint, "channels", &sizes.channels)?;
         let expansion = if layer == Layer::Bottleneck { EXPANSION } else { 1 };
         Ok(Self {
-            task: ImageTask::of_timm(checkpoint, task, &config, ("avg", asked))?,
+            task: ImageTask::of_timm(checkpoint, request, &config, "avg")?,
             naming: Naming::Timm,
             layer,
             stem: 64,
@@ -129,12 +133,14 @@ impl ResNet {
     pub(super) fn forward<O: Ops>(&self, ops: &mut O) -> Result<()> {
         let image = self.task.input(ops);
         let root = Scope::root();
-        let (convolution, normalisation) = match self.naming {
-            Naming::Timm => ("conv1", "bn1"),
-            Naming::Transformers => ("embedder.embedder.convolution", "embedder.embedder.normalization"),
+        let scopes = match self.naming {
+            Naming::Timm => Scopes::new(&root, "conv1", "bn1"),
+            Naming::Transformers => {
+                Scopes::new(&root, "embedder.embedder.convolution", "embedder.embedder.normalization")
+            }
         };
-        let names = (root.child(convolution), root.child(normalisation));
-        let x = convolve(ops, &names, (3, self.stem), Window::centred(7, 2), &image)?;
+        let stem = Convolution { input: 3, output: self.stem, window: Window::centred(7, 2) };
+        let x = stem.forward(ops, &scopes, &image)?;
         let x = ops.activation(Activation::Relu, &x);
         let mut x = ops.max_pool(Window::centred(3, 2), &x);
         let mut input = self.stem;
@@ -142,7 +148,7 @@ impl ResNet {
             for block in 0..depth {
                 let strides = block == 0 && (stage > 0 || self.first_stage_strides);
                 let stride = if strides { 2 } else { 1 };
-                x = self.block(ops, &self.block_scope(stage, block), (input, output, stride), &x)?;
+                x = self.block(ops, &self.block_scope(stage, block), BlockSizes { input, output, stride }, &x)?;
                 input = output;
             }
         }
@@ -162,67 +168,96 @@ impl ResNet {
     }
 
     /// The residual sum of a block's convolutions and its shortcut.
-    fn block<O: Ops>(
-        &self,
-        ops: &mut O,
-        scope: &Scope,
-        (input, output, stride): (usize, usize, usize),
-        x: &O::Tensor,
-    ) -> Result<O::Tensor> {
-        let convolutions = self.convolutions((input, output, stride));
+    fn block<O: Ops>(&self, ops: &mut O, scope: &Scope, sizes: BlockSizes, x: &O::Tensor) -> Result<O::Tensor> {
+        let convolutions = self.convolutions(sizes);
         let mut inner = x.clone();
-        for (index, &(widths, window)) in convolutions.iter().enumerate() {
-            inner = convolve(ops, &self.names(scope, index), widths, window, &inner)?;
+        for (index, convolution) in convolutions.iter().enumerate() {
+            inner = convolution.forward(ops, &self.scopes(scope, index), &inner)?;
             if index + 1 < convolutions.len() {
                 inner = ops.activation(Activation::Relu, &inner);
             }
         }
+        let BlockSizes { input, output, stride } = sizes;
         let shortcut = if stride == 1 && input == output {
             x.clone()
         } else {
-            let (convolution, normalisation) = match self.naming {
-                Naming::Timm => ("downsample.0", "downsample.1"),
-                Naming::Transformers => ("shortcut.convolution", "shortcut.normalization"),
+            let scopes = match self.naming {
+                Naming::Timm => Scopes::new(scope, "downsample.0", "downsample.1"),
+                Naming::Transformers => Scopes::new(scope, "shortcut.convolution", "shortcut.normalization"),
             };
-            let names = (scope.child(convolution), scope.child(normalisation));
-            convolve(ops, &names, (input, output), Window::centred(1, stride), x)?
+            Convolution { input, output, window: Window::centred(1, stride) }.forward(ops, &scopes, x)?
         };
         let sum = ops.add(&inner, &shortcut);
         Ok(ops.activation(Activation::Relu, &sum))
     }
 
-    /// Channels and window of each convolution of a block.
-    fn convolutions(&self, (input, output, stride): (usize, usize, usize)) -> Vec<((usize, usize), Window)> {
+    /// The convolutions of a block, in order.
+    fn convolutions(&self, BlockSizes { input, output, stride }: BlockSizes) -> Vec<Convolution> {
+        let convolution = |input, output, size, stride| {
+            let window = Window::centred(size, stride);
+            Convolution { input, output, window }
+        };
         match self.layer {
-            Layer::Basic => {
-                vec![((input, output), Window::centred(3, stride)), ((output, output), Window::centred(3, 1))]
-            }
+            Layer::Basic => vec![convolution(input, output, 3, stride), convolution(output, output, 3, 1)],
             Layer::Bottleneck => {
                 let inner = output / EXPANSION;
-                let (first, second) = if self.strides_early { (stride, 1) } else { (1, stride) };
+                let [first, second] = if self.strides_early { [stride, 1] } else { [1, stride] };
                 vec![
-                    ((input, inner), Window::centred(1, first)),
-                    ((inner, inner), Window::centred(3, second)),
-                    ((inner, output), Window::centred(1, 1)),
+                    convolution(input, inner, 1, first),
+                    convolution(inner, inner, 3, second),
+                    convolution(inner, output, 1, 1),
                 ]
             }
         }
     }
 
-    /// Scopes of a block's convolution and of the normalisation after it.
-    fn names(&self, scope: &Scope, index: usize) -> (Scope, Scope) {
+    /// Where the tensors of a block's convolution lie.
+    fn scopes(&self, scope: &Scope, index: usize) -> Scopes {
         match self.naming {
-            Naming::Timm => (scope.child(format!("conv{}", index + 1)), scope.child(format!("bn{}", index + 1))),
-            Naming::Transformers => {
-                let layer = scope.child(format!("layer.{index}"));
-                (layer.child("convolution"), layer.child("normalization"))
-            }
+            Naming::Timm => Scopes::new(scope, &format!("conv{}", index + 1), &format!("bn{}", index + 1)),
+            Naming::Transformers => Scopes::new(&scope.child(format!("layer.{index}")), "convolution", "normalization"),
         }
     }
 }
 
+/// Channels that a block takes and gives, and its stride.
+#[derive(Debug, Clone, Copy)]
+struct BlockSizes {
+    input: usize,
+    output: usize,
+    stride: usize,
+}
+
+/// Where the tensors of a convolution and of the normalisation after it lie.
+struct Scopes {
+    convolution: Scope,
+    normalization: Scope,
+}
+
+impl Scopes {
+    fn new(scope: &Scope, convolution: &str, normalization: &str) -> Self {
+        Self { convolution: scope.child(convolution), normalization: scope.child(normalization) }
+    }
+}
+
+/// A convolution without bias, and the normalisation that gives it one.
+#[derive(Debug, Clone, Copy)]
+struct Convolution {
+    input: usize,
+    output: usize,
+    window: Window,
+}
+
+impl Convolution {
+    fn forward<O: Ops>(self, ops: &mut O, scopes: &Scopes, x: &O::Tensor) -> Result<O::Tensor> {
+        let Self { input, output, window } = self;
+        let x = ops.conv2d(&scopes.convolution, Conv2d { input, output, window, groups: 1, bias: false }, x)?;
+        ops.batch_norm(&scopes.normalization, output, EPSILON, &x)
+    }
+}
+
 /// What a timm name of this family stands for.
-pub(super) fn timm_layers(name: &str) -> Option<(Layer, Vec<usize>)> {
+pub(super) fn timm_layers(name: &str) -> Option<TimmBlocks> {
     let (layer, layers) = match name {
         "resnet18" => (Layer::Basic, [2, 2, 2, 2]),
         "resnet34" => (Layer::Basic, [3, 4, 6, 3]),
@@ -232,17 +267,5 @@ pub(super) fn timm_layers(name: &str) -> Option<(Layer, Vec<usize>)> {
         "resnet152" => (Layer::Bottleneck, [3, 8, 36, 3]),
         _ => return None,
     };
-    Some((layer, layers.to_vec()))
-}
-
-/// A convolution without bias, and the normalisation that gives it one.
-fn convolve<O: Ops>(
-    ops: &mut O,
-    (convolution, normalisation): &(Scope, Scope),
-    (input, output): (usize, usize),
-    window: Window,
-    x: &O::Tensor,
-) -> Result<O::Tensor> {
-    let x = ops.conv2d(convolution, Conv2d { input, output, window, groups: 1, bias: false }, x)?;
-    ops.batch_norm(normalisation, output, EPSILON, &x)
+    Some(TimmBlocks { layer, layers })
 }

@@ -40,7 +40,7 @@ impl Default for PoolingConfig {
 
 /// How token vectors become one vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pooling {
+pub(crate) struct Pooling {
     mode: Mode,
     normalize: bool,
 }
@@ -53,7 +53,7 @@ enum Mode {
 
 impl Pooling {
     /// Reads `modules.json` and the pooling module's configuration.
-    pub(super) fn read(snapshot: &Snapshot) -> Result<Self> {
+    pub(crate) fn read(snapshot: &Snapshot) -> Result<Self> {
         let fail = |message: String| Error::Task {
             task: Task::SentenceEmbedding.to_string(),
             repo: snapshot.repo.clone(),
@@ -81,7 +81,7 @@ impl Pooling {
         Ok(Self { mode, normalize })
     }
 
-    pub(super) fn forward<O: Ops>(self, ops: &mut O, hidden: &O::Tensor, mask: &O::Tensor) -> O::Tensor {
+    pub(crate) fn forward<O: Ops>(self, ops: &mut O, hidden: &O::Tensor, mask: &O::Tensor) -> O::Tensor {
         let pooled = match self.mode {
             Mode::Mean => ops.masked_mean_pool(hidden, mask),
             Mode::FirstToken => ops.token(0, hidden),

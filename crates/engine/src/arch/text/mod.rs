@@ -1,0 +1,14 @@
+//! Models over texts: what BERT and its relatives share, with the options in which they differ.
+
+mod embeddings;
+mod encoder;
+mod head;
+mod model;
+mod pooling;
+mod positions;
+
+pub(super) use embeddings::{Embeddings, TokenTypes};
+pub(super) use encoder::{Encoder, LayerNames};
+pub(super) use head::{ClassificationHead, Heads, MaskedLanguageModel, TextHead};
+pub(super) use model::TextModel;
+pub(super) use positions::{Positions, RelativePositions};
