@@ -1,7 +1,9 @@
 //! bf16 from the pipeline file to packages. ONNX Runtime has no bf16 arithmetic on the CPU, so the export is run there as a graph
 //! that rounds what it computes in binary32; engines are built and not run.
 
-use crate::parity::{BF16_COSINE_FLOOR, build_engine, case, cases, cosine, floats, relative_difference, run};
+use crate::parity::{
+    BF16_COSINE_FLOOR, build_engine, case, cases, checkpoints, cosine, exported, floats, relative_difference, run,
+};
 use crate::support::{Hosted, Workspace};
 use planforge_core::Precision;
 use planforge_runtime::{OnnxSession, SessionOptions, load_library};
@@ -10,22 +12,6 @@ use serde_json::{Value, json};
 
 /// Least difference of a bf16 output, whose values are rounded to 8 bits, relative to the largest value of the output.
 const BF16_LEAST_DIFFERENCE: f64 = 1e-4;
-
-/// One checkpoint of each architecture and naming, whose engines are built; in fp32 and fp16 all are.
-const BF16_ENGINES: [&str; 12] = [
-    "bert-bfloat",
-    "roberta",
-    "camembert-masked",
-    "distilbert",
-    "mpnet-sentences",
-    "resnet",
-    "convnext",
-    "deit",
-    "vit-no-bias",
-    "timm-resnet50",
-    "timm-convnext",
-    "timm-deit-distilled",
-];
 
 /// The tiny model in fp32 and bf16.
 fn tiny() -> Workspace {
@@ -54,7 +40,7 @@ fn bf16_exports_agree_with_the_references() {
     let workspace = Workspace::empty();
     for case in cases(&workspace, Precision::Bf16) {
         for output in run(&case, 0..case.batch()) {
-            let (name, expected) = (case.name, &case.expected.outputs[&output.name].values);
+            let (name, expected) = (&case.name, &case.expected.outputs[&output.name].values);
             let similarity = cosine(floats(&output), expected);
             assert!(similarity >= BF16_COSINE_FLOOR, "{name} {}: {similarity}", output.name);
             let difference = relative_difference(floats(&output), expected);
@@ -82,11 +68,12 @@ fn weights_that_are_stored_in_bf16_stay_where_they_are() {
     assert_eq!(weights("bert"), ["model.bf16.safetensors"]);
 }
 
+/// In fp32 and fp16, engines of all checkpoints are built.
 #[test]
 fn bf16_engines_are_built_from_every_architecture() {
     let workspace = Workspace::empty();
-    for name in BF16_ENGINES {
-        build_engine(&workspace, &case(&workspace, name, Precision::Bf16), "a10g,l4");
+    for fixture in checkpoints().iter().filter(|fixture| fixture.representative) {
+        build_engine(&workspace, &exported(&workspace, fixture, Precision::Bf16), "a10g,l4");
     }
 }
 

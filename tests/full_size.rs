@@ -6,8 +6,9 @@ use crate::parity::{
     BF16_COSINE_FLOOR, FP16_COSINE_FLOOR, cosine, engine_for, floats, relative_difference, run_on, try_export,
 };
 use crate::support::Workspace;
-use planforge_core::{Model, Precision, Task};
+use planforge_core::{Model, Precision};
 use planforge_runtime::{Tensor, TensorValues};
+use planforge_testkit::FixtureCase;
 use safetensors::{Dtype, SafeTensors};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -26,26 +27,20 @@ enum Bound {
     SmallestCosine(f64),
 }
 
-/// `case.json`.
-#[derive(serde::Deserialize)]
-struct Described {
-    task: Task,
-    parameters: u64,
-}
-
 #[test]
 #[ignore = "needs a checkpoint of full size, which scripts/parity makes"]
 fn a_model_of_full_size_agrees_with_its_reference() {
     let folder = PathBuf::from(std::env::var_os("PLANFORGE_FULL_SIZE_MODEL").expect("scripts/parity sets it"));
     let name = folder.file_name().unwrap().to_str().unwrap();
-    let described: Described = serde_json::from_slice(&fs_err::read(folder.join("case.json")).unwrap()).unwrap();
+    let fixture = FixtureCase::read(&folder, name).unwrap();
+    let parameters = fixture.parameters.expect("scripts/parity counts them");
     // Beside the checkpoint, so that its files can be linked.
     let workspace = Workspace { folder: tempfile::tempdir_in(folder.parent().unwrap()).unwrap() };
     for precision in Precision::ALL {
         let start = Instant::now();
-        let model = try_export(&workspace, (&folder, name), described.task, precision).unwrap();
+        let model = try_export(&workspace, &fixture, precision).unwrap();
         println!("{name} {precision}: exported in {} ms", start.elapsed().as_millis());
-        assert_eq!(model.record.parameter_count, described.parameters, "{name}");
+        assert_eq!(model.record.parameter_count, parameters, "{name}");
         let bound = match precision {
             Precision::Fp32 => Bound::LargestError(FP32_TOLERANCE),
             Precision::Fp16 => Bound::SmallestCosine(FP16_COSINE_FLOOR),
@@ -63,19 +58,18 @@ fn a_model_of_full_size_agrees_with_its_reference() {
         }
     }
     #[cfg(feature = "torch")]
-    module_agrees(&workspace, (&folder, name), &described);
+    module_agrees(&workspace, &fixture, parameters);
 }
 
 /// The same for TorchScript in fp32.
 #[cfg(feature = "torch")]
-fn module_agrees(workspace: &Workspace, (folder, name): (&Path, &str), described: &Described) {
-    let start = Instant::now();
-    let module =
-        crate::torchscript::export(&workspace.path("cache"), (folder, name), (described.task, Precision::Fp32));
+fn module_agrees(workspace: &Workspace, fixture: &FixtureCase, parameters: u64) {
+    let (name, start) = (&fixture.name, Instant::now());
+    let module = crate::torchscript::export(&workspace.path("cache"), fixture, Precision::Fp32);
     println!("{name} torchscript: exported in {:.1} s", start.elapsed().as_secs_f64());
-    assert_eq!(module.record.parameter_count, described.parameters, "{name}");
+    assert_eq!(module.record.parameter_count, parameters, "{name}");
     let session = crate::torchscript::session(&module);
-    for file in expected_files(folder) {
+    for file in expected_files(&fixture.folder) {
         let run = |inputs: &[Tensor]| session.run(inputs).unwrap();
         agrees((&module.record, run), &format!("{name} torchscript"), &file, Bound::LargestError(MODULE_TOLERANCE));
     }

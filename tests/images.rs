@@ -1,9 +1,9 @@
 //! Models over images: preprocessing against the references (scripts/reference/images.py), and the whole job.
 
 use crate::support::Workspace;
-use planforge_core::{ImageSize, KnownDigests, NoProgress, Snapshot};
+use planforge_core::{KnownDigests, NoProgress, Snapshot};
 use planforge_engine::read_images;
-use planforge_testkit::repository;
+use planforge_testkit::{CaseKind, FixtureCase, fixture_cases, repository};
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -16,9 +16,9 @@ fn fixtures() -> PathBuf {
 }
 
 #[test]
-fn pictures_are_prepared_as_the_references_do() {
-    for name in ["timm-center", "timm-squash", "vit", "deit", "convnext"] {
-        let folder = fixtures().join(name);
+fn images_are_prepared_as_the_references_do() {
+    for FixtureCase { name, folder, image_size, deviation, .. } in fixture_cases(CaseKind::Preprocessing) {
+        let (size, deviations) = (image_size.unwrap(), deviation.unwrap());
         let expected: Value = serde_json::from_slice(&fs_err::read(folder.join("expected.json")).unwrap()).unwrap();
         let files = ["config.json", "preprocessor_config.json"].into_iter().filter(|file| folder.join(file).exists());
         let file = |path: &str| planforge_core::ArtifactFile {
@@ -30,12 +30,10 @@ fn pictures_are_prepared_as_the_references_do() {
         let files = files.map(file).collect();
         let snapshot = Snapshot { repo: local(), revision: local(), commit: local(), directory: folder.clone(), files };
         let paths = ["wide.png", "tall.jpg"].map(|file| fixtures().join(file));
-        let found = read_images(&snapshot, &paths, ImageSize { height: 24, width: 24 }).unwrap();
+        let found = read_images(&snapshot, &paths, size).unwrap();
         let values: Vec<f64> = serde_json::from_value(expected["values"].clone()).unwrap();
         assert_eq!(found.values.len(), values.len());
-        // What the references divide a channel by.
-        let deviations = if name.starts_with("timm") { [0.229, 0.224, 0.225] } else { [0.5; 3] };
-        let step = |index: usize| 1.0 / 255.0 / deviations[index / (24 * 24) % 3];
+        let step = |index: usize| 1.0 / 255.0 / deviations[index / (size.height * size.width) % 3];
         let pairs = found.values.iter().zip(&values).enumerate();
         let differences = pairs.map(|(index, (a, b))| (f64::from(*a) - b).abs() / step(index));
         let differences: Vec<f64> = differences.collect();

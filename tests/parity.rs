@@ -2,14 +2,14 @@
 
 use crate::support::Workspace;
 use planforge_core::{
-    Builder, BuilderOptions, Cache, CachedArtifact, DataType, Engine, EngineTarget, GpuCatalogue, ImageSize,
-    KnownDigests, Model, NoProgress, Precision, Profile, ProfileRange, Task, TensorSpec,
+    Builder, BuilderOptions, Cache, CachedArtifact, DataType, Engine, EngineTarget, GpuCatalogue, KnownDigests, Model,
+    NoProgress, Precision, Profile, ProfileRange, Task, TensorSpec,
 };
 use planforge_engine::{
     BuildLimits, CompileJob, CompileOptions, ExportOptions, Worker, compile_all, emulate_bf16, export,
 };
 use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues, load_library};
-use planforge_testkit::{native, repository};
+use planforge_testkit::{CaseKind, FixtureCase, fixture_cases, native};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,101 +40,52 @@ pub(crate) struct Recorded {
 
 /// A checkpoint with expected values, exported.
 pub(crate) struct Case {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) expected: Expected,
     pub(crate) model: CachedArtifact<Model>,
 }
 
-const FEATURES: &[&str] = &["last_hidden_state"];
-const POOLED: &[&str] = &["last_hidden_state", "pooler_output"];
-const EMBEDDED: &[&str] = &["last_hidden_state", "pooler_output", "sentence_embedding"];
-const LOGITS: &[&str] = &["logits"];
-const SPAN: &[&str] = &["start_logits", "end_logits"];
-const SCORES: &[&str] = &["OUTPUT__0"];
-
-/// Folder below fixtures, task, names of the outputs.
-pub(crate) type Checkpoint = (&'static str, Task, &'static [&'static str]);
-
-/// How many of [`CASES`] are over texts; they stand first.
-const TEXT_CASE_COUNT: usize = 23;
-
-/// Those of fixtures/models.
-pub(crate) const CASES: [Checkpoint; 36] = [
-    ("bert", Task::FeatureExtraction, POOLED),
-    ("bert-classifier", Task::TextClassification, LOGITS),
-    ("roberta", Task::FeatureExtraction, POOLED),
-    ("xlm-roberta-classifier", Task::TextClassification, LOGITS),
-    ("distilbert", Task::FeatureExtraction, FEATURES),
-    ("distilbert-classifier", Task::TextClassification, LOGITS),
-    ("distilbert-tokens", Task::TokenClassification, LOGITS),
-    ("bert-tokens", Task::TokenClassification, LOGITS),
-    ("bert-answers", Task::QuestionAnswering, SPAN),
-    ("roberta-answers", Task::QuestionAnswering, SPAN),
-    ("distilbert-answers", Task::QuestionAnswering, SPAN),
-    ("bert-masked", Task::FillMask, LOGITS),
-    ("roberta-masked", Task::FillMask, LOGITS),
-    ("camembert-masked", Task::FillMask, LOGITS),
-    ("distilbert-masked", Task::FillMask, LOGITS),
-    ("bert-half", Task::FeatureExtraction, POOLED),
-    ("bert-bfloat", Task::FeatureExtraction, POOLED),
-    ("mpnet", Task::FeatureExtraction, POOLED),
-    ("mpnet-classifier", Task::TextClassification, LOGITS),
-    ("mpnet-tokens", Task::TokenClassification, LOGITS),
-    ("mpnet-answers", Task::QuestionAnswering, SPAN),
-    ("mpnet-masked", Task::FillMask, LOGITS),
-    ("mpnet-sentences", Task::SentenceEmbedding, EMBEDDED),
-    ("resnet", Task::ImageClassification, SCORES),
-    ("resnet-basic", Task::ImageClassification, SCORES),
-    ("resnet-early", Task::ImageClassification, SCORES),
-    ("convnext", Task::ImageClassification, SCORES),
-    ("vit", Task::ImageClassification, SCORES),
-    ("vit-no-bias", Task::ImageClassification, SCORES),
-    ("deit", Task::ImageClassification, SCORES),
-    ("deit-class-token", Task::ImageClassification, SCORES),
-    ("timm-resnet18", Task::ImageClassification, SCORES),
-    ("timm-resnet50", Task::ImageClassification, SCORES),
-    ("timm-convnext", Task::ImageClassification, SCORES),
-    ("timm-vit", Task::ImageClassification, SCORES),
-    ("timm-deit-distilled", Task::ImageClassification, SCORES),
-];
-
-/// Models of transformers' ResNet do not say what size they are for.
-pub(crate) fn image_size(name: &str) -> Option<ImageSize> {
-    ["resnet", "resnet-basic", "resnet-early"].contains(&name).then_some(ImageSize { height: 32, width: 32 })
+/// The checkpoints in safetensors.
+pub(crate) fn checkpoints() -> Vec<FixtureCase> {
+    fixture_cases(CaseKind::Checkpoint)
 }
 
+/// The checkpoint of this name.
+pub(crate) fn checkpoint(name: &str) -> FixtureCase {
+    let found = checkpoints().into_iter().find(|fixture| fixture.name == name);
+    found.unwrap_or_else(|| panic!("no fixture `{name}`"))
+}
+
+/// The folder of the checkpoint of this name.
 pub(crate) fn folder(name: &str) -> PathBuf {
-    repository().join("fixtures/models").join(name)
+    checkpoint(name).folder
 }
 
 pub(crate) fn try_export(
     workspace: &Workspace,
-    (folder, name): (&Path, &str),
-    task: Task,
+    fixture: &FixtureCase,
     precision: Precision,
 ) -> planforge_engine::Result<CachedArtifact<Model>> {
-    let options = ExportOptions { image_size: image_size(name), ..ExportOptions::new(task, precision) };
-    let snapshot = planforge_hub::local_snapshot(folder, None, &KnownDigests::default(), &NoProgress).unwrap();
+    let options = ExportOptions { image_size: fixture.image_size, ..ExportOptions::new(fixture.task, precision) };
+    let snapshot = planforge_hub::local_snapshot(&fixture.folder, None, &KnownDigests::default(), &NoProgress).unwrap();
     export(&snapshot, &options, &Cache::new(&workspace.path("cache")), &NoProgress)
 }
 
 pub(crate) fn case(workspace: &Workspace, name: &str, precision: Precision) -> Case {
-    let checkpoint = *CASES.iter().find(|(known, ..)| *known == name).unwrap();
-    exported(workspace, &folder(name), checkpoint, precision)
+    exported(workspace, &checkpoint(name), precision)
 }
 
-/// Exports the checkpoint in `folder`, which has `expected.json` beside it.
-pub(crate) fn exported(workspace: &Workspace, folder: &Path, checkpoint: Checkpoint, precision: Precision) -> Case {
-    let (name, task, outputs) = checkpoint;
-    let model = try_export(workspace, (folder, name), task, precision).unwrap();
+/// Exports the checkpoint, which has `expected.json` in its folder.
+pub(crate) fn exported(workspace: &Workspace, fixture: &FixtureCase, precision: Precision) -> Case {
+    let model = try_export(workspace, fixture, precision).unwrap();
     let names: Vec<_> = model.record.outputs.iter().map(|output| output.name.as_str()).collect();
-    assert_eq!(names, outputs, "{name}");
-    let file = folder.join("expected.json");
-    Case { name, expected: serde_json::from_slice(&fs_err::read(file).unwrap()).unwrap(), model }
+    assert_eq!(names, fixture.outputs, "{}", fixture.name);
+    let expected = serde_json::from_slice(&fs_err::read(fixture.folder.join("expected.json")).unwrap()).unwrap();
+    Case { name: fixture.name.clone(), expected, model }
 }
 
 pub(crate) fn cases(workspace: &Workspace, precision: Precision) -> impl Iterator<Item = Case> {
-    CASES.iter().map(move |(name, ..)| case(workspace, name, precision))
+    checkpoints().into_iter().map(move |fixture| exported(workspace, &fixture, precision))
 }
 
 impl Case {
@@ -251,8 +202,8 @@ fn self_contained_exports_are_the_same_models() {
         ("vit", Precision::Bf16),
     ] {
         let case = case(&workspace, name, precision);
-        let snapshot =
-            planforge_hub::local_snapshot(&folder(name), None, &KnownDigests::default(), &NoProgress).unwrap();
+        let folder = checkpoint(name).folder;
+        let snapshot = planforge_hub::local_snapshot(&folder, None, &KnownDigests::default(), &NoProgress).unwrap();
         let options = ExportOptions { self_contained: true, ..ExportOptions::new(case.model.record.task, precision) };
         let model = export(&snapshot, &options, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap();
         assert_eq!(model.files.len(), 1, "{name}");
@@ -332,23 +283,23 @@ pub(crate) fn engine_for(
     compile_all(&jobs, limits, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap().remove(0)
 }
 
-fn engines_are_built(cases: &[Checkpoint]) {
+fn engines_are_built(takes: impl Fn(&FixtureCase) -> bool) {
     let workspace = Workspace::empty();
-    for (name, ..) in cases {
+    for fixture in checkpoints().iter().filter(|fixture| takes(fixture)) {
         for (gpu, precision) in [("t4", Precision::Fp16), ("l4", Precision::Fp32)] {
-            build_engine(&workspace, &case(&workspace, name, precision), gpu);
+            build_engine(&workspace, &exported(&workspace, fixture, precision), gpu);
         }
     }
 }
 
 #[test]
 fn engines_are_built_from_every_architecture_over_texts() {
-    engines_are_built(&CASES[..TEXT_CASE_COUNT]);
+    engines_are_built(|fixture| !fixture.task.is_over_images());
 }
 
 #[test]
 fn engines_are_built_from_every_architecture_over_images() {
-    engines_are_built(&CASES[TEXT_CASE_COUNT..]);
+    engines_are_built(|fixture| fixture.task.is_over_images());
 }
 
 #[test]
@@ -364,19 +315,20 @@ fn a_sequence_beyond_the_positions_of_roberta_and_mpnet_is_refused() {
 #[test]
 fn an_absurd_length_is_found_out_by_the_position_table() {
     let workspace = Workspace::empty();
-    let copy = workspace.path("mpnet");
-    fs_err::create_dir(&copy).unwrap();
+    let original = checkpoint("mpnet");
+    let copy = FixtureCase { folder: workspace.path("mpnet"), ..original.clone() };
+    fs_err::create_dir(&copy.folder).unwrap();
     for file in ["config.json", "model.safetensors"] {
-        fs_err::copy(folder("mpnet").join(file), copy.join(file)).unwrap();
+        fs_err::copy(original.folder.join(file), copy.folder.join(file)).unwrap();
     }
     let keys = ["\"max_position_embeddings\": 26", "\"max_position_embeddings\": 2000000000000"];
     workspace.edit("mpnet/config.json", keys[0], keys[1]);
-    let error = try_export(&workspace, (&copy, "mpnet"), Task::FeatureExtraction, Precision::Fp32).unwrap_err();
+    let error = try_export(&workspace, &copy, Precision::Fp32).unwrap_err();
     let words = "tensor `embeddings.position_embeddings.weight` has shape [26, 16], expected [2000000000000, 16]";
     assert_eq!(error.to_string(), words);
     workspace.edit("mpnet/config.json", keys[1], keys[0]);
     workspace.edit("mpnet/config.json", "attention_num_buckets\": 32", "attention_num_buckets\": 31");
-    let error = try_export(&workspace, (&copy, "mpnet"), Task::FeatureExtraction, Precision::Fp32).unwrap_err();
+    let error = try_export(&workspace, &copy, Precision::Fp32).unwrap_err();
     assert!(error.to_string().contains("`relative_attention_num_buckets` is 31, expected at least 32"), "{error}");
 }
 
@@ -386,8 +338,8 @@ fn a_task_without_its_head_names_the_missing_tensor() {
     for (name, tensor) in
         [("bert", "classifier.weight"), ("roberta", "classifier.dense.weight"), ("distilbert", "pre_classifier.weight")]
     {
-        let error =
-            try_export(&workspace, (&folder(name), name), Task::TextClassification, Precision::Fp32).unwrap_err();
+        let fixture = FixtureCase { task: Task::TextClassification, ..checkpoint(name) };
+        let error = try_export(&workspace, &fixture, Precision::Fp32).unwrap_err();
         assert_eq!(error.to_string(), format!("tensor `{tensor}` is missing from the checkpoint"));
     }
 }

@@ -2,10 +2,10 @@
 
 #![expect(clippy::print_stderr, reason = "what is left out is said")]
 
-use crate::parity::CASES;
+use crate::parity::checkpoints;
 use crate::support::{Workspace, end, end_quietly};
-use planforge_core::{Lock, Task};
-use planforge_testkit::repository;
+use planforge_core::Lock;
+use planforge_testkit::{FixtureCase, repository};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt, lchown, symlink};
@@ -74,29 +74,26 @@ fn engines_with_several_outputs_are_the_same_in_every_build() {
     );
 }
 
-/// Texts that are taken in every run of the tests; all of them in another.
-const SOME_TEXTS: [&str; 2] = ["bert-classifier", "mpnet-sentences"];
-
 /// A user other than root.
 const NOBODY: u32 = 65534;
 
 /// Names libfaketime, which makes another clock compulsory.
 const FAKE_CLOCK: &str = "PLANFORGE_FAKETIME";
 
-/// The small BERT, and pipelines of small models that `takes` names, in one folder.
-fn fixtures(takes: impl Fn(&str, Task) -> bool) -> (Workspace, Vec<&'static str>) {
+/// The small BERT, and pipelines of the small models that `takes` chooses, in one folder.
+fn fixtures(takes: impl Fn(&FixtureCase) -> bool) -> (Workspace, Vec<String>) {
     let workspace = Workspace::tiny();
-    let mut names = vec!["tiny"];
-    for (name, task, _) in CASES.into_iter().filter(|&(name, task, _)| takes(name, task)) {
-        fs_err::create_dir(workspace.path(name)).unwrap();
-        for entry in fs_err::read_dir(repository().join("fixtures/models").join(name)).unwrap() {
+    let mut names = vec!["tiny".to_owned()];
+    for FixtureCase { name, folder, task, .. } in checkpoints().into_iter().filter(|fixture| takes(fixture)) {
+        fs_err::create_dir(workspace.path(&name)).unwrap();
+        for entry in fs_err::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            symlink(&path, workspace.path(name).join(path.file_name().unwrap())).unwrap();
+            symlink(&path, workspace.path(&name).join(path.file_name().unwrap())).unwrap();
         }
-        let is_image = task == Task::ImageClassification;
+        let is_image = task.is_over_images();
         if !is_image {
             // Its words are fewer than any of the models knows.
-            fs_err::copy(workspace.path("model/tokenizer.json"), workspace.path(name).join("tokenizer.json")).unwrap();
+            fs_err::copy(workspace.path("model/tokenizer.json"), workspace.path(&name).join("tokenizer.json")).unwrap();
         }
         let sequence = if is_image { "" } else { "sequence = [4, 8, 16]\n" };
         let samples = if is_image { "" } else { "samples = [\"the cat sat on the mat .\"]\n" };
@@ -138,7 +135,7 @@ fn give_away(folder: &Path) {
 }
 
 /// Locks of two builds that differ in folder, user, umask, time zone, locale, clock and number of processes.
-fn locks_are_the_same(takes: impl Fn(&str, Task) -> bool) {
+fn locks_are_the_same(takes: impl Fn(&FixtureCase) -> bool) {
     let ((first, names), (second, _)) = (fixtures(&takes), fixtures(&takes));
     assert!(names.len() > 10, "{names:?}");
     first.planforge(&["lock", "*.toml", "--jobs", "1"]).succeeds();
@@ -174,11 +171,11 @@ fn locks_are_the_same(takes: impl Fn(&str, Task) -> bool) {
 
 #[test]
 fn two_builds_in_different_surroundings_give_the_same_locks() {
-    locks_are_the_same(|name, task| task == Task::ImageClassification || SOME_TEXTS.contains(&name));
+    locks_are_the_same(|fixture| fixture.representative);
 }
 
 #[test]
 #[ignore = "takes minutes: scripts/repeat-locks"]
 fn two_builds_of_all_fixtures_give_the_same_locks() {
-    locks_are_the_same(|_, _| true);
+    locks_are_the_same(|_| true);
 }

@@ -1,8 +1,7 @@
 //! TorchScript modules against what timm and transformers compute, loaded from the files that were written.
 
 use crate::parity::{
-    CASES, Case, Checkpoint, FP16_COSINE_FLOOR, FP32_TOLERANCE, cosine, exported, floats, folder, image_size,
-    relative_difference,
+    Case, FP16_COSINE_FLOOR, FP32_TOLERANCE, checkpoints, cosine, exported, floats, relative_difference,
 };
 use crate::support::Workspace;
 use planforge_core::{
@@ -11,21 +10,17 @@ use planforge_core::{
 use planforge_engine::{ExportOptions, export_torchscript};
 use planforge_package::{UnpackLimits, unpack};
 use planforge_runtime::{Device, OnnxSession, SessionOptions, Tensor, TensorValues, TorchSession, load_library};
-use planforge_testkit::native;
+use planforge_testkit::{FixtureCase, native};
 use planforge_triton_config::Backend;
 use std::path::Path;
 
 /// Columns of padding added to texts.
 const MORE_PADDING: usize = 4;
 
-/// Exports the checkpoint `name` in `folder`.
-pub(crate) fn export(
-    cache: &Path,
-    (folder, name): (&Path, &str),
-    (task, precision): (Task, Precision),
-) -> CachedArtifact<Model> {
-    let options = ExportOptions { image_size: image_size(name), ..ExportOptions::new(task, precision) };
-    let snapshot = planforge_hub::local_snapshot(folder, None, &KnownDigests::default(), &NoProgress).unwrap();
+/// Exports a checkpoint.
+pub(crate) fn export(cache: &Path, fixture: &FixtureCase, precision: Precision) -> CachedArtifact<Model> {
+    let options = ExportOptions { image_size: fixture.image_size, ..ExportOptions::new(fixture.task, precision) };
+    let snapshot = planforge_hub::local_snapshot(&fixture.folder, None, &KnownDigests::default(), &NoProgress).unwrap();
     export_torchscript(&snapshot, &options, &Cache::new(cache), &NoProgress).unwrap()
 }
 
@@ -35,10 +30,9 @@ pub(crate) fn session(module: &CachedArtifact<Model>) -> TorchSession {
 }
 
 /// The checkpoint as ONNX, for its expected values, and as TorchScript.
-fn both(workspace: &Workspace, checkpoint: Checkpoint, precision: Precision) -> (Case, TorchSession) {
-    let case = exported(workspace, &folder(checkpoint.0), checkpoint, precision);
-    let (name, task, _) = checkpoint;
-    let module = export(&workspace.path("cache"), (&folder(name), name), (task, precision));
+fn both(workspace: &Workspace, fixture: &FixtureCase, precision: Precision) -> (Case, TorchSession) {
+    let case = exported(workspace, fixture, precision);
+    let module = export(&workspace.path("cache"), fixture, precision);
     let (onnx, torch) = (&case.model.record, &module.record);
     assert_eq!((&torch.inputs, &torch.outputs, &torch.labels), (&onnx.inputs, &onnx.outputs, &onnx.labels));
     assert_eq!((torch.parameter_count, torch.max_sequence), (onnx.parameter_count, onnx.max_sequence));
@@ -89,15 +83,15 @@ fn lengths(case: &Case) -> Vec<usize> {
 #[test]
 fn fp32_modules_agree_with_the_references_at_any_size() {
     let workspace = Workspace::empty();
-    for checkpoint in CASES {
-        let (case, session) = both(&workspace, checkpoint, Precision::Fp32);
+    for fixture in checkpoints() {
+        let (case, session) = both(&workspace, &fixture, Precision::Fp32);
         let run = |inputs: &[Tensor]| session.run(inputs).unwrap();
         let all = 0..case.batch();
         agrees(&case, &run(&case.inputs(&all)), all.clone(), "together");
         for row in all.clone() {
             agrees(&case, &run(&case.inputs(&(row..row + 1))), row..row + 1, "alone");
         }
-        if checkpoint.1.is_over_images() {
+        if fixture.task.is_over_images() {
             continue;
         }
         let length = case.expected.inputs["input_ids"].shape[1];
@@ -112,8 +106,8 @@ fn fp32_modules_agree_with_the_references_at_any_size() {
 #[test]
 fn fp16_modules_agree_with_the_references() {
     let workspace = Workspace::empty();
-    for checkpoint in CASES {
-        let (case, session) = both(&workspace, checkpoint, Precision::Fp16);
+    for fixture in checkpoints() {
+        let (case, session) = both(&workspace, &fixture, Precision::Fp16);
         for output in session.run(&case.inputs(&(0..case.batch()))).unwrap() {
             let cosine = cosine(floats(&output), &case.expected.outputs[&output.name].values);
             assert!(cosine >= FP16_COSINE_FLOOR, "{} {}: {cosine}", case.name, output.name);
@@ -124,8 +118,9 @@ fn fp16_modules_agree_with_the_references() {
 #[test]
 fn bytes_are_the_same_in_every_folder_and_name_no_device() {
     let workspace = Workspace::empty();
-    for (name, task, _) in CASES {
-        let export = |cache| export(&workspace.path(cache), (&folder(name), name), (task, Precision::Fp32));
+    for fixture in checkpoints() {
+        let name = &fixture.name;
+        let export = |cache| export(&workspace.path(cache), &fixture, Precision::Fp32);
         let (first, second) = (export("first"), export("second/folder"));
         assert_eq!(first.files, second.files, "{name}");
         // The code is not compressed. A device in it would be the one that the module was traced on.

@@ -9,7 +9,7 @@ mod refusals;
 mod serving;
 mod speed;
 
-use crate::parity::{folder, try_export};
+use crate::parity::{checkpoint, try_export};
 use crate::support::Workspace;
 use planforge_core::{
     Cache, CachedArtifact, DataType, Dim, InferRequest, InferTensor, Model, ModelName, NoProgress, OnnxBackend,
@@ -17,7 +17,7 @@ use planforge_core::{
 };
 use planforge_package::{PackageOptions, package};
 use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues, load_library};
-use planforge_testkit::{Answer, TritonOptions, TritonServer, isolated, native};
+use planforge_testkit::{Answer, FixtureCase, TritonOptions, TritonServer, isolated, native};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
@@ -68,7 +68,8 @@ impl Packaged {
     /// A checkpoint of `fixtures/models` for planforge's backend.
     fn fixture(name: &str, task: Task) -> Self {
         let workspace = Workspace::empty();
-        let model = try_export(&workspace, (&folder(name), name), task, Precision::Fp32).unwrap();
+        let fixture = FixtureCase { task, ..checkpoint(name) };
+        let model = try_export(&workspace, &fixture, Precision::Fp32).unwrap();
         let mut packaged = Self { workspace, model, archive: PathBuf::new() };
         let own = ModelName::try_from(name.to_owned()).unwrap();
         packaged.archive =

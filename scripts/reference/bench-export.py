@@ -116,7 +116,7 @@ def main():
     print(f"{'':47} {'wall':>11} {'peak':>13}   faster   smaller")
     for name in names:
         checkpoint = folder / name
-        if not (checkpoint / "case.json").exists():
+        if not (checkpoint / "case.toml").exists():
             shutil.rmtree(checkpoint, ignore_errors=True)
             subprocess.run([sys.executable, SCRIPTS / "full-models.py", name, checkpoint], check=True, stderr=subprocess.DEVNULL)
         reference = peer(checkpoint)

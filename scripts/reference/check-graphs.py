@@ -1,48 +1,26 @@
 #!/usr/bin/env python3
 """Runs the ONNX checker with full shape inference over a checkpoint's exports: check-graphs.py PLANFORGE FOLDER
 
-FOLDER is a checkpoint with its task in case.json, or one of fixtures/models, whose task is in its configuration. The
-exports are copied first: the checker refuses weights that have several names on disk, as an export's weights have.
+FOLDER is a checkpoint with its task in case.toml. The exports are copied first: the checker refuses weights that have several names on disk, as an export's weights have.
 """
 
-import json
 import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 import onnx
 
-TASKS = {
-    "ForMaskedLM": "fill-mask",
-    "ForQuestionAnswering": "question-answering",
-    "ForSequenceClassification": "text-classification",
-    "ForTokenClassification": "token-classification",
-    "ForImageClassification": "image-classification",
-    "ForImageClassificationWithTeacher": "image-classification",
-}
-
-
-def task_of(folder):
-    case = folder / "case.json"
-    if case.exists():
-        return json.loads(case.read_text())["task"]
-    config = json.loads((folder / "config.json").read_text())
-    if "architecture" in config:
-        return "image-classification"
-    architecture = config["architectures"][0]
-    found = [task for ending, task in TASKS.items() if architecture.endswith(ending)]
-    return found[0] if found else "feature-extraction"
-
-
 def main():
     planforge, folder = sys.argv[1], Path(sys.argv[2]).resolve()
-    task = task_of(folder)
-    images = task == "image-classification"
-    size = "" if (folder / "case.json").exists() or not images else "image_size = [32, 32]\n"
-    profile = "batch = [1, 2, 4]\n" + ("" if images else "sequence = [4, 8, 16]\n")
-    with tempfile.TemporaryDirectory(dir=folder.parent if (folder / "case.json").exists() else None) as work:
+    case = tomllib.loads((folder / "case.toml").read_text())
+    task = case["task"]
+    size = f"image_size = {case['image_size']}\n" if "image_size" in case else ""
+    profile = "batch = [1, 2, 4]\n" + ("" if task == "image-classification" else "sequence = [4, 8, 16]\n")
+    # Weights can be linked only within a file system; the folder of a checkpoint of full size is such a place.
+    with tempfile.TemporaryDirectory(dir=folder.parent if "parameters" in case else None) as work:
         pipeline = Path(work) / "model.toml"
         pipeline.write_text(
             f'name = "model"\ntask = "{task}"\n[source]\npath = "{folder}"\n[[profiles]]\n{profile}'

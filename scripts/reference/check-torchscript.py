@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import tomllib
 import warnings
 from pathlib import Path
 
@@ -21,31 +22,20 @@ MODELS = Path(__file__).resolve().parents[2] / "fixtures/models"
 TOLERANCE = 1e-5
 MORE_PADDING = 4
 
-# Task and outputs by the end of a checkpoint's name; the others over texts give hidden states.
-TASKS = {
-    "-classifier": ("text-classification", ["logits"]),
-    "-tokens": ("token-classification", ["logits"]),
-    "-answers": ("question-answering", ["start_logits", "end_logits"]),
-    "-masked": ("fill-mask", ["logits"]),
-}
+
+def case(folder):
+    """What `case.toml` says of a checkpoint."""
+    return tomllib.loads((folder / "case.toml").read_text())
 
 
-def task(name, expected):
-    """What the fixture was made for, and its outputs."""
-    everything = list(expected["outputs"])
-    if "input_ids" not in expected["inputs"]:
-        return "image-classification", everything
-    return next((task for end, task in TASKS.items() if name.endswith(end)), ("feature-extraction", everything))
-
-
-def export(program, name, expected, folder):
+def export(program, name, source, folder):
     """The file of a checkpoint's module."""
-    kind, _ = task(name, expected)
-    images = kind == "image-classification"
-    size = 'image_size = [32, 32]\n' if images and name.startswith("resnet") else ""
-    profile = "batch = [1, 2, 4]" if images else "batch = [1, 2, 4]\nsequence = [1, 8, 16]"
+    described = case(source)
+    size = f"image_size = {described['image_size']}\n" if "image_size" in described else ""
+    texts = described["task"] != "image-classification"
+    profile = "batch = [1, 2, 4]\nsequence = [1, 8, 16]" if texts else "batch = [1, 2, 4]"
     text = (
-        f'name = "{name}"\ntask = "{kind}"\n[source]\npath = "{MODELS / name}"\n[[profiles]]\n{profile}\n'
+        f'name = "{name}"\ntask = "{described["task"]}"\n[source]\npath = "{source}"\n[[profiles]]\n{profile}\n'
         f'[export]\nformats = ["onnx", "torchscript"]\n{size}'
     )
     pipeline = folder / f"{name}.toml"
@@ -70,12 +60,12 @@ def difference(found, expected):
     return ((found - expected).abs().max() / expected.abs().max()).item()
 
 
-def check(module, name, expected):
+def check(module, names, expected):
     """Largest difference of any run."""
     inputs = [argument.name for argument in module.forward.schema.arguments][1:]
     given = {given: tensor(expected["inputs"][given]) for given in inputs}
     given = {key: value if value.dim() == 4 else value.long() for key, value in given.items()}
-    wanted = [tensor(expected["outputs"][output]) for output in task(name, expected)[1]]
+    wanted = [tensor(expected["outputs"][output]) for output in names]
     batch = len(wanted[0])
 
     def compare(inputs, rows):
@@ -101,15 +91,19 @@ def main():
     warnings.filterwarnings("ignore", category=FutureWarning)
     print("PyTorch", torch.__version__)
     with tempfile.TemporaryDirectory() as folder:
-        for name in names or sorted(path.name for path in MODELS.iterdir()):
-            expected = json.loads((MODELS / name / "expected.json").read_text())
-            file = export(program, name, expected, Path(folder))
+        for source in sorted(path.parent for path in MODELS.rglob("case.toml")):
+            name = "-".join(source.relative_to(MODELS).parts)
+            if names and name not in names:
+                continue
+            expected = json.loads((source / "expected.json").read_text())
+            output_names = case(source)["outputs"]
+            file = export(program, name, source, Path(folder))
             module = torch.jit.load(file)
             assert "device" not in module.code, name
-            largest = check(module, name, expected)
+            largest = check(module, output_names, expected)
             again = Path(folder) / "again.pt"
             torch.jit.freeze(module.eval()).save(str(again))
-            largest = max(largest, check(torch.jit.load(again), name, expected))
+            largest = max(largest, check(torch.jit.load(again), output_names, expected))
             print(f"{name:24} {largest:.1e}")
             assert largest <= TOLERANCE, name
 

@@ -4,12 +4,11 @@
     venv/bin/python scripts/reference/full-models.py --list
     venv/bin/python scripts/reference/full-models.py NAME FOLDER
 
-FOLDER gets the checkpoint as a repository on the Hub has it (config.json, model.safetensors), case.json with the
+FOLDER gets the checkpoint as a repository on the Hub has it (config.json, model.safetensors), case.toml with the
 task, and for each batch expected-<n>.safetensors with the inputs (`in.<name>`) and the outputs (`out.<name>`), in
 fp32 on the CPU. Weights are drawn as reference.py says.
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -132,7 +131,8 @@ def main():
     folder.mkdir(parents=True)
     model, task, batches = make(name, folder)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    (folder / "case.json").write_text(json.dumps({"task": task, "parameters": parameters}) + "\n", encoding="utf-8")
+    case = f'kind = "checkpoint"\ntask = "{task}"\nparameters = {parameters}\n'
+    (folder / "case.toml").write_text(case, encoding="utf-8")
     for number, batch in enumerate(batches):
         tensors = {f"in.{key}": tensor for key, tensor in batch.items()}
         tensors |= {f"out.{key}": tensor.contiguous() for key, tensor in run(model, batch, task).items()}

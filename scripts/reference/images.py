@@ -10,7 +10,6 @@ the reference computes for wide.png and tall.jpg, at 24x24 pixels.
 
 import json
 import math
-import shutil
 from pathlib import Path
 
 import timm
@@ -52,8 +51,7 @@ def values(tensor):
 
 
 def main():
-    shutil.rmtree(TARGET, ignore_errors=True)
-    TARGET.mkdir(parents=True)
+    TARGET.mkdir(parents=True, exist_ok=True)
     draw(61, 40).save(TARGET / "wide.png")
     draw(37, 58).save(TARGET / "tall.jpg", quality=90)
     images = [Image.open(TARGET / name).convert("RGB") for name in ["wide.png", "tall.jpg"]]
@@ -76,7 +74,7 @@ def main():
 
 def write(name, found, files):
     folder = TARGET / name
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for file, content in files.items():
         (folder / file).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     versions = {"timm": timm.__version__, "transformers": transformers.__version__}

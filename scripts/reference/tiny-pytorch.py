@@ -18,7 +18,6 @@ expected.json as in fixtures/models. Models, weights and batches are those of ti
 import importlib.util
 import json
 import os
-import shutil
 from pathlib import Path
 
 import torch
@@ -99,7 +98,7 @@ class Command:
 
 
 def save_refused(folder):
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     weight = torch.arange(6.0).reshape(2, 3)
     torch.save({"weight": weight, "command": Command()}, folder / "command.bin")
     torch.save({"weight": weight.t()}, folder / "transposed.bin")
@@ -108,7 +107,6 @@ def save_refused(folder):
 
 
 def main():
-    shutil.rmtree(TARGET, ignore_errors=True)
     cases = [("bert", bert, save_bert), ("roberta", roberta, save_shards), ("distilbert", distilbert, save_halves)]
     for seed, (name, make, save) in enumerate(cases, 100):
         generator = torch.Generator().manual_seed(seed)
@@ -119,7 +117,7 @@ def main():
                 for parameter in model.parameters():
                     parameter.copy_(parameter.to(half_type(parameter)))
         folder = TARGET / name
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         record = tiny.expected_texts(model, text_batch(model.config.pad_token_id, tiny.VOCABULARY, generator))
         model.config.save_pretrained(folder)
         save(model, folder)

@@ -1,6 +1,7 @@
 //! What tests need and nothing else: where the parts are that `scripts/setup` brings, a Hub, a Triton and an S3 server,
 //! a proxy that fails, fakes of a GPU, and checkpoints small enough to be made on the spot.
 
+mod cases;
 mod gpu;
 mod hub;
 mod isolated;
@@ -12,6 +13,7 @@ mod s3;
 mod tiny_bert;
 mod triton;
 
+pub use cases::{CaseKind, FixtureCase, fixture_cases};
 pub use gpu::{build_fake_gpu, fake_engine, fake_weights, on_fake_gpu};
 pub use hub::{Access, Fault, HubOptions, Rule, Seen, TestHub, WrongResponse};
 pub use isolated::isolated;
