@@ -7,6 +7,7 @@ mod cache;
 mod disks;
 mod engines;
 mod fake_gpu;
+mod families;
 mod fetch;
 mod full_size;
 mod gpu;
