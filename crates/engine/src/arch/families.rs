@@ -3,6 +3,7 @@
 mod bert;
 mod convnext;
 mod distilbert;
+mod electra;
 mod mpnet;
 mod resnet;
 mod roberta;
@@ -95,6 +96,24 @@ pub const FAMILIES: &[Family] = &[
         prefix: "mpnet.",
         ignorable: &["*embeddings.position_ids", "pooler.*", "lm_head.*", "classifier.*", "qa_outputs.*"],
         read: |checkpoint, request| mpnet::read(checkpoint, request).map(Network::Text),
+    },
+    Family {
+        name: "ELECTRA",
+        model_types: &["electra"],
+        timm_names: "",
+        tasks: OVER_TEXTS,
+        is_timm_name: |_| false,
+        prefix: "electra.",
+        ignorable: &[
+            "*embeddings.position_ids",
+            "discriminator_predictions.*",
+            "generator_predictions.*",
+            "generator_lm_head.*",
+            "sequence_summary.*",
+            "classifier.*",
+            "qa_outputs.*",
+        ],
+        read: |checkpoint, request| electra::read(checkpoint, request).map(Network::Text),
     },
     Family {
         name: "ResNet",

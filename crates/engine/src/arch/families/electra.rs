@@ -1,0 +1,50 @@
+//! ELECTRA (Clark et al., arXiv:2003.10555): discriminators, and the generators they were trained with.
+//!
+//! Reference: `ElectraModel`, its `ElectraFor…` for sequence and token classification and for question answering, and
+//! `ElectraForMaskedLM` of transformers. A BERT without pooler, whose tables may be narrower than its encoder.
+
+use super::bert::Config;
+use crate::Result;
+use crate::arch::request::Request;
+use crate::arch::text::{ClassificationHead, Embeddings, Heads, MaskedLanguageModel, Positions, TextHead, TextModel};
+use crate::checkpoint::Checkpoint;
+use crate::ops::Activation;
+use serde::Deserialize;
+
+/// The key that BERT does not have.
+#[derive(Debug, Deserialize)]
+struct Tables {
+    embedding_size: usize,
+}
+
+/// Reads an ELECTRA. Its heads have an activation of their own, whatever `hidden_act` is.
+pub(super) fn read(checkpoint: &Checkpoint, request: Request) -> Result<TextModel> {
+    let (config, encoder) = Config::read(checkpoint)?;
+    let Tables { embedding_size } = checkpoint.config()?;
+    let heads = Heads {
+        classification: ClassificationHead {
+            dense: "classifier.dense",
+            activation: Activation::Gelu,
+            output: "classifier.out_proj",
+        },
+        masked_language_model: MaskedLanguageModel {
+            dense: "generator_predictions.dense",
+            activation: Activation::Gelu,
+            norm: "generator_predictions.LayerNorm",
+            decoder: "generator_lm_head",
+            bias: "generator_lm_head",
+            vocab_size: config.vocab_size,
+            embedding_size,
+        },
+    };
+    let embeddings = Embeddings {
+        vocab_size: config.vocab_size,
+        embedding_size,
+        token_types: config.token_types(),
+        positions: Positions::FromZero { rows: config.max_position_embeddings },
+        epsilon: encoder.epsilon,
+        projection: (embedding_size != encoder.hidden_size).then_some("embeddings_project"),
+    };
+    let head = TextHead::read(checkpoint, request.task, heads)?;
+    Ok(TextModel { embeddings, relative_positions: None, encoder, head })
+}
