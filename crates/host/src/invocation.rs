@@ -124,8 +124,8 @@ fn run(mut work: Work, request: &Inference) -> Result<ModelResponse, ApiError> {
     // The next request can run while this one's answer is written.
     drop(session);
     let outputs = outputs.map_err(|error| ApiError::bad_input(with_causes(&error)))?;
-    let name_and_version = (lease.target_model(), model.version());
-    let response = write_response(name_and_version, request.id.as_deref(), &outputs, &request.outputs)?;
+    let response =
+        write_response(lease.target_model(), model.version(), request.id.as_deref(), &outputs, &request.outputs)?;
     model.count_invocation();
     drop(model);
     drop(lease);

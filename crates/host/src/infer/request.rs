@@ -126,7 +126,7 @@ fn read_input(input: &InputBody<'_>, raw: &mut &[u8]) -> Result<Tensor, ApiError
         .ok_or_else(|| ApiError::bad_input(format!("invalid datatype for input {name}")))?;
     let (shape, element_count) = read_shape(input)?;
     let values = match (input.parameters.binary_data_size, input.data) {
-        (Some(byte_count), None) => take_raw(name, (data_type, element_count), byte_count, raw)?,
+        (Some(byte_count), None) => take_raw(name, data_type, element_count, byte_count, raw)?,
         (None, Some(data)) => elements::from_json(data, data_type, element_count)
             .map_err(|mistake| ApiError::bad_input(format!("Unable to parse 'data': {mistake} (input '{name}')")))?,
         (Some(_), Some(_)) => {
@@ -152,7 +152,8 @@ fn read_shape(input: &InputBody<'_>) -> Result<(Vec<usize>, usize), ApiError> {
 /// The next input of the raw part.
 fn take_raw(
     name: &str,
-    (data_type, element_count): (DataType, usize),
+    data_type: DataType,
+    element_count: usize,
     byte_count: usize,
     raw: &mut &[u8],
 ) -> Result<TensorValues, ApiError> {
@@ -180,7 +181,7 @@ fn read_raw(raw: &[u8], interface: &Interface<'_>) -> Result<Inference, ApiError
     };
     let shape = raw_shape(spec, raw.len());
     let element_count = shape.iter().product();
-    let values = take_raw(&spec.name, (spec.data_type, element_count), raw.len(), &mut &*raw)?;
+    let values = take_raw(&spec.name, spec.data_type, element_count, raw.len(), &mut &*raw)?;
     let inputs = vec![Tensor::new(&spec.name, &shape, values).map_err(|error| ApiError::bad_input(error.to_string()))?];
     let outputs = all_outputs(interface, true);
     interface.check(&inputs, &outputs)?;

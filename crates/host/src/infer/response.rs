@@ -63,7 +63,8 @@ impl Serialize for Elements<'_> {
 /// # Errors
 /// An output that JSON cannot carry; the text names it.
 pub(crate) fn write_response(
-    (model_name, model_version): (&str, &str),
+    model_name: &str,
+    model_version: &str,
     id: Option<&str>,
     outputs: &[Tensor],
     forms: &[OutputForm],
