@@ -14,7 +14,7 @@ mod table;
 
 /// Engines are the same bytes whatever planforge itself allocates.
 #[global_allocator]
-static HEAP: planforge_heap::PlainHeap = planforge_heap::PlainHeap;
+static HEAP: planforge_heap::SystemAllocator = planforge_heap::SystemAllocator;
 
 fn main() -> std::process::ExitCode {
     commands::dispatch()

@@ -9,7 +9,7 @@ pub use tool::WorkerTool;
 
 use crate::{Error, Result};
 use planforge_core::{BuilderOptions, DataType, Digest, EngineWeight, WeightTransform, digest_bytes};
-use planforge_heap::with_repeatable_heap;
+use planforge_heap::with_deterministic_allocator;
 use planforge_tensorrt::{
     BuildRequest, InputShapes, LeftOut, LeftOutTransform, Libraries, Product, Severity, build_engine,
 };
@@ -146,7 +146,7 @@ fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
             let _ = writeln!(log, "[{severity:?}] {line}");
         }
     };
-    let (built, is_repeatable) = with_repeatable_heap(|| build_engine(&libraries, &build_request, log));
+    let (built, is_repeatable) = with_deterministic_allocator(|| build_engine(&libraries, &build_request, log));
     let built = built.map_err(|error| native_error(&error))?;
     let builder_duration = start.elapsed();
     let plan_sha256 = Some(write_and_digest(&plan, &built.bytes)?);

@@ -138,7 +138,7 @@ pub(super) fn capacity(address: usize) -> usize {
 }
 
 /// Frees a block of an arena whose thread is not the calling one.
-pub(super) fn release_from_afar(address: usize) {
+pub(super) fn free_remote(address: usize) {
     let Place { arena, class, .. } = place(address);
     return_to_kernel(address, size_of_class(class));
     let shared = &SHARED[arena];
@@ -243,7 +243,7 @@ mod tests {
     fn a_block_freed_by_another_thread_is_not_given_out_again() {
         let mut arena = arena();
         let first = arena.allocate(100, 16).unwrap().address;
-        release_from_afar(first);
+        free_remote(first);
         assert_ne!(arena.allocate(100, 16).unwrap().address, first);
     }
 
@@ -280,7 +280,7 @@ mod tests {
         // SAFETY: the block is still in use; afterwards its page is still mapped.
         let read = || unsafe { std::ptr::with_exposed_provenance::<u8>(block).read() };
         assert_eq!(read(), 7);
-        release_from_afar(block);
+        free_remote(block);
         assert_eq!(read(), 0);
     }
 }

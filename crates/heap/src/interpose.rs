@@ -43,7 +43,7 @@ struct Launch {
 
 /// Runs `work` with heap addresses that are the same in every process, in this thread and in those that it starts, and
 /// says whether they were. That holds for the first call of a process, as long as there are memory and address space.
-pub fn with_repeatable_heap<T>(work: impl FnOnce() -> T) -> (T, bool) {
+pub fn with_deterministic_allocator<T>(work: impl FnOnce() -> T) -> (T, bool) {
     let arena = Arena::next().inspect(|arena| note(arena.is_first()));
     note(arena.is_some() && is_exported());
     let inside = Inside::enter(arena);
@@ -181,7 +181,7 @@ pub(super) unsafe extern "C" fn free(block: *mut c_void) {
     }
     let was_own = with_arena(|arena| arena.owns(address).then(|| arena.release(address)).is_some());
     if was_own != Some(true) {
-        arena::release_from_afar(address);
+        arena::free_remote(address);
     }
 }
 
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn a_thread_and_those_it_starts_have_arenas_and_what_they_made_outlives_them() {
         let outside = vec![1_u8; 100];
-        let ((inside, from_thread), _) = with_repeatable_heap(|| {
+        let ((inside, from_thread), _) = with_deterministic_allocator(|| {
             let started = std::thread::spawn(|| vec![3_u8; 100]);
             let mut inside = vec![2_u8; 100];
             assert!(arena::contains(address(inside.as_slice())));
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn blocks_are_zeroed_aligned_and_kept_when_they_grow() {
-        with_repeatable_heap(|| {
+        with_deterministic_allocator(|| {
             drop(vec![7_u8; 300]);
             // SAFETY: the functions are used as C says.
             unsafe {

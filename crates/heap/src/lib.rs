@@ -12,12 +12,12 @@
 //!   varies, such as a line of the log with a duration, leaves no trace behind.
 //!
 //! All other threads use the C library's heap as ever, and so does all Rust code of a program whose global allocator is
-//! [`PlainHeap`]. The C library is glibc.
+//! [`SystemAllocator`]. The C library is glibc.
 
 mod arena;
 mod interpose;
-mod rust;
 mod sizes;
+mod system;
 
-pub use interpose::with_repeatable_heap;
-pub use rust::PlainHeap;
+pub use interpose::with_deterministic_allocator;
+pub use system::SystemAllocator;

@@ -1,8 +1,8 @@
 //! Several engines at once.
 
 use super::engine::{CompileOptions, compile};
-use super::peak::EarlierPeaks;
-use super::pool::{BuildLimits, Pool};
+use super::peak_history::PeakHistory;
+use super::scheduler::{BuildLimits, BuildScheduler};
 use crate::{Error, Result};
 use planforge_core::{Cache, CachedArtifact, Engine, Event, Model, Progress};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,15 +20,15 @@ pub struct CompileJob<'a> {
 /// What all jobs of one call share.
 #[derive(Debug)]
 pub(super) struct Builds<'a> {
-    pub(super) pool: Arc<Pool>,
+    pub(super) scheduler: Arc<BuildScheduler>,
     pub(super) cache: &'a Cache,
-    earlier: OnceLock<EarlierPeaks>,
+    earlier: OnceLock<PeakHistory>,
 }
 
 impl Builds<'_> {
     /// Memory that building `model` is expected to take.
     pub(super) fn expected_peak(&self, model: &CachedArtifact<Model>) -> u64 {
-        self.earlier.get_or_init(|| EarlierPeaks::of(self.cache)).expected(model)
+        self.earlier.get_or_init(|| PeakHistory::of(self.cache)).expected(model)
     }
 }
 
@@ -46,17 +46,17 @@ pub fn compile_all(
     cache: &Cache,
     progress: &dyn Progress,
 ) -> Result<Vec<CachedArtifact<Engine>>> {
-    let builds = Builds { pool: Arc::new(Pool::new(limits)), cache, earlier: OnceLock::new() };
+    let builds = Builds { scheduler: Arc::new(BuildScheduler::new(limits)), cache, earlier: OnceLock::new() };
     let progress = Stoppable { inner: progress, failed: AtomicBool::new(false) };
     let results: Vec<_> = std::thread::scope(|scope| {
         let start = |(order, job)| {
             let (builds, progress) = (&builds, &progress);
             let thread = scope.spawn(move || {
                 let result = compile(job, order, builds, progress).inspect_err(|_| progress.fail());
-                builds.pool.settle(order);
+                builds.scheduler.settle(order);
                 result
             });
-            builds.pool.await_arrival(order);
+            builds.scheduler.await_arrival(order);
             thread
         };
         let threads: Vec<_> = jobs.iter().enumerate().map(start).collect();

@@ -1,6 +1,6 @@
 //! The process that builds: started, watched, ended.
 
-use super::pool::Share;
+use super::scheduler::Permit;
 use super::tail::LogTail;
 use crate::{Error, Result, WorkerFailure, WorkerRequest, WorkerResponse};
 use bytesize::ByteSize;
@@ -31,7 +31,7 @@ pub struct Worker {
 type Answer = std::result::Result<WorkerResponse, WorkerFailure>;
 
 /// How a child ended.
-enum End {
+enum ExitReason {
     /// It has answered, and has nothing left to do but to give its memory back.
     Answered(Box<Answer>),
     /// It ended without an answer.
@@ -47,7 +47,7 @@ pub(super) fn run_child(
     worker: &Worker,
     request: &WorkerRequest,
     (subject, timeout): (&str, Duration),
-    mut share: Share,
+    mut permit: Permit,
     progress: &dyn Progress,
 ) -> Result<Option<WorkerResponse>> {
     let fail = |message: String| Error::Build { subject: subject.to_owned(), message };
@@ -57,19 +57,21 @@ pub(super) fn run_child(
     let mut child = start_child(&mut command)
         .map_err(|error| fail(format!("`{}` does not start: {error}", worker.program.display())))?;
     let tail = request.tool.is_some().then(|| LogTail::new(&request.log, subject));
-    let end = feed_and_wait(&mut child, request, (timeout, tail), &mut share, progress)
+    let reason = feed_and_wait(&mut child, request, (timeout, tail), &mut permit, progress)
         .inspect_err(|_| end_child(&mut child))?;
     let words = || last_words(&[&request.log, &stderr]);
-    let answer = match end {
-        End::Answered(answer) => *answer,
-        End::Exited(status) => return Err(fail(format!("the build process {}; {}", how_it_ended(status), words()))),
-        End::TooSlow => return Err(fail(format!("it took longer than {} s; {}", timeout.as_secs(), words()))),
-        End::TooLarge(needed) if needed > share.most() => {
-            return Err(Error::BuildMemory { subject: subject.to_owned(), allowed: ByteSize(share.most()) });
+    let answer = match reason {
+        ExitReason::Answered(answer) => *answer,
+        ExitReason::Exited(status) => {
+            return Err(fail(format!("the build process {}; {}", how_it_ended(status), words())));
         }
-        End::TooLarge(_) => return Ok(None),
+        ExitReason::TooSlow => return Err(fail(format!("it took longer than {} s; {}", timeout.as_secs(), words()))),
+        ExitReason::TooLarge(needed) if needed > permit.most() => {
+            return Err(Error::BuildMemory { subject: subject.to_owned(), allowed: ByteSize(permit.most()) });
+        }
+        ExitReason::TooLarge(_) => return Ok(None),
     };
-    end_behind(child, share);
+    end_behind(child, permit);
     fs_err::remove_file(&stderr).ok();
     match answer {
         Ok(response) => Ok(Some(response)),
@@ -80,11 +82,11 @@ pub(super) fn run_child(
 
 /// Ends a child that has answered. The kernel takes a while to take back gigabytes, which nobody waits for; only the memory
 /// counts as the build's until then.
-fn end_behind(mut child: Child, mut share: Share) {
-    share.leave();
+fn end_behind(mut child: Child, mut permit: Permit) {
+    permit.leave();
     std::thread::spawn(move || {
         end_child(&mut child);
-        drop(share);
+        drop(permit);
     });
 }
 
@@ -106,9 +108,9 @@ fn feed_and_wait(
     child: &mut Child,
     request: &WorkerRequest,
     (timeout, mut tail): (Duration, Option<LogTail<'_>>),
-    share: &mut Share,
+    permit: &mut Permit,
     progress: &dyn Progress,
-) -> Result<End> {
+) -> Result<ExitReason> {
     let mut answer = Some(read_answer(child));
     send_request(child, request);
     let start = Instant::now();
@@ -118,7 +120,7 @@ fn feed_and_wait(
             tail.pass_on(progress);
         }
         match line.map(|line| serde_json::from_str(&line)) {
-            Some(Ok(answer)) => return Ok(End::Answered(Box::new(answer))),
+            Some(Ok(answer)) => return Ok(ExitReason::Answered(Box::new(answer))),
             // Its standard output has ended, and so will the child.
             Some(Err(_)) => answer = None,
             None => {}
@@ -126,19 +128,19 @@ fn feed_and_wait(
         if answer.is_none()
             && let Some(status) = child.try_wait()?
         {
-            return Ok(End::Exited(status));
+            return Ok(ExitReason::Exited(status));
         }
         if progress.is_cancelled() {
             return Err(planforge_core::Error::Cancelled.into());
         }
         if start.elapsed() > timeout {
             end_child(child);
-            return Ok(End::TooSlow);
+            return Ok(ExitReason::TooSlow);
         }
         let needed = resident_byte_count(child.id()) + HEADROOM;
-        if !share.holds(needed) {
+        if !permit.holds(needed) {
             end_child(child);
-            return Ok(End::TooLarge(needed));
+            return Ok(ExitReason::TooLarge(needed));
         }
     }
 }
@@ -181,12 +183,12 @@ fn last_words(files: &[&Path]) -> String {
 mod tests {
     use super::*;
     use crate::BuildLimits;
-    use crate::compile::pool::Pool;
+    use crate::compile::scheduler::BuildScheduler;
     use planforge_core::{BuilderOptions, NoProgress};
     use std::sync::Arc;
 
     /// Runs a child that is this script, and says how long that took.
-    fn run_script(pool: &Arc<Pool>, script: &str) -> (Result<Option<WorkerResponse>>, Duration) {
+    fn run_script(scheduler: &Arc<BuildScheduler>, script: &str) -> (Result<Option<WorkerResponse>>, Duration) {
         let folder = tempfile::tempdir().unwrap();
         let request = WorkerRequest {
             libraries: PathBuf::new(),
@@ -201,33 +203,33 @@ mod tests {
         };
         let arguments = vec!["-c".to_owned(), format!("read request; {script}")];
         let worker = Worker { program: "/bin/sh".into(), arguments };
-        let share = pool.enter(0, 1, &NoProgress).unwrap();
+        let permit = scheduler.acquire(0, 1, &NoProgress).unwrap();
         let start = Instant::now();
-        let ended = run_child(&worker, &request, ("engine", Duration::from_secs(60)), share, &NoProgress);
+        let ended = run_child(&worker, &request, ("engine", Duration::from_secs(60)), permit, &NoProgress);
         (ended, start.elapsed())
     }
 
-    fn pool() -> Arc<Pool> {
-        Arc::new(Pool::new(BuildLimits { memory_byte_count: 1 << 40, processes: 1 }))
+    fn scheduler() -> Arc<BuildScheduler> {
+        Arc::new(BuildScheduler::new(BuildLimits { memory_byte_count: 1 << 40, processes: 1 }))
     }
 
     #[test]
     fn an_answer_longer_than_a_pipe_holds_does_not_keep_the_child() {
         let failure = r#"printf '{"Err":{"library_missing":false,"message":"'; \
                          head -c 1000000 /dev/zero | tr '\0' x; printf '"}}'"#;
-        let (ended, _) = run_script(&pool(), failure);
+        let (ended, _) = run_script(&scheduler(), failure);
         assert!(matches!(ended, Err(Error::Build { message, .. }) if message.len() == 1_000_000));
     }
 
     #[test]
     fn nobody_waits_for_the_end_of_a_child_that_has_answered() {
-        let pool = pool();
+        let scheduler = scheduler();
         let failure = r#"echo '{"Err":{"library_missing":false,"message":"no"}}'; exec sleep 30"#;
-        let (ended, elapsed) = run_script(&pool, failure);
+        let (ended, elapsed) = run_script(&scheduler, failure);
         assert!(matches!(ended, Err(Error::Build { message, .. }) if message == "no"));
         assert!(elapsed < Duration::from_secs(20), "{elapsed:?}");
         // The only place is free again.
-        drop(pool.enter(1, 1, &NoProgress).unwrap());
+        drop(scheduler.acquire(1, 1, &NoProgress).unwrap());
     }
 
     #[test]
@@ -237,7 +239,7 @@ mod tests {
             ("exec 1>&-; kill -ABRT $$", "crashed (signal 6)"),
             ("true", "ended with exit status: 0 and no answer"),
         ] {
-            let (ended, _) = run_script(&pool(), script);
+            let (ended, _) = run_script(&scheduler(), script);
             assert!(matches!(&ended, Err(Error::Build { message, .. }) if message.contains(how)), "{ended:?}");
         }
     }

@@ -69,7 +69,7 @@ pub(super) fn compile(
     let source = Source::of(model, options, &outputs)?;
     let key = engine_key(&source, options);
     let mut stored = builds.cache.get_or_build_known(CacheKind::Engine, &key, progress, |folder| {
-        let request = Asked { model, options, shapes, outputs, source };
+        let request = BuildRequest { model, options, shapes, outputs, source };
         build(&request, folder, order, builds, progress)
     })?;
     // GPU types of one compute capability share an engine; the record says which ones were asked for.
@@ -129,7 +129,7 @@ fn selected_outputs(model: &Model, wanted: &[String]) -> Result<Vec<TensorSpec>>
 }
 
 /// A job that was found to make sense.
-struct Asked<'a> {
+struct BuildRequest<'a> {
     model: &'a CachedArtifact<Model>,
     options: &'a CompileOptions,
     shapes: Shapes,
@@ -139,27 +139,27 @@ struct Asked<'a> {
 
 /// The engine in `folder`, and digests of files that need not be read to be digested.
 fn build(
-    asked: &Asked<'_>,
+    request: &BuildRequest<'_>,
     folder: &Path,
     order: usize,
     builds: &Builds<'_>,
     progress: &dyn Progress,
 ) -> Result<(Engine, Vec<(PathBuf, Digest)>)> {
-    let Asked { model, options, outputs, source, .. } = asked;
+    let BuildRequest { model, options, outputs, source, .. } = request;
     let targets = options.target.compute_capabilities();
     let graph = source.write(folder)?;
-    let request = WorkerRequest {
+    let worker_request = WorkerRequest {
         libraries: options.libraries.clone(),
         graph: graph.path().join(&model.record.graph),
         compute_capabilities: targets.iter().map(|target| (target.major, target.minor)).collect(),
-        profiles: asked.shapes.clone(),
+        profiles: request.shapes.clone(),
         options: options.builder_options,
         left_out: source.left_out(),
         tool: worker_tool(model, options, builds),
         plan: folder.join(PLAN),
         log: folder.join(LOG),
     };
-    let (mut response, build_duration) = run_within_limits(&request, asked, order, builds, progress)?;
+    let (mut response, build_duration) = run_within_limits(&worker_request, request, order, builds, progress)?;
     if !response.is_repeatable {
         let reason = match options.builder {
             Builder::Rtx => "the heap was not under control",
@@ -177,7 +177,7 @@ fn build(
     let weights = source.write_weights(std::mem::take(&mut response.left_out), folder)?;
     let capability = |&(major, minor): &(u8, u8)| ComputeCapability { major, minor };
     let (gpu, gpus) = names(&options.target);
-    let digests = response.plan_sha256.map(|sha256| (request.plan, sha256)).into_iter().collect();
+    let digests = response.plan_sha256.map(|sha256| (worker_request.plan, sha256)).into_iter().collect();
     let engine = Engine {
         gpu,
         gpus,
@@ -218,10 +218,10 @@ fn worker_tool(model: &CachedArtifact<Model>, options: &CompileOptions, builds: 
     })
 }
 
-/// The child's answer, and the time it took. A build that outgrows its share is started again with all of the memory.
+/// The child's answer, and the time it took. A build that outgrows its permit is started again with all of the memory.
 fn run_within_limits(
     request: &WorkerRequest,
-    Asked { model, options, .. }: &Asked<'_>,
+    BuildRequest { model, options, .. }: &BuildRequest<'_>,
     order: usize,
     builds: &Builds<'_>,
     progress: &dyn Progress,
@@ -229,11 +229,11 @@ fn run_within_limits(
     let subject = options.subject.as_str();
     let mut wanted = builds.expected_peak(model);
     loop {
-        let share = builds.pool.enter(order, wanted, progress)?;
-        let most = share.most();
+        let permit = builds.scheduler.acquire(order, wanted, progress)?;
+        let most = permit.most();
         progress.started(Step::Compile, subject, None, "");
         let start = Instant::now();
-        let response = run_child(&options.worker, request, (subject, options.timeout), share, progress)
+        let response = run_child(&options.worker, request, (subject, options.timeout), permit, progress)
             .map_err(|error| named_workspace(error, options.builder_options))?;
         if let Some(response) = response {
             return Ok((response, start.elapsed()));

@@ -6,8 +6,8 @@
 //! - `engine`: one engine, found or built
 //! - `shared`: what it is built from, and what of that checkpoints share
 //! - `all`: several at once
-//! - `pool`: how many at once, by memory and processes
-//! - `peak`: the memory a build is expected to take
+//! - `scheduler`: how many at once, by memory and processes
+//! - `peak_history`: the memory a build is expected to take
 //! - `child`: the process that builds
 //! - `log`: figures from the builder's log
 //! - `profiles`: shapes of every input
@@ -18,10 +18,10 @@ mod all;
 mod child;
 mod engine;
 mod log;
-mod peak;
-mod pool;
+mod peak_history;
 mod precision;
 mod profiles;
+mod scheduler;
 mod shared;
 mod tail;
 mod verify;
@@ -30,6 +30,6 @@ pub use all::{CompileJob, compile_all};
 pub use child::Worker;
 pub use engine::{CompileOptions, find_engine};
 pub use log::builder_figures;
-pub use pool::BuildLimits;
 pub use profiles::check_profiles;
+pub use scheduler::BuildLimits;
 pub use shared::place_weights;

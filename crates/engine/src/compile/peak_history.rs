@@ -11,9 +11,9 @@ const PER_WEIGHT_BYTE: (u64, u64) = (7, 2);
 
 /// Peaks of earlier builds by the digest of the graph they were made from.
 #[derive(Debug, Default)]
-pub(super) struct EarlierPeaks(HashMap<Digest, u64>);
+pub(super) struct PeakHistory(HashMap<Digest, u64>);
 
-impl EarlierPeaks {
+impl PeakHistory {
     /// Those of all engines in the cache.
     pub(super) fn of(cache: &Cache) -> Self {
         let mut peaks = HashMap::new();

@@ -8,13 +8,13 @@ use std::alloc::{GlobalAlloc, Layout};
 
 /// The C library's heap, whatever its `malloc` was replaced with: the global allocator of the program.
 #[derive(Debug, Clone, Copy)]
-pub struct PlainHeap;
+pub struct SystemAllocator;
 
 /// Alignment that the C library keeps without being asked.
 const ALIGNMENT: usize = 16;
 
 // SAFETY: each function hands on to the C library's own, whose blocks have the size and alignment asked for.
-unsafe impl GlobalAlloc for PlainHeap {
+unsafe impl GlobalAlloc for SystemAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: handed on.
         unsafe {

@@ -20,9 +20,9 @@ pub struct BuildLimits {
     pub processes: usize,
 }
 
-/// Hands out shares of the limits.
+/// Hands out permits within the limits.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(super) struct BuildScheduler {
     limits: BuildLimits,
     state: Mutex<State>,
     freed: Condvar,
@@ -39,13 +39,13 @@ struct State {
 
 /// A place among the builds that run, with an amount of memory; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Share {
-    pool: Arc<Pool>,
+pub(super) struct Permit {
+    scheduler: Arc<BuildScheduler>,
     byte_count: u64,
     has_place: bool,
 }
 
-impl Pool {
+impl BuildScheduler {
     pub(super) fn new(limits: BuildLimits) -> Self {
         Self { limits, state: Mutex::default(), freed: Condvar::new() }
     }
@@ -55,7 +55,7 @@ impl Pool {
     ///
     /// # Errors
     /// [`Error::Cancelled`].
-    pub(super) fn enter(self: &Arc<Self>, order: usize, byte_count: u64, progress: &dyn Progress) -> Result<Share> {
+    pub(super) fn acquire(self: &Arc<Self>, order: usize, byte_count: u64, progress: &dyn Progress) -> Result<Permit> {
         let byte_count = byte_count.min(self.limits.memory_byte_count);
         let mut state = self.state();
         state.waiting.insert(order);
@@ -77,7 +77,7 @@ impl Pool {
         }
         state.taken_byte_count += byte_count;
         state.running += 1;
-        Ok(Share { pool: Arc::clone(self), byte_count, has_place: true })
+        Ok(Permit { scheduler: Arc::clone(self), byte_count, has_place: true })
     }
 
     /// Notes that `order` will not come for a place, or not again.
@@ -99,15 +99,15 @@ impl Pool {
     }
 }
 
-impl Share {
-    /// Whether the share is at least `byte_count`, if need be after taking more of what nobody has.
+impl Permit {
+    /// Whether the permit covers at least `byte_count`, if need be after taking more of what nobody has.
     pub(super) fn holds(&mut self, byte_count: u64) -> bool {
         if byte_count <= self.byte_count {
             return true;
         }
-        let mut state = self.pool.state();
+        let mut state = self.scheduler.state();
         let more = byte_count - self.byte_count;
-        if state.taken_byte_count + more > self.pool.limits.memory_byte_count {
+        if state.taken_byte_count + more > self.scheduler.limits.memory_byte_count {
             return false;
         }
         state.taken_byte_count += more;
@@ -118,22 +118,22 @@ impl Share {
     /// Gives the place back and keeps the memory, for a process that only has to end.
     pub(super) fn leave(&mut self) {
         if std::mem::take(&mut self.has_place) {
-            self.pool.state().running -= 1;
-            self.pool.freed.notify_all();
+            self.scheduler.state().running -= 1;
+            self.scheduler.freed.notify_all();
         }
     }
 
     /// Most that it could be made.
     pub(super) fn most(&self) -> u64 {
-        self.pool.limits.memory_byte_count
+        self.scheduler.limits.memory_byte_count
     }
 }
 
-impl Drop for Share {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.leave();
-        self.pool.state().taken_byte_count -= self.byte_count;
-        self.pool.freed.notify_all();
+        self.scheduler.state().taken_byte_count -= self.byte_count;
+        self.scheduler.freed.notify_all();
     }
 }
 
@@ -153,56 +153,56 @@ mod tests {
         }
     }
 
-    fn pool(processes: usize) -> Arc<Pool> {
-        Arc::new(Pool::new(BuildLimits { memory_byte_count: 100, processes }))
+    fn scheduler(processes: usize) -> Arc<BuildScheduler> {
+        Arc::new(BuildScheduler::new(BuildLimits { memory_byte_count: 100, processes }))
     }
 
     #[test]
-    fn shares_never_pass_the_limits() {
-        let pool = pool(3);
+    fn permits_never_pass_the_limits() {
+        let scheduler = scheduler(3);
         let (memory, processes) = (AtomicU64::new(0), AtomicU64::new(0));
         std::thread::scope(|scope| {
             for order in 0..24 {
-                let (pool, memory, processes) = (&pool, &memory, &processes);
+                let (scheduler, memory, processes) = (&scheduler, &memory, &processes);
                 scope.spawn(move || {
                     let byte_count = [10, 45, 70, 500][order % 4];
-                    let share = pool.enter(order, byte_count, &NoProgress).unwrap();
+                    let permit = scheduler.acquire(order, byte_count, &NoProgress).unwrap();
                     let taken = byte_count.min(100);
                     assert!(memory.fetch_add(taken, Ordering::SeqCst) + taken <= 100);
                     assert!(processes.fetch_add(1, Ordering::SeqCst) < 3);
                     std::thread::yield_now();
                     processes.fetch_sub(1, Ordering::SeqCst);
                     memory.fetch_sub(taken, Ordering::SeqCst);
-                    drop(share);
+                    drop(permit);
                 });
             }
         });
-        let state = pool.state();
+        let state = scheduler.state();
         assert_eq!((state.taken_byte_count, state.running), (0, 0));
     }
 
     #[test]
     fn the_next_waits_until_the_one_before_has_come_or_will_not_but_not_for_ever() {
-        let pool = pool(1);
+        let scheduler = scheduler(1);
         std::thread::scope(|scope| {
-            let share = pool.enter(0, 1, &NoProgress).unwrap();
-            pool.await_arrival(0);
-            scope.spawn(|| drop(pool.enter(1, 1, &NoProgress).unwrap()));
-            scope.spawn(|| pool.settle(2));
-            pool.await_arrival(1);
-            pool.await_arrival(2);
-            assert_eq!(pool.state().waiting.first(), Some(&1));
-            pool.await_arrival(3);
-            drop(share);
+            let permit = scheduler.acquire(0, 1, &NoProgress).unwrap();
+            scheduler.await_arrival(0);
+            scope.spawn(|| drop(scheduler.acquire(1, 1, &NoProgress).unwrap()));
+            scope.spawn(|| scheduler.settle(2));
+            scheduler.await_arrival(1);
+            scheduler.await_arrival(2);
+            assert_eq!(scheduler.state().waiting.first(), Some(&1));
+            scheduler.await_arrival(3);
+            drop(permit);
         });
-        assert_eq!(pool.state().running, 0);
+        assert_eq!(scheduler.state().running, 0);
     }
 
     #[test]
-    fn a_share_grows_into_what_is_free() {
-        let pool = pool(2);
-        let mut first = pool.enter(0, 40, &NoProgress).unwrap();
-        let second = pool.enter(1, 40, &NoProgress).unwrap();
+    fn a_permit_grows_into_what_is_free() {
+        let scheduler = scheduler(2);
+        let mut first = scheduler.acquire(0, 40, &NoProgress).unwrap();
+        let second = scheduler.acquire(1, 40, &NoProgress).unwrap();
         assert!(first.holds(60) && !first.holds(61));
         drop(second);
         assert!(first.holds(100) && !first.holds(101));
@@ -211,24 +211,24 @@ mod tests {
 
     #[test]
     fn who_leaves_makes_room_for_another_process_and_not_for_its_memory() {
-        let pool = pool(1);
-        let mut first = pool.enter(0, 60, &NoProgress).unwrap();
+        let scheduler = scheduler(1);
+        let mut first = scheduler.acquire(0, 60, &NoProgress).unwrap();
         first.leave();
         first.leave();
-        let mut second = pool.enter(1, 40, &NoProgress).unwrap();
+        let mut second = scheduler.acquire(1, 40, &NoProgress).unwrap();
         assert!(!second.holds(41));
         drop(first);
         assert!(second.holds(100));
         drop(second);
-        let state = pool.state();
+        let state = scheduler.state();
         assert_eq!((state.taken_byte_count, state.running), (0, 0));
     }
 
     #[test]
     fn who_waits_is_told_to_stop() {
-        let pool = pool(1);
-        let _share = pool.enter(0, 1, &NoProgress).unwrap();
-        assert!(matches!(pool.enter(1, 1, &Stopped), Err(crate::Error::Core(Error::Cancelled))));
-        assert!(pool.state().waiting.is_empty());
+        let scheduler = scheduler(1);
+        let _permit = scheduler.acquire(0, 1, &NoProgress).unwrap();
+        assert!(matches!(scheduler.acquire(1, 1, &Stopped), Err(crate::Error::Core(Error::Cancelled))));
+        assert!(scheduler.state().waiting.is_empty());
     }
 }
