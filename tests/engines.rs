@@ -339,15 +339,15 @@ fn killed_with(signal: &str) -> Ended {
 }
 
 #[test]
-fn a_build_process_that_is_killed_or_crashes_is_an_error_with_the_log_s_last_words() {
+fn a_build_process_that_is_killed_or_crashes_is_an_error_with_the_last_lines_of_its_log() {
     let killed = killed_with("-KILL");
     killed.fails(
         1,
-        &["engine `tensorrt-fp", "` was not built", "was killed (signal 9)", "`--memory`", "its last words: ["],
+        &["engine `tensorrt-fp", "` was not built", "was killed (signal 9)", "`--memory`", "last log lines: ["],
     );
     // Rust's own handler lets a lone SIGSEGV from outside pass, which came from no address.
     for (signal, number) in [("-ABRT", 6), ("-ILL", 4)] {
-        let crashed = format!("the build process crashed (signal {number}); its last words: [");
+        let crashed = format!("the build process crashed (signal {number}); last log lines: [");
         killed_with(signal).fails(1, &["engine `tensorrt-fp", &format!("` was not built: {crashed}")]);
     }
 }

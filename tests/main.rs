@@ -5,6 +5,7 @@ mod bad_input;
 mod bf16;
 mod cache;
 mod disks;
+mod engine_worker;
 mod engines;
 mod fake_gpu;
 mod families;

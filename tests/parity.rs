@@ -6,7 +6,7 @@ use planforge_core::{
     NoProgress, Precision, Profile, ProfileRange, Task, TensorSpec,
 };
 use planforge_engine::{
-    BuildLimits, CompileJob, CompileOptions, ExportOptions, Worker, compile_all, emulate_bf16, export,
+    BuildLimits, CompileJob, CompileOptions, EngineWorker, ExportOptions, compile_all, emulate_bf16, export,
 };
 use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues, load_library};
 use planforge_testkit::{CaseKind, FixtureCase, fixture_cases, native};
@@ -272,15 +272,12 @@ pub(crate) fn engine_for(
         libraries: native().join("tensorrt-rtx"),
         trtexec: None,
         library_version: "test".to_owned(),
-        worker: Worker {
-            program: env!("CARGO_BIN_EXE_planforge").into(),
-            arguments: vec!["internal".to_owned(), "build-engine".to_owned()],
-        },
         timeout: Duration::from_secs(120),
     };
     let limits = BuildLimits { memory_byte_count: 16 << 30, processes: 1 };
     let jobs = [CompileJob { model, options }];
-    compile_all(&jobs, limits, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap().remove(0)
+    let worker = EngineWorker::new(env!("CARGO_BIN_EXE_planforge-engine-worker").into());
+    compile_all(&jobs, &worker, limits, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap().remove(0)
 }
 
 fn engines_are_built(takes: impl Fn(&FixtureCase) -> bool) {

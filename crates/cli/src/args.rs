@@ -48,6 +48,9 @@ pub(crate) struct Global {
     /// and containers put it].
     #[arg(long, global = true, value_name = "FILE", env = "PLANFORGE_TRTEXEC")]
     pub(crate) trtexec: Option<PathBuf>,
+    /// The program that builds engines [default: planforge-engine-worker next to planforge].
+    #[arg(long, global = true, value_name = "FILE", env = "PLANFORGE_ENGINE_WORKER")]
+    pub(crate) engine_worker: Option<PathBuf>,
     /// Print results as JSON.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -380,8 +383,6 @@ pub(crate) struct LintArguments {
 /// Processes of planforge's own.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Internal {
-    /// Builds one engine: request on standard input, answer on standard output.
-    BuildEngine,
     /// Runs one engine on a GPU: request on standard input, answer on standard output.
     RunEngine,
     /// Serves one endpoint: options on standard input; ends when standard input does.

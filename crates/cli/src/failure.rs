@@ -27,6 +27,10 @@ const TO_SAFETENSORS: &str = "convert it to safetensors: for a repository on the
     python -c \"import torch, safetensors.torch as s; w = torch.load('pytorch_model.bin', 'cpu', weights_only=True); \
     s.save_file({k: v.clone().contiguous() for k, v in w.items()}, 'model.safetensors')\"";
 
+/// How to get the program that builds engines.
+pub(crate) const ENGINE_WORKER_HINT: &str = "`cargo build -p planforge` and `cargo install --path crates/cli` make planforge \
+    and its engine worker together; --engine-worker names one that is elsewhere";
+
 /// Exit code and hint of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -61,7 +65,9 @@ impl Failure {
         if let Some(error) = cause.downcast_ref::<planforge_engine::Error>() {
             return match error {
                 planforge_engine::Error::Core(core) => Self::of_core(core),
-                planforge_engine::Error::NativeLibrary { .. } => Some(Self::Environment),
+                planforge_engine::Error::NativeLibrary { .. }
+                | planforge_engine::Error::WorkerMissing { .. }
+                | planforge_engine::Error::WorkerVersion { .. } => Some(Self::Environment),
                 planforge_engine::Error::ProfileLimit { .. }
                 | planforge_engine::Error::ProfileDimension { .. }
                 | planforge_engine::Error::Workspace { .. }
@@ -186,6 +192,11 @@ impl Failure {
         }
         if let Some(planforge_engine::Error::UnsupportedModelType { .. }) = cause.downcast_ref() {
             return Some("a repository with an ONNX file of its own can be taken as it is: key `source.graph`");
+        }
+        if let Some(planforge_engine::Error::WorkerMissing { .. } | planforge_engine::Error::WorkerVersion { .. }) =
+            cause.downcast_ref()
+        {
+            return Some(ENGINE_WORKER_HINT);
         }
         if let Some(planforge_runtime::Error::Engine(error)) = cause.downcast_ref() {
             return Self::hint_of_tensorrt(error);

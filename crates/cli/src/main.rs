@@ -12,10 +12,6 @@ mod progress;
 mod settings;
 mod table;
 
-/// Engines are the same bytes whatever planforge itself allocates.
-#[global_allocator]
-static HEAP: planforge_heap::SystemAllocator = planforge_heap::SystemAllocator;
-
 fn main() -> std::process::ExitCode {
     commands::dispatch()
 }

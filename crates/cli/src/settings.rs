@@ -2,8 +2,9 @@
 
 use crate::args::Global;
 use anyhow::{Context, Result};
-use planforge_core::{MemorySize, OutputLayout};
-use planforge_engine::{BuildLimits, Worker};
+use planforge_core::{ChildProgram, MemorySize, OutputLayout};
+use planforge_engine::BuildLimits;
+use planforge_engine_protocol::WORKER_PROGRAM;
 use planforge_hub::{Token, Transfer};
 use planforge_pipeline::{HubOptions, NativeLibraries, PipelineOptions, Workers};
 use std::env;
@@ -37,7 +38,7 @@ impl Settings {
             cache,
             hub: hub_options(&here),
             native: native_libraries(global, &here),
-            workers: workers(global.verbose)?,
+            workers: workers(global, &here)?,
             current_folder: here,
         };
         Ok(Self { pipeline, json: global.json, quiet: global.quiet })
@@ -58,14 +59,20 @@ fn native_libraries(global: &Global, here: &Path) -> NativeLibraries {
     NativeLibraries { folder, triton_backend, trtexec, trtexec_places }
 }
 
-/// The commands of this program that run as child processes.
-fn workers(verbose: u8) -> Result<Workers> {
+/// The programs that run as child processes: the engine worker, and commands of this program.
+fn workers(global: &Global, here: &Path) -> Result<Workers> {
     let program = env::current_exe().context("the path of this program is unknown")?;
-    let worker =
-        |command: &str| Worker { program: program.clone(), arguments: vec!["internal".to_owned(), command.to_owned()] };
+    let worker = |command: &str| ChildProgram {
+        program: program.clone(),
+        arguments: vec!["internal".to_owned(), command.to_owned()],
+    };
     let mut host = worker("host");
-    host.arguments.extend(std::iter::repeat_n("-v".to_owned(), usize::from(verbose)));
-    Ok(Workers { build_engine: worker("build-engine"), run_engine: worker("run-engine"), host })
+    host.arguments.extend(std::iter::repeat_n("-v".to_owned(), usize::from(global.verbose)));
+    let engine_worker = match &global.engine_worker {
+        Some(file) => here.join(file),
+        None => program.with_file_name(WORKER_PROGRAM),
+    };
+    Ok(Workers { engine_worker, run_engine: worker("run-engine"), host })
 }
 
 /// `trtexec` on the PATH, or in one of the usual places.

@@ -33,7 +33,10 @@ pub use artifact::{
 pub use cache::{Cache, CacheEntry, CacheKey, CacheKind, CacheUse, Damage, PruneRule};
 pub use card::ModelCard;
 pub use check::CheckFacts;
-pub use child::{end_child, end_without_answer, send_request, start_child};
+pub use child::{
+    ChildProgram, end_child, end_without_answer, exit_when_stdin_ends, peak_resident_byte_count, read_request,
+    resident_byte_count, send_request, start_child, wait_for_end_of_stdin,
+};
 pub use density::{BATCHES, CONTEXT_BYTE_COUNT, CopyMemory, dense_batch};
 pub use digest::{DigestWriter, digest_bytes, digest_file};
 pub use engine::{BuilderFigures, Engine, EngineHeader};

@@ -254,6 +254,22 @@ pub enum Error {
         /// Which, and where it was looked for.
         message: String,
     },
+    /// The program that builds engines is missing.
+    #[error("engine worker not found: `{}`; expected the program `{}`", path.display(), planforge_engine_protocol::WORKER_PROGRAM)]
+    WorkerMissing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The program that builds engines comes from other sources than this one.
+    #[error("unsupported engine worker `{}`: {found}; expected {expected}", path.display())]
+    WorkerVersion {
+        /// The program.
+        path: PathBuf,
+        /// Its answer to `--version`.
+        found: String,
+        /// The answer of a worker that fits.
+        expected: String,
+    },
     /// A graph with 8-bit floating-point values for a GPU that does not compute in them.
     #[error(
         "the graph has FP8 values, which GPU `{gpu}` of compute capability {capability} does not compute; build it for \

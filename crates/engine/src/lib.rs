@@ -20,12 +20,11 @@ mod sample;
 mod self_contained;
 #[cfg(feature = "torch")]
 mod torch;
-mod worker;
 
 pub use arch::{FAMILIES, Family};
 pub use checkpoint::Checkpoint;
 pub use compile::{
-    BuildLimits, CompileJob, CompileOptions, Worker, builder_figures, check_profiles, compile_all, find_engine,
+    BuildLimits, CompileJob, CompileOptions, EngineWorker, builder_figures, check_profiles, compile_all, find_engine,
     place_weights,
 };
 pub use cost::{Cost, estimate};
@@ -40,4 +39,3 @@ pub use sample::{
 };
 #[cfg(feature = "torch")]
 pub use torch::{LIBTORCH_VERSION, export_torchscript};
-pub use worker::{WorkerFailure, WorkerProduct, WorkerRequest, WorkerResponse, WorkerTensor, WorkerTool, run_worker};

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 use planforge_core::{
     BATCHES, BuilderFigures, CONTEXT_BYTE_COUNT, CachedArtifact, EngineTarget, Model, Step, max_batch, profiles_up_to,
 };
-use planforge_engine::{BuildLimits, CompileJob, compile_all, find_engine};
+use planforge_engine::{BuildLimits, CompileJob, EngineWorker, compile_all, find_engine};
 use planforge_report::PlanRow;
 use serde::Serialize;
 
@@ -83,7 +83,8 @@ impl<'a> BatchEngines<'a> {
                 jobs.push(self.job(target, batch)?);
             }
         }
-        compile_all(&jobs, limits, &self.context.cache, self.context.progress())?;
+        let worker = EngineWorker::new(self.context.options.workers.engine_worker.clone());
+        compile_all(&jobs, &worker, limits, &self.context.cache, self.context.progress())?;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! What a caller decides for every pipeline: folders, the Hub, native libraries and child processes.
 
 use crate::{Error, Result};
-use planforge_engine::Worker;
+use planforge_core::ChildProgram;
 use planforge_hub::{Token, Transfer};
 use planforge_tensorrt::Libraries;
 use std::path::PathBuf;
@@ -98,10 +98,10 @@ impl NativeLibraries {
 /// Programs that run as child processes, each asked on its standard input.
 #[derive(Debug, Clone)]
 pub struct Workers {
-    /// Builds one engine.
-    pub build_engine: Worker,
+    /// The program that builds engines.
+    pub engine_worker: PathBuf,
     /// Runs one engine: [`planforge_validate::run_engine_here`].
-    pub run_engine: Worker,
+    pub run_engine: ChildProgram,
     /// Serves the local endpoint: [`planforge_host::HostRequest`].
-    pub host: Worker,
+    pub host: ChildProgram,
 }

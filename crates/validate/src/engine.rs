@@ -8,10 +8,10 @@ use crate::outputs::{append_samples, outputs_per_sample};
 use crate::samples::Samples;
 use crate::{Error, Result};
 use planforge_core::{
-    Builder, Cache, CacheKey, CacheKind, CachedArtifact, CheckFacts, ComputeCapability, Engine, Model, Outcome,
-    Precision, Profile, Progress, Snapshot, Step, Variant,
+    Builder, Cache, CacheKey, CacheKind, CachedArtifact, CheckFacts, ChildProgram, ComputeCapability, Engine, Model,
+    Outcome, Precision, Profile, Progress, Snapshot, Step, Variant,
 };
-use planforge_engine::{Sample, Worker};
+use planforge_engine::Sample;
 use planforge_runtime::Tensor;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ const FORMAT: u32 = 1;
 #[derive(Debug, Clone)]
 pub struct EngineRunner {
     /// The child, which passes its request to [`crate::run_engine_here`].
-    pub worker: Worker,
+    pub worker: ChildProgram,
     /// The library.
     pub library: PathBuf,
 }

@@ -2,8 +2,8 @@
 
 use crate::process::{ask, with_causes};
 use crate::{Error, Result};
+use planforge_core::ChildProgram;
 use planforge_core::{ComputeCapability, DataType, Progress};
-use planforge_engine::Worker;
 use planforge_runtime::{EngineModel, ExecutionOptions, KernelSpecialization, Tensor, TensorView};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -95,7 +95,7 @@ pub(crate) struct RunnableEngine<'a> {
 pub(crate) fn run_engine(
     engine: RunnableEngine<'_>,
     batches: &[Vec<Tensor>],
-    worker: &Worker,
+    worker: &ChildProgram,
     library: &Path,
     progress: &dyn Progress,
 ) -> Result<EngineRun> {

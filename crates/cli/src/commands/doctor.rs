@@ -5,11 +5,14 @@ use crate::printer::{self, short_path};
 use crate::settings::Settings;
 use crate::table::table;
 use anyhow::Result;
+use planforge_engine::EngineWorker;
+use planforge_engine_protocol::VERSION;
 use planforge_validate::LIBTORCH_VERSION;
 use serde::Serialize;
 use std::path::Path;
 
 const SETUP: &str = "scripts/setup";
+const BUILD: &str = "cargo build -p planforge";
 
 /// One part of the environment.
 #[derive(Debug, Serialize)]
@@ -36,6 +39,7 @@ pub(super) fn doctor(settings: &Settings) -> Result<()> {
             planforge_tensorrt::parser_version(path).map_err(|error| chain(&error))
         }),
         library("ONNX Runtime", &runtime, |path| planforge_runtime::load_library(path).map_err(|error| chain(&error))),
+        engine_worker(&settings.pipeline.workers.engine_worker),
         libtorch(settings),
         gpu(),
         hub_cache(settings),
@@ -73,6 +77,16 @@ fn library(name: &'static str, path: &Path, version: impl Fn(&Path) -> Result<St
             Part { name, required: true, found: false, detail: format!("{shown}: {reason}"), remedy: Some(SETUP) }
         }
     }
+}
+
+/// The program that builds engines, which must have the version of this one.
+fn engine_worker(path: &Path) -> Part {
+    let checked = EngineWorker::new(path.to_owned()).check();
+    let (detail, remedy) = match &checked {
+        Ok(()) => (format!("{VERSION} ({})", path.display()), None),
+        Err(error) => (chain(error), Some(BUILD)),
+    };
+    Part { name: "engine worker", required: true, found: checked.is_ok(), detail, remedy }
 }
 
 /// A program that was built with libtorch does not start without it.

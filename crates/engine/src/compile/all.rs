@@ -3,6 +3,7 @@
 use super::engine::{CompileOptions, compile};
 use super::peak_history::PeakHistory;
 use super::scheduler::{BuildLimits, BuildScheduler};
+use super::worker::EngineWorker;
 use crate::{Error, Result};
 use planforge_core::{Cache, CachedArtifact, Engine, Event, Model, Progress};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,7 @@ pub struct CompileJob<'a> {
 #[derive(Debug)]
 pub(super) struct Builds<'a> {
     pub(super) scheduler: Arc<BuildScheduler>,
+    pub(super) worker: &'a EngineWorker,
     pub(super) cache: &'a Cache,
     earlier: OnceLock<PeakHistory>,
 }
@@ -38,15 +40,17 @@ impl Builds<'_> {
 ///
 /// # Errors
 /// The first in the order of `jobs`: a GPU the builder cannot target, profiles beyond the model, a failed, crashed or
-/// timed-out build with the log's last words, one that needs more memory than all of it, an engine that is not what was
-/// asked for, and the wish to stop. The other builds are then ended too.
+/// timed-out build with the last lines of its log, a missing worker or one of another version, a build that needs more
+/// memory than all of it, an engine that is not what was asked for, and cancellation. The other builds are then ended too.
 pub fn compile_all(
     jobs: &[CompileJob<'_>],
+    worker: &EngineWorker,
     limits: BuildLimits,
     cache: &Cache,
     progress: &dyn Progress,
 ) -> Result<Vec<CachedArtifact<Engine>>> {
-    let builds = Builds { scheduler: Arc::new(BuildScheduler::new(limits)), cache, earlier: OnceLock::new() };
+    let scheduler = Arc::new(BuildScheduler::new(limits));
+    let builds = Builds { scheduler, worker, cache, earlier: OnceLock::new() };
     let progress = Stoppable { inner: progress, failed: AtomicBool::new(false) };
     let results: Vec<_> = std::thread::scope(|scope| {
         let start = |(order, job)| {

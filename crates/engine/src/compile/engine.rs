@@ -1,19 +1,20 @@
 //! One engine: found, or built.
 
 use super::all::{Builds, CompileJob};
-use super::child::{Worker, run_child};
+use super::child::ChildBuild;
 use super::log::builder_figures;
 use super::precision::check_precision;
 use super::profiles::{Shapes, profile_shapes};
 use super::shared::{Source, WEIGHTS};
 use super::verify::{check_engine, check_plan};
 use crate::limits::check_graph;
-use crate::{Error, Result, WorkerRequest, WorkerResponse, WorkerTool};
+use crate::{Error, Result};
 use bytesize::ByteSize;
 use planforge_core::{
     Builder, BuilderOptions, Cache, CacheKey, CacheKind, CachedArtifact, ComputeCapability, Digest, Engine,
     EngineHeader, EngineTarget, Model, Outcome, Profile, Progress, Step, TensorSpec,
 };
+use planforge_engine_protocol::{WorkerRequest, WorkerResponse, WorkerTool};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -43,8 +44,6 @@ pub struct CompileOptions {
     pub trtexec: Option<PathBuf>,
     /// Version of the builder's library, part of the cache key.
     pub library_version: String,
-    /// The program that runs a build.
-    pub worker: Worker,
     /// Most time one engine may take.
     pub timeout: Duration,
 }
@@ -226,6 +225,7 @@ fn run_within_limits(
     builds: &Builds<'_>,
     progress: &dyn Progress,
 ) -> Result<(WorkerResponse, Duration)> {
+    builds.worker.check()?;
     let subject = options.subject.as_str();
     let mut wanted = builds.expected_peak(model);
     loop {
@@ -233,8 +233,8 @@ fn run_within_limits(
         let most = permit.most();
         progress.started(Step::Compile, subject, None, "");
         let start = Instant::now();
-        let response = run_child(&options.worker, request, (subject, options.timeout), permit, progress)
-            .map_err(|error| named_workspace(error, options.builder_options))?;
+        let build = ChildBuild { worker: builds.worker, request, subject, timeout: options.timeout, progress };
+        let response = build.run(permit).map_err(|error| named_workspace(error, options.builder_options))?;
         if let Some(response) = response {
             return Ok((response, start.elapsed()));
         }

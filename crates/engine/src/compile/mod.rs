@@ -8,7 +8,7 @@
 //! - `all`: several at once
 //! - `scheduler`: how many at once, by memory and processes
 //! - `peak_history`: the memory a build is expected to take
-//! - `child`: the process that builds
+//! - `worker`, `child`: the program that builds, and one process of it
 //! - `log`: figures from the builder's log
 //! - `profiles`: shapes of every input
 //! - `tail`: what the builder says while it works
@@ -25,11 +25,12 @@ mod scheduler;
 mod shared;
 mod tail;
 mod verify;
+mod worker;
 
 pub use all::{CompileJob, compile_all};
-pub use child::Worker;
 pub use engine::{CompileOptions, find_engine};
 pub use log::builder_figures;
 pub use profiles::check_profiles;
 pub use scheduler::BuildLimits;
 pub use shared::place_weights;
+pub use worker::EngineWorker;

@@ -1,8 +1,8 @@
 //! What was built, against what was asked for: the precision of every layer that multiplies.
 
 use crate::onnx::covers;
-use crate::worker::WorkerProduct;
 use planforge_core::{Model, Precision};
+use planforge_engine_protocol::WorkerProduct;
 
 /// Whether the network multiplies in the model's precision, except for values that the export keeps in binary32 and what
 /// is computed from them. A graph that is taken as it is chooses its own types.

@@ -1,8 +1,7 @@
 //! What was built against what was asked for.
 
-use crate::WorkerResponse;
-use crate::worker::WorkerTensor;
 use planforge_core::{ComputeCapability, DataType, Dim, TensorSpec};
+use planforge_engine_protocol::{WorkerResponse, WorkerTensor};
 
 /// Whether a plan was built on the GPU that it is for, as far as the tool said.
 pub(super) fn check_plan(targets: &[ComputeCapability], response: &WorkerResponse) -> std::result::Result<(), String> {

@@ -9,7 +9,7 @@ use planforge_core::{
     Builder, CachedArtifact, Engine, EngineTarget, Model, PlacedWeights, Profile, Step, TritonRelease, link_or_copy,
     write_atomically,
 };
-use planforge_engine::{BuildLimits, CompileJob, CompileOptions, compile_all, place_weights};
+use planforge_engine::{BuildLimits, CompileJob, CompileOptions, EngineWorker, compile_all, place_weights};
 use planforge_report::Library;
 use std::path::Path;
 use std::time::Duration;
@@ -48,7 +48,8 @@ pub fn compile(requests: &[CompileRequest<'_>], limits: BuildLimits) -> Result<V
         jobs.extend(of_request);
         libraries.push(library);
     }
-    let mut engines = compile_all(&jobs, limits, &first.context.cache, first.context.progress())?.into_iter();
+    let worker = EngineWorker::new(first.context.options.workers.engine_worker.clone());
+    let mut engines = compile_all(&jobs, &worker, limits, &first.context.cache, first.context.progress())?.into_iter();
     let built = requests.iter().zip(libraries).map(|(request, library)| BuiltEngines {
         engines: engines.by_ref().take(request.plan.targets.len()).collect(),
         library,
@@ -103,7 +104,6 @@ pub(crate) fn compile_options(
             Builder::Trtexec => Some(options.native.existing_trtexec()?),
         },
         library_version: library_version.to_owned(),
-        worker: options.workers.build_engine.clone(),
         timeout: Duration::from_secs(spec.compile.timeout_seconds),
     })
 }

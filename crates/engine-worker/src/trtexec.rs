@@ -1,38 +1,23 @@
-//! A build by NVIDIA's tool, watched by this process.
+//! A build by NVIDIA's `trtexec`, which this process starts and watches.
 
-use super::{WorkerRequest, WorkerResponse, input_shapes, native_error, peak_resident_byte_count};
-use crate::Result;
-use planforge_core::{HardwareCompatibility, Precision};
+use crate::error::Result;
+use crate::shapes::profiles;
+use planforge_core::{HardwareCompatibility, Precision, peak_resident_byte_count};
+use planforge_engine_protocol::{WorkerRequest, WorkerResponse, WorkerTool};
 use planforge_tensorrt::{PlanRequest, PlanType, build_plan};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::{Path, PathBuf, absolute};
+use std::io::{self, Write};
+use std::path::{Path, absolute};
 
-/// The tool, and what only it needs to know.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WorkerTool {
-    /// `trtexec`.
-    pub program: PathBuf,
-    /// Arithmetic of the graph.
-    pub precision: Precision,
-    /// Whether the graph has values in another precision.
-    pub mixes_types: bool,
-    /// Timings of this GPU type and version; one build at a time uses them.
-    pub timing_cache: PathBuf,
-}
-
-/// Builds with the tool, one build at a time for each timing cache: builds beside each other would spoil the timings.
-pub(super) fn build_with(tool: &WorkerTool, request: &WorkerRequest) -> Result<WorkerResponse> {
+/// Builds with `trtexec`, one build at a time for each timing cache: two at once would disturb each other's timings.
+pub(crate) fn build(tool: &WorkerTool, request: &WorkerRequest) -> Result<WorkerResponse> {
     let _lock = lock(&tool.timing_cache)?;
     let mut log = fs_err::File::create(&request.log)?;
     let plan_request = plan_request(tool, request)?;
     let built = build_plan(&tool.program, &plan_request, |line| {
         // A log line that cannot be written is no reason to lose the engine.
         let _ = writeln!(log, "{line}");
-    })
-    .map_err(|error| native_error(&error))?;
+    })?;
     Ok(WorkerResponse {
         version: built.version.to_string(),
         plan_sha256: None,
@@ -53,7 +38,7 @@ fn plan_request(tool: &WorkerTool, request: &WorkerRequest) -> Result<PlanReques
     let options = request.options;
     Ok(PlanRequest {
         graph: absolute(&request.graph)?,
-        profiles: request.profiles.iter().map(|profile| profile.iter().map(input_shapes).collect()).collect(),
+        profiles: profiles(request),
         plan_type: match tool.precision {
             Precision::Fp32 => PlanType::Fp32,
             Precision::Fp16 => PlanType::Fp16,
@@ -76,8 +61,8 @@ fn plan_request(tool: &WorkerTool, request: &WorkerRequest) -> Result<PlanReques
     })
 }
 
-/// Waits for the timing cache; free again when the file is closed.
-fn lock(timing_cache: &Path) -> Result<std::fs::File> {
+/// Waits for the timing cache, which is free again when the file is closed.
+fn lock(timing_cache: &Path) -> io::Result<std::fs::File> {
     if let Some(folder) = timing_cache.parent() {
         fs_err::create_dir_all(folder)?;
     }
