@@ -1,6 +1,7 @@
 //! Child processes that planforge sends one request, a line of JSON on standard input, and that answer on standard output;
 //! both ends of it. A child ends when its standard input does, because its parent has ended then.
 
+use rustix::process::{Signal, getpid, kill_process};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, Write};
@@ -65,10 +66,13 @@ pub fn read_request<T: DeserializeOwned>() -> io::Result<T> {
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("invalid request: {error}")))
 }
 
-/// Ends this process as soon as its standard input ends, because the parent has ended then.
+/// Ends this process as soon as its standard input ends, because the parent has ended then. It is killed: exit handlers of
+/// native libraries wait forever for threads that are still at work.
 pub fn exit_when_stdin_ends() {
     std::thread::spawn(|| {
         wait_for_end_of_stdin();
+        drop(kill_process(getpid(), Signal::KILL));
+        // Only where the kernel refuses the signal.
         std::process::exit(1);
     });
 }
