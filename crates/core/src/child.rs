@@ -71,7 +71,7 @@ pub fn read_request<T: DeserializeOwned>() -> io::Result<T> {
 pub fn exit_when_stdin_ends() {
     std::thread::spawn(|| {
         wait_for_end_of_stdin();
-        drop(kill_process(getpid(), Signal::KILL));
+        let _ = kill_process(getpid(), Signal::KILL);
         // Only where the kernel refuses the signal.
         std::process::exit(1);
     });
