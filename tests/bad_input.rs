@@ -296,7 +296,7 @@ fn a_full_disk_is_named_and_nothing_is_left_half_written() {
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped());
         let ended = end(command);
-        ended.fails(1, &["No space left on device", "disk/"]);
+        ended.fails(3, &["No space left on device", "disk/"]);
         assert_eq!(ended.stdout, "", "{kibibytes} KiB");
     }
 }

@@ -1,6 +1,6 @@
 //! The only place that writes to standard output and standard error.
 
-use crate::failure::Failure;
+use crate::failure::hint;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use std::io::Write;
@@ -52,7 +52,7 @@ pub(crate) fn error(error: &anyhow::Error) {
         }
         previous = cause;
     }
-    if let Some(hint) = Failure::of(error).hint(error) {
+    if let Some(hint) = hint(error) {
         text = format!("{text}\n  {NOTABLE}hint:{NOTABLE:#} {hint}");
     }
     stderr_line(&text);

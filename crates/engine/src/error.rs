@@ -1,6 +1,7 @@
 //! What can go wrong while exporting and compiling.
 
 use planforge_core::ComputeCapability;
+use planforge_core::ErrorKind;
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -338,6 +339,52 @@ pub enum Error {
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         Self::Core(error.into())
+    }
+}
+
+/// What to do about a PyTorch file that is not read. `weights_only` keeps Python from running its code.
+const TO_SAFETENSORS: &str = "convert it to safetensors: for a repository on the Hub \
+    https://huggingface.co/spaces/safetensors/convert does so; for a file whose origin you trust, run in its folder: \
+    python -c \"import torch, safetensors.torch as s; w = torch.load('pytorch_model.bin', 'cpu', weights_only=True); \
+    s.save_file({k: v.clone().contiguous() for k, v in w.items()}, 'model.safetensors')\"";
+
+/// How to get the program that builds engines.
+pub const WORKER_HINT: &str = "`cargo build -p planforge` and `cargo install --path crates/cli` make planforge \
+    and its engine worker together; --engine-worker names one that is elsewhere";
+
+impl Error {
+    /// The class of this error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Core(error) => error.kind(),
+            Self::NativeLibrary { .. } | Self::WorkerMissing { .. } | Self::WorkerVersion { .. } => {
+                ErrorKind::Environment
+            }
+            Self::ProfileLimit { .. }
+            | Self::ProfileDimension { .. }
+            | Self::Workspace { .. }
+            | Self::UnknownOutput { .. }
+            | Self::StripWeights { .. }
+            | Self::Fp8 { .. }
+            | Self::Fp32Products { .. }
+            | Self::KeptProducts { .. } => ErrorKind::BadInput,
+            _ => ErrorKind::Internal,
+        }
+    }
+
+    /// The next step, where the text does not name it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Core(error) => error.hint(),
+            Self::PytorchUnsupported { .. } | Self::PytorchGlobal { .. } => Some(TO_SAFETENSORS),
+            Self::WorkerMissing { .. } | Self::WorkerVersion { .. } => Some(WORKER_HINT),
+            Self::UnsupportedModelType { .. } => {
+                Some("a repository with an ONNX file of its own can be taken as it is: key `source.graph`")
+            }
+            _ => None,
+        }
     }
 }
 

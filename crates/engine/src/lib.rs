@@ -28,7 +28,7 @@ pub use compile::{
     place_weights,
 };
 pub use cost::{Cost, estimate};
-pub use error::{Error, Result};
+pub use error::{Error, Result, WORKER_HINT};
 pub use export::{ExportOptions, RANGE_PREFIX, export, export_ranges};
 pub use onnx::{emulate_bf16, graph_text};
 pub use ops::{Activation, AttentionShape, Conv2d, LinearWidths, Ops, RelativeBias, Scope, Window};

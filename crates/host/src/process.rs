@@ -4,7 +4,7 @@
 //! input ends, which happens when the parent is done or gone.
 
 use crate::{EngineOptions, Host, HostOptions};
-use planforge_core::{StoreSpec, end_child, send_request, start_child};
+use planforge_core::{ErrorKind, StoreSpec, end_child, send_request, start_child};
 use planforge_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader};
@@ -107,6 +107,18 @@ pub enum ProcessError {
         /// How long it was waited for.
         seconds: u64,
     },
+}
+
+impl ProcessError {
+    /// The class of this error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io(error) => ErrorKind::of_io(error),
+            Self::Library { .. } => ErrorKind::Environment,
+            Self::Start { .. } | Self::Failed { .. } | Self::Ended { .. } | Self::Killed { .. } => ErrorKind::Internal,
+        }
+    }
 }
 
 impl HostRequest {

@@ -1,8 +1,7 @@
 //! What can go wrong between a pipeline file and its report.
 
+use crate::unserved::Unserved;
 use planforge_core::{ComputeCapability, Precision, Task};
-use planforge_host::ProcessError;
-use planforge_types::ErrorKind;
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -215,7 +214,7 @@ pub enum Error {
         known: Vec<String>,
     },
     /// `host.variant` names a variant that the local endpoint does not serve.
-    #[error("key `host.variant`: {}", describe_unserved(*reason, variant))]
+    #[error("key `host.variant`: {}", reason.describe(variant))]
     UnservedVariant {
         /// The variant.
         variant: String,
@@ -316,62 +315,6 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// What the error means to the caller; none where that is for its source to decide.
-    #[must_use]
-    pub const fn kind(&self) -> Option<ErrorKind> {
-        Some(match self {
-            Self::Host(ProcessError::Library { .. })
-            | Self::NoLocalGpu { .. }
-            | Self::NoOnnxRuntime { .. }
-            | Self::NoTensorrt { .. }
-            | Self::NoTrtexec { .. } => ErrorKind::Environment,
-            Self::NoLock { .. } | Self::LockMismatch { .. } | Self::WrongProvenance { .. } => ErrorKind::CheckFailed,
-            Self::PipelineIsFolder { .. }
-            | Self::NoPipelineFile { .. }
-            | Self::DuplicateName { .. }
-            | Self::NoSource
-            | Self::InvalidCopies { .. }
-            | Self::UnknownLocalGpu { .. }
-            | Self::NoEngines
-            | Self::UncountableMaxBatch
-            | Self::UncountablePlan
-            | Self::StrippedPlan
-            | Self::TritonConfig { .. }
-            | Self::WarmUpLength { .. }
-            | Self::UnknownHostVariant { .. }
-            | Self::UnservedVariant { .. }
-            | Self::NoGpuForVariant { .. }
-            | Self::NothingToServe { .. }
-            | Self::RequestTooLarge { .. }
-            | Self::WrongSamples { .. }
-            | Self::NoMask { .. }
-            | Self::InvalidEngine { .. } => ErrorKind::BadInput,
-            _ => return None,
-        })
-    }
-
-    /// The next step, where there is one.
-    #[must_use]
-    pub const fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::CorruptCache { .. } => Some("the corrupt entry was removed from the cache; run again to rebuild it"),
-            _ => None,
-        }
-    }
-}
-
-/// Why the local endpoint does not serve a variant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unserved {
-    /// A plan of TensorRT.
-    TensorrtPlan,
-    /// An ONNX export in bf16.
-    OnnxBf16,
-    /// TorchScript.
-    TorchScript,
-}
-
 /// Result with this crate's error.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -392,20 +335,6 @@ fn describe_missing_trtexec(named: Option<&PathBuf>, places: &[PathBuf]) -> Stri
                 "trtexec was not found: it is not on the PATH, nor one of {}; name it with --trtexec",
                 places.join(", ")
             )
-        }
-    }
-}
-
-fn describe_unserved(reason: Unserved, variant: &str) -> String {
-    match reason {
-        Unserved::TensorrtPlan => {
-            format!("`{variant}` is a plan of TensorRT, and the local endpoint runs engines of TensorRT-RTX")
-        }
-        Unserved::OnnxBf16 => {
-            format!("the local endpoint runs on the CPU, where ONNX Runtime has no bf16; `{variant}` needs a GPU")
-        }
-        Unserved::TorchScript => {
-            format!("the local endpoint runs ONNX and engines; `{variant}` is TorchScript")
         }
     }
 }

@@ -25,6 +25,7 @@
 
 mod context;
 mod error;
+mod error_kind;
 mod estimate;
 mod infer;
 mod inspect;
@@ -41,11 +42,12 @@ mod run;
 mod stages;
 mod store;
 mod torchscript;
+mod unserved;
 mod verify;
 mod warm_up;
 
 pub use context::PipelineContext;
-pub use error::{Error, Result, Unserved};
+pub use error::{Error, Result};
 pub use infer::{Guess, Inference, infer};
 pub use inspect::{ArchiveInspection, CostRow, EngineInspection, Inspection, inspect};
 pub use lock::{LockMode, LockState};
@@ -61,4 +63,5 @@ pub use stages::{
     link_engines, load, package, probe, publish, select_served, start_endpoint, with_endpoint, write_provenance,
 };
 pub use store::{Unpublished, open_store, unpublish_pipeline};
+pub use unserved::Unserved;
 pub use verify::{Verification, verify};

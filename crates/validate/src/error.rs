@@ -1,7 +1,7 @@
 //! What can go wrong when models and engines are run and compared.
 
 use planforge_core::CheckFacts;
-use planforge_types::ErrorKind;
+use planforge_types::{ErrorKind, io_hint};
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -91,12 +91,38 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the error means to the caller; none where that is for its source to decide.
+    /// The class of this error.
     #[must_use]
-    pub const fn kind(&self) -> Option<ErrorKind> {
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::OutputDiffers { .. } => Some(ErrorKind::CheckFailed),
-            Self::NoLibtorch => Some(ErrorKind::Environment),
+            Self::Core(error) => error.kind(),
+            Self::Engine(error) => error.kind(),
+            Self::Runtime(error) => error.kind(),
+            Self::Tensorrt(error) => error.kind(),
+            Self::Io(error) => ErrorKind::of_io(error),
+            Self::OutputDiffers { .. } => ErrorKind::CheckFailed,
+            Self::NoLibtorch => ErrorKind::Environment,
+            Self::EngineRun { source, .. } => source.kind(),
+            Self::Skipped { .. }
+            | Self::NoImageInput
+            | Self::NoPlan { .. }
+            | Self::Reported { .. }
+            | Self::Start { .. }
+            | Self::NoResponse { .. }
+            | Self::Timeout { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// The next step, where the text does not name it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Core(error) => error.hint(),
+            Self::Engine(error) => error.hint(),
+            Self::Runtime(error) => error.hint(),
+            Self::Tensorrt(error) => error.hint(),
+            Self::Io(error) => io_hint(error),
+            Self::EngineRun { source, .. } => source.hint(),
             _ => None,
         }
     }

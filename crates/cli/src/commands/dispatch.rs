@@ -6,7 +6,7 @@ use crate::commands::{
     bench_engine, cache, doctor, endpoint, gpus, infer, inspect, internal, lint, metrics, plan, report, run, unpublish,
     verify,
 };
-use crate::failure::Failure;
+use crate::failure::{exit_code, kind};
 use crate::printer;
 use crate::progress::Terminal;
 use crate::settings::Settings;
@@ -28,7 +28,7 @@ pub(crate) fn dispatch() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             printer::error(&error);
-            Failure::of(&error).exit_code()
+            exit_code(kind(&error))
         }
     }
 }
