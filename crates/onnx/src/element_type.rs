@@ -4,6 +4,10 @@
 pub use crate::messages::tensor_proto::DataType as ElementType;
 use planforge_types::DataType;
 
+/// Element types that inputs and outputs may have.
+pub(crate) const SERVED: [DataType; 5] =
+    [DataType::Fp32, DataType::Fp16, DataType::Int64, DataType::Int32, DataType::Bool];
+
 impl ElementType {
     /// The type of this number; [`ElementType::Undefined`] for one that this version of ONNX does not have.
     #[must_use]

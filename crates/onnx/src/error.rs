@@ -1,6 +1,6 @@
 //! What can be wrong with an ONNX file.
 
-use crate::facts::SERVED;
+use crate::element_type::SERVED;
 use planforge_types::ErrorKind;
 
 /// Errors of this crate.

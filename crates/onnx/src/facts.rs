@@ -1,14 +1,11 @@
 //! The inputs, outputs and weights of a graph that another tool wrote.
 
+use crate::element_type::SERVED;
 use crate::tensor_shape_proto::Dimension;
 use crate::tensor_shape_proto::dimension::Value as DimensionValue;
 use crate::{ElementType, Error, GraphProto, Result, TensorProto, ValueInfoProto, parse_model};
 use planforge_types::{DataType, Dim, Precision, TensorSpec};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Element types that inputs and outputs may have.
-pub(crate) const SERVED: [DataType; 5] =
-    [DataType::Fp32, DataType::Fp16, DataType::Int64, DataType::Int32, DataType::Bool];
 
 /// Facts of a model.
 #[derive(Debug)]

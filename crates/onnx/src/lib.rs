@@ -13,6 +13,7 @@ mod names;
 mod needs;
 mod parse;
 mod text;
+mod unknown_fields;
 mod values;
 
 pub use edit::{StrippedGraph, Transposed, emulate_bf16, keep_outputs, remove_unused, strip_weights};

@@ -1,6 +1,7 @@
 //! From the bytes of a file to its messages.
 
 use crate::messages::MODEL_PROTO;
+use crate::unknown_fields::check_fields;
 use crate::{ModelProto, Result};
 use prost::Message;
 
@@ -19,6 +20,6 @@ pub fn parse_model(bytes: &[u8]) -> Result<ModelProto> {
 pub fn parse_editable_model(bytes: &[u8]) -> Result<ModelProto> {
     let model = ModelProto::decode(bytes)?;
     // After decoding, which limits how deep messages are nested.
-    MODEL_PROTO.check(bytes)?;
+    check_fields(&MODEL_PROTO, bytes)?;
     Ok(model)
 }

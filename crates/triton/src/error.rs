@@ -1,6 +1,6 @@
 //! What can go wrong, in words that reach whoever loads or invokes a model.
 
-use crate::native::NativeLibrary;
+use crate::library::NativeLibrary;
 use std::path::PathBuf;
 
 /// Errors of this crate.

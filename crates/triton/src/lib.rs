@@ -12,6 +12,7 @@ mod error;
 mod execute;
 mod ffi;
 mod instance;
+mod library;
 mod metrics;
 mod model;
 mod native;

@@ -6,7 +6,7 @@
 
 #![expect(unsafe_code, reason = "concurrent runs are calls of ONNX Runtime's C API")]
 
-use super::{Device, SessionOptions};
+use super::options::{Device, SessionOptions};
 use ort::session::{Session, SessionInputValue};
 use ort::sys::{OrtStatus, OrtStatusPtr, OrtValue};
 use ort::value::DynValue;

@@ -1,7 +1,7 @@
 //! The Hub's routes: what a revision stands for, the files of a commit, and the files.
 
 use super::http::{Request, Response};
-use super::{Access, COMMIT, HubOptions};
+use super::options::{Access, COMMIT, HubOptions};
 use planforge_core::digest_bytes;
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
