@@ -1,7 +1,6 @@
 //! Writing a checkpoint's weights in another precision, as one safetensors file, in pieces of fixed size.
 
 use crate::checkpoint::{Checkpoint, StoredType};
-use crate::export::stored_type;
 use crate::onnx::{WeightPlan, WeightUse};
 use crate::{Error, Result};
 use half::{bf16, f16};
@@ -51,7 +50,7 @@ fn layout(weights: &[&WeightUse], file: &str) -> (Vec<u8>, WeightPlan) {
         let shape = &weight.source.tensor.shape;
         let start = end;
         end += weight.data_type.bytes_of(shape.iter().product()) as u64;
-        let dtype = stored_type(weight.data_type).name();
+        let dtype = StoredType::of_weights(weight.data_type).name();
         entries.insert(weight.name.as_str(), Entry { dtype, shape, data_offsets: [start, end] });
     }
     let mut header = serde_json::to_vec(&entries).expect("names, shapes and offsets are plain data");

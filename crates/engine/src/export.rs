@@ -10,7 +10,7 @@ use crate::onnx::{OnnxGraph, Opset, WeightPlan, WeightUse, covers};
 use crate::self_contained::write_self_contained;
 use crate::{Error, Result};
 use planforge_core::{
-    ArtifactFile, Cache, CacheKey, CacheKind, CachedArtifact, DataType, Digest, ImageSize, Model, ModelFormat, Outcome,
+    ArtifactFile, Cache, CacheKey, CacheKind, CachedArtifact, Digest, ImageSize, Model, ModelFormat, Outcome,
     Precision, Progress, Snapshot, Step, Task, link_or_copy, write_atomically,
 };
 use std::collections::BTreeSet;
@@ -206,7 +206,7 @@ fn place_weights(
     report: (&dyn Progress, &str),
 ) -> Result<WeightPlan> {
     let is_stored_so = |weight: &&WeightUse| {
-        weight.source.tensor.data_type == stored_type(weight.data_type) && weight.source.tensor.is_aligned()
+        weight.source.tensor.data_type == StoredType::of_weights(weight.data_type) && weight.source.tensor.is_aligned()
     };
     if !used.iter().all(is_stored_so) {
         return convert(checkpoint, used, (folder, &format!("model.{precision}.safetensors")), report);
@@ -220,15 +220,6 @@ fn place_weights(
         plan.insert(weight.name.clone(), (flat_name, tensor.offset, tensor.byte_count));
     }
     Ok(plan)
-}
-
-/// How a safetensors file has weights of a type.
-pub(crate) const fn stored_type(data_type: DataType) -> StoredType {
-    match data_type {
-        DataType::Fp16 => StoredType::F16,
-        DataType::Bf16 => StoredType::Bf16,
-        _ => StoredType::F32,
-    }
 }
 
 /// Tensors that nothing uses mean that the description and the checkpoint disagree, unless the

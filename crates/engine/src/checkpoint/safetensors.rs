@@ -1,6 +1,7 @@
 //! Files of tensors, and the headers of safetensors files. Only the header is read; weights stay where they are.
 
 use crate::{Error, Result};
+use planforge_core::DataType;
 use safetensors::tensor::{Dtype, Metadata};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -56,6 +57,16 @@ pub(crate) enum StoredType {
 }
 
 impl StoredType {
+    /// How a file stores weights of a type.
+    #[must_use]
+    pub(crate) const fn of_weights(data_type: DataType) -> Self {
+        match data_type {
+            DataType::Fp16 => Self::F16,
+            DataType::Bf16 => Self::Bf16,
+            _ => Self::F32,
+        }
+    }
+
     /// Bytes of one element of a weight type.
     #[must_use]
     pub(crate) const fn byte_count(self) -> Option<u64> {

@@ -1,38 +1,13 @@
 //! Several engines at once.
 
-use super::engine::{CompileOptions, compile};
-use super::peak_history::PeakHistory;
-use super::scheduler::{BuildLimits, BuildScheduler};
+use super::context::BuildContext;
+use super::engine::compile;
+use super::job::CompileJob;
+use super::scheduler::BuildLimits;
 use super::worker::EngineWorker;
 use crate::{Error, Result};
-use planforge_core::{Cache, CachedArtifact, Engine, Event, Model, Progress};
+use planforge_core::{Cache, CachedArtifact, Engine, Event, Progress};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
-
-/// One engine to make.
-#[derive(Debug, Clone)]
-pub struct CompileJob<'a> {
-    /// What it is made from.
-    pub model: &'a CachedArtifact<Model>,
-    /// What for, and how.
-    pub options: CompileOptions,
-}
-
-/// What all jobs of one call share.
-#[derive(Debug)]
-pub(super) struct Builds<'a> {
-    pub(super) scheduler: Arc<BuildScheduler>,
-    pub(super) worker: &'a EngineWorker,
-    pub(super) cache: &'a Cache,
-    earlier: OnceLock<PeakHistory>,
-}
-
-impl Builds<'_> {
-    /// Memory that building `model` is expected to take.
-    pub(super) fn expected_peak(&self, model: &CachedArtifact<Model>) -> u64 {
-        self.earlier.get_or_init(|| PeakHistory::of(self.cache)).expected(model)
-    }
-}
 
 /// Finds or builds every engine and returns them in the order of `jobs`. Builds start in that order, unless one has to wait
 /// for another process that builds the same, and run at once within `limits`: the memory of a build is estimated before it starts and watched while it runs. One that would pass the limit together with
@@ -49,18 +24,17 @@ pub fn compile_all(
     cache: &Cache,
     progress: &dyn Progress,
 ) -> Result<Vec<CachedArtifact<Engine>>> {
-    let scheduler = Arc::new(BuildScheduler::new(limits));
-    let builds = Builds { scheduler, worker, cache, earlier: OnceLock::new() };
+    let context = BuildContext::new(worker, limits, cache);
     let progress = Stoppable { inner: progress, failed: AtomicBool::new(false) };
     let results: Vec<_> = std::thread::scope(|scope| {
         let start = |(order, job)| {
-            let (builds, progress) = (&builds, &progress);
+            let (context, progress) = (&context, &progress);
             let thread = scope.spawn(move || {
-                let result = compile(job, order, builds, progress).inspect_err(|_| progress.fail());
-                builds.scheduler.settle(order);
+                let result = compile(job, order, context, progress).inspect_err(|_| progress.fail());
+                context.scheduler.settle(order);
                 result
             });
-            builds.scheduler.await_arrival(order);
+            context.scheduler.await_arrival(order);
             thread
         };
         let threads: Vec<_> = jobs.iter().enumerate().map(start).collect();

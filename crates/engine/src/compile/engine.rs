@@ -1,7 +1,8 @@
 //! One engine: found, or built.
 
-use super::all::{Builds, CompileJob};
 use super::child::ChildBuild;
+use super::context::BuildContext;
+use super::job::{CompileJob, CompileOptions};
 use super::log::builder_figures;
 use super::precision::check_precision;
 use super::profiles::{Shapes, profile_shapes};
@@ -12,7 +13,7 @@ use crate::{Error, Result};
 use bytesize::ByteSize;
 use planforge_core::{
     Builder, BuilderOptions, Cache, CacheKey, CacheKind, CachedArtifact, ComputeCapability, Digest, Engine,
-    EngineHeader, EngineTarget, Model, Outcome, Profile, Progress, Step, TensorSpec,
+    EngineHeader, EngineTarget, Model, Outcome, Progress, Step, TensorSpec,
 };
 use planforge_engine_protocol::{WorkerRequest, WorkerResponse, WorkerTool};
 use std::path::{Path, PathBuf};
@@ -23,37 +24,12 @@ const FORMAT: u32 = 5;
 const PLAN: &str = "model.plan";
 const LOG: &str = "build.log";
 
-/// What builds, for which GPU, and within which limits.
-#[derive(Debug, Clone)]
-pub struct CompileOptions {
-    /// What the engine is called in progress and errors.
-    pub subject: String,
-    /// The target.
-    pub target: EngineTarget,
-    /// The builder.
-    pub builder: Builder,
-    /// What it is told beyond the profiles.
-    pub builder_options: BuilderOptions,
-    /// Optimization profiles.
-    pub profiles: Vec<Profile>,
-    /// Outputs of the engine, at least one.
-    pub outputs: Vec<String>,
-    /// Folder of the TensorRT-RTX libraries.
-    pub libraries: PathBuf,
-    /// `trtexec`, for the builder of that name.
-    pub trtexec: Option<PathBuf>,
-    /// Version of the builder's library, part of the cache key.
-    pub library_version: String,
-    /// Most time one engine may take.
-    pub timeout: Duration,
-}
-
 /// Compiles a model, or finds an earlier engine of the same model, target, profiles and library. `order` is its place
 /// among the builds that wait.
 pub(super) fn compile(
     CompileJob { model, options }: &CompileJob<'_>,
     order: usize,
-    builds: &Builds<'_>,
+    context: &BuildContext<'_>,
     progress: &dyn Progress,
 ) -> Result<CachedArtifact<Engine>> {
     let subject = &options.subject;
@@ -67,15 +43,15 @@ pub(super) fn compile(
     let outputs = selected_outputs(&model.record, &options.outputs)?;
     let source = Source::of(model, options, &outputs)?;
     let key = engine_key(&source, options);
-    let mut stored = builds.cache.get_or_build_known(CacheKind::Engine, &key, progress, |folder| {
+    let mut stored = context.cache.get_or_build_known(CacheKind::Engine, &key, progress, |folder| {
         let request = BuildRequest { model, options, shapes, outputs, source };
-        build(&request, folder, order, builds, progress)
+        build(&request, folder, order, context, progress)
     })?;
     // GPU types of one compute capability share an engine; the record says which ones were asked for.
     let (gpu, gpus) = names(&options.target);
     (stored.record.gpu, stored.record.gpus) = (gpu, gpus);
     if !stored.cache_hit {
-        // Without the time in the queue of builds.
+        // Without the time in the queue of context.
         stored.elapsed = stored.record.build_duration;
     }
     let outcome = if stored.cache_hit { Outcome::Cached } else { Outcome::Built };
@@ -141,7 +117,7 @@ fn build(
     request: &BuildRequest<'_>,
     folder: &Path,
     order: usize,
-    builds: &Builds<'_>,
+    context: &BuildContext<'_>,
     progress: &dyn Progress,
 ) -> Result<(Engine, Vec<(PathBuf, Digest)>)> {
     let BuildRequest { model, options, outputs, source, .. } = request;
@@ -154,11 +130,11 @@ fn build(
         profiles: request.shapes.clone(),
         options: options.builder_options,
         left_out: source.left_out(),
-        tool: worker_tool(model, options, builds),
+        tool: worker_tool(model, options, context),
         plan: folder.join(PLAN),
         log: folder.join(LOG),
     };
-    let (mut response, build_duration) = run_within_limits(&worker_request, request, order, builds, progress)?;
+    let (mut response, build_duration) = run_within_limits(&worker_request, request, order, context, progress)?;
     if !response.is_repeatable {
         let reason = match options.builder {
             Builder::Rtx => "the heap was not under control",
@@ -205,15 +181,19 @@ fn build(
     Ok((engine, digests))
 }
 
-/// The tool to build with, if it is one that builds.
-fn worker_tool(model: &CachedArtifact<Model>, options: &CompileOptions, builds: &Builds<'_>) -> Option<WorkerTool> {
+/// The tool to build with, if it is one that context.
+fn worker_tool(
+    model: &CachedArtifact<Model>,
+    options: &CompileOptions,
+    context: &BuildContext<'_>,
+) -> Option<WorkerTool> {
     let program = options.trtexec.clone()?;
     let (gpu, _) = names(&options.target);
     Some(WorkerTool {
         program,
         precision: model.record.precision,
         mixes_types: !model.record.wide_values.is_empty(),
-        timing_cache: builds.cache.timings(options.builder, &gpu, &options.library_version),
+        timing_cache: context.cache.timings(options.builder, &gpu, &options.library_version),
     })
 }
 
@@ -222,18 +202,18 @@ fn run_within_limits(
     request: &WorkerRequest,
     BuildRequest { model, options, .. }: &BuildRequest<'_>,
     order: usize,
-    builds: &Builds<'_>,
+    context: &BuildContext<'_>,
     progress: &dyn Progress,
 ) -> Result<(WorkerResponse, Duration)> {
-    builds.worker.check()?;
+    context.worker.check()?;
     let subject = options.subject.as_str();
-    let mut wanted = builds.expected_peak(model);
+    let mut wanted = context.expected_peak(model);
     loop {
-        let permit = builds.scheduler.acquire(order, wanted, progress)?;
+        let permit = context.scheduler.acquire(order, wanted, progress)?;
         let most = permit.most();
         progress.started(Step::Compile, subject, None, "");
         let start = Instant::now();
-        let build = ChildBuild { worker: builds.worker, request, subject, timeout: options.timeout, progress };
+        let build = ChildBuild { worker: context.worker, request, subject, timeout: options.timeout, progress };
         let response = build.run(permit).map_err(|error| named_workspace(error, options.builder_options))?;
         if let Some(response) = response {
             return Ok((response, start.elapsed()));

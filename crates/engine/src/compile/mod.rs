@@ -3,9 +3,11 @@
 //! Each build runs in a child process, so that a crash in native code is an error message and the memory goes back after
 //! every engine.
 //!
+//! - `job`: one engine to build
 //! - `engine`: one engine, found or built
 //! - `shared`: what it is built from, and what of that checkpoints share
 //! - `all`: several at once
+//! - `context`: what they share
 //! - `scheduler`: how many at once, by memory and processes
 //! - `peak_history`: the memory a build is expected to take
 //! - `worker`, `child`: the program that builds, and one process of it
@@ -16,7 +18,9 @@
 
 mod all;
 mod child;
+mod context;
 mod engine;
+mod job;
 mod log;
 mod peak_history;
 mod precision;
@@ -27,8 +31,9 @@ mod tail;
 mod verify;
 mod worker;
 
-pub use all::{CompileJob, compile_all};
-pub use engine::{CompileOptions, find_engine};
+pub use all::compile_all;
+pub use engine::find_engine;
+pub use job::{CompileJob, CompileOptions};
 pub use log::builder_figures;
 pub use profiles::check_profiles;
 pub use scheduler::BuildLimits;

@@ -1,6 +1,6 @@
 //! What an engine is built from: a model with its weights, or a graph that checkpoints share.
 
-use super::engine::CompileOptions;
+use super::job::CompileOptions;
 use crate::onnx::{SharedGraph, graph_error, weight_places};
 use crate::{Error, Result};
 use planforge_core::{

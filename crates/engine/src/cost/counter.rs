@@ -1,12 +1,28 @@
 //! Interpreter of [`Ops`] over shapes.
 
-use super::Cost;
 use super::memory::Memory;
 use crate::checkpoint::Parameters;
 use crate::ops::{Activation, AttentionShape, Conv2d, LinearWidths, RelativeBias, Window};
 use crate::{Ops, Result, Scope};
 use planforge_core::{DataType, Dim, Precision, TensorSpec};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+
+/// What one run of a model costs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cost {
+    /// Parameters the model uses.
+    pub parameter_count: u64,
+    /// Multiplications and additions of matrix products and convolutions (two for each multiply-accumulate); the
+    /// point-wise rest, a few percent, is not counted.
+    pub operation_count: u64,
+    /// Bytes of the weights.
+    pub weight_byte_count: u64,
+    /// Bytes of the inputs and intermediate values that live at once when every operation is run on its own, in
+    /// order, and a value is freed after its last use. Runtimes that fuse operations need less.
+    pub peak_activation_byte_count: u64,
+}
 
 /// Counts while an architecture is written into it.
 pub(super) struct Counter<'a> {

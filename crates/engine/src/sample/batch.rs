@@ -1,6 +1,9 @@
 //! A batch of either kind.
 
-use super::{ImageSample, TensorSample, TextSample};
+use super::image::ImageSample;
+use super::tensors::TensorSample;
+use super::text::TextSample;
+use super::values::SampleValues;
 
 /// What a model is run on.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,15 +14,6 @@ pub enum Sample {
     Image(ImageSample),
     /// Random numbers for inputs that are neither.
     Tensors(TensorSample),
-}
-
-/// Elements of an input in row-major order.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum SampleValues<'a> {
-    /// Token numbers and masks.
-    Int64(&'a [i64]),
-    /// Pixels.
-    Fp32(&'a [f32]),
 }
 
 impl Sample {

@@ -1,6 +1,6 @@
 //! Random numbers for the inputs of graphs that are neither over texts nor over images as planforge knows them.
 
-use super::SampleValues;
+use super::values::SampleValues;
 use crate::{Error, Result};
 use planforge_core::{DataType, Dim, Model, TensorSpec};
 use rand::rngs::StdRng;

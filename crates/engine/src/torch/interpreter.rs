@@ -1,5 +1,6 @@
 //! The state of running an architecture on libtorch.
 
+use super::failure::failed;
 use super::weights::{Weights, kind};
 use crate::{Error, Result};
 use planforge_core::{DataType, Dim, Precision, TensorSpec};
@@ -157,12 +158,4 @@ impl<'a> Torch<'a> {
             }
         }
     }
-}
-
-/// libtorch's account, without the addresses in its library that follow.
-pub(super) fn failed(subject: &str, error: &TchError) -> Error {
-    let message = error.to_string();
-    let message = message.split("Exception raised from").next().unwrap_or_default();
-    let words: Vec<&str> = message.split_whitespace().collect();
-    Error::Torch { subject: subject.to_owned(), message: words.join(" ") }
 }

@@ -2,6 +2,7 @@
 
 mod archive;
 mod export;
+mod failure;
 mod interpreter;
 mod ops;
 mod trace;

@@ -1,6 +1,7 @@
 //! From an architecture to what libtorch saves of its trace.
 
-use super::interpreter::{Torch, failed};
+use super::failure::failed;
+use super::interpreter::Torch;
 use crate::Result;
 use crate::arch::Architecture;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! A checkpoint's tensors as libtorch's, each read once.
 
-use super::interpreter::failed;
+use super::failure::failed;
 use crate::Result;
 use crate::checkpoint::{Checkpoint, Parameters};
 use crate::convert::convert_tensor;

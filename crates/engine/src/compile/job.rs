@@ -1,0 +1,39 @@
+//! One engine to build, and how.
+
+use planforge_core::{Builder, BuilderOptions, CachedArtifact, EngineTarget, Model, Profile};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One engine to build.
+#[derive(Debug, Clone)]
+pub struct CompileJob<'a> {
+    /// The model.
+    pub model: &'a CachedArtifact<Model>,
+    /// Target, builder and limits.
+    pub options: CompileOptions,
+}
+
+/// What builds, for which GPU, and within which limits.
+#[derive(Debug, Clone)]
+pub struct CompileOptions {
+    /// What the engine is called in progress and errors.
+    pub subject: String,
+    /// The target.
+    pub target: EngineTarget,
+    /// The builder.
+    pub builder: Builder,
+    /// What it is told beyond the profiles.
+    pub builder_options: BuilderOptions,
+    /// Optimization profiles.
+    pub profiles: Vec<Profile>,
+    /// Outputs of the engine, at least one.
+    pub outputs: Vec<String>,
+    /// Folder of the TensorRT-RTX libraries.
+    pub libraries: PathBuf,
+    /// `trtexec`, for the builder of that name.
+    pub trtexec: Option<PathBuf>,
+    /// Version of the builder's library, part of the cache key.
+    pub library_version: String,
+    /// Most time one engine may take.
+    pub timeout: Duration,
+}
