@@ -77,11 +77,11 @@ fn bad_arguments_are_bad_usage() {
         .fails(2, &["invalid number of copies 0; expected 1 to 100000"]);
     workspace.planforge(&["compile", "tiny.toml", "--gpu", "a11g"]).fails(2, &["unknown GPU `a11g`"]);
     workspace.planforge(&["report", "tiny.toml"]).fails(2, &["`tiny.toml` is not a report"]);
-    workspace.planforge(&["compile", "tiny.toml", "--jobs", "0"]).fails(2, &["use a whole number from 1 on"]);
+    workspace.planforge(&["compile", "tiny.toml", "--jobs", "0"]).fails(2, &["expected a whole number of at least 1"]);
     workspace.planforge(&["compile", "tiny.toml", "--memory", "8"]).fails(2, &["invalid amount of memory `8`"]);
     let twice = "`tiny.toml`: key `export.precisions`: \"fp16\" is listed twice";
     workspace.planforge(&["plan", "tiny.toml", "--precision", "fp16,fp16"]).fails(2, &[twice]);
-    workspace.planforge(&["load", "tiny.toml", "--url", "127.0.0.1:1"]).fails(2, &["use one such as http://127.0.0.1"]);
+    workspace.planforge(&["load", "tiny.toml", "--url", "127.0.0.1:1"]).fails(2, &["expected e.g. http://127.0.0.1"]);
     workspace.planforge(&["lint", "tiny.toml", "no.tar.gz"]).fails(2, &["archive `no.tar.gz` does not exist"]);
     workspace.planforge(&["lint", "model"]).fails(2, &["`model` is a folder", "such as 'model/*.tar.gz'"]);
     workspace.planforge(&["lint", "model/*.gz"]).fails(2, &["no file matches `model/*.gz`"]);
@@ -216,7 +216,7 @@ fn variants_for_pytorch_are_skipped_aloud_without_libtorch() {
 #[test]
 fn missing_and_damaged_native_libraries_say_what_brings_them() {
     let workspace = Workspace::tiny();
-    let hint = "hint: `planforge doctor` shows what is missing; `scripts/setup` brings it";
+    let hint = "hint: `planforge doctor` shows what is missing; `scripts/setup`";
     workspace
         .planforge(&["check", "tiny.toml", "--native", "none"])
         .fails(3, &["ONNX Runtime was not found at", "none", hint]);

@@ -93,7 +93,7 @@ fn entries_are_pruned_by_age_and_size_but_not_under_a_run() {
     let workspace = Workspace::tiny();
     workspace.planforge(&["compile", "tiny.toml"]).succeeds();
     assert_eq!(workspace.json(&["cache", "prune", "--unused-for", "1h"]), serde_json::json!([]));
-    workspace.planforge(&["cache", "prune", "--unused-for", "long"]).fails(2, &["`long` is no length of time", "30d"]);
+    workspace.planforge(&["cache", "prune", "--unused-for", "long"]).fails(2, &["invalid duration `long`", "30d"]);
     // While an endpoint runs, what it relies on stays.
     let mut hosted = workspace.command(&["host", "tiny.toml", "--port", "0", "--json"]).spawn().unwrap();
     let mut line = String::new();

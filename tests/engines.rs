@@ -297,8 +297,7 @@ fn a_library_of_another_version_is_refused() {
     let source = workspace.path("version.c");
     let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status().unwrap();
     assert!(compiled.success());
-    let words =
-        ["libtensorrt_rtx.so.1` is TensorRT-RTX 1.3.0.35; planforge is made for 1.7.x", "`scripts/setup` brings it"];
+    let words = ["libtensorrt_rtx.so.1` is TensorRT-RTX 1.3.0.35; planforge is made for 1.7.x", "`scripts/setup`"];
     workspace.planforge(&["compile", "tiny.toml", "--native", "native"]).fails(3, &words);
 }
 

@@ -32,6 +32,27 @@ fn every_command_has_help_with_an_example() {
 }
 
 #[test]
+fn the_long_version_names_commit_features_and_libraries() {
+    let workspace = Workspace::empty();
+    let short = workspace.planforge(&["-V"]).stdout;
+    let long = workspace.planforge(&["--version"]).stdout;
+    assert_eq!(short.lines().count(), 1, "{short}");
+    assert!(long.starts_with(&short.trim_end().to_owned()), "{long}");
+    for part in ["\ncommit: ", "\nfeatures: ", "\nlibraries: TensorRT-RTX 1.7"] {
+        assert!(long.contains(part), "{long}");
+    }
+}
+
+#[test]
+fn verbose_output_names_the_start_and_the_end_of_every_step() {
+    let workspace = Workspace::tiny();
+    let log = workspace.planforge(&["export", "tiny.toml", "-v", "--quiet"]).stderr;
+    for line in ["started step=\"export\"", "finished step=\"export\"", "outcome=Built"] {
+        assert!(log.contains(line), "{log}");
+    }
+}
+
+#[test]
 fn gpus_lists_types_and_what_can_be_built_for_them() {
     let workspace = Workspace::empty();
     let text = workspace.planforge(&["gpus"]);
@@ -44,6 +65,10 @@ fn gpus_lists_types_and_what_can_be_built_for_them() {
     assert_eq!(t4["builders"][0]["builder"], "rtx");
     assert_eq!(t4["builders"][0]["precisions"], serde_json::json!(["fp16"]));
     assert_eq!(t4["instances"][0], serde_json::json!({ "name": "g4dn.xlarge", "gpu_count": 1, "multi_model": true }));
+    let named = workspace.json(&["gpus", "ml.g5.2xlarge", "A10G", "nvidia-l4"]);
+    let names: Vec<_> = named.as_array().unwrap().iter().map(|gpu| gpu["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["a10g", "l4"]);
+    workspace.planforge(&["gpus", "l4s"]).fails(2, &["unknown GPU `l4s`; did you mean `l4`, `l40s` or `l40`?"]);
     let own = "[[gpu]]\nname = \"a16\"\nproduct = \"NVIDIA A16\"\ncompute_capability = \"8.6\"\nmemory_gib = 16\n";
     workspace.write("own.toml", own);
     let gpus = workspace.json(&["gpus", "--catalogue", "own.toml"]);

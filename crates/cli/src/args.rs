@@ -2,6 +2,8 @@
 
 mod bench_engine;
 mod endpoint;
+#[cfg(test)]
+mod reference;
 mod values;
 
 pub(crate) use bench_engine::BenchEngineArguments;
@@ -20,7 +22,7 @@ Exit codes: 0 done; 1 failed; 2 bad usage or pipeline file; 3 the environment la
 /// Turns pretrained models from the Hugging Face Hub into TensorRT engines and ONNX packages for
 /// Triton multi-model endpoints, and measures how many fit and how much traffic they take.
 #[derive(Debug, Parser)]
-#[command(name = "planforge", version, about, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "planforge", version, long_version = crate::version::LONG, about, after_help = EXIT_CODES, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -41,11 +43,11 @@ pub(crate) struct Global {
     /// Folder of native libraries that scripts/setup fills [default: the nearest .native].
     #[arg(long, global = true, value_name = "DIR", env = "PLANFORGE_NATIVE_DIR")]
     pub(crate) native: Option<PathBuf>,
-    /// planforge's Triton backend, for archives that carry it [default: libtriton_planforge.so beside the program].
+    /// planforge's Triton backend, for archives that contain it [default: libtriton_planforge.so next to the program].
     #[arg(long, global = true, value_name = "FILE", env = "PLANFORGE_TRITON_BACKEND")]
     pub(crate) triton_backend: Option<PathBuf>,
-    /// NVIDIA's trtexec, for pipelines with `builder = "trtexec"` [default: that on the PATH, or where NVIDIA's packages
-    /// and containers put it].
+    /// NVIDIA's trtexec, for pipelines with `builder = "trtexec"` [default: the one on the PATH, or in the
+    /// folder of NVIDIA's packages and containers].
     #[arg(long, global = true, value_name = "FILE", env = "PLANFORGE_TRTEXEC")]
     pub(crate) trtexec: Option<PathBuf>,
     /// The program that builds engines [default: planforge-engine-worker next to planforge].
@@ -57,15 +59,15 @@ pub(crate) struct Global {
     /// Colour output: on a terminal unless NO_COLOR is set, always, or never.
     #[arg(long, global = true, value_name = "WHEN", default_value_t)]
     pub(crate) color: clap::ColorChoice,
-    /// Say nothing but results and errors.
+    /// Suppress progress output.
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// Say more; twice, with the libraries' own logs.
+    /// Print more about each step; twice: with the logs of the native libraries.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a pipeline from the Hub to the report.
@@ -80,20 +82,19 @@ Examples:
   planforge fetch pipelines/all-MiniLM-L6-v2.toml
   HF_HUB_OFFLINE=1 planforge fetch pipelines/all-MiniLM-L6-v2.toml")]
     Fetch(FetchArguments),
-    /// Export a pipeline's model to ONNX, and to TorchScript where it asks for it, fetching what it needs.
+    /// Export a pipeline's model to ONNX, and to TorchScript if the pipeline names it.
     #[command(after_help = "Example: planforge export pipelines/all-MiniLM-L6-v2.toml")]
     Export(Pipelines),
     /// Run the exported model on the samples and compare precisions.
     #[command(after_help = "Example: planforge check pipelines/all-MiniLM-L6-v2.toml")]
     Check(Pipelines),
-    /// Run the exported model on texts or pictures of yours and print what the task is about.
+    /// Run the exported model on your own texts or images and print the result.
     #[command(after_help = "\
 Examples:
   planforge infer pipelines/all-MiniLM-L6-v2.toml --text 'A man plays a guitar.' --text 'Somebody makes music.'
   planforge infer pipelines/resnet50.toml --image cat.jpg")]
     Infer(InferArguments),
-    /// Show a model's inputs, outputs, parameters, and what a run of each profile costs; what is known of an engine, or where an
-    /// archive came from.
+    /// Show a model's inputs, outputs, parameters and cost per profile, an engine's figures, or an archive's origin.
     #[command(after_help = "\
 Examples:
   planforge inspect pipelines/all-MiniLM-L6-v2.toml
@@ -102,7 +103,7 @@ Examples:
   planforge inspect planforge-out/resnet50/engines/tensorrt-fp16-l4/model.plan
   planforge inspect planforge-out/resnet50/archives/tensorrt-fp16-l4/resnet50.tar.gz")]
     Inspect(InspectArguments),
-    /// Compile engines for the pipeline's GPU types; no GPU is needed.
+    /// Build TensorRT engines for the pipeline's GPU types; no GPU is needed.
     #[command(after_help = "\
 Examples:
   planforge compile pipelines/all-MiniLM-L6-v2.toml --gpu l40s
@@ -114,38 +115,37 @@ Examples:
   planforge bench-engine planforge-out/resnet50/engines/tensorrt-fp16-l4/model.plan --batch 8
   planforge bench-engine model.plan --shape input_ids=8x64 --shape attention_mask=8x64 --streams 2 --cuda-graph --json")]
     BenchEngine(BenchEngineArguments),
-    /// Predict the memory of a loaded copy and how many fit, for several maximum batches.
+    /// Predict the memory of a loaded copy, and how many copies fit each GPU, for several maximum batch sizes.
     #[command(after_help = "Example: planforge plan pipelines/resnet50.toml --gpu l4,a10g --build")]
     Plan(PlanArguments),
-    /// Package models and engines for Triton as archives.
+    /// Package models and engines as archives for Triton.
     #[command(after_help = "Example: planforge package pipelines/all-MiniLM-L6-v2.toml")]
     Package(Pipelines),
-    /// Check archives of anyone's against what Triton's multi-model mode takes, and say what it would answer.
+    /// Lint Triton archives for multi-model endpoints.
     #[command(after_help = "Example: planforge lint planforge-out/all-MiniLM-L6-v2/archives/onnx-fp32/*.tar.gz")]
     Lint(LintArguments),
-    /// Write the archive of a model that tells how much memory the GPUs of a Triton server have, through its endpoint.
+    /// Write the archive of a model that reports the GPU memory of a Triton server through its endpoint.
     #[command(after_help = "\
 Example: planforge metrics-model
-Once it is published beside other models, an empty request to it is answered with the readings:
+Publish it together with other models. The response to an empty request has the readings:
   {\"inputs\": []}")]
     MetricsModel(MetricsArguments),
     /// Publish N copies of every archive to the pipeline's store.
     #[command(after_help = "Example: planforge publish pipelines/all-MiniLM-L6-v2.toml")]
     Publish(Pipelines),
-    /// Take away what was published of a pipeline: copies of all its variants, and nothing else in the store.
+    /// Remove the published copies of a pipeline from its store, and nothing else.
     #[command(after_help = "Example: planforge unpublish pipelines/all-MiniLM-L6-v2.toml --dry-run")]
     Unpublish(UnpublishArguments),
-    /// Make the archives of a pipeline and write its lock: commit, digests and versions, beside the pipeline file.
+    /// Build the archives of a pipeline and write its lock file: commit, digests and versions.
     #[command(after_help = "\
 Examples:
   planforge lock 'pipelines/*.toml'
   planforge lock --update pipelines/all-MiniLM-L6-v2.toml")]
     Lock(LockArguments),
-    /// Build everything that a pipeline's lock names anew, in an empty folder, and compare digests; exit code 4 when
-    /// some differ.
+    /// Rebuild everything in a pipeline's lock file in an empty folder and compare digests; exit code 4 if some differ.
     #[command(after_help = "Example: planforge verify pipelines/all-MiniLM-L6-v2.toml")]
     Verify(VerifyArguments),
-    /// Serve the published copies as a local multi-model endpoint, until interrupted.
+    /// Serve the published copies as a local multi-model endpoint, until Ctrl-C.
     #[command(after_help = "\
 Example: planforge host pipelines/all-MiniLM-L6-v2.toml --port 8080
 Then, from another terminal:
@@ -159,13 +159,14 @@ Then, from another terminal:
     /// Measure latency and throughput under the pipeline's load stages.
     #[command(after_help = "Example: planforge load pipelines/all-MiniLM-L6-v2.toml --url http://127.0.0.1:8080")]
     Load(EndpointArguments),
-    /// Write report.html and the CSV files anew from a run's report.json.
+    /// Write report.html and the CSV files again from a run's report.json.
     #[command(after_help = "Example: planforge report planforge-out/all-MiniLM-L6-v2/report.json")]
     Report(ReportArguments),
-    /// List the GPU types that engines can be compiled for.
+    /// List GPU types, and the precisions that each builder supports for them.
     #[command(after_help = "\
 Examples:
   planforge gpus
+  planforge gpus ml.g5.2xlarge A100
   planforge gpus --catalogue own.toml --json
 A catalogue file adds or replaces types:
   [[gpu]]
@@ -174,7 +175,7 @@ A catalogue file adds or replaces types:
   compute_capability = \"8.6\"
   memory_gib = 16")]
     Gpus(GpusArguments),
-    /// See what the artifact cache holds, whether it is whole, and take away what is not needed.
+    /// List, check and prune the artifact cache.
     #[command(
         subcommand,
         after_help = "\
@@ -183,10 +184,10 @@ Examples:
   planforge cache prune --unused-for 30d --max-size '50 GiB'"
     )]
     Cache(CacheCommand),
-    /// Show which native parts were found, and how to get what is missing.
+    /// Show which native libraries were found, and how to install missing ones.
     #[command(after_help = "Example: planforge doctor")]
     Doctor,
-    /// What planforge runs in processes of its own.
+    /// Processes that planforge starts itself.
     #[command(hide = true, subcommand)]
     Internal(Internal),
 }
@@ -197,30 +198,29 @@ pub(crate) struct Pipelines {
     /// Pipeline files; patterns in quotation marks, such as 'pipelines/*.toml', are expanded.
     #[arg(required = true, value_name = "PIPELINE")]
     pub(crate) pipelines: Vec<PathBuf>,
-    /// GPU types instead of the pipeline's key `compile.gpus`; `all` for every type in AWS's instances that the builder
-    /// knows, `auto` for those in this machine.
+    /// GPU types instead of the pipeline's key `compile.gpus`: names or AWS instance types; `all` for every type in AWS's
+    /// instances that the builder supports, `auto` for the GPUs of this machine.
     #[arg(long = "gpu", value_name = "NAME", value_delimiter = ',')]
     pub(crate) gpus: Vec<String>,
     /// Precisions instead of the pipeline's key `export.precisions`.
     #[arg(long = "precision", value_name = "PRECISION", value_delimiter = ',', value_parser = parse_precision)]
     pub(crate) precisions: Vec<Precision>,
-    /// A file with further GPU types, beside the pipeline's key `compile.catalogue`; `planforge gpus` shows their shape.
+    /// File with additional GPU types, besides the pipeline's key `compile.catalogue`; `planforge gpus --help` shows its form.
     #[arg(long, value_name = "FILE")]
     pub(crate) catalogue: Option<PathBuf>,
     /// Build one engine for all GPU types rather than one for each.
     #[arg(long)]
     pub(crate) fat: bool,
-    /// Most memory that engine builds may take together, such as "8 GiB" [default: 80 % of what is available].
+    /// Limit of the memory of all engine builds together, such as "8 GiB" [default: 80 % of the available memory].
     #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
     pub(crate) memory: Option<MemorySize>,
-    /// Most engines built at once [default: the number of processors].
+    /// Limit of the engines built at the same time [default: the number of processors].
     #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroUsize>)]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// Number of copies instead of the pipeline's key `package.copies`.
     #[arg(long, value_name = "N")]
     pub(crate) copies: Option<u32>,
-    /// Leave the lock beside the pipeline file as it is, and end with exit code 4 where it does not hold, before
-    /// anything is published.
+    /// Do not change the lock file; exit with code 4 before anything is published if results differ from it.
     #[arg(long)]
     pub(crate) locked: bool,
 }
@@ -230,7 +230,7 @@ pub(crate) struct Pipelines {
 pub(crate) struct FetchArguments {
     #[command(flatten)]
     pub(crate) pipelines: Pipelines,
-    /// Fetch every file of the repository, rather than those that the pipeline needs.
+    /// Fetch every file of the repository, not only those that the pipeline needs.
     #[arg(long)]
     pub(crate) all_files: bool,
 }
@@ -240,7 +240,7 @@ pub(crate) struct FetchArguments {
 pub(crate) struct LockArguments {
     #[command(flatten)]
     pub(crate) pipelines: Pipelines,
-    /// Move to the commit that the revision stands for now, rather than stay at the one in the lock.
+    /// Update the lock file to the current commit of the revision.
     #[arg(long, conflicts_with = "locked")]
     pub(crate) update: bool,
 }
@@ -251,13 +251,13 @@ pub(crate) struct VerifyArguments {
     /// Pipeline files; patterns in quotation marks, such as 'pipelines/*.toml', are expanded.
     #[arg(required = true, value_name = "PIPELINE")]
     pub(crate) pipelines: Vec<PathBuf>,
-    /// A file with further GPU types, beside the pipeline's key `compile.catalogue`.
+    /// File with additional GPU types, besides the pipeline's key `compile.catalogue`.
     #[arg(long, value_name = "FILE")]
     pub(crate) catalogue: Option<PathBuf>,
-    /// Most memory that engine builds may take together [default: 80 % of what is available].
+    /// Limit of the memory of all engine builds together [default: 80 % of the available memory].
     #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
     pub(crate) memory: Option<MemorySize>,
-    /// Most engines built at once [default: the number of processors].
+    /// Limit of the engines built at the same time [default: the number of processors].
     #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroUsize>)]
     pub(crate) jobs: Option<NonZeroUsize>,
 }
@@ -265,10 +265,10 @@ pub(crate) struct VerifyArguments {
 /// `metrics-model`.
 #[derive(Debug, Args)]
 pub(crate) struct MetricsArguments {
-    /// Where the archive goes.
+    /// Path of the archive.
     #[arg(long = "output-file", value_name = "FILE", default_value = "planforge-metrics.tar.gz")]
     pub(crate) file: PathBuf,
-    /// Leave planforge's Triton backend out, for servers that have it installed.
+    /// Leave out planforge's Triton backend, for servers that have it installed.
     #[arg(long)]
     pub(crate) without_backend: bool,
 }
@@ -279,7 +279,7 @@ pub(crate) struct UnpublishArguments {
     /// Pipeline files; patterns in quotation marks, such as 'pipelines/*.toml', are expanded.
     #[arg(required = true, value_name = "PIPELINE")]
     pub(crate) pipelines: Vec<PathBuf>,
-    /// List what would be taken away, and leave it.
+    /// List what would be removed, and remove nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -287,7 +287,10 @@ pub(crate) struct UnpublishArguments {
 /// `gpus`.
 #[derive(Debug, Args)]
 pub(crate) struct GpusArguments {
-    /// A file with further GPU types.
+    /// GPU types or AWS instance types to show [default: all].
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// File with additional GPU types.
     #[arg(long, value_name = "FILE")]
     pub(crate) catalogue: Option<PathBuf>,
 }
@@ -295,16 +298,16 @@ pub(crate) struct GpusArguments {
 /// `cache`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
-    /// List the entries: kind, name, size, time since each was last used.
+    /// List the entries: kind, name, size, and time since the last use.
     #[command(after_help = "Example: planforge cache list --json")]
     List,
-    /// Print how much each kind takes.
+    /// Print the size of each kind of entry.
     #[command(after_help = "Example: planforge cache size")]
     Size,
-    /// Digest every file again and name what is damaged; exit code 4 when something is.
+    /// Compute every digest again and list corrupt entries; exit code 4 if there are any.
     #[command(after_help = "Example: planforge cache check")]
     Check,
-    /// Take entries away, waiting until no other planforge uses the cache. What a run left half-made always goes.
+    /// Remove entries, after waiting until no other planforge uses the cache. Unfinished entries are always removed.
     #[command(after_help = "Example: planforge cache prune --unused-for 30d --damaged")]
     Prune(PruneArguments),
 }
@@ -312,13 +315,13 @@ pub(crate) enum CacheCommand {
 /// `cache prune`.
 #[derive(Debug, Args)]
 pub(crate) struct PruneArguments {
-    /// What was not used for so long, such as 12h or 30d.
+    /// Entries that were not used for this time, such as 12h or 30d.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) unused_for: Option<Duration>,
-    /// The least recently used, until the cache is no larger than this.
+    /// The least recently used entries, until the cache is no larger than this.
     #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
     pub(crate) max_size: Option<MemorySize>,
-    /// What is damaged.
+    /// Corrupt entries.
     #[arg(long)]
     pub(crate) damaged: bool,
 }
@@ -328,7 +331,7 @@ pub(crate) struct PruneArguments {
 pub(crate) struct PlanArguments {
     #[command(flatten)]
     pub(crate) pipelines: Pipelines,
-    /// Build the engine of every maximum batch, rather than count over the model where there is none.
+    /// Build the engine of every maximum batch size, instead of estimating from the model where there is none.
     #[arg(long)]
     pub(crate) build: bool,
 }
@@ -339,16 +342,16 @@ pub(crate) struct InferArguments {
     /// The pipeline file.
     #[arg(value_name = "PIPELINE")]
     pub(crate) pipeline: PathBuf,
-    /// A text, or a question; may be given several times. The pipeline's samples when left out.
+    /// A text or a question; may be given several times [default: the pipeline's samples].
     #[arg(long = "text", value_name = "TEXT")]
     pub(crate) texts: Vec<String>,
-    /// Where the answer to the questions lies, for question answering.
+    /// The text that has the answer to the questions, for question answering.
     #[arg(long, value_name = "TEXT", requires = "texts")]
     pub(crate) context: Option<String>,
-    /// A file with a picture (JPEG, PNG, WebP, GIF, BMP); may be given several times.
+    /// An image file (JPEG, PNG, WebP, GIF, BMP); may be given several times.
     #[arg(long = "image", value_name = "FILE", conflicts_with = "texts")]
     pub(crate) images: Vec<PathBuf>,
-    /// Precision of the export instead of the pipeline's first.
+    /// Precision of the export [default: the pipeline's first].
     #[arg(long, value_name = "PRECISION", value_parser = parse_precision)]
     pub(crate) precision: Option<Precision>,
 }
@@ -359,7 +362,7 @@ pub(crate) struct InspectArguments {
     /// A pipeline file, an ONNX file, an engine (.plan), or an archive (.tar.gz).
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Also the graph: every weight and every node. Always shown of an ONNX file.
+    /// Also show the graph: every weight and every node. Always shown for an ONNX file.
     #[arg(long)]
     pub(crate) graph: bool,
 }
@@ -367,7 +370,7 @@ pub(crate) struct InspectArguments {
 /// `report`.
 #[derive(Debug, Args)]
 pub(crate) struct ReportArguments {
-    /// report.json of an earlier run.
+    /// The report.json of an earlier run.
     #[arg(value_name = "REPORT")]
     pub(crate) report: PathBuf,
 }

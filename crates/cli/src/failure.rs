@@ -20,7 +20,8 @@ pub(crate) struct BadUsage(pub(crate) String);
 pub(crate) struct Missing(pub(crate) String);
 
 /// The hint for an environment that lacks something, where the error has none of its own.
-const DOCTOR: &str = "`planforge doctor` shows what is missing; `scripts/setup` brings it";
+const DOCTOR: &str = "`planforge doctor` shows what is missing; `scripts/setup` in a clone of planforge installs it; outside \
+    the clone set PLANFORGE_NATIVE_DIR to the clone's .native";
 
 /// What the first error of a chain whose type has classes returns from a method.
 macro_rules! of_known_error {

@@ -11,6 +11,7 @@ mod printer;
 mod progress;
 mod settings;
 mod table;
+mod version;
 
 fn main() -> std::process::ExitCode {
     commands::dispatch()

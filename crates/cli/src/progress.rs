@@ -117,7 +117,17 @@ impl Terminal {
     }
 }
 
-/// Speed and time left, of so many bytes in so much time and so many to come.
+/// What `-v` prints of each step.
+fn log(event: &Event) {
+    let (step, subject) = (event.step.name(), event.subject.as_str());
+    match &event.kind {
+        EventKind::Started { total, unit } => tracing::info!(step, subject, total, unit, "started"),
+        EventKind::Finished { outcome, elapsed } => tracing::info!(step, subject, ?outcome, ?elapsed, "finished"),
+        EventKind::Advanced { .. } | EventKind::Note(_) => {}
+    }
+}
+
+/// Speed and time left, from the bytes done, the bytes left and the time it took.
 fn pace(byte_count: u64, left: u64, elapsed: Duration) -> String {
     let speed = byte_count as f64 / elapsed.as_secs_f64().max(1e-3);
     if speed < 1.0 {
@@ -140,6 +150,7 @@ fn style(total: Option<u64>, unit: &str) -> ProgressStyle {
 
 impl Progress for Terminal {
     fn send(&self, event: Event) {
+        log(&event);
         let key = (event.step, event.subject);
         match event.kind {
             EventKind::Started { total, unit } => self.start(key, total, unit),

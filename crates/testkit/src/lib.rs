@@ -2,6 +2,7 @@
 //! a proxy that fails, fakes of a GPU, and checkpoints small enough to be made on the spot.
 
 mod cases;
+mod generated;
 mod gpu;
 mod hub;
 mod isolated;
@@ -14,6 +15,7 @@ mod tiny_bert;
 mod triton;
 
 pub use cases::{CaseKind, FixtureCase, fixture_cases};
+pub use generated::check_generated;
 pub use gpu::{build_fake_gpu, fake_engine, fake_weights, on_fake_gpu};
 pub use hub::{Access, Fault, HubOptions, Rule, Seen, TestHub, WrongResponse};
 pub use isolated::isolated;

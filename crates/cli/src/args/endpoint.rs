@@ -10,7 +10,7 @@ pub(crate) struct HostArguments {
     /// The pipeline file.
     #[arg(value_name = "PIPELINE")]
     pub(crate) pipeline: PathBuf,
-    /// Port on 127.0.0.1; 0 takes a free one.
+    /// Port on 127.0.0.1; 0 chooses a free one.
     #[arg(long, default_value_t = 8080)]
     pub(crate) port: u16,
 }
@@ -21,7 +21,7 @@ pub(crate) struct EndpointArguments {
     /// The pipeline file.
     #[arg(value_name = "PIPELINE")]
     pub(crate) pipeline: PathBuf,
-    /// A running `planforge host`; one is started for the measurement when left out.
+    /// URL of a running `planforge host` [default: one is started for the measurement].
     #[arg(long, value_name = "URL", value_parser = parse_url)]
     pub(crate) url: Option<String>,
 }

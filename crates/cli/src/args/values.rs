@@ -1,4 +1,4 @@
-//! Values of arguments that are more than words.
+//! Parsers of argument values.
 
 use planforge_core::{MemorySize, Precision};
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// `90s`, `30m`, `12h`, `30d`.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no length of time: use one such as 90s, 30m, 12h or 30d");
+    let wrong = || format!("invalid duration `{text}`; expected e.g. 90s, 30m, 12h or 30d");
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
     let seconds = match unit {
         "s" => 1,
@@ -21,7 +21,7 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
 
 /// A number from 1 on.
 pub(super) fn parse_count<T: FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| "use a whole number from 1 on".to_owned())
+    text.parse().map_err(|_| "expected a whole number of at least 1".to_owned())
 }
 
 /// `http://127.0.0.1:8080`.
@@ -29,7 +29,7 @@ pub(super) fn parse_url(text: &str) -> Result<String, String> {
     let rest = ["http://", "https://"].into_iter().find_map(|scheme| text.strip_prefix(scheme));
     match rest {
         Some(rest) if !rest.is_empty() && !rest.starts_with(['/', ':']) => Ok(text.to_owned()),
-        _ => Err("use one such as http://127.0.0.1:8080".to_owned()),
+        _ => Err("expected e.g. http://127.0.0.1:8080".to_owned()),
     }
 }
 
@@ -39,5 +39,5 @@ pub(super) fn parse_memory(text: &str) -> Result<MemorySize, String> {
 
 pub(super) fn parse_precision(text: &str) -> Result<Precision, String> {
     let found = Precision::ALL.into_iter().find(|precision| precision.to_string() == text);
-    found.ok_or_else(|| "use fp32, fp16 or bf16".to_owned())
+    found.ok_or_else(|| "expected fp32, fp16 or bf16".to_owned())
 }

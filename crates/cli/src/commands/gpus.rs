@@ -23,14 +23,30 @@ pub(super) fn gpus(arguments: &GpusArguments, settings: &Settings) -> Result<()>
     if let Some(path) = &arguments.catalogue {
         catalogue = catalogue.extended_by(path)?;
     }
+    let gpus = selected(&catalogue, &arguments.names)?;
     if settings.json {
-        printer::stdout(&format!("{}\n", serde_json::to_string(&catalogue.gpus)?));
+        printer::stdout(&format!("{}\n", serde_json::to_string(&gpus)?));
         return Ok(());
     }
-    let rows: Vec<_> = catalogue.gpus.iter().map(row).collect();
+    let rows: Vec<_> = gpus.iter().map(row).collect();
     let headings = ["name", ">compute", ">GiB", "rtx", "trtexec", "AWS instances"];
     printer::stdout(&format!("{}\n{NOTES}", table(&headings, &rows)));
     Ok(())
+}
+
+/// The types of these names, each once; all types where none is named.
+fn selected(catalogue: &GpuCatalogue, names: &[String]) -> Result<Vec<Gpu>> {
+    if names.is_empty() {
+        return Ok(catalogue.gpus.clone());
+    }
+    let mut found: Vec<Gpu> = Vec::new();
+    for name in names {
+        let gpu = catalogue.find(name)?;
+        if !found.contains(gpu) {
+            found.push(gpu.clone());
+        }
+    }
+    Ok(found)
 }
 
 fn row(gpu: &Gpu) -> Vec<String> {

@@ -26,7 +26,16 @@ pub(super) fn contradictions(store: &StoreSpec) -> Vec<Contradiction> {
     };
     let unfit = keys.into_iter().filter(|(_, is_set)| *is_set && !is_s3).map(|(key, _)| needs_s3(key));
     let tags = tag_faults(store).into_iter().map(|message| Contradiction::new(&["store.tags"], message));
-    unfit.chain(tags).collect()
+    let address = store.url.as_deref().filter(|url| !url.contains(':'));
+    let address = address.map(|url| {
+        let message = format!(
+            "invalid address `{url}`; expected `file:///folder` or `s3://bucket/prefix`; write for example \
+             `url = \"file:///{}\"`",
+            url.trim_start_matches('/')
+        );
+        Contradiction::new(&["store.url"], message)
+    });
+    address.into_iter().chain(unfit).chain(tags).collect()
 }
 
 fn tag_faults(store: &StoreSpec) -> Vec<String> {
