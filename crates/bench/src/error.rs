@@ -1,5 +1,6 @@
 //! The error of this crate.
 
+use crate::limits::{MAX_SECONDS, MAX_USERS};
 use planforge_types::ErrorKind;
 use std::time::Duration;
 
@@ -93,8 +94,8 @@ pub enum Error {
     /// A load test without users or seconds, or larger than a single process should try.
     #[error(
         "invalid load test of {users} users and {seconds} s; expected 1 to {} users and 1 to {} s",
-        crate::MAX_USERS,
-        crate::MAX_SECONDS
+        MAX_USERS,
+        MAX_SECONDS
     )]
     LoadSize {
         /// Peak of concurrent users.

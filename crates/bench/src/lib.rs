@@ -9,6 +9,7 @@ mod client;
 mod endpoint;
 mod engine;
 mod error;
+mod limits;
 mod load;
 mod probe;
 #[cfg(test)]
@@ -18,5 +19,6 @@ pub use client::EndpointClient;
 pub use endpoint::{Endpoint, Invocation};
 pub use engine::{BenchTimes, EngineFigures, LatencyFigures, RunTimes, measure_engine};
 pub use error::{Error, Result};
-pub use load::{MAX_SECONDS, MAX_USERS, load};
+pub use limits::{MAX_SECONDS, MAX_USERS};
+pub use load::load;
 pub use probe::probe;

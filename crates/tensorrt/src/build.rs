@@ -1,55 +1,25 @@
 //! ONNX graph to serialized engine.
 
+mod options;
+mod profiles;
+mod request;
 mod strip;
 
+pub use request::{BuildRequest, EngineTensor, InputShapes, ProfileShapes};
 pub use strip::{LeftOut, LeftOutTransform};
 
+use self::options::set_options;
+use self::profiles::add_profile;
 use crate::library::OpenLibraries;
 use crate::types::{NetworkTypes, data_type_name, network_types};
 use crate::{Error, Header, Result, read_header};
 use cxx::UniquePtr;
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use trtx::builder::{MemoryPoolType, network_flags};
+use trtx::builder::network_flags;
 use trtx::host_memory::HostMemory;
-use trtx::optimization_profile::OptimizationProfile;
-use trtx::trtx_sys::{ComputeCapability, Dims64, nvinfer1};
-use trtx::{Builder, BuilderConfig, LogHandler, Logger, NetworkDefinition, OnnxParser, OptProfileSelector};
-
-/// What to build.
-#[derive(Debug, Clone)]
-pub struct BuildRequest {
-    /// The ONNX graph; its external data lies beside it.
-    pub graph: PathBuf,
-    /// Targets, at least one; one engine serves all of them.
-    pub compute_capabilities: Vec<(u8, u8)>,
-    /// Optimization profiles, at least one when the graph has dynamic dimensions.
-    pub profiles: Vec<ProfileShapes>,
-    /// How long the builder searches, 0 to 5; the library's default when `None`.
-    pub optimization_level: Option<u8>,
-    /// Most bytes of scratch memory that a layer may use on the GPU; the library's default when `None`.
-    pub workspace_byte_count: Option<usize>,
-    /// Weights of the graph that are left out of the engine, whose bytes then do not depend on their values. Where there are
-    /// any, the graph multiplies or convolves with one of them as it is, and there is one profile at most.
-    pub left_out: Vec<String>,
-}
-
-/// Shapes of every input in one optimization profile.
-pub type ProfileShapes = Vec<InputShapes>;
-
-/// Shapes of one input in one optimization profile.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InputShapes {
-    /// Name of the input.
-    pub name: String,
-    /// Smallest shape.
-    pub min: Vec<i64>,
-    /// Shape to optimise for.
-    pub opt: Vec<i64>,
-    /// Largest shape.
-    pub max: Vec<i64>,
-}
+use trtx::trtx_sys::nvinfer1;
+use trtx::{Builder, LogHandler, Logger, NetworkDefinition, OnnxParser};
 
 /// An engine and what it takes and gives.
 #[derive(Debug)]
@@ -95,17 +65,6 @@ impl std::fmt::Debug for SerializedEngine {
     }
 }
 
-/// An input or output of an engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineTensor {
-    /// Name.
-    pub name: String,
-    /// KServe name of the element type, such as `FP32`.
-    pub data_type: String,
-    /// Dimensions; -1 where dynamic.
-    pub dims: Vec<i64>,
-}
-
 /// Severity of a line of the builder's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -134,21 +93,20 @@ pub fn build_engine(
     let logger = Logger::new(Log { errors: Arc::clone(&errors), sink: log })?;
     let mut builder = Builder::new(&logger)?;
     let mut config = builder.create_config()?;
-    set_targets(&mut config, &request.compute_capabilities)?;
-    set_options(&mut config, request);
+    set_options(&mut config, request)?;
     let network = builder.create_network(network_flags::EXPLICIT_BATCH)?;
     let mut parser = OnnxParser::new(network, &logger)?;
-    let path = request.graph.to_str().ok_or_else(|| parse_error(&request.graph, "the path is not UTF-8".to_owned()))?;
+    let path = request.graph.to_str().ok_or_else(|| request.parse_error("the path is not UTF-8".to_owned()))?;
     let records = if request.left_out.is_empty() { None } else { Some(strip::observe(&mut parser)?) };
     let parsed = parser.parse_from_file(path, 2);
     let last_errors = || take_errors(&errors);
-    parsed.map_err(|_| parse_error(&request.graph, last_errors()))?;
+    parsed.map_err(|_| request.parse_error(last_errors()))?;
     let inputs = tensors(parser.network(), true)?;
     let outputs = tensors(parser.network(), false)?;
     let layer_count = u32::try_from(parser.network().nb_layers()).unwrap_or(0);
     let types = network_types(parser.network())?;
     for (index, profile) in request.profiles.iter().enumerate() {
-        add_profile(&mut builder, &mut config, (index, profile), &inputs)?;
+        add_profile(&mut builder, &mut config, index, profile, &inputs)?;
     }
     let failed = || Error::Build { path: request.graph.clone(), log: last_errors() };
     let (memory, left_out) = match records {
@@ -170,91 +128,6 @@ pub fn build_engine(
     Ok(BuiltEngine { bytes, header, inputs, outputs, layer_count, types, left_out })
 }
 
-fn set_options(config: &mut BuilderConfig<'_>, request: &BuildRequest) {
-    if let Some(level) = request.optimization_level {
-        config.set_builder_optimization_level(i32::from(level));
-    }
-    if let Some(limit) = request.workspace_byte_count {
-        config.set_memory_pool_limit(MemoryPoolType::kWORKSPACE, limit);
-    }
-}
-
-fn set_targets(config: &mut BuilderConfig<'_>, targets: &[(u8, u8)]) -> Result<()> {
-    config.set_nb_compute_capabilities(i32::try_from(targets.len()).unwrap_or(i32::MAX))?;
-    for (index, &target) in (0..).zip(targets) {
-        config.set_compute_capability(library_capability(target)?, index)?;
-    }
-    Ok(())
-}
-
-fn library_capability((major, minor): (u8, u8)) -> Result<ComputeCapability> {
-    Ok(match (major, minor) {
-        (7, 5) => ComputeCapability::kSM75,
-        (8, 0) => ComputeCapability::kSM80,
-        (8, 6) => ComputeCapability::kSM86,
-        (8, 9) => ComputeCapability::kSM89,
-        (12, 0) => ComputeCapability::kSM120,
-        (12, 1) => ComputeCapability::kSM121,
-        _ => return Err(Error::ComputeCapability { major, minor }),
-    })
-}
-
-fn add_profile<'builder>(
-    builder: &mut Builder<'builder>,
-    config: &mut BuilderConfig<'builder>,
-    (index, shapes): (usize, &ProfileShapes),
-    inputs: &[EngineTensor],
-) -> Result<()> {
-    let fail = |message: String| Error::Profile { index, message };
-    check_profile(shapes, inputs).map_err(fail)?;
-    let mut profile = builder.creata_optimization_profile()?;
-    fill_profile(&mut profile, shapes)?;
-    if !profile.is_valid() {
-        return Err(fail("TensorRT calls it invalid".to_owned()));
-    }
-    config.add_optimization_profile(&mut profile)?;
-    Ok(())
-}
-
-fn fill_profile(profile: &mut OptimizationProfile<'_>, shapes: &ProfileShapes) -> Result<()> {
-    for input in shapes {
-        let selected = [
-            (OptProfileSelector::kMIN, &input.min),
-            (OptProfileSelector::kOPT, &input.opt),
-            (OptProfileSelector::kMAX, &input.max),
-        ];
-        for (selector, dims) in selected {
-            profile.set_dimensions(&input.name, selector, &Dims64::from_slice(dims))?;
-        }
-    }
-    Ok(())
-}
-
-/// Every input of the network once, with its rank, its fixed dimensions, and min <= opt <= max.
-fn check_profile(shapes: &ProfileShapes, inputs: &[EngineTensor]) -> std::result::Result<(), String> {
-    if let Some(unknown) = shapes.iter().find(|shape| inputs.iter().all(|input| input.name != shape.name)) {
-        return Err(format!("the graph has no input `{}`", unknown.name));
-    }
-    for input in inputs {
-        let name = &input.name;
-        let shape =
-            shapes.iter().find(|shape| shape.name == *name).ok_or_else(|| format!("no shapes for input `{name}`"))?;
-        if [&shape.min, &shape.opt, &shape.max].iter().any(|dims| dims.len() != input.dims.len()) {
-            return Err(format!("input `{name}` has {} dimensions", input.dims.len()));
-        }
-        for (axis, &dim) in input.dims.iter().enumerate() {
-            let (min, opt, max) = (shape.min[axis], shape.opt[axis], shape.max[axis]);
-            if !(1 <= min && min <= opt && opt <= max) {
-                return Err(format!("dimension {axis} of input `{name}` needs 1 <= {min} <= {opt} <= {max}"));
-            }
-            if dim >= 0 && (min, max) != (dim, dim) {
-                return Err(format!("dimension {axis} of input `{name}` is fixed to {dim} in the graph"));
-            }
-        }
-    }
-    Ok(())
-}
-
 fn tensors(network: &NetworkDefinition<'_>, inputs: bool) -> Result<Vec<EngineTensor>> {
     let count = if inputs { network.nb_inputs() } else { network.nb_outputs() };
     (0..count)
@@ -267,10 +140,6 @@ fn tensors(network: &NetworkDefinition<'_>, inputs: bool) -> Result<Vec<EngineTe
             })
         })
         .collect()
-}
-
-fn parse_error(path: &Path, log: String) -> Error {
-    Error::Parse { path: path.to_owned(), log }
 }
 
 /// The last few error lines of the log.
@@ -299,30 +168,5 @@ impl<F: Fn(Severity, &str) + Send + Sync> LogHandler for Log<F> {
             errors.push(message.to_owned());
         }
         (self.sink)(severity, message);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn input(dims: &[i64]) -> EngineTensor {
-        EngineTensor { name: "x".to_owned(), data_type: "FP32".to_owned(), dims: dims.to_vec() }
-    }
-
-    fn shapes(name: &str, [min, opt, max]: [&[i64]; 3]) -> ProfileShapes {
-        vec![InputShapes { name: name.to_owned(), min: min.to_vec(), opt: opt.to_vec(), max: max.to_vec() }]
-    }
-
-    #[test]
-    fn profiles_that_do_not_fit_are_told_apart() {
-        let inputs = [input(&[-1, 3])];
-        let check = |name, ranges| check_profile(&shapes(name, ranges), &inputs);
-        assert_eq!(check("x", [&[1, 3], &[2, 3], &[4, 3]]), Ok(()));
-        assert!(check("y", [&[1, 3], &[2, 3], &[4, 3]]).unwrap_err().contains("no input `y`"));
-        assert!(check("x", [&[1], &[2], &[4]]).unwrap_err().contains("2 dimensions"));
-        assert!(check("x", [&[1, 3], &[8, 3], &[4, 3]]).unwrap_err().contains("1 <= 1 <= 8 <= 4"));
-        assert!(check("x", [&[1, 3], &[2, 3], &[4, 5]]).unwrap_err().contains("fixed to 3"));
-        assert!(check_profile(&Vec::new(), &inputs).unwrap_err().contains("no shapes for input `x`"));
     }
 }

@@ -8,5 +8,4 @@ mod plan;
 mod recorder;
 mod run;
 
-pub use plan::{MAX_SECONDS, MAX_USERS};
 pub use run::load;

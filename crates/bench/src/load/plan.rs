@@ -1,15 +1,10 @@
 //! The course of a load test, known before it begins: how many users are active at any time, and so
 //! when each user starts and stops.
 
+use crate::limits::{MAX_SECONDS, MAX_USERS};
 use crate::{Error, Result};
 use planforge_core::LoadStage;
 use std::time::Duration;
-
-/// Most concurrent users of one load test.
-pub const MAX_USERS: u32 = 10_000;
-
-/// Longest load test in seconds.
-pub const MAX_SECONDS: u64 = 86_400;
 
 /// Stages laid end to end.
 #[derive(Debug, Clone)]

@@ -1,8 +1,10 @@
 //! The whole file: reading, and what it asks for.
 //!
 //! - `check`: whether its keys contradict each other
+//! - `triton`: the same for `[triton]`
 
 mod check;
+mod triton;
 
 use super::profiles::{max_batch, max_sequence, profiles_up_to};
 use super::schema::{Contradiction, Mistake, Validated, table_of, validate};

@@ -11,7 +11,9 @@
 //! `trtx` keeps the parser and the configuration apart, so this build goes through the library's C++ interface.
 #![expect(unsafe_code, reason = "the library's interface is in C++")]
 
-use super::{BuildRequest, fill_profile, library_capability, parse_error};
+use super::options::library_capability;
+use super::profiles::fill_profile;
+use super::request::BuildRequest;
 use crate::library::OpenLibraries;
 use crate::types::data_type_name;
 use crate::{Error, Result};
@@ -132,11 +134,11 @@ pub(super) fn build(
     // SAFETY: configuration and observer outlive the parser.
     unsafe {
         if !parser.pin_mut().setBuilderConfig(config.as_ptr()) {
-            return Err(parse_error(&request.graph, "it refuses the builder's configuration".to_owned()));
+            return Err(request.parse_error("it refuses the builder's configuration"));
         }
         trtx_sys::trtx_parser_set_refit_observer(parser.as_mut_ptr(), observer.0);
     }
-    let name = CString::new(path).map_err(|_| parse_error(&request.graph, "the path holds a zero".to_owned()))?;
+    let name = CString::new(path).map_err(|_| request.parse_error("the path holds a zero"))?;
     // SAFETY: the path is a C string.
     if !unsafe { parser.pin_mut().parseFromFile(name.as_ptr(), 2.into()) } {
         return Ok(None);

@@ -2,9 +2,10 @@
 
 use super::device::Gpu;
 use super::fit::check_fit;
-use super::native::{NativeContext, NativeEngine, Runtime, TensorFacts, c_name};
+use super::native::{NativeContext, NativeEngine, TensorFacts, c_name};
+use super::options::{ExecutionOptions, KernelSpecialization};
 use super::refit::WeightValues;
-use super::{Execution, ExecutionOptions, KernelSpecialization};
+use super::runtime::Runtime;
 use crate::{EngineTensor, Error, InputShapes, ProfileShapes, Result, read_header};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -86,14 +87,6 @@ impl LoadedEngine {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0.path
-    }
-
-    /// What runs it, with memory for intermediate values of its own. Several may run at once.
-    ///
-    /// # Errors
-    /// [`Error::Execution`], [`Error::Cuda`].
-    pub fn execution(&self, options: ExecutionOptions) -> Result<Execution> {
-        Execution::new(self, options)
     }
 
     pub(super) fn context(&self, options: ExecutionOptions) -> Result<NativeContext> {

@@ -2,37 +2,16 @@
 #![expect(unsafe_code, reason = "the library trusts the stream and the addresses that it is given")]
 
 use super::device::{Gpu, Pair};
+use super::engine::LoadedEngine;
 use super::native::{NativeContext, c_name};
-use super::{LoadedEngine, choose_profile};
+use super::options::ExecutionOptions;
+use super::profiles::choose_profile;
 use crate::gpu::cuda_error;
 use crate::{EngineTensor, Error, Result};
 use cudarc::driver::{CudaEvent, CudaStream, sys::CUevent_flags};
 use std::ffi::{CString, c_void};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// How an engine is run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ExecutionOptions {
-    /// Whether the library records all kernels of a set of shapes as one CUDA graph, and starts that from then on.
-    pub cuda_graphs: bool,
-    /// When kernels are compiled for the very shapes that an engine with dynamic dimensions is run with.
-    pub specialization: KernelSpecialization,
-    /// Whether each run is timed on the GPU.
-    pub timings: bool,
-}
-
-/// When kernels are compiled for the very shapes that an engine with dynamic dimensions is run with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum KernelSpecialization {
-    /// Beside the first runs, which take general ones.
-    #[default]
-    Lazy,
-    /// Within the first run.
-    Eager,
-    /// Never.
-    None,
-}
 
 /// An input of a run.
 #[derive(Debug, Clone, Copy)]
@@ -95,8 +74,18 @@ struct Binding {
     memory: Pair,
 }
 
+impl LoadedEngine {
+    /// What runs it, with memory for intermediate values of its own. Several may run at once.
+    ///
+    /// # Errors
+    /// [`Error::Execution`], [`Error::Cuda`].
+    pub fn execution(&self, options: ExecutionOptions) -> Result<Execution> {
+        Execution::new(self, options)
+    }
+}
+
 impl Execution {
-    pub(super) fn new(engine: &LoadedEngine, options: ExecutionOptions) -> Result<Self> {
+    fn new(engine: &LoadedEngine, options: ExecutionOptions) -> Result<Self> {
         let gpu = engine.gpu();
         let bindings = |tensors: &[EngineTensor]| {
             tensors.iter().map(|tensor| Binding::new(tensor, gpu)).collect::<Result<Vec<_>>>()
