@@ -160,7 +160,7 @@ fn profiles_that_differ_go_into_one_engine() {
         ("batch = [8, 8, 16]", "batch = [16, 8, 8]", ["line 12", "1 <= min <= opt <= max"]),
         ("batch = [8, 8, 16]", "batch = [8, 16]", ["line 12", "expected an array of length 3"]),
         ("sequence = [1, 4, 8]", "sequence = [1, 4, 65]", ["sequence up to 65", "allows 64"]),
-        ("sequence = [1, 4, 8]", "", ["has no `sequence`", "inputs need"]),
+        ("sequence = [1, 4, 8]", "", ["missing `sequence`", "inputs need"]),
         ("sequence = [1, 4, 8]", "height = [1, 4, 8]", ["line 13", "unknown key `profiles.height`"]),
     ] {
         let text = fs_err::read_to_string(workspace.path("tiny.toml")).unwrap();
@@ -241,7 +241,7 @@ fn a_pipeline_without_engines_says_that_it_has_none() {
 fn builds_keep_to_the_memory_given() {
     let workspace = Workspace::tiny();
     let ended = workspace.planforge(&["compile", "tiny.toml", "--memory", "96 MiB"]);
-    ended.fails(1, &["was not built: it takes more than the 96.0 MiB that builds may take; raise `--memory`"]);
+    ended.fails(1, &["failed: it takes more than the 96.0 MiB that builds may take; raise `--memory`"]);
     assert_eq!(workspace.half_written(), [""; 0]);
     workspace.planforge(&["compile", "tiny.toml", "--memory", "much"]).fails(2, &["invalid amount of memory `much`"]);
     workspace.planforge(&["compile", "tiny.toml", "--jobs", "0"]).fails(2, &["--jobs"]);
@@ -342,12 +342,12 @@ fn a_build_process_that_is_killed_or_crashes_is_an_error_with_the_last_lines_of_
     let killed = killed_with("-KILL");
     killed.fails(
         1,
-        &["engine `tensorrt-fp", "` was not built", "was killed (signal 9)", "`--memory`", "last log lines: ["],
+        &["building engine `tensorrt-fp", "` failed: ", "was killed (signal 9)", "`--memory`", "last log lines: ["],
     );
     // Rust's own handler lets a lone SIGSEGV from outside pass, which came from no address.
     for (signal, number) in [("-ABRT", 6), ("-ILL", 4)] {
         let crashed = format!("the build process crashed (signal {number}); last log lines: [");
-        killed_with(signal).fails(1, &["engine `tensorrt-fp", &format!("` was not built: {crashed}")]);
+        killed_with(signal).fails(1, &["building engine `tensorrt-fp", &format!("` failed: {crashed}")]);
     }
 }
 
@@ -355,7 +355,7 @@ fn a_build_process_that_is_killed_or_crashes_is_an_error_with_the_last_lines_of_
 fn a_build_that_takes_too_long_is_ended() {
     let workspace = Workspace::tiny();
     workspace.edit("tiny.toml", "[compile]", "[compile]\ntimeout_seconds = 0");
-    workspace.planforge(&["compile", "tiny.toml"]).fails(1, &["was not built: it took longer than 0 s"]);
+    workspace.planforge(&["compile", "tiny.toml"]).fails(1, &["failed: it took longer than 0 s"]);
     assert_eq!(workspace.half_written(), [""; 0]);
 }
 

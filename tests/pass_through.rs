@@ -142,12 +142,12 @@ fn graphs_that_cannot_be_taken_say_why() {
     refused("embed", &two, 2, &["has one precision"]);
     let without_weights =
         |workspace: &Workspace| fs_err::remove_file(workspace.path("model/model.safetensors")).unwrap();
-    refused("embed", &without_weights, 1, &["has no `model.safetensors`"]);
+    refused("embed", &without_weights, 1, &["missing weights in the snapshot of", "expected `model.safetensors` or"]);
     let cut = |workspace: &Workspace| fs_err::write(workspace.path("model/model.safetensors"), [0; 64]).unwrap();
     refused("embed", &cut, 1, &["of `model.safetensors`, which has 64"]);
     let no_graph = |workspace: &Workspace| workspace.write("model/model.onnx", "no graph");
-    refused("embed", &no_graph, 1, &["model.onnx` is not a usable ONNX graph"]);
-    refused("identity", &|_| (), 1, &["no sample can be made for input `half`: it has element type fp16"]);
+    refused("embed", &no_graph, 1, &["unusable ONNX graph `", "model.onnx`: "]);
+    refused("identity", &|_| (), 1, &["cannot generate a sample for input `half`: it has element type fp16"]);
 }
 
 #[test]
@@ -167,9 +167,14 @@ fn profiles_that_do_not_fit_the_graph_are_named_before_a_build_is_started() {
         ),
         ("embed", same, "batch = [1, 4, 2]", ["line 7", "1 <= min <= opt <= max", ""]),
         ("embed", same, "batch = [1, 2]", ["line 7", "invalid number of values: [1, 2]", "[min, opt, max]"]),
-        ("embed", same, "batch = [1, 2, 4]", [profiles, "has no `sequence`", "inputs need"]),
-        ("wide", (WIDE, NAMED), "batch = [1, 2, 4]", [profiles, "has no `N`", "`batch` and `sequence`"]),
-        ("quantized", (NAMED, ONE), "batch = [1, 2, 4]", [profiles, "has batch up to 4", "the model allows 1"]),
+        ("embed", same, "batch = [1, 2, 4]", [profiles, "missing `sequence`", "inputs need"]),
+        ("wide", (WIDE, NAMED), "batch = [1, 2, 4]", [profiles, "missing `N`", "`batch` and `sequence`"]),
+        (
+            "quantized",
+            (NAMED, ONE),
+            "batch = [1, 2, 4]",
+            [profiles, "batch of a profile too large: 4", "expected at most 1"],
+        ),
     ] {
         let workspace = Workspace::empty();
         tiny(&workspace, name);
@@ -201,5 +206,7 @@ fn replace_bytes(path: &Path, from: &[u8], to: &[u8]) {
 fn an_architecture_that_is_not_described_leads_here() {
     let workspace = Workspace::tiny();
     workspace.edit("model/config.json", "\"model_type\": \"bert\"", "\"model_type\": \"mamba\"");
-    workspace.planforge(&["export", "tiny.toml"]).fails(1, &["hint: a repository with an ONNX file", "`source.graph`"]);
+    workspace
+        .planforge(&["export", "tiny.toml"])
+        .fails(1, &["hint: to use an ONNX file of the repository", "`source.graph`"]);
 }

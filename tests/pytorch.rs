@@ -62,9 +62,12 @@ fn weights_off_their_alignment_are_written_anew() {
 fn what_is_not_read_is_said_with_a_way_out() {
     let convert = ["hint: ", "safetensors", "python -c", "weights_only=True", "model/pytorch_model.bin"];
     for (file, words) in [
-        ("command", ["asks for `posix.system`, which a checkpoint has no need of", "it may be malicious"]),
-        ("transposed", ["cannot be read: tensor `weight` of shape [3, 2]", "strides [1, 3], it is not in row-major"]),
-        ("before-1.6", ["cannot be read", "it has the format of PyTorch before 1.6"]),
+        ("command", ["asks for `posix.system`, which no checkpoint needs", "it may be malicious"]),
+        (
+            "transposed",
+            ["pytorch_model.bin`: tensor `weight` of shape [3, 2]", "strides [1, 3], it is not in row-major"],
+        ),
+        ("before-1.6", ["unsupported PyTorch checkpoint", "it has the format of PyTorch before 1.6"]),
     ] {
         let workspace = Workspace::tiny();
         fs_err::remove_file(workspace.path("model/model.safetensors")).unwrap();

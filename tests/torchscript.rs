@@ -236,13 +236,13 @@ fn mistakes_of_a_checkpoint_are_named_and_files_that_are_no_module_are_refused()
     let workspace = Workspace::tiny();
     workspace.edit("tiny.toml", "[export]", "[export]\nformats = [\"onnx\", \"torchscript\"]");
     workspace.edit("model/config.json", "\"intermediate_size\": 64", "\"intermediate_size\": 65");
-    workspace.planforge(&["export", "tiny.toml"]).fails(1, &["has shape [64, 32], expected [65, 32]"]);
+    workspace.planforge(&["export", "tiny.toml"]).fails(1, &["[64, 32]; expected [65, 32]"]);
     let snapshot =
         planforge_hub::local_snapshot(&workspace.path("model"), None, &KnownDigests::default(), &NoProgress).unwrap();
     let options = ExportOptions::new(Task::SentenceEmbedding, Precision::Fp32);
     let cache = Cache::new(&workspace.path("cache"));
     let error = export_torchscript(&snapshot, &options, &cache, &NoProgress).unwrap_err().to_string();
-    assert!(error.contains("has shape [64, 32], expected [65, 32]"), "{error}");
+    assert!(error.contains("[64, 32]; expected [65, 32]"), "{error}");
 
     workspace.write("model.pt", "no module");
     let error = load(&workspace.path("model.pt"), (&[], &[])).unwrap_err().to_string();

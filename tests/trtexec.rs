@@ -112,7 +112,7 @@ fn a_failed_build_repeats_the_words_of_the_tool() {
         let failed = compile(&workspace, version, &[("TRTEXEC_FAILS", "1")]);
         failed.fails(
             1,
-            &["engine `tensorrt-fp16-a10g` was not built", "Could not find any implementation for node stem"],
+            &["building engine `tensorrt-fp16-a10g` failed", "Could not find any implementation for node stem"],
         );
         let elsewhere = compile(&workspace, version, &[("TRTEXEC_CAPABILITY", "8.9")]);
         elsewhere.fails(1, &["was built on a GPU of compute capability 8.9"]);

@@ -12,10 +12,10 @@ use std::path::Path;
 /// Elements converted at a time.
 const PIECE: usize = 1 << 18;
 
-/// Writes `weights`, each as its own type, to `folder`/`file` and returns where each lies.
+/// Writes `weights`, each as its own type, to `folder`/`file` and returns the place of each.
 ///
 /// # Errors
-/// I/O errors, a value outside the range of its type, or the wish to stop.
+/// I/O errors, a value outside the range of its type, or cancellation.
 pub(crate) fn convert(
     checkpoint: &Checkpoint,
     weights: &[&WeightUse],
@@ -37,7 +37,7 @@ pub(crate) fn convert(
     Ok(plan)
 }
 
-/// The header of the new file, and where each weight will lie.
+/// The header of the new file, and the place of each weight.
 fn layout(weights: &[&WeightUse], file: &str) -> (Vec<u8>, WeightPlan) {
     #[derive(serde::Serialize)]
     struct Entry<'a> {
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn bfloats_round_to_the_nearest_even_number_and_refuse_overflow() {
-        // 8 bits: 1 + 2^-8 lies between 1 and 1 + 2^-7 and goes to the even one, 1 + 3 * 2^-8 to 1 + 2^-6.
+        // 8 bits: 1 + 2^-8 is between 1 and 1 + 2^-7 and goes to the even one, 1 + 3 * 2^-8 to 1 + 2^-6.
         let written = converted(&[1.0, 257.0 / 256.0, 259.0 / 256.0, -70000.0, 3.0e38], DataType::Bf16).unwrap();
         let found: Vec<f32> = written.as_chunks().0.iter().map(|&bytes| bf16::from_le_bytes(bytes).to_f32()).collect();
         assert_eq!(found, [1.0, 1.0, 260.0 / 256.0, -70144.0, 3.004_055_3e38]);

@@ -10,8 +10,8 @@ pub enum Error {
     /// A cache, I/O or cancellation error.
     #[error(transparent)]
     Core(#[from] planforge_core::Error),
-    /// A file of the snapshot that the export needs is not there.
-    #[error("snapshot of `{repo}` has no `{file}`")]
+    /// A file that the export needs is missing from the snapshot.
+    #[error("missing file in the snapshot of `{repo}`: `{file}`")]
     MissingFile {
         /// Repository or folder.
         repo: String,
@@ -19,13 +19,13 @@ pub enum Error {
         file: String,
     },
     /// The snapshot has no weights in a format that is read.
-    #[error("snapshot of `{repo}` has no `model.safetensors`; there is no `pytorch_model.bin` either")]
+    #[error("missing weights in the snapshot of `{repo}`; expected `model.safetensors` or `pytorch_model.bin`")]
     MissingWeights {
         /// Repository or folder.
         repo: String,
     },
-    /// A JSON file of the snapshot has another shape than expected.
-    #[error("`{}` cannot be read: {message}", path.display())]
+    /// A JSON file of the snapshot does not have the expected keys and types.
+    #[error("cannot read `{}`: {message}", path.display())]
     Config {
         /// The file.
         path: PathBuf,
@@ -33,7 +33,7 @@ pub enum Error {
         message: String,
     },
     /// An architecture that planforge does not describe.
-    #[error("model type `{model_type}` is not supported; supported: {supported}")]
+    #[error("unsupported model type `{model_type}`; expected one of {supported}")]
     UnsupportedModelType {
         /// `model_type` of `config.json`.
         model_type: String,
@@ -41,7 +41,7 @@ pub enum Error {
         supported: String,
     },
     /// A task that the checkpoint cannot do.
-    #[error("task `{task}` does not fit `{repo}`: {message}")]
+    #[error("unsupported task `{task}` for `{repo}`: {message}")]
     Task {
         /// The task asked for.
         task: String,
@@ -51,7 +51,7 @@ pub enum Error {
         message: String,
     },
     /// A damaged or hostile safetensors file.
-    #[error("`{}` is not a valid safetensors file: {message}", path.display())]
+    #[error("invalid safetensors file `{}`: {message}", path.display())]
     Safetensors {
         /// The file.
         path: PathBuf,
@@ -59,7 +59,7 @@ pub enum Error {
         message: String,
     },
     /// A damaged or hostile PyTorch file.
-    #[error("`{}` is not a valid PyTorch checkpoint: {message}", path.display())]
+    #[error("invalid PyTorch checkpoint `{}`: {message}", path.display())]
     Pytorch {
         /// The file.
         path: PathBuf,
@@ -67,7 +67,7 @@ pub enum Error {
         message: String,
     },
     /// A PyTorch file in a format, or with tensors in an order, that is not read.
-    #[error("`{}` is a PyTorch checkpoint that cannot be read: {message}", path.display())]
+    #[error("unsupported PyTorch checkpoint `{}`: {message}", path.display())]
     PytorchUnsupported {
         /// The file.
         path: PathBuf,
@@ -75,7 +75,7 @@ pub enum Error {
         message: String,
     },
     /// A PyTorch file that asks for code to be run.
-    #[error("`{}` asks for `{global}`, which a checkpoint has no need of; it may be malicious", path.display())]
+    #[error("unsafe PyTorch checkpoint `{}`: it asks for `{global}`, which no checkpoint needs; it may be malicious", path.display())]
     PytorchGlobal {
         /// The file.
         path: PathBuf,
@@ -84,15 +84,15 @@ pub enum Error {
     },
     /// A tensor the architecture needs is not in the checkpoint.
     #[error(
-        "tensor `{name}` is missing from the checkpoint; check that key `task` is one that the checkpoint was trained for: \
-         `architectures` in its config.json names it"
+        "missing tensor in the checkpoint: `{name}`; check that the checkpoint was trained for the key `task`: \
+         `architectures` in its config.json names what it was trained for"
     )]
     MissingTensor {
         /// Its name.
         name: String,
     },
-    /// A tensor has another shape than the configuration says.
-    #[error("tensor `{name}` has shape {found:?}, expected {expected:?}")]
+    /// A tensor does not have the shape that follows from the configuration.
+    #[error("invalid shape of tensor `{name}`: {found:?}; expected {expected:?}")]
     TensorShape {
         /// Its name.
         name: String,
@@ -102,7 +102,7 @@ pub enum Error {
         expected: Vec<usize>,
     },
     /// A tensor has an element type that weights cannot have.
-    #[error("tensor `{name}` has element type {found}, expected F32, F16 or BF16")]
+    #[error("unsupported element type of tensor `{name}`: {found}; expected F32, F16 or BF16")]
     TensorType {
         /// Its name.
         name: String,
@@ -110,7 +110,7 @@ pub enum Error {
         found: String,
     },
     /// Tensors that no part of the architecture uses: the description and the checkpoint disagree.
-    #[error("the checkpoint has tensors that model type `{model_type}` does not use: {names}")]
+    #[error("unexpected tensors in the checkpoint of model type `{model_type}`: {names}")]
     UnusedTensors {
         /// `model_type`.
         model_type: String,
@@ -118,7 +118,7 @@ pub enum Error {
         names: String,
     },
     /// A weight that the precision cannot hold.
-    #[error("tensor `{name}` has the value {value:?}, which {kind} cannot hold (largest: {largest:?})")]
+    #[error("value of tensor `{name}` out of range for {kind}: {value:?}; expected at most {largest:?}")]
     WeightRange {
         /// Its name.
         name: String,
@@ -129,8 +129,8 @@ pub enum Error {
         /// The largest number that it holds.
         largest: f32,
     },
-    /// A file that is no ONNX graph, or one that cannot be served.
-    #[error("`{}` is not a usable ONNX graph: {message}", path.display())]
+    /// A file that is not an ONNX graph, or a graph that cannot be served.
+    #[error("unusable ONNX graph `{}`: {message}", path.display())]
     Graph {
         /// The file.
         path: PathBuf,
@@ -139,14 +139,14 @@ pub enum Error {
     },
     /// A model too large for one ONNX file.
     #[error(
-        "the model takes {byte_count} bytes, and one ONNX file holds less than 2 GiB; leave `export.self_contained` out"
+        "model too large for one ONNX file: {byte_count} bytes; expected less than 2 GiB; remove `export.self_contained`"
     )]
     TooLarge {
         /// Its size.
         byte_count: u64,
     },
     /// A value to keep in binary32 that the graph does not have.
-    #[error("no value of the graph is called `{name}`, and none lies in a scope of that name")]
+    #[error("unknown value `{name}`; expected a value of the graph, or a scope that contains one")]
     UnknownValue {
         /// The name.
         name: String,
@@ -156,11 +156,11 @@ pub enum Error {
     Tokenizer {
         /// `tokenizer.json`.
         path: PathBuf,
-        /// What the tokenizer said.
+        /// The tokenizer's message.
         message: String,
     },
-    /// An input that no sample can be made for.
-    #[error("no sample can be made for input `{name}`: it {message}")]
+    /// An input that planforge cannot generate a sample for.
+    #[error("cannot generate a sample for input `{name}`: it {message}")]
     SampleInput {
         /// The input.
         name: String,
@@ -168,16 +168,16 @@ pub enum Error {
         message: String,
     },
     /// A file that is not an image, or a damaged one.
-    #[error("image `{}` cannot be read: {message}", path.display())]
+    #[error("cannot read image `{}`: {message}", path.display())]
     Image {
         /// The file.
         path: PathBuf,
-        /// What the decoder said.
+        /// The decoder's message.
         message: String,
     },
     /// A profile that the model cannot serve.
     #[error(
-        "key `profiles`: a profile has {dimension} up to {asked}, but the model allows {allowed}; lower the largest `{dimension}`"
+        "key `profiles`: {dimension} of a profile too large: {asked}; expected at most {allowed}; lower the largest `{dimension}`"
     )]
     ProfileLimit {
         /// "batch" or "sequence".
@@ -189,7 +189,7 @@ pub enum Error {
     },
     /// A profile without a dimension that the model has.
     #[error(
-        "key `profiles`: a profile has no `{dimension}`, which the model's inputs need; add for example `sequence = [8, 128, \
+        "key `profiles`: missing `{dimension}` in a profile, which the model's inputs need; add for example `sequence = [8, 128, \
          256]` to [[profiles]], which takes `batch` and `sequence`"
     )]
     ProfileDimension {
@@ -197,30 +197,30 @@ pub enum Error {
         dimension: String,
     },
     /// An output asked of an engine that the model does not have.
-    #[error("key `compile.outputs`: the model has no output `{name}`; it has {known}")]
+    #[error("key `compile.outputs`: unknown output `{name}`; expected one of {known}")]
     UnknownOutput {
         /// The name asked for.
         name: String,
         /// The names that exist.
         known: String,
     },
-    /// Fewer outputs asked of an engine than a graph that is taken as it is has.
-    #[error("key `compile.outputs`: a graph that is taken as it is keeps all its outputs: {known}")]
+    /// Fewer outputs asked of an engine than a prebuilt graph has.
+    #[error("key `compile.outputs`: missing outputs of a prebuilt graph, which keeps all of them; expected {known}")]
     FixedOutputs {
         /// The outputs.
         known: String,
     },
-    /// The engine was not built; the log has all of it.
-    #[error("engine `{subject}` was not built: {message}")]
+    /// The build of an engine failed; its log has the details.
+    #[error("building engine `{subject}` failed: {message}")]
     Build {
         /// Precision and GPU.
         subject: String,
-        /// Last words of the builder.
+        /// The builder's message, or the last lines of its log.
         message: String,
     },
     /// A network that needs more memory on the GPU than it was given.
     #[error(
-        "engine `{subject}` was not built: its activations at the largest shapes take more than `compile.workspace`, \
+        "building engine `{subject}` failed: its activations at the largest shapes take more than `compile.workspace`, \
          {allowed}; raise it, or lower the largest batch: {message}"
     )]
     Workspace {
@@ -228,12 +228,12 @@ pub enum Error {
         subject: String,
         /// The limit.
         allowed: bytesize::ByteSize,
-        /// The builder's words.
+        /// The builder's message.
         message: String,
     },
     /// A build that takes more memory than builds may take.
     #[error(
-        "engine `{subject}` was not built: it takes more than the {allowed} that builds may take; raise `--memory`"
+        "building engine `{subject}` failed: it takes more than the {allowed} that builds may take; raise `--memory`"
     )]
     BuildMemory {
         /// Precision and GPU.
@@ -241,8 +241,8 @@ pub enum Error {
         /// Most that builds may take.
         allowed: bytesize::ByteSize,
     },
-    /// A graph that no engine without weights is built from.
-    #[error("key `compile.strip_weights`: `{}` cannot be built without its weights: {message}", path.display())]
+    /// A graph that the builder cannot build without its weights.
+    #[error("key `compile.strip_weights`: cannot build `{}` without its weights: {message}", path.display())]
     StripWeights {
         /// The graph.
         path: PathBuf,
@@ -261,19 +261,19 @@ pub enum Error {
         /// Where it was looked for.
         path: PathBuf,
     },
-    /// The program that builds engines comes from other sources than this one.
+    /// The program that builds engines has another version than this one.
     #[error("unsupported engine worker `{}`: {found}; expected {expected}", path.display())]
     WorkerVersion {
         /// The program.
         path: PathBuf,
         /// Its answer to `--version`.
         found: String,
-        /// The answer of a worker that fits.
+        /// The answer of a worker of this version.
         expected: String,
     },
     /// A graph with 8-bit floating-point values for a GPU that does not compute in them.
     #[error(
-        "the graph has FP8 values, which GPU `{gpu}` of compute capability {capability} does not compute; build it for \
+        "the graph has FP8 values, which GPU `{gpu}` of compute capability {capability} does not support; build it for \
          {first} or later, such as l4, l40s or rtx-pro-6000"
     )]
     Fp8 {
@@ -284,7 +284,7 @@ pub enum Error {
         /// The first that does.
         first: ComputeCapability,
     },
-    /// A graph in fp16, taken as it is, with products in binary32 for a GPU without such products.
+    /// A prebuilt graph in fp16 with products in binary32 for a GPU without such products.
     #[error("TensorRT-RTX has no fp32 matrix products for GPU `{gpu}`, and the graph has some: {products}")]
     Fp32Products {
         /// The GPU type.
@@ -295,8 +295,8 @@ pub enum Error {
     /// An fp16 export that keeps values in binary32, and so has products in it, for a GPU without such products.
     #[error(
         "TensorRT-RTX has no fp32 matrix products for GPU `{gpu}`, and the fp16 export has some, {products}, as it keeps \
-         {kept} in fp32; leave `{gpu}` out of `compile.gpus`, or take away the entries of `export.keep_fp32` that cover \
-         them where the samples do not need them"
+         {kept} in fp32; leave `{gpu}` out of `compile.gpus`, or remove the entries of `export.keep_fp32` that \
+         cover them, where the samples do not need them"
     )]
     KeptProducts {
         /// The GPU type.
@@ -306,7 +306,7 @@ pub enum Error {
         /// The first values that are kept.
         kept: String,
     },
-    /// Values that are to stay in binary32 in a format that knows only one precision.
+    /// Values to keep in binary32 in a format that has only one precision.
     #[error(
         "TorchScript in {precision} cannot keep single values in fp32, here {count} such as `{name}`; export it in fp32"
     )]
@@ -323,11 +323,11 @@ pub enum Error {
     Torch {
         /// Operation, tensor or file.
         subject: String,
-        /// libtorch's account.
+        /// libtorch's message.
         message: String,
     },
-    /// The engine is not the one asked for.
-    #[error("engine `{subject}` is not what was asked for: {message}")]
+    /// The engine differs from the one that was requested.
+    #[error("engine `{subject}` differs from the request: {message}")]
     EngineMismatch {
         /// Precision and GPU.
         subject: String,
@@ -342,7 +342,7 @@ impl From<std::io::Error> for Error {
     }
 }
 
-/// What to do about a PyTorch file that is not read. `weights_only` keeps Python from running its code.
+/// The next step for an unsupported PyTorch file. `weights_only` keeps Python from running its code.
 const TO_SAFETENSORS: &str = "convert it to safetensors: for a repository on the Hub \
     https://huggingface.co/spaces/safetensors/convert does so; for a file whose origin you trust, run in its folder: \
     python -c \"import torch, safetensors.torch as s; w = torch.load('pytorch_model.bin', 'cpu', weights_only=True); \
@@ -381,7 +381,7 @@ impl Error {
             Self::PytorchUnsupported { .. } | Self::PytorchGlobal { .. } => Some(TO_SAFETENSORS),
             Self::WorkerMissing { .. } | Self::WorkerVersion { .. } => Some(WORKER_HINT),
             Self::UnsupportedModelType { .. } => {
-                Some("a repository with an ONNX file of its own can be taken as it is: key `source.graph`")
+                Some("to use an ONNX file of the repository as it is, set key `source.graph`")
             }
             _ => None,
         }

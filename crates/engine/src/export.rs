@@ -59,7 +59,7 @@ impl ExportOptions {
 ///
 /// # Errors
 /// Unsupported model types, missing, misshapen or unused tensors, damaged files, weights outside the
-/// range of the precision, I/O errors, and the wish to stop. Each names the file or the tensor.
+/// range of the precision, I/O errors, and cancellation. Each names the file or the tensor.
 pub fn export(
     snapshot: &Snapshot,
     options: &ExportOptions,
@@ -106,7 +106,7 @@ fn export_for(
     })
 }
 
-/// Where a file of the snapshot really lies: the Hub's cache has symbolic links.
+/// The path of a file of the snapshot without symbolic links, which the Hub's cache has.
 fn real_path(snapshot: &Snapshot, file: &ArtifactFile) -> Option<PathBuf> {
     fs_err::canonicalize(snapshot.directory.join(&file.path)).ok()
 }

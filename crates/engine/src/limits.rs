@@ -1,4 +1,4 @@
-//! What TensorRT-RTX does not build for a GPU type, found in the graph, where the builder's own words would not tell.
+//! Graphs that TensorRT-RTX does not build for a GPU type, found before a build whose own error would not name the reason.
 
 use crate::onnx::graph_needs;
 use crate::{Error, Result};

@@ -3,7 +3,7 @@
 use crate::Result;
 use planforge_core::TensorSpec;
 
-/// Where in the checkpoint a block's tensors lie: a dotted path such as `encoder.layer.0`.
+/// The place of a block's tensors in the checkpoint: a dotted path such as `encoder.layer.0`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scope(String);
 
@@ -43,8 +43,8 @@ pub enum Activation {
 /// What an architecture is written in. Shapes are `[batch, sequence, …]` for text and `[batch, channels,
 /// height, width]` for images; batch and sequence are dynamic and never seen as numbers.
 ///
-/// Tensors carry the precision of the export; methods that say "binary32" compute in it whatever the
-/// precision is, and return the precision of the export unless they say otherwise.
+/// Tensors carry the precision of the export; methods described with "binary32" compute in it in
+/// every precision, and return the precision of the export unless their description names another.
 pub trait Ops {
     /// A value of the graph.
     type Tensor: Clone;
@@ -82,7 +82,7 @@ pub trait Ops {
         self.linear_with(&scope.tensor("weight"), Some(&scope.tensor("bias")), widths, x)
     }
 
-    /// `x W^T + b` with tensors of these full names, for weights that lie apart from their bias or have none.
+    /// `x W^T + b` with tensors of these full names, for weights in another scope than their bias, or without one.
     fn linear_with(
         &mut self,
         weight: &str,
@@ -92,7 +92,7 @@ pub trait Ops {
     ) -> Result<Self::Tensor>;
 
     /// Convolution over the last two axes with `weight` `[output, input / groups, kernel, kernel]` and, where
-    /// `conv` says so, `bias` `[output]` of `scope`.
+    /// `conv.bias` is set, `bias` `[output]` of `scope`.
     fn conv2d(&mut self, scope: &Scope, conv: Conv2d, x: &Self::Tensor) -> Result<Self::Tensor>;
 
     /// Batch normalisation over the channels with stored statistics (Ioffe & Szegedy, arXiv:1502.03167): `weight`,
@@ -207,7 +207,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Patches of this size beside each other.
+    /// Patches of this size next to each other.
     #[must_use]
     pub const fn patches(size: usize) -> Self {
         Self { size, stride: size, padding: 0 }

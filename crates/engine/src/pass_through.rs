@@ -14,12 +14,12 @@ use std::path::Path;
 const FORMAT: u32 = 1;
 const GRAPH: &str = "model.onnx";
 
-/// Takes the ONNX file `graph` of the snapshot, with the files its weights lie in, without changing a byte. The
+/// Takes the ONNX file `graph` of the snapshot, with the files of its weights, without changing a byte. The
 /// first dimension of an input or output that is not fixed is its batch.
 ///
 /// # Errors
-/// [`Error::Graph`] for a file that is no ONNX graph, inputs and outputs of types that are not served, weights that
-/// are missing or lie outside the repository, and a precision other than the graph's; [`Error::MissingFile`].
+/// [`Error::Graph`] for a file that is not an ONNX graph, inputs and outputs of types that are not served, weights that
+/// are missing or outside the repository, and a precision other than the graph's; [`Error::MissingFile`].
 pub fn pass_through(
     snapshot: &Snapshot,
     graph: &str,
@@ -54,12 +54,14 @@ fn take(snapshot: &Snapshot, graph: &str, (task, precision): (Task, Precision), 
         )));
     }
     link_or_copy(&path, &folder.join(GRAPH))?;
-    let beside = graph.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+    let folder_prefix = graph.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
     for (file, &needed) in &facts.data_files {
-        let source = snapshot.path(&format!("{beside}{file}")).ok_or_else(|| missing(&format!("{beside}{file}")))?;
+        let source = snapshot
+            .path(&format!("{folder_prefix}{file}"))
+            .ok_or_else(|| missing(&format!("{folder_prefix}{file}")))?;
         let length = fs_err::metadata(&source)?.len();
         if length < needed {
-            return Err(fail(format!("weights lie in the first {needed} bytes of `{file}`, which has {length}")));
+            return Err(fail(format!("truncated weights `{file}`: {length} bytes; expected at least {needed}")));
         }
         link_or_copy(&source, &folder.join(file))?;
     }

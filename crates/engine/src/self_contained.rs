@@ -26,7 +26,7 @@ const fn field(number: u8) -> u8 {
 /// Writes `model` with `weights`, each converted to its own type, to `path`.
 ///
 /// # Errors
-/// [`Error::TooLarge`], I/O errors, a value outside the range of binary16, or the wish to stop.
+/// [`Error::TooLarge`], I/O errors, a value outside the range of binary16, or cancellation.
 pub(crate) fn write_self_contained(
     checkpoint: &Checkpoint,
     weights: &[&WeightUse],

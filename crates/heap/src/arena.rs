@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Arenas of a process: that of the thread that builds, and those of the threads that it starts.
 const ARENA_COUNT: usize = 1 + 1024;
-/// Where the first arena lies: above where a program lies that is not relocated, and below those that are, libraries,
+/// Address of the first arena: above programs that are not relocated, and below programs that are, libraries,
 /// stacks and the C library's heap.
 const START: usize = 1 << 44;
 /// Address space of one size class in the first arena, and in each of the others.
@@ -82,7 +82,7 @@ impl Arena {
     /// A block of at least `byte_count` bytes at a multiple of `alignment`, a power of two; `None` when the address space
     /// for this size is used up or the kernel gives no memory.
     pub(super) fn allocate(&mut self, byte_count: usize, alignment: usize) -> Option<Block> {
-        // Blocks whose size is a power of two lie at multiples of it, all blocks at multiples of 16.
+        // Blocks whose size is a power of two are at multiples of it, all blocks at multiples of 16.
         let byte_count =
             if alignment <= 16 { byte_count } else { byte_count.max(alignment).checked_next_power_of_two()? };
         if byte_count > self.class_span {
@@ -122,7 +122,7 @@ impl Arena {
     }
 }
 
-/// Whether an address lies in any arena.
+/// Whether an address is in any arena.
 pub(super) fn contains(address: usize) -> bool {
     (START..start_of(ARENA_COUNT)).contains(&address)
 }
@@ -201,7 +201,7 @@ fn map(address: usize, byte_count: usize) -> bool {
     let mapped = unsafe { libc::mmap(wanted, byte_count, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
     if mapped != wanted && mapped != libc::MAP_FAILED {
         // A kernel before 4.17 takes the address as a hint.
-        // SAFETY: the mapping was just made and nobody knows it.
+        // SAFETY: the mapping was just made and no other code knows it.
         unsafe { libc::munmap(mapped, byte_count) };
     }
     mapped == wanted

@@ -42,7 +42,7 @@ struct Launch {
 }
 
 /// Runs `work` with heap addresses that are the same in every process, in this thread and in those that it starts, and
-/// says whether they were. That holds for the first call of a process, as long as there are memory and address space.
+/// returns whether they were. That holds for the first call of a process, as long as there are memory and address space.
 pub fn with_deterministic_allocator<T>(work: impl FnOnce() -> T) -> (T, bool) {
     let arena = Arena::next().inspect(|arena| note(arena.is_first()));
     note(arena.is_some() && is_exported());
@@ -82,7 +82,7 @@ impl Drop for Inside {
     }
 }
 
-/// Lets the arena work while this thread has none, so that its own tables lie on the C library's heap.
+/// Lets the arena work while this thread has none, so that its own tables are on the C library's heap.
 fn with_arena<T>(work: impl FnOnce(&mut Arena) -> T) -> Option<T> {
     let arena = ARENA.replace(null_mut());
     // SAFETY: only this thread knows the arena, and this is the only reference while the cell is null.
@@ -130,7 +130,7 @@ pub(super) unsafe extern "C" fn calloc(count: usize, byte_count: usize) -> *mut 
         return unsafe { __libc_calloc(count, byte_count) };
     };
     if block.is_used {
-        // SAFETY: the block has room for this many bytes and nobody else knows it.
+        // SAFETY: the block has room for this many bytes and no other code knows it.
         unsafe { pointer(&block).cast::<u8>().write_bytes(0, total) };
     }
     pointer(&block)
@@ -144,7 +144,7 @@ pub(super) unsafe extern "C" fn calloc(count: usize, byte_count: usize) -> *mut 
 pub(super) unsafe extern "C" fn realloc(block: *mut c_void, byte_count: usize) -> *mut c_void {
     let address = block.addr();
     if block.is_null() {
-        // SAFETY: what C says of a null pointer.
+        // SAFETY: C defines this for a null pointer.
         return unsafe { malloc(byte_count) };
     }
     if !arena::contains(address) {
@@ -300,7 +300,7 @@ mod tests {
     fn blocks_are_zeroed_aligned_and_kept_when_they_grow() {
         with_deterministic_allocator(|| {
             drop(vec![7_u8; 300]);
-            // SAFETY: the functions are used as C says.
+            // SAFETY: the functions are used as C defines them.
             unsafe {
                 let zeros = calloc(30, 10).cast::<u8>();
                 assert!(arena::contains(zeros.addr()));

@@ -1,9 +1,9 @@
 //! Heap addresses that repeat.
 //!
 //! TensorRT-RTX keeps parts of a network in tables that are ordered by address, and writes them to the engine in that
-//! order. The C library's heap gives other addresses in every process, because the kernel randomises where it lies,
+//! order. The C library's heap gives other addresses in every process, because the kernel randomises its place,
 //! and because threads that compile kernels free memory at times of their own. So for one build, this crate answers
-//! `malloc` and its kin itself: a thread's n-th allocation lies at an address that depends on nothing but what that
+//! `malloc` and its kin itself: a thread's n-th allocation has an address that depends on nothing but what that
 //! thread, and the threads before it, allocated and freed.
 //!
 //! - Each thread has an arena at a fixed address, given out in the order in which threads are started.

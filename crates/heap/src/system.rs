@@ -6,7 +6,7 @@
 use super::interpose::{__libc_calloc, __libc_free, __libc_malloc, __libc_memalign, __libc_realloc};
 use std::alloc::{GlobalAlloc, Layout};
 
-/// The C library's heap, whatever its `malloc` was replaced with: the global allocator of the program.
+/// The C library's heap, even where its `malloc` was replaced: the global allocator of the program.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemAllocator;
 

@@ -1,5 +1,5 @@
 //! Configurations as pytorch-image-models (timm) writes them: the architecture's name stands for its sizes, and
-//! `model_args` says where a checkpoint differs from it.
+//! `model_args` has the values in which a checkpoint differs from it.
 
 use crate::Result;
 use crate::checkpoint::Checkpoint;

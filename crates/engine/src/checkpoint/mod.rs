@@ -134,6 +134,6 @@ mod tests {
         assert!(error.contains("/nowhere/model.safetensors.index.json"), "{error}");
         assert!(chosen(&[index]).unwrap_err().to_string().contains(index));
         let error = chosen(&["config.json"]).unwrap_err().to_string();
-        assert!(error.contains("no `model.safetensors`") && error.contains("`pytorch_model.bin`"), "{error}");
+        assert!(error.contains("`model.safetensors`") && error.contains("`pytorch_model.bin`"), "{error}");
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Largest header accepted, as in the reference implementation.
 const MAX_HEADER_BYTE_COUNT: u64 = 100_000_000;
 
-/// A file of weights and where its tensors lie.
+/// A file of weights and the places of its tensors.
 #[derive(Debug, Clone)]
 pub(crate) struct TensorFile {
     /// Path within the snapshot.
@@ -36,7 +36,7 @@ pub(crate) struct StoredTensor {
 }
 
 impl StoredTensor {
-    /// Whether its elements lie on multiples of their size, as those who map the file may need.
+    /// Whether its elements are at multiples of their size, as programs that map the file may need.
     #[must_use]
     pub(crate) fn is_aligned(&self) -> bool {
         self.data_type.byte_count().is_none_or(|width| self.offset.is_multiple_of(width))
@@ -102,7 +102,7 @@ impl From<Dtype> for StoredType {
 
 impl TensorFile {
     /// Reads and checks the header of `path`: its length, that offsets neither overlap nor leave
-    /// holes, that shapes agree with lengths, and that the file is exactly as long as it says.
+    /// holes, that shapes agree with lengths, and that the file has exactly the length that follows from it.
     ///
     /// # Errors
     /// [`Error::Safetensors`] naming the file and the fault.

@@ -4,7 +4,7 @@ use super::{Checkpoint, StoredTensor, StoredType};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A tensor of the checkpoint and the file it lies in.
+/// A tensor of the checkpoint and its file.
 #[derive(Debug, Clone)]
 pub(crate) struct TensorRef {
     /// Position of the file in [`Checkpoint::files`].

@@ -55,7 +55,7 @@ impl ChildBuild<'_> {
         let mut command = self.worker.command();
         command.stderr(fs_err::File::create(&stderr)?.into_parts().0);
         let mut child = start_child(&mut command)
-            .map_err(|error| self.failed(format!("`{}` does not start: {error}", command.get_program().display())))?;
+            .map_err(|error| self.failed(format!("cannot start `{}`: {error}", command.get_program().display())))?;
         let reason = self.feed_and_wait(&mut child, &mut permit).inspect_err(|_| end_child(&mut child))?;
         let log_lines = || last_log_lines(&[&self.request.log, &stderr]);
         let response = match reason {
@@ -182,7 +182,7 @@ mod tests {
     use std::path::PathBuf;
     use std::sync::Arc;
 
-    /// Runs a child that is this script, and says how long that took.
+    /// Runs this script as the child, and returns its result and the time it took.
     fn run_script(scheduler: &Arc<BuildScheduler>, script: &str) -> (Result<Option<WorkerResponse>>, Duration) {
         let folder = tempfile::tempdir().unwrap();
         let request = WorkerRequest {

@@ -47,7 +47,7 @@ pub(super) fn compile(
         let request = BuildRequest { model, options, shapes, outputs, source };
         build(&request, folder, order, context, progress)
     })?;
-    // GPU types of one compute capability share an engine; the record says which ones were asked for.
+    // GPU types of one compute capability share an engine; the record has those that were requested.
     let (gpu, gpus) = names(&options.target);
     (stored.record.gpu, stored.record.gpus) = (gpu, gpus);
     if !stored.cache_hit {

@@ -13,16 +13,16 @@ pub struct CompileJob<'a> {
     pub options: CompileOptions,
 }
 
-/// What builds, for which GPU, and within which limits.
+/// Target, builder and limits of one engine.
 #[derive(Debug, Clone)]
 pub struct CompileOptions {
-    /// What the engine is called in progress and errors.
+    /// Name of the engine in progress and errors.
     pub subject: String,
     /// The target.
     pub target: EngineTarget,
     /// The builder.
     pub builder: Builder,
-    /// What it is told beyond the profiles.
+    /// Options of the builder other than profiles.
     pub builder_options: BuilderOptions,
     /// Optimization profiles.
     pub profiles: Vec<Profile>,

@@ -1,4 +1,4 @@
-//! What the builder's log says about an engine, in figures.
+//! Figures of an engine from the builder's log.
 
 use planforge_core::BuilderFigures;
 use std::time::Duration;

@@ -13,8 +13,8 @@
 //! - `worker`, `child`: the program that builds, and one process of it
 //! - `log`: figures from the builder's log
 //! - `profiles`: shapes of every input
-//! - `tail`: what the builder says while it works
-//! - `verify`, `precision`: what was built against what was asked for
+//! - `tail`: progress of the builder, from its log
+//! - `verify`, `precision`: the engine against the request
 
 mod all;
 mod child;

@@ -3,7 +3,7 @@
 use planforge_core::{Cache, CacheKind, CachedArtifact, Digest, Engine, Model};
 use std::collections::HashMap;
 
-/// Bytes that a build takes beside its weights, and for each byte of them: a line a tenth above the peaks of TensorRT-RTX
+/// Bytes that a build takes besides its weights, and for each byte of them: a line a tenth above the peaks of TensorRT-RTX
 /// 1.7.1 for ResNet-50 (460 MiB, 48 of them weights), ConvNeXt base (835, 168), BERT base (933, 207; in fp32 1549, 414)
 /// and RoBERTa large (2479, 675).
 const BASE: u64 = 384 << 20;

@@ -1,4 +1,4 @@
-//! What was built, against what was asked for: the precision of every layer that multiplies.
+//! The precision of every layer that multiplies, against the request.
 
 use crate::onnx::covers;
 use planforge_core::{Model, Precision};
@@ -19,12 +19,9 @@ fn check_products((asked, wide): (Precision, &[String]), products: &[WorkerProdu
         precision.data_type().kserve_name()
     };
     match products.iter().find(|product| product.data_type != expected(product)) {
-        Some(product) => Err(format!(
-            "it computes `{}` in {}, asked for was {}",
-            product.output,
-            product.data_type,
-            expected(product)
-        )),
+        Some(product) => {
+            Err(format!("it computes `{}` in {}; expected {}", product.output, product.data_type, expected(product)))
+        }
         None => Ok(()),
     }
 }
@@ -46,8 +43,8 @@ mod tests {
         };
         assert_eq!(check(Precision::Fp16, &["b"]), Ok(()));
         assert_eq!(check(Precision::Fp16, &["a.sum", "c"]), Ok(()));
-        assert_eq!(check(Precision::Fp16, &["a.sum"]).unwrap_err(), "it computes `c` in FP32, asked for was FP16");
-        assert_eq!(check(Precision::Fp16, &["a", "b"]).unwrap_err(), "it computes `a` in FP16, asked for was FP32");
-        assert_eq!(check(Precision::Fp32, &[]).unwrap_err(), "it computes `a` in FP16, asked for was FP32");
+        assert_eq!(check(Precision::Fp16, &["a.sum"]).unwrap_err(), "it computes `c` in FP32; expected FP16");
+        assert_eq!(check(Precision::Fp16, &["a", "b"]).unwrap_err(), "it computes `a` in FP16; expected FP32");
+        assert_eq!(check(Precision::Fp32, &[]).unwrap_err(), "it computes `a` in FP16; expected FP32");
     }
 }

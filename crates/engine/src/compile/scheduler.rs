@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Waiting builds look this often whether the user wants to stop.
+/// Waiting builds check for cancellation this often.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// How long the next build waits for the one before it to come.
 const ARRIVAL: Duration = Duration::from_millis(200);
@@ -100,7 +100,7 @@ impl BuildScheduler {
 }
 
 impl Permit {
-    /// Whether the permit covers at least `byte_count`, if need be after taking more of what nobody has.
+    /// Whether the permit covers at least `byte_count`, after taking free memory where it needs more.
     pub(super) fn holds(&mut self, byte_count: u64) -> bool {
         if byte_count <= self.byte_count {
             return true;
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_is_told_to_stop() {
+    fn a_waiting_build_can_be_cancelled() {
         let scheduler = scheduler(1);
         let _permit = scheduler.acquire(0, 1, &NoProgress).unwrap();
         assert!(matches!(scheduler.acquire(1, 1, &Stopped), Err(crate::Error::Core(Error::Cancelled))));

@@ -109,7 +109,7 @@ fn cut(model: &CachedArtifact<Model>, outputs: &[String]) -> Result<Option<Vec<u
     Ok(Some(bytes.map_err(|error| graph_error(&path, &error))?))
 }
 
-/// Where the weights of `model` lie that `engine` lacks; none for an engine that has its own.
+/// The places of the weights of `model` that `engine` lacks; none for an engine that has its own.
 ///
 /// # Errors
 /// [`Error::Graph`] for a graph without a weight that the engine asks for, a damaged list, I/O errors.
@@ -121,6 +121,6 @@ pub fn place_weights(model: &CachedArtifact<Model>, engine: &CachedArtifact<Engi
         .map_err(|source| planforge_core::Error::CacheRecord { path: list, source })?;
     let places = weight_places(&fs_err::read(&graph)?).map_err(|error| graph_error(&graph, &error))?;
     let placed = weights.placed(|name| places.get(name).cloned());
-    let lacks = |name| fail(format!("it has no weight `{name}` outside of it, which its engine asks for"));
+    let lacks = |name| fail(format!("missing external weight `{name}`, which its engine needs"));
     Ok(Some(placed.map_err(lacks)?))
 }

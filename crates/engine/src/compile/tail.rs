@@ -1,10 +1,10 @@
-//! What a builder says while it works.
+//! A builder's progress, from the log that it writes.
 
 use planforge_core::{Progress, Step};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// What a line has that tells how far `trtexec` is.
+/// Texts of the lines with which `trtexec` reports its phases.
 const PHASES: [&str; 4] =
     ["Start parsing network model", "Finished parsing network model", "Engine built in", "Created engine with size"];
 const INFORMATION: &str = "[I] ";
@@ -22,7 +22,7 @@ impl<'a> LogTail<'a> {
         Self { path, subject, read_byte_count: 0 }
     }
 
-    /// Passes on what the log has more than last time.
+    /// Sends the phases that the log has gained since the last call as notes.
     pub(super) fn pass_on(&mut self, progress: &dyn Progress) {
         for line in self.new_lines().lines().filter(|line| PHASES.iter().any(|phase| line.contains(phase))) {
             let text = line.split_once(INFORMATION).map_or(line, |(_, text)| text);
@@ -47,7 +47,7 @@ mod tests {
     use planforge_testkit::Log;
 
     #[test]
-    fn each_phase_is_told_once_its_line_is_whole() {
+    fn each_phase_is_reported_once_its_line_is_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("build.log");
         let (notes, mut tail) = (Log::default(), LogTail::new(&path, "m"));

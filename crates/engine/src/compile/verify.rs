@@ -1,9 +1,9 @@
-//! What was built against what was asked for.
+//! The engine that was built, against the request.
 
 use planforge_core::{ComputeCapability, DataType, Dim, TensorSpec};
 use planforge_engine_protocol::{WorkerResponse, WorkerTensor};
 
-/// Whether a plan was built on the GPU that it is for, as far as the tool said.
+/// Whether a plan was built on a GPU that it is for, as far as `trtexec` reports its GPU.
 pub(super) fn check_plan(targets: &[ComputeCapability], response: &WorkerResponse) -> std::result::Result<(), String> {
     let is_target = |found: &(u8, u8)| targets.iter().any(|target| (target.major, target.minor) == *found);
     match response.compute_capabilities.iter().find(|found| !is_target(found)) {
@@ -14,7 +14,7 @@ pub(super) fn check_plan(targets: &[ComputeCapability], response: &WorkerRespons
     }
 }
 
-/// Whether the engine has the targets, the inputs and the outputs that were asked for.
+/// Whether the engine has the requested targets, inputs and outputs.
 pub(super) fn check_engine(
     (inputs, outputs): (&[TensorSpec], &[TensorSpec]),
     targets: &[ComputeCapability],

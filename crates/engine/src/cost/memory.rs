@@ -58,7 +58,7 @@ mod tests {
         let second = memory.make(1, [first]);
         assert_eq!(memory.peak(), 110);
         let third = memory.make(1, [second, input]);
-        // The input is needed for the third value, so it lives beside the first.
+        // The input is needed for the third value, so it lives at the same time as the first.
         assert_eq!(memory.peak(), 111);
         memory.keep(third);
         memory.make(200, [third]);

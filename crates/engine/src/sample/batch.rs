@@ -42,7 +42,7 @@ impl Sample {
         }
     }
 
-    /// The batch in words: "a batch of 2 with 16 tokens each".
+    /// A description of the batch: "a batch of 2 with 16 tokens each".
     #[must_use]
     pub fn describe(&self) -> String {
         match self {

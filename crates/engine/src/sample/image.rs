@@ -34,7 +34,7 @@ impl ImageSample {
 /// orientation that a camera notes is not applied, as in the references.
 ///
 /// # Errors
-/// A file that is no image, and preprocessing that is not described.
+/// A file that is not an image, and preprocessing that is not described.
 pub fn read_images(snapshot: &Snapshot, paths: &[PathBuf], size: ImageSize) -> Result<ImageSample> {
     let preprocessing = Preprocessing::read(snapshot, size)?;
     let mut values = Vec::with_capacity(paths.len() * CHANNELS * size.height * size.width);

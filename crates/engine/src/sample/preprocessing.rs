@@ -16,7 +16,7 @@ const PREPROCESSOR: &str = "preprocessor_config.json";
 pub(super) struct Preprocessing {
     /// First step.
     pub(super) resize: Resize,
-    /// Where the centre lies when an odd number of pixels is cut off.
+    /// The centre when an odd number of pixels is cut off.
     pub(super) odd_margins: OddMargins,
     /// How pixels between pixels are found.
     pub(super) filter: FilterType,
@@ -44,7 +44,7 @@ pub(super) enum Resize {
     Keep,
     /// The shorter edge to this length, the longer in proportion.
     ShorterEdge(usize),
-    /// Both edges, whatever the proportions.
+    /// Both edges, regardless of the proportions.
     Exactly(ImageSize),
 }
 
@@ -56,7 +56,7 @@ const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const IMAGENET_DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 impl Preprocessing {
-    /// As [`Self::read`]; what is usual for ImageNet where a checkpoint of transformers has no file that says it.
+    /// As [`Self::read`]; ImageNet's defaults for a checkpoint of transformers without a preprocessing file.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -74,10 +74,10 @@ impl Preprocessing {
         }
     }
 
-    /// What the checkpoint says for a model that takes images of `size`.
+    /// The preprocessing of the checkpoint for a model that takes images of `size`.
     ///
     /// # Errors
-    /// No file that says it, values of another shape, and steps that are not described here.
+    /// A missing file, values of another shape, and steps that are not described here.
     pub(super) fn read(snapshot: &Snapshot, size: ImageSize) -> Result<Self> {
         let config: Value = read_json(snapshot, "config.json")?;
         if config.get("model_type").is_some() {

@@ -28,7 +28,7 @@ pub struct TextSample {
     pub token_type_ids: Vec<i64>,
     /// The tokens as text; empty for random ones.
     pub tokens: Vec<String>,
-    /// For each token of the second text of a pair, where in that text its bytes lie; empty without pairs.
+    /// For each token of the second text of a pair, its bytes in that text; empty without pairs.
     pub second_spans: Vec<Option<(usize, usize)>>,
 }
 
@@ -77,7 +77,7 @@ pub fn tokenize(snapshot: &Snapshot, texts: &[String], max_sequence: u64) -> Res
     encode(snapshot, texts.iter().map(|text| EncodeInput::Single(text.as_str().into())).collect(), max_sequence)
 }
 
-/// Tokenizes pairs of texts, such as a question and where its answer lies; the first of a pair is the first
+/// Tokenizes pairs of texts, such as a question and the text with its answer; the first of a pair is the first
 /// segment, and the longer of the two is cut when they are too long together.
 ///
 /// # Errors
@@ -114,7 +114,7 @@ fn encode(snapshot: &Snapshot, texts: Vec<EncodeInput<'_>>, max_sequence: u64) -
     })
 }
 
-/// Where the tokens of a pair's second text lie in it.
+/// The bytes of each token of a pair's second text in that text.
 fn second_spans(encoding: &tokenizers::Encoding) -> Vec<Option<(usize, usize)>> {
     let numbered = encoding.get_sequence_ids().into_iter().zip(encoding.get_offsets());
     numbered.map(|(text, &span)| (text == Some(1)).then_some(span)).collect()

@@ -33,7 +33,7 @@ pub fn export_torchscript(
     cache: &Cache,
     progress: &dyn Progress,
 ) -> Result<CachedArtifact<Model>> {
-    // The weights lie in the module whatever `self_contained` says.
+    // The module contains its weights regardless of `self_contained`.
     let ExportOptions { task, precision, image_size, wide, self_contained: _ } = options;
     if let Some(first) = wide.first() {
         return Err(Error::ModuleRange { precision: *precision, name: first.clone(), count: wide.len() });

@@ -3,7 +3,7 @@
 use crate::Error;
 use tch::TchError;
 
-/// libtorch's account, without the addresses in its library that follow.
+/// An error with libtorch's message, without the addresses in its library that follow.
 pub(super) fn failed(subject: &str, error: &TchError) -> Error {
     let message = error.to_string();
     let message = message.split("Exception raised from").next().unwrap_or_default();

@@ -43,7 +43,7 @@ impl<'a> Weights<'a> {
     /// The tensor of this full name and shape as `data_type`, and whether it is a parameter.
     ///
     /// # Errors
-    /// Missing and misshapen tensors, values that the type cannot hold, I/O errors, and the wish to stop.
+    /// Missing and misshapen tensors, values that the type cannot hold, I/O errors, and cancellation.
     pub(super) fn take(
         &mut self,
         name: &str,
@@ -76,7 +76,7 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// libtorch's word for an element type.
+/// libtorch's name of an element type.
 pub(super) const fn kind(data_type: DataType) -> Kind {
     match data_type {
         DataType::Fp32 => Kind::Float,

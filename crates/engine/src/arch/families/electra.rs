@@ -17,7 +17,7 @@ struct Tables {
     embedding_size: usize,
 }
 
-/// Reads an ELECTRA. Its heads have an activation of their own, whatever `hidden_act` is.
+/// Reads an ELECTRA. Its heads have a fixed activation, regardless of `hidden_act`.
 pub(super) fn read(checkpoint: &Checkpoint, request: Request) -> Result<TextModel> {
     let (config, encoder) = Config::read(checkpoint)?;
     let Tables { embedding_size } = checkpoint.config()?;

@@ -1,7 +1,7 @@
 //! MPNet (Song et al., arXiv:2004.09297).
 //!
 //! Reference: `MPNetModel` and `MPNetForSequenceClassification` of transformers. A RoBERTa without segments, whose
-//! layers all add to their attention scores what one table says of the distance between two tokens, as T5 does
+//! layers all add to their attention scores the entry of one table for the distance between two tokens, as T5 does
 //! (Raffel et al., arXiv:1910.10683).
 
 use super::roberta::heads;
@@ -14,9 +14,9 @@ use crate::arch::text::{
 use crate::checkpoint::Checkpoint;
 use serde::Deserialize;
 
-/// The number of the padding token, and the last position that is no token's: fixed in the reference implementation.
+/// The number of the padding token, and the last position that no token has: fixed in the reference implementation.
 const PADDING: usize = 1;
-/// Rows that the reference implementation uses of the table of distances, whatever its size is.
+/// Rows of the table of distances that the reference implementation uses, regardless of its size.
 const BUCKET_COUNT: usize = 32;
 /// Of those, rows for keys before the query; as many are for keys after it.
 const ONE_SIDE: i64 = 16;

@@ -69,7 +69,7 @@ pub(crate) struct ResNet {
     widths: Vec<usize>,
     /// Whether the first stage halves the image as the others do.
     first_stage_strides: bool,
-    /// Whether a bottleneck's stride lies in its first convolution, as in the paper.
+    /// Whether the first convolution of a bottleneck has the stride, as in the paper.
     strides_early: bool,
 }
 
@@ -211,7 +211,7 @@ impl ResNet {
         }
     }
 
-    /// Where the tensors of a block's convolution lie.
+    /// Scopes of the tensors of a block's convolution.
     fn scopes(&self, scope: &Scope, index: usize) -> Scopes {
         match self.naming {
             Naming::Timm => Scopes::new(scope, &format!("conv{}", index + 1), &format!("bn{}", index + 1)),
@@ -228,7 +228,7 @@ struct BlockSizes {
     stride: usize,
 }
 
-/// Where the tensors of a convolution and of the normalisation after it lie.
+/// Scopes of the tensors of a convolution and of the normalisation after it.
 struct Scopes {
     convolution: Scope,
     normalization: Scope,

@@ -1,4 +1,4 @@
-//! The zip container that `torch.save` writes: its pickle, and where its storages lie.
+//! The zip container that `torch.save` writes: its pickle, and the places of its storages.
 
 use super::subject::{Subject, shown};
 use crate::{Error, Result};
@@ -26,16 +26,16 @@ const TAR: (usize, &[u8]) = (257, b"ustar");
 pub(super) struct Archive {
     /// The pickle.
     pub(super) pickle: Vec<u8>,
-    /// Name of the folder that all records lie in.
+    /// Name of the folder of all records.
     root: String,
     records: BTreeMap<String, Record>,
 }
 
 #[derive(Debug)]
 struct Record {
-    /// Where its bytes lie in the file.
+    /// Its bytes in the file.
     range: Range<u64>,
-    /// Where its description lies.
+    /// Its entry in the directory of the container.
     place: ZipArchiveEntryWayfinder,
 }
 
@@ -67,7 +67,7 @@ impl Archive {
         Ok(Self { pickle, root: root.to_owned(), records })
     }
 
-    /// Where the storage `key` lies in the file.
+    /// The bytes of storage `key` in the file; none for an unknown key.
     pub(super) fn storage(&self, key: &str) -> Option<Range<u64>> {
         self.records.get(&format!("{}/data/{key}", self.root)).map(|record| record.range.clone())
     }
@@ -115,7 +115,7 @@ fn records(
 fn checked_name(entry: &ZipFileHeaderRecord<'_>, subject: Subject<'_>) -> Result<String> {
     let name = String::from_utf8_lossy(entry.file_path().as_bytes()).into_owned();
     if name.contains('\\') || name.split('/').any(|part| part == ".." || part.is_empty()) {
-        return Err(subject.damaged(format!("record `{}` lies outside the container", shown(&name))));
+        return Err(subject.damaged(format!("record `{}` is outside the container", shown(&name))));
     }
     let stored = entry.compression_method() == CompressionMethod::STORE
         && !entry.flags().is_encrypted()

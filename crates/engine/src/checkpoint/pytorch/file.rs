@@ -1,4 +1,4 @@
-//! From a container and its pickle to the tensors of a file, each checked against the record it lies in.
+//! From a container and its pickle to the tensors of a file, each checked against its record.
 
 use super::archive::Archive;
 use super::pickle;
@@ -61,7 +61,7 @@ fn state_dict<'h, 'a>(
     let top = entries(value);
     let wrapped = WRAPPERS.iter().filter_map(|wrapper| top.iter().rfind(|(key, _)| key == wrapper));
     let mut candidates = std::iter::once(top).chain(wrapped.map(|&(_, value)| entries(value)));
-    candidates.find(has_tensors).ok_or_else(|| subject.unsupported("it is no dictionary of tensors"))
+    candidates.find(has_tensors).ok_or_else(|| subject.unsupported("it is not a dictionary of tensors"))
 }
 
 fn stored_tensor(
@@ -73,11 +73,11 @@ fn stored_tensor(
 ) -> Result<StoredTensor> {
     let record = record(tensor.storage, archive).map_err(|message| {
         let key = shown(tensor.storage.key);
-        subject.damaged(format!("tensor `{}` lies in the storage `{key}`, {message}", shown(name)))
+        subject.damaged(format!("tensor `{}` is in the storage `{key}`, {message}", shown(name)))
     })?;
     let (Some(shape), Some(strides)) = (sizes(heap, tensor.shape), sizes(heap, tensor.strides)) else {
         let message =
-            format!("tensor `{}` has a shape that is none, or more than {MAX_DIMENSIONS} dimensions", shown(name));
+            format!("tensor `{}` has an invalid shape, or more than {MAX_DIMENSIONS} dimensions", shown(name));
         return Err(subject.damaged(message));
     };
     let Some((start, byte_count)) = extent(&tensor, &shape, record.end - record.start) else {
@@ -107,7 +107,7 @@ fn record(storage: Storage<'_>, archive: &Archive) -> std::result::Result<Range<
     Err(format!("which has {found} bytes where {} elements are described", storage.element_count))
 }
 
-/// Start and length of a tensor within a storage of so many bytes, if it lies there.
+/// Start and length of a tensor within a storage of `storage_byte_count` bytes; none for one that ends beyond it.
 fn extent(tensor: &Tensor<'_>, shape: &[usize], storage_byte_count: u64) -> Option<(u64, u64)> {
     let width = byte_width(tensor.data_type);
     let start = u64::try_from(tensor.offset).ok()?.checked_mul(width)?;
@@ -116,7 +116,7 @@ fn extent(tensor: &Tensor<'_>, shape: &[usize], storage_byte_count: u64) -> Opti
 }
 
 /// Whether elements follow each other with the last dimension fastest. The stride of a dimension with
-/// one element says nothing, nor does any stride of a tensor without elements.
+/// one element has no meaning, nor has any stride of a tensor without elements.
 fn is_row_major(shape: &[usize], strides: &[usize]) -> bool {
     if shape.len() != strides.len() {
         return false;

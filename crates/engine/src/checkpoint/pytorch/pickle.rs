@@ -17,7 +17,7 @@ const MAX_OPCODE_COUNT: usize = 1 << 21;
 ///
 /// # Errors
 /// [`Error::PytorchGlobal`] when it asks for code, [`Error::Pytorch`] and [`Error::PytorchUnsupported`]
-/// when it is cut, contradicts itself, or is no pickle of a state dict.
+/// when it is cut, contradicts itself, or is not a pickle of a state dict.
 pub(super) fn load<'a>(bytes: &'a [u8], subject: Subject<'a>) -> Result<(Value<'a>, Heap<'a>)> {
     let mut machine = Machine {
         subject,
@@ -44,7 +44,7 @@ struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
     stack: Vec<Value<'a>>,
-    /// Heights of the stack at which marks lie.
+    /// Heights of the stack at which marks are.
     marks: Vec<usize>,
     memo: HashMap<u32, Value<'a>>,
     heap: Heap<'a>,
@@ -150,7 +150,7 @@ impl<'a> Machine<'a> {
 
     fn get(&mut self, code: u8) -> Result<Value<'a>> {
         let key = self.memo_key(code)?;
-        self.memo.get(&key).copied().ok_or_else(|| self.damaged("it repeats what it did not have"))
+        self.memo.get(&key).copied().ok_or_else(|| self.damaged("it repeats a value that it did not store"))
     }
 
     fn memo_key(&mut self, code: u8) -> Result<u32> {
@@ -175,7 +175,7 @@ impl<'a> Machine<'a> {
     /// Adds entries, keys and values in turn, to a dictionary.
     fn insert(&mut self, dict: Value<'a>, entries: &[Value<'a>]) -> Result<()> {
         let (Value::Dict(dict), (entries, [])) = (dict, entries.as_chunks()) else {
-            return Err(self.damaged("it adds entries to what is no dictionary"));
+            return Err(self.damaged("it adds entries to something that is not a dictionary"));
         };
         for &[key, value] in entries {
             self.heap.insert(dict, key, value);
@@ -189,7 +189,7 @@ impl<'a> Machine<'a> {
         } else {
             match (self.pop()?, self.pop()?) {
                 (Value::Text(name), Value::Text(module)) => (module, name),
-                _ => return Err(self.damaged("it asks for something whose name is no text")),
+                _ => return Err(self.damaged("it asks for something whose name is not text")),
             }
         };
         Global::find(module, name).map(Value::Global).ok_or_else(|| self.subject.global(module, name))
@@ -200,7 +200,7 @@ impl<'a> Machine<'a> {
         self.pop()?;
         match self.top()? {
             Value::Dict(_) => Ok(()),
-            _ => Err(self.subject.unsupported("its pickle gives attributes to what is no dictionary")),
+            _ => Err(self.subject.unsupported("its pickle gives attributes to something that is not a dictionary")),
         }
     }
 
@@ -213,19 +213,19 @@ impl<'a> Machine<'a> {
         self.below(1).map(|top| self.stack[top])
     }
 
-    /// Position of the `count`-th value from the top, which lies above the last mark.
+    /// Position of the `count`-th value from the top, which must be above the last mark.
     fn below(&self, count: usize) -> Result<usize> {
         let floor = self.marks.last().copied().unwrap_or(0);
         let position = self.stack.len().checked_sub(count).filter(|position| *position >= floor);
         position.ok_or_else(|| self.damaged("it uses a value that it did not have"))
     }
 
-    /// Takes the last mark away; where it lay.
+    /// Removes the last mark and returns its position.
     fn mark(&mut self) -> Result<usize> {
         self.marks.pop().ok_or_else(|| self.damaged("it uses a mark that it did not set"))
     }
 
-    /// Takes away the last mark and the values above it.
+    /// Removes the last mark and the values above it, and returns the values.
     fn above_mark(&mut self) -> Result<Vec<Value<'a>>> {
         let mark = self.mark()?;
         Ok(self.stack.split_off(mark))

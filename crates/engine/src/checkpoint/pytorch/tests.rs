@@ -146,10 +146,10 @@ fn dictionaries_within_dictionaries_are_unwrapped_once() {
         let attributes = [dict(&[("_metadata", b"}".to_vec())]), b"b".to_vec()].concat();
         let file = read(&dict(&[("epoch", integer(1)), (wrapper, [inner.clone(), attributes].concat())])).unwrap();
         assert_eq!(file.tensors.len(), 1, "{wrapper}");
-        refused(&dict(&[(wrapper, dict(&[("state_dict", inner)]))]), "no dictionary of tensors");
+        refused(&dict(&[(wrapper, dict(&[("state_dict", inner)]))]), "not a dictionary of tensors");
     }
     for other in [b"N".to_vec(), integer(3), b")".to_vec(), b"}".to_vec(), floats(0, &[6], &[1])] {
-        refused(&other, "no dictionary of tensors");
+        refused(&other, "not a dictionary of tensors");
     }
 }
 
@@ -193,10 +193,10 @@ fn containers_are_plain_zip_files() {
     assert!(with(&[("m/byteorder", b"little"), ("m/version", b"3\n"), ("m/.data/serialization_id", b"1")]).is_ok());
     fails(with(&[("m/byteorder", b"big")]), "its byte order is `big`, not `little`");
     fails(with(&[("m/byteorder", &[b'l'; 65])]), "a record has 65 bytes, at most 64 are read");
-    fails(with(&[("../data.pkl", &good)]), "record `../data.pkl` lies outside the container");
-    fails(with(&[("m/../../x", b"")]), "record `m/../../x` lies outside the container");
-    fails(with(&[("/etc/passwd", b"")]), "record `/etc/passwd` lies outside the container");
-    fails(with(&[("m\\x", b"")]), "lies outside the container");
+    fails(with(&[("../data.pkl", &good)]), "record `../data.pkl` is outside the container");
+    fails(with(&[("m/../../x", b"")]), "record `m/../../x` is outside the container");
+    fails(with(&[("/etc/passwd", b"")]), "record `/etc/passwd` is outside the container");
+    fails(with(&[("m\\x", b"")]), "is outside the container");
     fails(with(&[("n/data.pkl", &good)]), "it does not have one record `data.pkl`");
     fails(with(&[("m/data/0", &[7; 24])]), "two records `m/data/0`");
     fails(read_records(&[("m/data/0", &[7; 24])]), "it does not have one record `data.pkl`");
@@ -278,7 +278,7 @@ fn damaged_files_never_panic_or_point_beyond_themselves() {
     assert!((1..1900).contains(&good), "{good} of the mutated pickles were good: too many or too few to show anything");
     for _ in 0..500 {
         let mut container = bytes.clone();
-        // Half of them where the directory of the container lies.
+        // Half of them in the directory of the container.
         let at = if generator.random() { bytes.len() - 4000 } else { 0 };
         let mut end = container.split_off(at);
         mutate(&mut end, &mut generator);

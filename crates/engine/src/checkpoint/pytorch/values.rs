@@ -4,11 +4,11 @@ use super::subject::Subject;
 use crate::Result;
 use safetensors::tensor::Dtype;
 
-/// A value, as far as tensors are concerned. Collections lie in the [`Heap`], so that values are never
+/// A value, as far as tensors are concerned. Collections are in the [`Heap`], so that values are never
 /// nested: neither reading nor dropping them recurses.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Value<'a> {
-    /// What says nothing about tensors: `None`, truth values, fractions, bytes, lists, sets.
+    /// Values without a meaning for tensors: `None`, truth values, fractions, bytes, lists, sets.
     Opaque,
     Integer(i64),
     Text(&'a str),
@@ -112,7 +112,7 @@ pub(super) struct Tensor<'a> {
     pub(super) strides: Tuple,
 }
 
-/// Where tuples, dictionaries, storages and tensors lie.
+/// The tuples, dictionaries, storages and tensors of a pickle.
 #[derive(Debug)]
 pub(super) struct Heap<'a> {
     subject: Subject<'a>,
@@ -179,7 +179,7 @@ impl<'a> Heap<'a> {
     /// What a call of `callable` stands for. Nothing is called.
     pub(super) fn call(&mut self, callable: Value<'a>, arguments: Value<'a>) -> Result<Value<'a>> {
         let (Value::Global(global), Value::Tuple(tuple)) = (callable, arguments) else {
-            return Err(self.subject.damaged("its pickle calls what is no function"));
+            return Err(self.subject.damaged("its pickle calls something that is not a function"));
         };
         match (global, self.items(tuple)) {
             (Global::OrderedDict, []) => Ok(self.add_dict()),

@@ -36,9 +36,9 @@ fn known_names_are_called_as_state_dicts_call_them_or_not_at_all() {
     refused(&call(ordered(), tuple(&[integer(1)])), "`collections.OrderedDict` as no plain");
     refused(&call(global("torch", "FloatStorage"), b")".to_vec()), "`torch.FloatStorage` as no plain");
     refused(&call(global("torch", "float32"), b")".to_vec()), "`torch.float32` as no plain");
-    refused(&call(text("os"), b")".to_vec()), "calls what is no function");
-    refused(&call(ordered(), b"N".to_vec()), "calls what is no function");
-    refused(&[floats(0, &[6], &[1]), b"}b".to_vec()].concat(), "attributes to what is no dictionary");
+    refused(&call(text("os"), b")".to_vec()), "calls something that is not a function");
+    refused(&call(ordered(), b"N".to_vec()), "calls something that is not a function");
+    refused(&[floats(0, &[6], &[1]), b"}b".to_vec()].concat(), "attributes to something that is not a dictionary");
     refused(&[integer(1), b"Q".to_vec()].concat(), "names a storage as no checkpoint does");
     refused(&storage("collections.OrderedDict", "0", 6), "storage of type `collections.OrderedDict`");
 }
@@ -52,7 +52,7 @@ fn nothing_grows_beyond_the_file() {
     refused(b"T\xff\xff\xff\xff", "ends too early");
     refused(b"\x8b\xff\xff\xff\xff", "ends too early");
     refused(b"cno line end", "ends too early");
-    refused(b"Nr\xff\xff\xff\xffj\xfe\xff\xff\xff", "repeats what it did not have");
+    refused(b"Nr\xff\xff\xff\xffj\xfe\xff\xff\xff", "repeats a value that it did not store");
     assert!(read(&[b"Nr\xff\xff\xff\xff0".to_vec(), dict(&[("a", floats(0, &[6], &[1]))])].concat()).is_ok());
     refused(&b"N2".repeat(1 << 20), "more than 2097152 opcodes");
     refused(&b"(".repeat(1 << 22), "more than 2097152 opcodes");
@@ -60,18 +60,18 @@ fn nothing_grows_beyond_the_file() {
     let entries = [text("a"), b"q\0N".to_vec(), b"h\0N".repeat(400_000)].concat();
     let large = [b"}(".to_vec(), entries, b"uq\x01".to_vec()].concat();
     let model = [text("model"), b"q\x02h\x01".to_vec(), b"h\x02h\x01".repeat(400_000)].concat();
-    refused(&[large, b"}(".to_vec(), model, b"u".to_vec()].concat(), "no dictionary of tensors");
+    refused(&[large, b"}(".to_vec(), model, b"u".to_vec()].concat(), "not a dictionary of tensors");
 }
 
 #[test]
 fn depth_costs_nothing() {
-    refused(&[b")".to_vec(), b"\x85".repeat(2_000_000)].concat(), "no dictionary of tensors");
-    refused(&[b"}".repeat(600_000), b"N".to_vec()].concat(), "no dictionary of tensors");
-    // A dictionary that is its own state dict, and one whose tensors are beside it.
+    refused(&[b")".to_vec(), b"\x85".repeat(2_000_000)].concat(), "not a dictionary of tensors");
+    refused(&[b"}".repeat(600_000), b"N".to_vec()].concat(), "not a dictionary of tensors");
+    // A dictionary that is its own state dict, and one whose tensors are next to it.
     let endless = [b"}q\0".to_vec(), text("state_dict"), b"h\0s".to_vec()].concat();
-    refused(&endless, "no dictionary of tensors");
-    let beside = [endless, text("a"), floats(0, &[6], &[1]), b"s".to_vec()].concat();
-    assert_eq!(read(&beside).unwrap().tensors.len(), 1);
+    refused(&endless, "not a dictionary of tensors");
+    let with_tensors = [endless, text("a"), floats(0, &[6], &[1]), b"s".to_vec()].concat();
+    assert_eq!(read(&with_tensors).unwrap().tensors.len(), 1);
 }
 
 #[test]
@@ -81,9 +81,9 @@ fn stacks_are_not_left() {
         refused(&[b"NN(", code].concat().repeat(2), "");
     }
     refused(b"NN(0", "a value that it did not have");
-    refused(b"}(Nu", "no dictionary");
-    refused(b"]NNs", "no dictionary");
-    refused(b"h\0", "repeats what it did not have");
+    refused(b"}(Nu", "not a dictionary");
+    refused(b"]NNs", "not a dictionary");
+    refused(b"h\0", "repeats a value that it did not store");
     refused(b"X\x01\0\0\0\xff", "not UTF-8");
     refused(b"\x80\x01", "protocol 1");
 }
@@ -106,24 +106,24 @@ fn tensors_that_are_no_whole_part_of_a_storage_are_named() {
     named(floats(0, &[3], &[2]), "of shape [3] has the strides [2]");
     named(floats(0, &[2, 3], &[0, 1]), "of shape [2, 3] has the strides [0, 1]");
     named(floats(0, &[6], &[]), "of shape [6] has the strides []");
-    named(floats(0, &[6], &[-1]), "has a shape that is none");
-    named(floats(0, &[-6], &[1]), "has a shape that is none");
-    named(floats(0, &[1; 17], &[1; 17]), "has a shape that is none, or more than 16 dimensions");
+    named(floats(0, &[6], &[-1]), "has an invalid shape");
+    named(floats(0, &[-6], &[1]), "has an invalid shape");
+    named(floats(0, &[1; 17], &[1; 17]), "has an invalid shape, or more than 16 dimensions");
     named(floats(0, &[7], &[1]), "of shape [7] ends beyond its storage");
     named(floats(1, &[6], &[1]), "of shape [6] ends beyond its storage");
     named(floats(-1, &[6], &[1]), "of shape [6] ends beyond its storage");
     named(floats(i32::MAX, &[0], &[1]), "of shape [0] ends beyond its storage");
     named(floats(0, &[i32::MAX; 3], &[1; 3]), "of shape [2147483647, 2147483647, 2147483647] ends beyond its storage");
     let of = |kind: &str, key: &str, count: i32| tensor(storage(kind, key, count), 0, &[1], &[1]);
-    named(of("torch.FloatStorage", "1", 6), "lies in the storage `1`, which the file does not have");
-    named(of("torch.FloatStorage", "../data.pkl", 6), "lies in the storage `../data.pkl`, which the file does not");
-    named(of("torch.FloatStorage", "0", 5), "lies in the storage `0`, which has 24 bytes where 5 elements are");
-    named(of("torch.FloatStorage", "0", -6), "lies in the storage `0`, which has 24 bytes where -6 elements are");
-    named(of("torch.DoubleStorage", "0", i32::MAX), "lies in the storage `0`, which has 24 bytes");
+    named(of("torch.FloatStorage", "1", 6), "is in the storage `1`, which the file does not have");
+    named(of("torch.FloatStorage", "../data.pkl", 6), "is in the storage `../data.pkl`, which the file does not");
+    named(of("torch.FloatStorage", "0", 5), "is in the storage `0`, which has 24 bytes where 5 elements are");
+    named(of("torch.FloatStorage", "0", -6), "is in the storage `0`, which has 24 bytes where -6 elements are");
+    named(of("torch.DoubleStorage", "0", i32::MAX), "is in the storage `0`, which has 24 bytes");
     let most = b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f".to_vec();
     let id = [text("storage"), global("torch", "FloatStorage"), text("0"), text("cpu"), most];
     let overflowing = tensor([tuple(&id), b"Q".to_vec()].concat(), 0, &[6], &[1]);
-    named(overflowing, "lies in the storage `0`, which has 24 bytes where 9223372036854775807 elements are described");
+    named(overflowing, "is in the storage `0`, which has 24 bytes where 9223372036854775807 elements are described");
     let twice = dict(&[("a", floats(0, &[6], &[1])), ("a", floats(0, &[6], &[1]))]);
     refused(&twice, "two tensors have the name `a`");
 }
