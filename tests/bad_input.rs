@@ -22,7 +22,7 @@ fn unknown_keys_and_bad_values_name_line_and_key() {
         ("\"t4\"", "\"h100\"", ["unsupported GPU `h100`", "compute capability 9.0", "l40s"]),
         ("task = \"sentence-embedding\"", "task = \"embedding\"", ["line 2", "`embedding`", "sentence-embedding"]),
         ("name = \"tiny\"", "name = \"../tiny\"", ["line 1", "invalid model name `../tiny`", "A-Z a-z 0-9"]),
-        ("sequence = [4, 16, 64]", "sequence = [4, 16, 65]", ["sequence up to 65", "allows 64", "profile"]),
+        ("sequence = [4, 16, 64]", "sequence = [4, 16, 65]", ["too large: 65", "at most 64", "profile"]),
         (
             "stages = [{ users = 2",
             "batch = 5\nstages = [{ users = 2",
@@ -42,7 +42,7 @@ fn unknown_keys_and_bad_values_name_line_and_key() {
 #[test]
 fn profiles_beyond_the_model_are_refused_without_an_engine_too() {
     for (from, to, words) in [
-        ("sequence = [4, 16, 64]", "sequence = [4, 16, 65]", ["sequence up to 65", "allows 64"]),
+        ("sequence = [4, 16, 64]", "sequence = [4, 16, 65]", ["too large: 65", "at most 64"]),
         ("sequence = [4, 16, 64]", "", ["missing `sequence`", "inputs need"]),
     ] {
         let workspace = Workspace::tiny();

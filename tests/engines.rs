@@ -159,7 +159,7 @@ fn profiles_that_differ_go_into_one_engine() {
     for (from, to, words) in [
         ("batch = [8, 8, 16]", "batch = [16, 8, 8]", ["line 12", "1 <= min <= opt <= max"]),
         ("batch = [8, 8, 16]", "batch = [8, 16]", ["line 12", "expected an array of length 3"]),
-        ("sequence = [1, 4, 8]", "sequence = [1, 4, 65]", ["sequence up to 65", "allows 64"]),
+        ("sequence = [1, 4, 8]", "sequence = [1, 4, 65]", ["too large: 65", "at most 64"]),
         ("sequence = [1, 4, 8]", "", ["missing `sequence`", "inputs need"]),
         ("sequence = [1, 4, 8]", "height = [1, 4, 8]", ["line 13", "unknown key `profiles.height`"]),
     ] {

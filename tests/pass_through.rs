@@ -157,7 +157,7 @@ fn profiles_that_do_not_fit_the_graph_are_named_before_a_build_is_started() {
     const ONE: &[u8] = b"\x0a\x03\x08\x81\x00";
     const WIDE: &[u8] = b"\x0a\x03\x08\x80\x08";
     let same = (&[][..], &[][..]);
-    let profiles = "key `profiles`: a profile";
+    let profiles = "key `profiles`: ";
     for (name, (from, to), profile, words) in [
         (
             "embed",
