@@ -111,7 +111,7 @@ fn files_that_cannot_be_loaded_say_why(folder: &Path, library: &Path) {
     assert!(
         message(library, &[(25, 6)], 0).starts_with("`PLAN` was built by TensorRT-RTX 1.6.1.116, the library here")
     );
-    assert_eq!(message(library, &[], 1), "there is no GPU 1: the CUDA driver sees 1");
+    assert_eq!(message(library, &[], 1), "unknown GPU 1: the CUDA driver sees 1");
     let copy = folder.join("copy.so");
     fs_err::copy(library, &copy).unwrap();
     assert!(message(&copy, &[], 0).contains("this process has loaded"), "{}", message(&copy, &[], 0));

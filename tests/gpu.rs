@@ -238,7 +238,7 @@ fn engines_for_other_gpus_are_refused_before_they_are_loaded() {
     workspace
         .planforge(&["bench-engine", &plan])
         .fails(3, &["was built for compute capability", "compile it for that one"]);
-    workspace.planforge(&["bench-engine", &plan, "--gpu", "99"]).fails(3, &["there is no GPU 99"]);
+    workspace.planforge(&["bench-engine", &plan, "--gpu", "99"]).fails(3, &["unknown GPU 99"]);
 }
 
 #[test]

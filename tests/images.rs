@@ -106,7 +106,7 @@ fn what_does_not_fit_pictures_is_refused() {
     workspace.planforge(&["infer", "vit.toml", "--image", "none.png"]).fails(1, &["none.png"]);
     workspace
         .planforge(&["infer", "vit.toml", "--text", "a cat"])
-        .fails(2, &["task `image-classification` is over pictures: give --image"]);
+        .fails(2, &["task `image-classification` takes images; use --image"]);
     let cases = [
         ("batch = [1, 2, 4]", "batch = [1, 2, 4]\nsequence = [1, 2, 4]", 2, "which have no sequence"),
         ("precisions", "image_size = [48, 48]\nprecisions", 1, "its position table is for images of 32x32"),

@@ -303,7 +303,7 @@ fn archives_say_where_they_came_from() {
         assert!(shown.stdout.contains(words), "`{words}` is not in {}", shown.stdout);
     }
     fs_err::copy(hub.workspace.path(archive), hub.workspace.path("other.tar.gz")).unwrap();
-    assert!(hub.run(&["inspect", "other.tar.gz"]).stdout.contains("nothing beside it says where it came from"));
+    assert!(hub.run(&["inspect", "other.tar.gz"]).stdout.contains("no record of its origin in its folder"));
     hub.workspace.write("other.tar.gz.intoto.json", &first);
     hub.run(&["inspect", "other.tar.gz"])
         .fails(4, &["`other.tar.gz.intoto.json` is about another file than `other.tar.gz`"]);

@@ -163,7 +163,7 @@ fn put_in(folder: &Path) {
     let message = || load().unwrap_err().to_string().replace(&folder.display().to_string(), "FOLDER");
     let path = plan(&[]);
     let words = "`FOLDER/m.plan` was built without its weights, and 2 of them are not given: `factor`, `shift`; the list \
-                 of its weights lies beside it as `m.weights.json`, with the files that it names";
+                 of its weights is `m.weights.json` in its folder, with the files that it names";
     assert_eq!(message(), words);
     // Two checkpoints of one engine, at once.
     let [weights, list] = fake_weights(&path, [1.0, 2.0, 3.0, 4.0], 0.5);

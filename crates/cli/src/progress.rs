@@ -37,7 +37,7 @@ impl Terminal {
         Arc::new(Self { bars, quiet, cancelled: AtomicBool::new(false), active: Mutex::default() })
     }
 
-    /// From now on [`Progress::is_cancelled`] says yes.
+    /// From now on [`Progress::is_cancelled`] returns true.
     pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }
@@ -48,7 +48,7 @@ impl Terminal {
             return;
         }
         match &self.bars {
-            // Drawing errors mean that nobody looks at the terminal any more.
+            // Drawing errors mean that the terminal is gone.
             Some(bars) if crate::printer::stderr_has_colors() => drop(bars.println(line)),
             Some(bars) => drop(bars.println(anstream::adapter::strip_str(line).to_string())),
             None => crate::printer::stderr_line(line),

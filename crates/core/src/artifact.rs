@@ -17,7 +17,7 @@ pub struct ArtifactFile {
     pub sha256: Digest,
 }
 
-/// A record together with the folder its files lie in.
+/// A record together with the folder of its files.
 #[derive(Debug, Clone)]
 pub struct CachedArtifact<T> {
     /// The folder.
@@ -56,7 +56,7 @@ pub struct Snapshot {
     pub revision: String,
     /// The commit it stands for; `local` for a folder.
     pub commit: String,
-    /// Where the files lie.
+    /// Where the files are.
     pub directory: PathBuf,
     /// The files, sorted by path.
     pub files: Vec<ArtifactFile>,
@@ -90,7 +90,7 @@ pub struct Model {
     pub format: ModelFormat,
     /// The graph file.
     pub graph: String,
-    /// Files the graph's weights lie in, where they are not in the graph file.
+    /// Files of the graph's weights, where they are not in the graph file.
     pub weights: Vec<String>,
     /// ONNX operator set, for ONNX.
     pub opset: Option<i64>,
@@ -107,7 +107,7 @@ pub struct Model {
     /// Tensors of the checkpoint that the graph does not use, such as stored position ids.
     pub unused_tensors: Vec<String>,
     /// In fp16 and bf16, values that are kept in binary32: because binary16 would not hold them, or because the pipeline
-    /// says so.
+    /// names them.
     #[serde(default)]
     pub wide_values: Vec<String>,
     /// Names of the scores, for classification.

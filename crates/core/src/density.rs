@@ -29,7 +29,7 @@ impl CopyMemory {
         self.weight_byte_count + self.activation_byte_count
     }
 
-    /// Copies that fit into the share `threshold` of a GPU's memory, beside [`CONTEXT_BYTE_COUNT`].
+    /// Copies that fit into the share `threshold` of a GPU's memory, besides [`CONTEXT_BYTE_COUNT`].
     #[must_use]
     #[expect(
         clippy::cast_precision_loss,
@@ -44,7 +44,7 @@ impl CopyMemory {
 }
 
 /// The largest batch with which a GPU still holds four fifths of the copies that it holds with a maximum batch of 1,
-/// whatever its memory: the memory of a copy grows by a quarter at most. `candidates` are batches, ascending, with the
+/// however large its memory: the memory of a copy grows by a quarter at most. `candidates` are batches, ascending, with the
 /// memory of a copy; the first when none of the others fits.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "memory is far below 2^53 bytes")]

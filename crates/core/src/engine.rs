@@ -1,4 +1,4 @@
-//! The record of an engine: what it was built for and from, and what its builder said of it.
+//! The record of an engine: what it was built for and from, and its builder's figures.
 
 use crate::{Builder, BuilderOptions, ComputeCapability, Digest, Precision, Profile, TensorSpec};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub struct Engine {
     pub precision: Precision,
     /// What built it.
     pub builder: Builder,
-    /// What the builder was told beyond the profiles.
+    /// Options of the builder besides the profiles.
     pub builder_options: BuilderOptions,
     /// Optimization profiles it was built with.
     pub profiles: Vec<Profile>,
@@ -32,7 +32,7 @@ pub struct Engine {
     pub weights: Option<String>,
     /// Digest of the exported graph it was made from; without the places of its weights where the engine lacks them.
     pub graph: Option<Digest>,
-    /// What the engine's own header says.
+    /// The engine's own header.
     pub header: EngineHeader,
     /// Inputs, in order.
     pub inputs: Vec<TensorSpec>,
@@ -43,7 +43,7 @@ pub struct Engine {
     pub layer_counts: BTreeMap<String, u32>,
     /// Layers of the network that the builder was given.
     pub layer_count: u32,
-    /// What the builder said of the engine.
+    /// What the builder's log reports of the engine.
     pub figures: BuilderFigures,
     /// Peak resident memory of the build process in bytes.
     pub build_peak_byte_count: u64,
@@ -55,7 +55,7 @@ pub struct Engine {
     pub builder_duration: Duration,
 }
 
-/// What a builder's log says of an engine, as far as it does.
+/// What a builder's log reports of an engine; none where it has no such line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BuilderFigures {
@@ -65,9 +65,9 @@ pub struct BuilderFigures {
     pub activation_byte_count: Option<u64>,
     /// Of those, the scratch memory of the layer that needs most.
     pub scratch_byte_count: Option<u64>,
-    /// Bytes that stay on the GPU between executions, beside the weights.
+    /// Bytes that stay on the GPU between executions, besides the weights.
     pub persistent_byte_count: Option<u64>,
-    /// Time the builder says it took.
+    /// Build time that the builder reports.
     #[serde(
         rename = "generation_duration_seconds",
         alias = "generation_duration",

@@ -1,4 +1,4 @@
-//! Writing files so that nobody ever sees half of one.
+//! Writing files so that no reader ever sees half of one.
 
 use crate::Result;
 use std::io::{self, Write};
@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime};
 
 /// The prefix of the names of temporary files, which are renamed when they are whole.
 pub const TEMPORARY_PREFIX: &str = ".planforge-";
-/// How long nobody has written to a temporary file whose process was killed. On shared disks it may be another machine's.
+/// How long a temporary file is unchanged before its process counts as killed. On shared disks it may be another machine's.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
-/// Writes a file beside `path` through `fill` and renames it into place.
+/// Writes a file next to `path` through `fill` and renames it into place.
 ///
 /// # Errors
 /// I/O errors name the path; nothing is left behind.
@@ -110,7 +110,7 @@ fn rename(temporary: &tempfile::NamedTempFile<()>, target: &Path) -> Result<()> 
     Ok(fs_err::rename(temporary.path(), target)?)
 }
 
-/// Removes temporary files in a folder that processes which were killed left there: those that nobody has written to, or
+/// Removes temporary files in a folder that processes which were killed left there: those that no process has written to, or
 /// linked, in the hour before `now`.
 ///
 /// # Errors

@@ -76,7 +76,7 @@ impl fmt::Display for Builder {
     }
 }
 
-/// What a builder is told beyond target and profiles.
+/// Options of a builder besides target and profiles.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BuilderOptions {

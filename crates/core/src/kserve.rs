@@ -22,13 +22,13 @@ pub struct InferRequest {
 /// An inference request as it goes over the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestBody {
-    /// Says how the bytes are to be read.
+    /// Content type, which decides how the bytes are read.
     pub content_type: String,
     /// The bytes.
     pub bytes: Vec<u8>,
 }
 
-/// SageMaker's name for Triton's binary tensor extension: so many bytes of JSON, then raw tensors.
+/// SageMaker's name for Triton's binary tensor extension: a number of bytes of JSON, then raw tensors.
 const BINARY_TYPE: &str = "application/vnd.sagemaker-triton.binary+json;json-header-size=";
 
 impl RequestBody {
@@ -110,7 +110,7 @@ impl TensorData {
         self.0.is_empty()
     }
 
-    /// All numbers in row-major order, nested lists opened up; `None` where an element is no number.
+    /// All numbers in row-major order, nested lists opened up; `None` where an element is not a number.
     #[must_use]
     pub fn numbers(&self) -> Option<Vec<&serde_json::Number>> {
         let mut numbers = Vec::with_capacity(self.0.len());

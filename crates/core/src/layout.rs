@@ -1,4 +1,4 @@
-//! The one module that knows where things lie.
+//! The one module that knows the paths of results.
 
 use crate::{ModelFormat, ModelName, Precision, Variant};
 use std::path::{Path, PathBuf};
@@ -72,7 +72,7 @@ impl OutputLayout {
     }
 }
 
-/// The lock of a pipeline file, beside it: `name.lock` for `name.toml`.
+/// The lock of a pipeline file, next to it: `name.lock` for `name.toml`.
 #[must_use]
 pub fn lock_file(pipeline: &Path) -> PathBuf {
     let is_toml = pipeline.extension().is_some_and(|extension| extension == "toml");

@@ -53,7 +53,7 @@ pub enum OnnxBackend {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelFormat {
-    /// ONNX graph with its weights in safetensors files beside it.
+    /// ONNX graph with its weights in safetensors files next to it.
     #[default]
     Onnx,
     /// TorchScript module with its weights inside.

@@ -9,7 +9,7 @@ pub const METRICS_FILE: &str = "server.metrics";
 
 /// Bytes of memory of each GPU, in NVML's order.
 pub const GPU_MEMORY_TOTAL: &str = "gpu_memory_total";
-/// Bytes of it that are taken, by whatever process.
+/// Bytes of it that are in use, by any process.
 pub const GPU_MEMORY_USED: &str = "gpu_memory_used";
 /// Percent of the last sample period during which each GPU ran something.
 pub const GPU_UTILIZATION: &str = "gpu_utilization";

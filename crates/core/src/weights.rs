@@ -1,14 +1,14 @@
-//! Weights that were left out of an engine: how each is made from the checkpoint's, and where those lie.
+//! Weights that were left out of an engine: how each is computed from the checkpoint's, and where those are.
 //!
 //! What is made of which weights belongs to the architecture, so that checkpoints share an engine ([`EngineWeights`]); where
-//! the weights lie belongs to the checkpoint ([`PlacedWeights`], a file beside the engine).
+//! the weights are belongs to the checkpoint ([`PlacedWeights`], a file next to the engine).
 
 use crate::{DataType, Error, Result, WeightTransform};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// What stands in the name of the file beside an engine in place of `plan`: `model.weights.json` for `model.plan`.
+/// Extension of the file next to an engine, in place of `plan`: `model.weights.json` for `model.plan`.
 const EXTENSION: &str = "weights.json";
 /// Raised when the file changes its meaning.
 const FORMAT: u32 = 1;
@@ -37,7 +37,7 @@ pub struct EngineWeight<S> {
     pub sources: Vec<S>,
 }
 
-/// Where the weights of one checkpoint lie that an engine lacks.
+/// Where the weights of one checkpoint are that an engine lacks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlacedWeights {
@@ -46,7 +46,7 @@ pub struct PlacedWeights {
     pub weights: Vec<EngineWeight<WeightPlace>>,
 }
 
-/// Bytes of a file beside the engine.
+/// Bytes of a file next to the engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WeightPlace {
@@ -59,7 +59,7 @@ pub struct WeightPlace {
 }
 
 impl EngineWeights {
-    /// The weights of one checkpoint; `place` says where a weight of the graph lies.
+    /// The weights of one checkpoint; `place` returns where a weight of the graph is.
     ///
     /// # Errors
     /// The first name that `place` does not know.
@@ -80,7 +80,7 @@ impl EngineWeights {
 }
 
 impl PlacedWeights {
-    /// The file for the engine at `plan`, beside it.
+    /// The file for the engine at `plan`, next to it.
     #[must_use]
     pub fn path(plan: &Path) -> PathBuf {
         plan.with_extension(EXTENSION)
@@ -106,7 +106,7 @@ impl PlacedWeights {
     /// Reads the text of a file.
     ///
     /// # Errors
-    /// [`Error::Parse`] for another text, another format, and a file of weights that does not lie beside the engine.
+    /// [`Error::Parse`] for another text, another format, and a file of weights that is not next to the engine.
     pub fn parse(text: &[u8], path: &Path) -> Result<Self> {
         let fail = |message: String| Error::Parse { what: "list of weights", path: path.to_owned(), message };
         let placed: Self = serde_json::from_slice(text).map_err(|error| fail(error.to_string()))?;
@@ -115,12 +115,12 @@ impl PlacedWeights {
         }
         let is_elsewhere = |file: &&str| file.is_empty() || *file == ".." || file.contains(['/', '\\']);
         if let Some(file) = placed.files().into_iter().find(is_elsewhere) {
-            return Err(fail(format!("`{file}` is no file beside the engine")));
+            return Err(fail(format!("invalid file of weights `{file}`; expected a name in the engine's folder")));
         }
         Ok(placed)
     }
 
-    /// Reads the file beside the engine at `plan`; none where there is no such file.
+    /// Reads the file next to the engine at `plan`; none where it does not exist.
     ///
     /// # Errors
     /// As [`Self::parse`], and I/O errors.
@@ -132,7 +132,7 @@ impl PlacedWeights {
         }
     }
 
-    /// The files that the weights lie in.
+    /// The files of the weights.
     #[must_use]
     pub fn files(&self) -> BTreeSet<&str> {
         self.weights.iter().flat_map(|weight| &weight.sources).map(|place| place.file.as_str()).collect()
@@ -187,7 +187,9 @@ mod tests {
                 .to_string()
         };
         assert!(message("\"format\":1", "\"format\":2").contains("it has format 2, this planforge reads 1"));
-        assert!(message("model.safetensors", "../model").contains("`../model` is no file beside the engine"));
+        assert!(
+            message("model.safetensors", "../model").contains("invalid file of weights `../model`; expected a name")
+        );
         assert!(message("transposed", "turned").contains("unknown variant `turned`"));
     }
 }

@@ -111,8 +111,8 @@ fn interpret(
 /// Fails for samples of a kind that the task does not take.
 fn check_samples(task: Task, samples: &Samples) -> Result<()> {
     let expected = match (samples, task) {
-        (Samples::Images(_), _) if !task.is_over_images() => "is over texts: give --text",
-        (Samples::Texts(_) | Samples::Pairs(_), _) if task.is_over_images() => "is over pictures: give --image",
+        (Samples::Images(_), _) if !task.is_over_images() => "takes texts; use --text",
+        (Samples::Texts(_) | Samples::Pairs(_), _) if task.is_over_images() => "takes images; use --image",
         (Samples::Texts(_), Task::QuestionAnswering) => "needs --text with a question and --context with a text",
         (Samples::Pairs(_), _) if task != Task::QuestionAnswering => "takes no --context",
         _ => return Ok(()),

@@ -11,7 +11,7 @@ pub enum Error {
     Library {
         /// Where it was looked for.
         path: PathBuf,
-        /// What the dynamic linker said.
+        /// The dynamic linker's error.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -33,7 +33,7 @@ pub enum Error {
         /// The parser's last errors.
         log: String,
     },
-    /// The builder gave no engine; the log says why.
+    /// The builder gave no engine; the log has the reason.
     #[error("TensorRT cannot build `{}`: {log}", path.display())]
     Build {
         /// The graph.
@@ -80,7 +80,7 @@ pub enum Error {
     #[error("there is no CUDA driver here (`libcuda.so.1`), and engines run on NVIDIA GPUs only")]
     NoDriver,
     /// An engine was to run on a GPU that is not there.
-    #[error("there is no GPU {ordinal}: the CUDA driver sees {count}")]
+    #[error("unknown GPU {ordinal}: the CUDA driver sees {count}")]
     NoGpu {
         /// The number asked for, from 0 on.
         ordinal: usize,
@@ -136,8 +136,8 @@ pub enum Error {
     },
     /// An engine was built without weights, and some of them are not given.
     #[error(
-        "`{}` was built without its weights, and {count} of them are not given: {names}; the list of its weights lies beside \
-         it as `{}`, with the files that it names",
+        "`{}` was built without its weights, and {count} of them are not given: {names}; the list of its weights is \
+         `{}` in its folder, with the files that it names",
         path.display(),
         path.with_extension("weights.json").file_name().unwrap_or_default().to_string_lossy()
     )]

@@ -13,7 +13,7 @@ const CAPABILITIES: usize = 32;
 /// Bit of the mask, and the compute capability it stands for.
 const BITS: [(u32, (u8, u8)); 6] = [(0, (7, 5)), (1, (8, 0)), (2, (8, 6)), (3, (8, 9)), (4, (12, 0)), (5, (12, 1))];
 
-/// What the header says.
+/// The header's values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     /// Library version: major, minor, patch, build.

@@ -47,7 +47,7 @@ pub struct EngineRunResponse(Response);
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Response {
-    /// There is no GPU to run it on.
+    /// This machine has no GPU for the run.
     NoGpu(String),
     /// The engine does not take such inputs.
     NotRun(String),

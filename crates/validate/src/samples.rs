@@ -118,7 +118,7 @@ impl Samples {
             Self::Texts(texts) => texts.clone(),
             Self::Pairs(pairs) => pairs.iter().map(|(question, _)| question.clone()).collect(),
             Self::Images(paths) => paths.iter().map(|path| path.display().to_string()).collect(),
-            Self::RandomImages { count, .. } => (1..=*count).map(|number| format!("random picture {number}")).collect(),
+            Self::RandomImages { count, .. } => (1..=*count).map(|number| format!("random image {number}")).collect(),
             Self::RandomTensors { count, .. } => {
                 (1..=*count).map(|number| format!("random numbers {number}")).collect()
             }
@@ -137,6 +137,7 @@ impl Samples {
                 let digest = |path: &PathBuf| Ok(digest_file(path, &NoProgress)?.to_string());
                 paths.iter().map(digest).collect::<Result<_>>()?
             }
+            // prose: part of cache keys
             Self::RandomImages { count, seed } => vec![format!("{count} random pictures from {seed}")],
             Self::RandomTensors { count, sequence, seed } => {
                 vec![format!("{count} sets of random numbers of length {sequence} from {seed}")]

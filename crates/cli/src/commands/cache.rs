@@ -115,8 +115,8 @@ fn prune(context: &CommandContext, cache: &Cache, arguments: &PruneArguments) ->
     let terminal = &context.terminal;
     let waiting = || terminal.say("waiting for another planforge that uses the cache");
     let gone = cache.prune(rule, SystemTime::now(), &**terminal, waiting)?;
-    let text = if gone.is_empty() { "nothing to take away\n".to_owned() } else { list(&gone) };
+    let text = if gone.is_empty() { "nothing to remove\n".to_owned() } else { list(&gone) };
     let freed: u64 = gone.iter().map(|entry| entry.byte_count).sum();
-    terminal.say(&format!("{} entries taken away, {}", gone.len(), format_bytes(freed)));
+    terminal.say(&format!("{} entries removed, {}", gone.len(), format_bytes(freed)));
     context.show(&gone, &text)
 }

@@ -1,4 +1,4 @@
-//! `infer`: the exported model on texts or pictures from the command line.
+//! `infer`: the exported model on texts or images from the command line.
 
 use crate::args::InferArguments;
 use crate::commands::context::CommandContext;

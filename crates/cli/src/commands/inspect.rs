@@ -75,10 +75,10 @@ fn engine_text(engine: &EngineInspection) -> String {
     let mut text = format!("TensorRT-RTX {} engine, {}\n", engine.version, format_bytes(engine.byte_count));
     let _ = writeln!(text, "runs on compute capabilities {}", engine.compute_capabilities.join(", "));
     if let Some(files) = &engine.weight_files {
-        let _ = writeln!(text, "lacks weights, which are put in from {} beside it", files.join(", "));
+        let _ = writeln!(text, "has no weights; they are read from {} in the same folder", files.join(", "));
     }
     let Some(figures) = &engine.figures else {
-        return text + "no build log beside it\n";
+        return text + "no build log in its folder\n";
     };
     for (what, byte_count) in [
         ("weights on the GPU", figures.weight_byte_count),
@@ -99,7 +99,7 @@ fn engine_text(engine: &EngineInspection) -> String {
 fn archive_text(archive: &ArchiveInspection) -> String {
     let mut text = format!("{}, SHA-256 {}\n", format_bytes(archive.byte_count), archive.sha256);
     let Some(provenance) = &archive.provenance else {
-        return text + "nothing beside it says where it came from\n";
+        return text + "no record of its origin in its folder\n";
     };
     let definition = &provenance.predicate.build_definition;
     let parameters = &definition.external_parameters;

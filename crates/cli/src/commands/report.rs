@@ -1,4 +1,4 @@
-//! `report`: the page and the tables, anew.
+//! `report`: writes the page and the tables again.
 
 use crate::args::ReportArguments;
 use crate::commands::context::CommandContext;
@@ -8,7 +8,7 @@ use anyhow::Result;
 use planforge_report::{Report, write_report};
 use std::path::Path;
 
-/// Reads report.json and writes everything that is made from it beside it.
+/// Reads report.json and writes everything that is derived from it into its folder.
 pub(super) fn report(context: &CommandContext, arguments: &ReportArguments) -> Result<()> {
     let path = &arguments.report;
     let text = fs_err::read_to_string(path)?;

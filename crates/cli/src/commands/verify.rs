@@ -1,4 +1,4 @@
-//! `verify`: artifacts made anew from the lock, and their digests compared with it.
+//! `verify`: rebuilds artifacts from the lock, and compares their digests with it.
 
 use crate::args::VerifyArguments;
 use crate::commands::context::CommandContext;

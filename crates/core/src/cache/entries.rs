@@ -107,7 +107,7 @@ fn read_entry<T: DeserializeOwned>(folder: &Path) -> Option<Entry<T>> {
     serde_json::from_slice(&fs_err::read(folder.join(RECORD)).ok()?).ok()
 }
 
-/// The entry in `folder`; none when it is taken away meanwhile.
+/// The entry in `folder`; none when it is removed meanwhile.
 fn entry(kind: CacheKind, folder: &Path, key: String) -> Result<Option<CacheEntry>> {
     let record = read_entry::<Value>(folder);
     let dated = if record.is_some() { folder.join(RECORD) } else { folder.to_owned() };

@@ -13,7 +13,7 @@ const USERS: &str = ".users.lock";
 pub struct CacheUse(#[expect(dead_code, reason = "the lock lasts as long as the file is open")] File);
 
 impl Cache {
-    /// Says that this process uses the cache; many may at once. Waits while somebody prunes it.
+    /// Registers this process as a user of the cache; many may use it at once. Waits while another process prunes it.
     ///
     /// # Errors
     /// I/O errors, and [`Error::Cancelled`] while waiting.
@@ -23,7 +23,7 @@ impl Cache {
         Ok(CacheUse(file))
     }
 
-    /// Waits until nobody uses the cache, and keeps others from it. `waiting` is called once if that takes time.
+    /// Waits until no process uses the cache, and keeps others from it. `waiting` is called once if that takes time.
     pub(super) fn use_alone(&self, progress: &dyn Progress, waiting: impl FnOnce()) -> Result<CacheUse> {
         let file = self.users()?;
         if !matches!(file.try_lock(), Ok(())) {

@@ -1,4 +1,4 @@
-//! Content-addressed cache of step results: one folder per key, written beside and renamed.
+//! Content-addressed cache of step results: one folder per key, written under a temporary name and renamed.
 //!
 //! - `store`: finding and making entries
 //! - `entries`: what is there, and whether it is whole
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-/// The file of an entry that says what is in it.
+/// The file of an entry that lists what is in it.
 const RECORD: &str = "record.json";
 /// Start of the names of entries that are being made.
 const BUILDING: &str = ".building-";

@@ -11,14 +11,14 @@ use std::time::{Duration, SystemTime};
 pub struct PruneRule {
     /// Those that were not used for so long.
     pub unused_for: Option<Duration>,
-    /// The least recently used ones, until the rest is no larger than so many bytes.
+    /// The least recently used ones, until the rest is no larger than this number of bytes.
     pub max_byte_count: Option<u64>,
     /// Those whose files are not what they were.
     pub damaged: bool,
 }
 
 impl Cache {
-    /// Takes away what `rule` names, as of `now`, and returns it. Waits until no other process uses the cache, calling
+    /// Removes what `rule` names, as of `now`, and returns it. Waits until no other process uses the cache, calling
     /// `waiting` if that takes time; who comes meanwhile waits too.
     ///
     /// # Errors
@@ -56,8 +56,8 @@ impl Cache {
 }
 
 impl Cache {
-    /// Takes away the entry that the file `path` belongs to, which was found to be damaged, so that it is made anew.
-    /// `false` when `path` is no file of an entry.
+    /// Removes the corrupt entry that the file `path` belongs to, so that it is rebuilt.
+    /// `false` when no entry has `path`.
     ///
     /// # Errors
     /// I/O errors.
@@ -119,7 +119,9 @@ mod tests {
         let (folder, now) = (tempfile::tempdir().unwrap(), SystemTime::now());
         let cache = cache(folder.path(), &["a", "b", "c", "d"], now);
         assert_eq!(names(&cache.entries().unwrap()), ["fp16 a", "fp16 b", "fp16 c", "fp16 d"]);
-        let prune = |rule: PruneRule| cache.prune(rule, now, &NoProgress, || panic!("nobody else is there")).unwrap();
+        let prune = |rule: PruneRule| {
+            cache.prune(rule, now, &NoProgress, || panic!("no other process uses the cache")).unwrap()
+        };
         assert!(prune(PruneRule::default()).is_empty());
         let old = PruneRule { unused_for: Some(Duration::from_secs(9000)), ..PruneRule::default() };
         assert_eq!(names(&prune(old)), ["fp16 a"]);

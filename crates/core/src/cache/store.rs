@@ -104,7 +104,7 @@ fn find<T: DeserializeOwned>(target: &Path, start: Instant) -> Option<CachedArti
     })
 }
 
-/// The record's own modification time says when an entry was last used. A cache that cannot be written serves as well.
+/// The record's own modification time is the time of an entry's last use. A cache that cannot be written serves as well.
 fn mark_used(target: &Path) {
     let record = std::fs::File::options().append(true).open(target.join(RECORD));
     drop(record.and_then(|file| file.set_modified(std::time::SystemTime::now())));

@@ -93,7 +93,7 @@ impl GpuCatalogue {
         let distance = |gpu: &Gpu| (u64::from(gpu.memory_gib) << 30).abs_diff(memory_byte_count);
         let rank = |gpu: &&Gpu| {
             let named = product.contains(&words(gpu));
-            // Of two names that fit, `L40` and `L40S`, the longer one says more.
+            // Of two names that fit, `L40` and `L40S`, the longer one is more specific.
             (!named, if named { usize::MAX - words(gpu).len() } else { 0 }, distance(gpu))
         };
         self.gpus.iter().filter(|gpu| gpu.compute_capability == capability).min_by_key(rank)

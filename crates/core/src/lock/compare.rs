@@ -48,7 +48,7 @@ impl fmt::Display for ItemKind {
     }
 }
 
-/// What a lock says of an item.
+/// What a lock records of an item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fact {
@@ -187,7 +187,7 @@ impl Lock {
     }
 }
 
-/// Dotted keys and values; tables in a list are told apart by their number.
+/// Dotted keys and values; tables in a list are distinguished by their index.
 fn flat(prefix: &str, value: &Value) -> Vec<(String, String)> {
     let below =
         |key: &str, value| flat(&if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") }, value);

@@ -8,6 +8,7 @@ use std::path::Path;
 /// Raised when a lock is written that this version could not read.
 const FORMAT: u32 = 1;
 
+// prose: part of locks
 const HEAD: &str = "# Written by planforge; keep it beside the pipeline file and commit it. `planforge verify` rebuilds what it names.\n";
 
 /// Keys of a pipeline file that decide no bytes of an artifact, or decide only which artifacts there are: those are
@@ -109,14 +110,14 @@ impl LockedEngine {
     }
 }
 
-/// Read first, so that a file of another version is told apart from a damaged one.
+/// Read first, so that a file of another version is distinguished from a corrupt one.
 #[derive(Deserialize)]
 struct Head {
     format: u32,
 }
 
 impl Lock {
-    /// A lock of `pipeline`, as its file says it, without artifacts.
+    /// A lock of `pipeline`, with the keys of its file, without artifacts.
     ///
     /// # Panics
     /// Never: a pipeline is read from TOML.
@@ -138,10 +139,10 @@ impl Lock {
         Self { format: FORMAT, name: pipeline.name.clone(), tools, source, options, exports, engines, archives }
     }
 
-    /// Reads the lock at `path`; none where there is no file.
+    /// Reads the lock at `path`; none where the file does not exist.
     ///
     /// # Errors
-    /// [`Error::Parse`] with line and key for a file that is not a lock, [`Error::Value`] for one of a newer planforge.
+    /// [`Error::Parse`] with line and key for text that is not a lock, [`Error::Value`] for one of a newer planforge.
     pub fn read(path: &Path) -> Result<Option<Self>> {
         let text = match fs_err::read_to_string(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -161,7 +162,7 @@ impl Lock {
         toml::from_str(&text).map(Some).map_err(wrong)
     }
 
-    /// Writes the lock to `path` unless it is there as it is, and says whether it did.
+    /// Writes the lock to `path` unless the file is equal already; returns whether it wrote.
     ///
     /// # Errors
     /// I/O errors name the path.

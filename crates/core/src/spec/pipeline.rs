@@ -154,7 +154,7 @@ impl Pipeline {
         self.without(&found, path)
     }
 
-    /// The profiles with `batch` as the largest of all; one whose smallest lies above keeps that.
+    /// The profiles with `batch` as the largest of all; one whose smallest is above it keeps that.
     #[must_use]
     pub fn profiles_up_to(&self, batch: u64) -> Vec<Profile> {
         profiles_up_to(&self.profiles, batch)

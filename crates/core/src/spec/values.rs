@@ -146,7 +146,7 @@ pub struct ProfileRange {
 }
 
 impl ProfileRange {
-    /// The range with `max` as its largest value, or with its smallest as that where `max` lies below it.
+    /// The range with `max` as its largest value, or with its smallest as that where `max` is below it.
     #[must_use]
     pub fn with_max(self, max: u64) -> Self {
         let max = max.max(self.min);

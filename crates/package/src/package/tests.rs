@@ -136,6 +136,7 @@ fn an_engine_without_weights_has_them_next_to_it() {
     let weights = unpacked.model_file.with_file_name("model.safetensors");
     assert_eq!(fs_err::metadata(weights).unwrap().len(), 3 << 20);
     let config = fs_err::read_to_string(folder.path().join("out/tiny/config.pbtxt")).unwrap();
+    // prose: part of archives
     assert!(config.contains("# It lacks weights, which lie beside it"), "{config}");
     assert!(make(None).unwrap_err().to_string().contains("left-out.json"));
     assert!(make(Some(&placed("other.safetensors"))).unwrap_err().to_string().contains("other.safetensors"));

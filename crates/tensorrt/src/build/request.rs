@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// What to build.
 #[derive(Debug, Clone)]
 pub struct BuildRequest {
-    /// The ONNX graph; its external data lies beside it.
+    /// The ONNX graph; its external data is in the same folder.
     pub graph: PathBuf,
     /// Targets, at least one; one engine serves all of them.
     pub compute_capabilities: Vec<(u8, u8)>,

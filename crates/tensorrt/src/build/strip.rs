@@ -4,9 +4,9 @@
 //! `kREFIT_IDENTICAL` may fold the values that it sees, so that others are undefined behaviour. With `kREFIT_INDIVIDUAL` a
 //! weight can be given again when it is marked, or when it is a placeholder, whose values the builder does not see at all;
 //! with `kSTRIP_PLAN` all of those are left out. The parser makes placeholders of weights that are convolved or multiplied
-//! with, if it knows the builder's configuration and somebody observes it (`NvOnnxParser.h`, `IParser::setRefitObserver`).
+//! with, if it knows the builder's configuration and has an observer (`NvOnnxParser.h`, `IParser::setRefitObserver`).
 //! A network with a placeholder builds without a GPU, the other weights marked; one without does not. Tried with version
-//! 1.7.1.116: the bytes of such an engine are the same whatever the values of its weights.
+//! 1.7.1.116: the bytes of such an engine do not depend on the values of its weights.
 //!
 //! `trtx` keeps the parser and the configuration apart, so this build goes through the library's C++ interface.
 #![expect(unsafe_code, reason = "the library's interface is in C++")]
@@ -60,7 +60,7 @@ pub enum LeftOutTransform {
     },
 }
 
-/// What the parser says of weights while it parses.
+/// What the parser reports of weights while it parses.
 pub(super) type Records = Rc<RefCell<Vec<RefitRecord>>>;
 
 pub(super) fn observe(parser: &mut OnnxParser<'_>) -> Result<Records> {
@@ -120,7 +120,7 @@ pub(super) fn build(
     let native = Native::open(libraries, request)?;
     // Objects go in the reverse of the order in which they are made.
     let mut builder = native.builder()?;
-    // SAFETY: each call gives a new object that nobody else destroys, or null.
+    // SAFETY: each call gives a new object that has no other owner, or null.
     let (mut config, mut network) = unsafe {
         let config = UniquePtr::from_raw(builder.pin_mut().createBuilderConfig());
         (config, UniquePtr::from_raw(builder.pin_mut().createNetworkV2(0)))
@@ -158,7 +158,7 @@ pub(super) fn build(
             return Ok(None);
         }
     }
-    // SAFETY: the memory is new, and nobody else frees it; it outlives what it was made with.
+    // SAFETY: the memory is new and has no other owner; it outlives the objects that made it.
     let memory =
         unsafe { UniquePtr::from_raw(builder.pin_mut().buildSerializedNetwork(network.pin_mut(), config.pin_mut())) };
     Ok((!memory.is_null()).then_some(memory))
@@ -166,7 +166,7 @@ pub(super) fn build(
 
 /// The bytes in memory of the library.
 pub(super) fn bytes_of(memory: &UniquePtr<nvinfer1::IHostMemory>) -> &[u8] {
-    // SAFETY: so many bytes lie there, for as long as the object lives.
+    // SAFETY: the library keeps this number of bytes there for as long as the object exists.
     unsafe { std::slice::from_raw_parts(memory.data().cast(), memory.size()) }
 }
 
@@ -263,7 +263,7 @@ fn library_error(path: &Path, source: libloading::Error) -> Error {
     Error::Library { path: path.to_owned(), source: Box::new(source) }
 }
 
-/// Somebody who observes the parser; what it says is known from the parse before.
+/// An observer of the parser that ignores its reports, which are known from the parse before.
 struct Observer(*mut c_void);
 
 impl Observer {

@@ -1,4 +1,4 @@
-//! A GPU, with memory on it and page-locked memory beside it.
+//! A GPU, with memory on it and page-locked memory of the host.
 #![expect(unsafe_code, reason = "the driver trusts the addresses that it is given")]
 
 use crate::gpu::{cuda_error, has_cuda_driver, local_gpu};
@@ -132,7 +132,7 @@ impl HostBuffer {
         let byte_count = byte_count.max(1);
         // SAFETY: the context is current.
         let address = unsafe { result::malloc_host(byte_count, 0) }.map_err(cuda_error)?.cast::<u8>();
-        // SAFETY: so many bytes were allocated; from here on they have values.
+        // SAFETY: this number of bytes was allocated; from here on they have values.
         unsafe { address.write_bytes(0, byte_count) };
         (self.address, self.capacity) = (address, byte_count);
         Ok(())
@@ -147,7 +147,7 @@ impl HostBuffer {
         if byte_count == 0 {
             return &[];
         }
-        // SAFETY: so many bytes are there, with values.
+        // SAFETY: this number of bytes is there, with values.
         unsafe { std::slice::from_raw_parts(self.address, byte_count) }
     }
 
@@ -160,7 +160,7 @@ impl HostBuffer {
         if byte_count == 0 {
             return &mut [];
         }
-        // SAFETY: so many bytes are there, with values, and this buffer is borrowed for writing.
+        // SAFETY: this number of bytes is there, with values, and this buffer is borrowed for writing.
         unsafe { std::slice::from_raw_parts_mut(self.address, byte_count) }
     }
 

@@ -40,7 +40,7 @@ impl LoadedEngine {
     /// Puts the engine `bytes`, which were read from `plan`, on the GPU of this number in the driver's order.
     ///
     /// # Errors
-    /// [`Error::Header`] for what is no engine; what [`Gpu::open`] says; an engine for another GPU or of another version;
+    /// [`Error::Header`] for bytes that are not an engine; errors of [`Gpu::open`]; an engine for another GPU or of another version;
     /// [`Error::InvalidEngine`] and [`Error::Deserialize`] with the library's own words; [`Error::Tensor`] for inputs and
     /// outputs that are not handled here; [`Error::MissingWeights`] for an engine that was built without weights.
     pub fn load(runtime: &Runtime, plan: (&Path, &[u8]), ordinal: usize) -> Result<Self> {

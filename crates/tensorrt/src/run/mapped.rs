@@ -6,7 +6,7 @@ use memmap2::Mmap;
 use std::ops::Deref;
 use std::path::Path;
 
-/// The bytes of a file that nobody writes to meanwhile. Pages are read when they are first used, and the kernel takes them
+/// The bytes of a file that no process may write to meanwhile. Pages are read when they are first used, and the kernel takes them
 /// back when it needs memory.
 #[derive(Debug)]
 pub struct MappedFile(Mmap);

@@ -1,4 +1,4 @@
-//! What the library says, and the logger that it says it to.
+//! Messages of the library, and the logger that receives them.
 #![expect(unsafe_code, reason = "the library calls back with pointers")]
 
 use crate::Severity;
@@ -10,7 +10,7 @@ use trtx::trtx_sys;
 const KEPT_MESSAGES: usize = 8;
 
 thread_local! {
-    /// What the library said last in this thread.
+    /// The library's last messages in this thread.
     static MESSAGES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -2,12 +2,12 @@
 //!
 //! - `profiles`: which optimization profile takes a set of shapes
 //! - `fit`: whether a library and a GPU can run an engine, by its header
-//! - `device`: a GPU, with memory on it and beside it
+//! - `device`: a GPU, with memory on it and page-locked memory of the host
 //! - `native`: the library's engine and execution context
 //! - `runtime`: the library's runtime, which loads engines
 //! - `refit`: putting weights into an engine that was built without
 //! - `mapped`: files in memory, for weights
-//! - `messages`: what it says
+//! - `messages`: the library's messages
 //! - `engine`: an engine whose weights are on a GPU
 //! - `options`: how it is run
 //! - `execution`: what runs it, with buffers and a stream of its own

@@ -20,7 +20,7 @@ pub(super) struct NativeEngine(pub(super) UniquePtr<nvinfer1::ICudaEngine>);
 // SAFETY: the object is not bound to the thread that made it, and its owner lets one thread use it at a time.
 unsafe impl Send for NativeEngine {}
 
-/// What the engine says of one of its tensors.
+/// What the engine reports of one of its tensors.
 pub(super) struct TensorFacts {
     pub(super) name: String,
     pub(super) data_type: &'static str,
@@ -31,7 +31,7 @@ pub(super) struct TensorFacts {
 }
 
 impl NativeEngine {
-    /// Whether weights can be put into it; an engine that was built with its own says no.
+    /// Whether weights can be put into it; not into an engine that was built with its own.
     pub(super) fn is_refittable(&self) -> bool {
         self.0.isRefittable()
     }
@@ -56,7 +56,7 @@ impl NativeEngine {
                 dims: dims(&self.0.getTensorShape(name))?,
                 is_input: TensorIOMode::from(self.0.getTensorIOMode(name)) == TensorIOMode::kINPUT,
                 obstacle: match (is_on_device, is_linear) {
-                    (false, _) => Some("lies in the host's memory"),
+                    (false, _) => Some("is in the host's memory"),
                     (true, false) => Some("has elements in another order than row-major"),
                     (true, true) => None,
                 },
@@ -94,7 +94,7 @@ impl NativeEngine {
         if config.is_null() {
             return Err(failed());
         }
-        // SAFETY: the object is new, and nobody else destroys it.
+        // SAFETY: the object is new and has no other owner.
         let mut config = unsafe { UniquePtr::from_raw(config) };
         config.pin_mut().setDynamicShapesKernelSpecializationStrategy(specialization.into());
         if !config.pin_mut().setCudaGraphStrategy(graphs.into()) {
@@ -105,7 +105,7 @@ impl NativeEngine {
         if context.is_null() {
             return Err(failed());
         }
-        // SAFETY: the object is new, and nobody else destroys it.
+        // SAFETY: the object is new and has no other owner.
         Ok(NativeContext { context: unsafe { UniquePtr::from_raw(context) }, _config: config })
     }
 }
@@ -169,7 +169,7 @@ impl NativeContext {
     }
 }
 
-/// The sizes, unless the library says that there is no such tensor.
+/// The sizes; none where the library reports that the tensor does not exist.
 fn dims(dims: &Dims64) -> Option<Vec<i64>> {
     let count = usize::try_from(dims.nbDims).ok().filter(|&count| count <= dims.d.len())?;
     Some(dims.d[..count].to_vec())

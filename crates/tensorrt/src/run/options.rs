@@ -14,7 +14,7 @@ pub struct ExecutionOptions {
 /// When kernels are compiled for the very shapes that an engine with dynamic dimensions is run with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum KernelSpecialization {
-    /// Beside the first runs, which take general ones.
+    /// During the first runs, which use general kernels.
     #[default]
     Lazy,
     /// Within the first run.

@@ -1,6 +1,6 @@
 //! Putting weights into an engine that was built without, as `NvInferRuntime.h` of TensorRT-RTX 1.7 asks for (`IRefitter`).
 //!
-//! Weights are handed over where they lie, in the host's memory; the library copies them to the GPU before it returns. The
+//! Weights are passed by their address in the host's memory; the library copies them to the GPU before it returns. The
 //! parser's own refitter (`IParserRefitter`) would need the graph and the parser's library wherever an engine is loaded, and
 //! would read the weights itself; what it does is known from the build instead.
 #![expect(unsafe_code, reason = "the library's interface is in C++")]
@@ -32,7 +32,7 @@ pub struct WeightValues<'a> {
     pub bytes: &'a [u8],
 }
 
-/// A call that writes at most so many names, and says how many there are.
+/// A call that writes at most this number of names, and returns how many there are.
 type NamesCall = unsafe extern "C" fn(*mut c_void, i32, *mut *const c_char) -> i32;
 
 /// What puts weights into an engine.
@@ -100,7 +100,7 @@ impl NativeRefitter<'_> {
         if is_set { Ok(()) } else { Err(Error::Refit { path: plan.to_owned(), log: messages() }) }
     }
 
-    /// The names that a call gives; one that is not named is told by its place.
+    /// The names that a call gives; a weight without a name is identified by its index.
     fn names(&self, call: NamesCall) -> Vec<String> {
         let refitter = self.refitter.as_ptr().cast_mut().cast();
         // Without an address the bridge to C++ gives 0.
@@ -108,7 +108,7 @@ impl NativeRefitter<'_> {
         // SAFETY: without room for names the call gives their number alone.
         let count = unsafe { call(refitter, 0, &raw mut nowhere) };
         let mut names = vec![std::ptr::null(); usize::try_from(count).unwrap_or(0)];
-        // SAFETY: there is room for so many names.
+        // SAFETY: there is room for this number of names.
         let count = unsafe { call(refitter, count.max(0), names.as_mut_ptr()) };
         names.truncate(usize::try_from(count).unwrap_or(0));
         let name = |(place, name): (usize, &*const c_char)| {

@@ -40,8 +40,8 @@ impl std::fmt::Debug for NativeRuntime {
 }
 
 impl Runtime {
-    /// Opens the library at `path` (`libtensorrt_rtx.so.1`) for the rest of the process; again, it does nothing. What the
-    /// library says goes to the first `sink` given. There has to be a CUDA driver.
+    /// Opens the library at `path` (`libtensorrt_rtx.so.1`) for the rest of the process; again, it does nothing. The
+    /// library's messages go to the first `sink` given. There has to be a CUDA driver.
     ///
     /// # Errors
     /// [`Error::NoDriver`], [`Error::Library`], [`Error::Version`]; [`Error::OtherLibrary`] when another one is open.
@@ -75,12 +75,12 @@ impl Runtime {
         let mut native = self.native.lock().unwrap_or_else(PoisonError::into_inner);
         native.check(plan, bytes)?;
         clear_messages();
-        // SAFETY: the library reads so many bytes during the call.
+        // SAFETY: the library reads this number of bytes during the call.
         let engine = unsafe { native.runtime.pin_mut().deserializeCudaEngine(bytes.as_ptr().cast(), bytes.len()) };
         if engine.is_null() {
             return Err(Error::Deserialize { path: plan.to_owned(), log: messages() });
         }
-        // SAFETY: the object is new, and nobody else destroys it.
+        // SAFETY: the object is new and has no other owner.
         Ok(NativeEngine(unsafe { UniquePtr::from_raw(engine) }))
     }
 
@@ -122,7 +122,7 @@ impl NativeRuntime {
         if runtime.is_null() {
             return Err(failed(format!("it gives no runtime: {}", messages()).into()));
         }
-        // SAFETY: the object is new, of this type, and nobody else destroys it.
+        // SAFETY: the object is new, of this type, and has no other owner.
         Ok(Self { runtime: unsafe { UniquePtr::from_raw(runtime.cast()) }, logger, library })
     }
 
@@ -130,7 +130,7 @@ impl NativeRuntime {
     fn check(&self, plan: &Path, bytes: &[u8]) -> Result<()> {
         let mut reasons = 0;
         let byte_count = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-        // SAFETY: the library reads no more than so many bytes, and writes one number.
+        // SAFETY: the library reads no more than this number of bytes, and writes one number.
         let validity = unsafe { self.runtime.getEngineValidity(bytes.as_ptr().cast(), byte_count, &raw mut reasons) };
         if EngineValidity::from(validity) != EngineValidity::kINVALID {
             return Ok(());

@@ -10,7 +10,7 @@ const FIRST: (u32, u32) = (8, 6);
 /// What to build with the tool.
 #[derive(Debug, Clone)]
 pub struct PlanRequest {
-    /// The ONNX graph; its external data lies beside it.
+    /// The ONNX graph; its external data is in the same folder.
     pub graph: PathBuf,
     /// Optimization profiles; none for a graph without dynamic dimensions.
     pub profiles: Vec<ProfileShapes>,

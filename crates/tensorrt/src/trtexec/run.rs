@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// Lines that an error repeats.
 const LAST_WORDS: usize = 3;
 
-/// A plan that was built, and what the tool said of it.
+/// A plan that was built, and the tool's output.
 #[derive(Debug, Clone)]
 pub struct BuiltPlan {
     /// Version of the tool.

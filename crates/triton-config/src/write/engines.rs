@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 /// Text between the fields of an engine's configuration, for whoever opens it.
 const RTX_COMMENT: &str = "# A TensorRT-RTX engine. NVIDIA's own `tensorrt` backend cannot load it.\n";
 const LACKING_COMMENT: &str =
+    // prose: part of archives
     "# It lacks weights, which lie beside it; planforge's backend puts them in when it loads it.\n";
 const RTX_COMMENTS: &str = "# TensorRT-RTX engines. NVIDIA's own `tensorrt` backend cannot load them.\n";
 

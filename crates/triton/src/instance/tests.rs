@@ -186,7 +186,7 @@ fn engines_that_cannot_be_served_say_why() {
             processor.ends_with("is an engine, which runs on GPUs only: its instances are of kind KIND_GPU"),
             "{processor}"
         );
-        assert_eq!(fault(CONFIG, Device::Cuda(1)), "there is no GPU 1: the CUDA driver sees 1");
+        assert_eq!(fault(CONFIG, Device::Cuda(1)), "unknown GPU 1: the CUDA driver sees 1");
         let twisted = fault(&CONFIG.replace("TYPE_FP32", "TYPE_INT64"), Device::Cuda(0));
         assert!(twisted.contains("output `sum` has data type TYPE_INT64, the model's is TYPE_FP32"), "{twisted}");
         let _ = fake_engine(folder, "model.plan", &[(32, 1)]);

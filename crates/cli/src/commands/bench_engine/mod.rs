@@ -36,7 +36,7 @@ struct Benched {
     engine_byte_count: u64,
     /// Memory that the streams took beyond that.
     stream_byte_count: u64,
-    /// What the engine says that intermediate values of a stream take.
+    /// What intermediate values of a stream take, as the engine reports it.
     activation_byte_count: u64,
     #[serde(flatten)]
     figures: EngineFigures,
@@ -131,7 +131,7 @@ fn text(benched: &Benched) -> String {
     );
     let _ = writeln!(
         text,
-        "GPU memory: {} for the engine, {} for the streams ({} of each for intermediate values, as the engine says)",
+        "GPU memory: {} for the engine, {} for the streams ({} of each for intermediate values, as the engine reports)",
         format_bytes(benched.engine_byte_count),
         format_bytes(benched.stream_byte_count),
         format_bytes(benched.activation_byte_count)
@@ -201,7 +201,7 @@ input `ids` [8, 128]
  GPU to host     0.000   0.000   0.000   0.000   0.000   0.000    0.000
 
 100 runs in 5.05 s: 19.8 runs/s, 158.4 items/s
-GPU memory: 45.0 MiB for the engine, 24.0 MiB for the streams (11.0 MiB of each for intermediate values, as the engine says)
+GPU memory: 45.0 MiB for the engine, 24.0 MiB for the streams (11.0 MiB of each for intermediate values, as the engine reports)
 ";
         assert_eq!(text(&benched), expected);
         let json = serde_json::to_value(&benched).unwrap();

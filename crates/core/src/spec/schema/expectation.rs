@@ -1,4 +1,4 @@
-//! What a key takes, in words for a mistake.
+//! What a key takes, as text of a mistake.
 
 use super::model::{Absent, Choice, Key, Shape, Table, ValueType};
 use crate::nearest::{one_of, similar};
@@ -88,7 +88,7 @@ pub(super) fn correction(key: &Key, path: &str, value: &DeValue<'_>) -> Option<S
 }
 
 impl ValueType {
-    /// Whether a value has the form, whatever its content.
+    /// Whether a value has the form, regardless of its content.
     pub(super) fn accepts_form(&self, value: &DeValue<'_>) -> bool {
         match &self.shape {
             Shape::Table(_) | Shape::Map(_) => value.is_table(),

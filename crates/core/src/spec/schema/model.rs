@@ -54,7 +54,7 @@ pub(crate) struct ValueType {
     pub(crate) name: Option<String>,
     /// Its form.
     pub(crate) shape: Shape,
-    /// Which values of that form are allowed, in words.
+    /// Which values of that form are allowed, as text.
     pub(crate) allowed: Option<String>,
 }
 

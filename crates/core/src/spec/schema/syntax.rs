@@ -1,4 +1,4 @@
-//! Errors of TOML's syntax, in words that help.
+//! Errors of TOML's syntax, with what the file has and what is expected.
 
 use super::mistake::{Mistake, line};
 
