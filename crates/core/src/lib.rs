@@ -30,7 +30,7 @@ pub use artifact::{
     Archive, ArtifactFile, CachedArtifact, Capacity, CapacityLimit, LatencySummary, LoadPoint, LoadResult, Model,
     ProbeStep, Published, Snapshot, Variant,
 };
-pub use cache::{Cache, CacheEntry, CacheKey, CacheKind, CacheUse, Damage, PruneRule};
+pub use cache::{Cache, CacheEntry, CacheKey, CacheKind, CacheUse, Corruption, PruneRule};
 pub use card::ModelCard;
 pub use check::CheckFacts;
 pub use child::{

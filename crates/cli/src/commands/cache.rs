@@ -84,21 +84,21 @@ fn age(idle: Duration) -> String {
 }
 
 fn check(context: &CommandContext, cache: &Cache) -> Result<()> {
-    let damage = cache.check(&*context.terminal)?;
-    let line = |it: &planforge_core::Damage| {
+    let corruption = cache.check(&*context.terminal)?;
+    let line = |it: &planforge_core::Corruption| {
         format!("{BAD}{}{BAD:#} {}: {}\n", it.kind.name(), short_path(&it.path), it.reason)
     };
-    let text = if damage.is_empty() {
+    let text = if corruption.is_empty() {
         format!("{} entries, all whole\n", cache.entries()?.len())
     } else {
-        damage.iter().map(line).collect()
+        corruption.iter().map(line).collect()
     };
-    context.show(&damage, &text)?;
-    match damage.first() {
+    context.show(&corruption, &text)?;
+    match corruption.first() {
         None => Ok(()),
         Some(first) => Err(CheckFailed(format!(
             "{} of the cache's files are damaged, first `{}`: {}; `planforge cache prune --damaged` takes them away",
-            damage.len(),
+            corruption.len(),
             first.path.display(),
             first.reason
         ))
@@ -110,7 +110,7 @@ fn prune(context: &CommandContext, cache: &Cache, arguments: &PruneArguments) ->
     let rule = PruneRule {
         unused_for: arguments.unused_for,
         max_byte_count: arguments.max_size.map(MemorySize::byte_count),
-        damaged: arguments.damaged,
+        corrupt: arguments.damaged,
     };
     let terminal = &context.terminal;
     let waiting = || terminal.say("waiting for another planforge that uses the cache");

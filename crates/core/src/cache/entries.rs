@@ -27,7 +27,7 @@ pub struct CacheEntry {
 
 /// Something in a cache that is not what it was when it was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Damage {
+pub struct Corruption {
     /// What kind of entry.
     pub kind: CacheKind,
     /// Its key.
@@ -56,18 +56,18 @@ impl Cache {
         Ok(entries)
     }
 
-    /// Digests every file of every entry again and names what differs. Entries left half-made are no damage: nothing is
+    /// Digests every file of every entry again and names what differs. Entries left half-made are no corruption: nothing is
     /// read from them.
     ///
     /// # Errors
     /// I/O errors other than files that are gone, and [`crate::Error::Cancelled`].
-    pub fn check(&self, progress: &dyn Progress) -> Result<Vec<Damage>> {
+    pub fn check(&self, progress: &dyn Progress) -> Result<Vec<Corruption>> {
         let mut found = Vec::new();
         for kind in CacheKind::ALL {
             for key in self.keys(kind)?.into_iter().filter(|key| !key.starts_with(BUILDING)) {
                 let folder = self.folder_of(kind, &key);
-                for (path, reason) in damage(&folder, progress)? {
-                    found.push(Damage { kind, key: key.clone(), path, reason });
+                for (path, reason) in corruption(&folder, progress)? {
+                    found.push(Corruption { kind, key: key.clone(), path, reason });
                 }
             }
         }
@@ -140,7 +140,7 @@ fn byte_count(folder: &Path) -> Result<u64> {
 }
 
 /// Files of an entry that are not what they were, and why.
-fn damage(folder: &Path, progress: &dyn Progress) -> Result<Vec<(PathBuf, String)>> {
+fn corruption(folder: &Path, progress: &dyn Progress) -> Result<Vec<(PathBuf, String)>> {
     let Some(entry) = read_entry::<Value>(folder) else {
         return Ok(vec![(folder.join(RECORD), "it cannot be read".to_owned())]);
     };

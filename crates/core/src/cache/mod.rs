@@ -10,7 +10,7 @@ mod lock;
 mod prune;
 mod store;
 
-pub use entries::{CacheEntry, Damage};
+pub use entries::{CacheEntry, Corruption};
 pub use lock::CacheUse;
 pub use prune::PruneRule;
 

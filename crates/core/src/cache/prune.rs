@@ -14,7 +14,7 @@ pub struct PruneRule {
     /// The least recently used ones, until the rest is no larger than this number of bytes.
     pub max_byte_count: Option<u64>,
     /// Those whose files are not what they were.
-    pub damaged: bool,
+    pub corrupt: bool,
 }
 
 impl Cache {
@@ -32,8 +32,8 @@ impl Cache {
     ) -> Result<Vec<CacheEntry>> {
         let _alone = self.use_alone(progress, waiting)?;
         let mut doomed = HashSet::new();
-        if rule.damaged {
-            doomed.extend(self.check(progress)?.into_iter().map(|damage| (damage.kind, damage.key)));
+        if rule.corrupt {
+            doomed.extend(self.check(progress)?.into_iter().map(|corruption| (corruption.kind, corruption.key)));
         }
         let entries = self.entries()?;
         for entry in &entries {
@@ -138,10 +138,10 @@ mod tests {
         assert!(cache.check(&NoProgress).unwrap().is_empty());
         let broken = cache.entries().unwrap().into_iter().find(|entry| entry.name == "fp16 a").unwrap();
         fs_err::write(cache.folder_of(CacheKind::Engine, &broken.key).join("plan"), vec![2; 1000]).unwrap();
-        let damage = cache.check(&NoProgress).unwrap();
-        assert_eq!((damage.len(), &damage[0].key), (1, &broken.key));
-        assert!(damage[0].reason.contains("its SHA-256 is"), "{}", damage[0].reason);
-        let rule = PruneRule { damaged: true, ..PruneRule::default() };
+        let corruption = cache.check(&NoProgress).unwrap();
+        assert_eq!((corruption.len(), &corruption[0].key), (1, &broken.key));
+        assert!(corruption[0].reason.contains("its SHA-256 is"), "{}", corruption[0].reason);
+        let rule = PruneRule { corrupt: true, ..PruneRule::default() };
         let gone = cache.prune(rule, now, &NoProgress, || ()).unwrap();
         assert_eq!(
             gone.iter().filter(|entry| entry.complete).map(|entry| &entry.key).collect::<Vec<_>>(),

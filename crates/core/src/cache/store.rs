@@ -83,7 +83,7 @@ impl Cache {
     }
 }
 
-/// A complete entry at `target`; a damaged one counts as absent and is rebuilt.
+/// A complete entry at `target`; a corrupt one counts as absent and is rebuilt.
 fn find<T: DeserializeOwned>(target: &Path, start: Instant) -> Option<CachedArtifact<T>> {
     let bytes = fs_err::read(target.join(RECORD)).ok()?;
     let entry: Entry<T> = serde_json::from_slice(&bytes).ok()?;
