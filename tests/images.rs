@@ -1,7 +1,7 @@
 //! Models over images: preprocessing against the references (scripts/reference/images.py), and the whole job.
 
 use crate::support::Workspace;
-use planforge_core::{KnownDigests, NoProgress, Snapshot};
+use planforge_core::{DigestCache, NoProgress, Snapshot};
 use planforge_engine::read_images;
 use planforge_testkit::{CaseKind, FixtureCase, fixture_cases, repository};
 use serde_json::Value;
@@ -24,7 +24,7 @@ fn images_are_prepared_as_the_references_do() {
         let file = |path: &str| planforge_core::ArtifactFile {
             path: path.to_owned(),
             byte_count: 0,
-            sha256: KnownDigests::default().digest(&folder.join(path), &NoProgress).unwrap(),
+            sha256: DigestCache::default().digest(&folder.join(path), &NoProgress).unwrap(),
         };
         let local = || "local".to_owned();
         let files = files.map(file).collect();

@@ -2,7 +2,7 @@
 
 use crate::support::Workspace;
 use planforge_core::{
-    Builder, BuilderOptions, Cache, CachedArtifact, DataType, Engine, EngineTarget, GpuCatalogue, KnownDigests, Model,
+    Builder, BuilderOptions, Cache, CachedArtifact, DataType, Engine, EngineTarget, GpuCatalogue, DigestCache, Model,
     NoProgress, Precision, Profile, ProfileRange, Task, TensorSpec,
 };
 use planforge_engine::{
@@ -67,7 +67,7 @@ pub(crate) fn try_export(
     precision: Precision,
 ) -> planforge_engine::Result<CachedArtifact<Model>> {
     let options = ExportOptions { image_size: fixture.image_size, ..ExportOptions::new(fixture.task, precision) };
-    let snapshot = planforge_hub::local_snapshot(&fixture.folder, None, &KnownDigests::default(), &NoProgress).unwrap();
+    let snapshot = planforge_hub::local_snapshot(&fixture.folder, None, &DigestCache::default(), &NoProgress).unwrap();
     export(&snapshot, &options, &Cache::new(&workspace.path("cache")), &NoProgress)
 }
 
@@ -203,7 +203,7 @@ fn self_contained_exports_are_the_same_models() {
     ] {
         let case = case(&workspace, name, precision);
         let folder = checkpoint(name).folder;
-        let snapshot = planforge_hub::local_snapshot(&folder, None, &KnownDigests::default(), &NoProgress).unwrap();
+        let snapshot = planforge_hub::local_snapshot(&folder, None, &DigestCache::default(), &NoProgress).unwrap();
         let options = ExportOptions { self_contained: true, ..ExportOptions::new(case.model.record.task, precision) };
         let model = export(&snapshot, &options, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap();
         assert_eq!(model.files.len(), 1, "{name}");

@@ -5,7 +5,7 @@ use crate::parity::{
 };
 use crate::support::Workspace;
 use planforge_core::{
-    Cache, CachedArtifact, DataType, Dim, KnownDigests, Model, NoProgress, Precision, Task, TensorSpec, digest_file,
+    Cache, CachedArtifact, DataType, Dim, DigestCache, Model, NoProgress, Precision, Task, TensorSpec, digest_file,
 };
 use planforge_engine::{ExportOptions, export_torchscript};
 use planforge_package::{UnpackLimits, unpack};
@@ -20,7 +20,7 @@ const MORE_PADDING: usize = 4;
 /// Exports a checkpoint.
 pub(crate) fn export(cache: &Path, fixture: &FixtureCase, precision: Precision) -> CachedArtifact<Model> {
     let options = ExportOptions { image_size: fixture.image_size, ..ExportOptions::new(fixture.task, precision) };
-    let snapshot = planforge_hub::local_snapshot(&fixture.folder, None, &KnownDigests::default(), &NoProgress).unwrap();
+    let snapshot = planforge_hub::local_snapshot(&fixture.folder, None, &DigestCache::default(), &NoProgress).unwrap();
     export_torchscript(&snapshot, &options, &Cache::new(cache), &NoProgress).unwrap()
 }
 
@@ -143,7 +143,7 @@ fn the_program_exports_modules_and_compares_them_with_onnx() {
         assert!(of_module.iter().all(|check| check["reference"] == "onnx-fp32" && check["passed"] == true));
     }
     let snapshot =
-        planforge_hub::local_snapshot(&workspace.path("model"), None, &KnownDigests::default(), &NoProgress).unwrap();
+        planforge_hub::local_snapshot(&workspace.path("model"), None, &DigestCache::default(), &NoProgress).unwrap();
     let options = ExportOptions::new(Task::SentenceEmbedding, Precision::Fp32);
     let here = export_torchscript(&snapshot, &options, &Cache::new(&workspace.path("cache")), &NoProgress).unwrap();
     let written = workspace.path("planforge-out/tiny/export/torchscript-fp32/model.pt");
@@ -238,7 +238,7 @@ fn mistakes_of_a_checkpoint_are_named_and_files_that_are_no_module_are_refused()
     workspace.edit("model/config.json", "\"intermediate_size\": 64", "\"intermediate_size\": 65");
     workspace.planforge(&["export", "tiny.toml"]).fails(1, &["[64, 32]; expected [65, 32]"]);
     let snapshot =
-        planforge_hub::local_snapshot(&workspace.path("model"), None, &KnownDigests::default(), &NoProgress).unwrap();
+        planforge_hub::local_snapshot(&workspace.path("model"), None, &DigestCache::default(), &NoProgress).unwrap();
     let options = ExportOptions::new(Task::SentenceEmbedding, Precision::Fp32);
     let cache = Cache::new(&workspace.path("cache"));
     let error = export_torchscript(&snapshot, &options, &cache, &NoProgress).unwrap_err().to_string();

@@ -14,7 +14,7 @@ mod engine;
 mod error;
 mod files;
 mod gpu;
-mod known_digests;
+mod digest_cache;
 mod kserve;
 mod layout;
 mod lock;
@@ -45,7 +45,7 @@ pub use files::{
     SmallWrites, TEMPORARY_PREFIX, create_atomically, link_or_copy, remove_abandoned, replace_file, write_atomically,
 };
 pub use gpu::{Builder, BuilderOptions, BuilderSupport, Gpu, GpuCatalogue, Instance};
-pub use known_digests::KnownDigests;
+pub use digest_cache::DigestCache;
 pub use kserve::{InferRequest, InferResponse, InferTensor, RequestBody, RequestedOutput, TensorData};
 pub use layout::{OutputLayout, copy_name, lock_file};
 pub use lock::{Difference, Fact, ItemKind, Lock, LockedEngine, LockedFile, LockedSource};

@@ -1,6 +1,6 @@
 //! What to fetch, and how to reach it.
 
-use planforge_core::KnownDigests;
+use planforge_core::DigestCache;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub struct FetchOptions {
     /// Use the cache alone.
     pub offline: bool,
     /// Digests of files that have not changed.
-    pub digests: KnownDigests,
+    pub digests: DigestCache,
     /// How patiently to download.
     pub transfer: Transfer,
 }

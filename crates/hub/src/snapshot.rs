@@ -3,7 +3,7 @@
 use crate::listing::Blob;
 use crate::select::needed_files;
 use crate::{Error, Result};
-use planforge_core::{ArtifactFile, KnownDigests, Progress, Snapshot, Step};
+use planforge_core::{ArtifactFile, DigestCache, Progress, Snapshot, Step};
 use std::path::Path;
 
 /// Returns the snapshot of a local folder in the Hub's layout; with `graph`, that of its ONNX file. `digests` remembers the
@@ -14,7 +14,7 @@ use std::path::Path;
 pub fn local_snapshot(
     folder: &Path,
     graph: Option<&str>,
-    digests: &KnownDigests,
+    digests: &DigestCache,
     progress: &dyn Progress,
 ) -> Result<Snapshot> {
     if !folder.is_dir() {
@@ -49,7 +49,7 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<String>> {
 pub(crate) fn digest_files(
     folder: &Path,
     files: &[String],
-    digests: &KnownDigests,
+    digests: &DigestCache,
     progress: &dyn Progress,
     subject: &str,
 ) -> Result<Vec<ArtifactFile>> {

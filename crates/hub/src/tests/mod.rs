@@ -4,7 +4,7 @@ mod faults;
 mod schedules;
 
 use crate::{FetchOptions, Result, Token, Transfer, fetch};
-use planforge_core::{KnownDigests, NoProgress, Progress, Snapshot, digest_bytes};
+use planforge_core::{DigestCache, NoProgress, Progress, Snapshot, digest_bytes};
 use planforge_testkit::{Fault, Rule, TestHub};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -102,7 +102,7 @@ fn options(hub: &TestHub, cache: PathBuf) -> FetchOptions {
         graph: None,
         all_files: false,
         offline: false,
-        digests: KnownDigests::default(),
+        digests: DigestCache::default(),
         transfer: Transfer {
             attempts: 4,
             first_pause: Duration::from_millis(1),

@@ -3,7 +3,7 @@
 use crate::context::PipelineContext;
 use crate::lock::{check_snapshot, is_local};
 use crate::{Error, Result};
-use planforge_core::{CacheUse, KnownDigests, ModelCard, Outcome, Snapshot, write_atomically};
+use planforge_core::{CacheUse, DigestCache, ModelCard, Outcome, Snapshot, write_atomically};
 use planforge_hub::{FetchOptions, local_snapshot, model_card};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ pub fn fetch(context: &PipelineContext) -> Result<FetchedSource> {
     let start = Instant::now();
     let cache_use = context.cache.use_shared(context.progress())?;
     let source = &context.spec.source;
-    let digests = KnownDigests::in_folder(context.options.cache.join("digests"));
+    let digests = DigestCache::in_folder(context.options.cache.join("digests"));
     let mut snapshot = match (&source.path, &source.repo) {
         (Some(folder), _) => local_snapshot(folder, source.graph.as_deref(), &digests, context.progress())?,
         (None, Some(repo)) => {
@@ -57,7 +57,7 @@ pub fn fetch(context: &PipelineContext) -> Result<FetchedSource> {
     })
 }
 
-fn fetch_options(context: &PipelineContext, repo: &str, digests: KnownDigests) -> FetchOptions {
+fn fetch_options(context: &PipelineContext, repo: &str, digests: DigestCache) -> FetchOptions {
     let (source, hub) = (&context.spec.source, &context.options.hub);
     FetchOptions {
         repo: repo.to_owned(),

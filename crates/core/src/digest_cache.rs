@@ -17,7 +17,7 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// A file counts as unchanged while its device, inode, size and time of modification are; steps that hand files on
 /// to others digest them again.
 #[derive(Debug, Clone, Default)]
-pub struct KnownDigests {
+pub struct DigestCache {
     folder: Option<PathBuf>,
 }
 
@@ -32,7 +32,7 @@ struct Entry {
     sha256: Digest,
 }
 
-impl KnownDigests {
+impl DigestCache {
     /// Digests kept in `folder`, which need not exist.
     #[must_use]
     pub const fn in_folder(folder: PathBuf) -> Self {
@@ -86,18 +86,18 @@ mod tests {
     #[test]
     fn a_file_is_read_again_when_its_time_or_size_changes_and_not_before() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, known) = (folder.path().join("model"), KnownDigests::in_folder(folder.path().join("digests")));
+        let (path, known) = (folder.path().join("model"), DigestCache::in_folder(folder.path().join("digests")));
         let (first, second) = (vec![1; 2 << 20], vec![2; 2 << 20]);
         fs_err::write(&path, &first).unwrap();
         age(&path, 100);
-        let digest = |known: &KnownDigests| known.digest(&path, &NoProgress).unwrap();
+        let digest = |known: &DigestCache| known.digest(&path, &NoProgress).unwrap();
         assert_eq!(digest(&known), digest_bytes(&first));
         let modified = fs_err::metadata(&path).unwrap().modified().unwrap();
         fs_err::write(&path, &second).unwrap();
         std::fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
         // Nothing that is looked at has changed, so the file was not read.
         assert_eq!(digest(&known), digest_bytes(&first));
-        assert_eq!(digest(&KnownDigests::default()), digest_bytes(&second));
+        assert_eq!(digest(&DigestCache::default()), digest_bytes(&second));
         age(&path, 50);
         assert_eq!(digest(&known), digest_bytes(&second));
         fs_err::write(&path, vec![3; (2 << 20) + 1]).unwrap();
@@ -109,7 +109,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, digests) = (folder.path().join("model"), folder.path().join("digests"));
         fs_err::write(&path, vec![1; 2 << 20]).unwrap();
-        KnownDigests::in_folder(digests.clone()).digest(&path, &NoProgress).unwrap();
+        DigestCache::in_folder(digests.clone()).digest(&path, &NoProgress).unwrap();
         assert!(!digests.exists());
     }
 
@@ -119,7 +119,7 @@ mod tests {
         let (path, digests) = (folder.path().join("model"), folder.path().join("digests"));
         fs_err::write(&path, vec![1; 2 << 20]).unwrap();
         age(&path, 100);
-        let known = KnownDigests::in_folder(digests.clone());
+        let known = DigestCache::in_folder(digests.clone());
         let digest = known.digest(&path, &NoProgress).unwrap();
         for entry in fs_err::read_dir(&digests).unwrap() {
             fs_err::write(entry.unwrap().path(), "{").unwrap();
