@@ -8,7 +8,7 @@ mod cache;
 mod card;
 mod check;
 mod child;
-mod density;
+mod capacity;
 mod digest;
 mod engine;
 mod error;
@@ -37,7 +37,7 @@ pub use child::{
     ChildProgram, end_child, end_without_answer, exit_when_stdin_ends, peak_resident_byte_count, read_request,
     resident_byte_count, send_request, start_child, wait_for_end_of_stdin,
 };
-pub use density::{BATCHES, CONTEXT_BYTE_COUNT, CopyMemory, dense_batch};
+pub use capacity::{BATCHES, CONTEXT_BYTE_COUNT, CopyMemory, recommended_max_batch};
 pub use digest::{DigestWriter, digest_bytes, digest_file};
 pub use engine::{BuilderFigures, Engine, EngineHeader};
 pub use error::{Error, Result};

@@ -1,5 +1,5 @@
 //! A multi-model endpoint on this machine, with SageMaker's contract, run by ONNX Runtime on the CPU or TensorRT-RTX on a GPU,
-//! so that density and load can be tried before anything is paid for.
+//! so that capacity and load can be tried before anything is paid for.
 //!
 //! [`Host::bind`] listens on a loopback address and [`Host::serve`] answers `InvokeEndpoint` requests:
 //! the header `X-Amzn-SageMaker-Target-Model` names an archive in the store, which is unpacked

@@ -3,7 +3,7 @@
 
 use crate::context::PipelineContext;
 use crate::estimate::{BuilderReports, CopyEstimates, OtherReport, plan_rows};
-use crate::max_batch::recommended_max_batch;
+use crate::max_batch::auto_max_batch;
 use crate::plan::{BuildPlan, select_variants};
 use crate::run::prepare;
 use crate::stages::{builder_version, compile_options, model_of};
@@ -23,7 +23,8 @@ pub struct MemoryPlan {
     /// Largest batch of its profiles, which packages are made with.
     pub max_batch: u64,
     /// The batch that `max_batch = "auto"` chooses; none for a graph that is taken as it is.
-    pub dense_batch: Option<u64>,
+    #[serde(rename = "dense_batch")]
+    pub recommended_max_batch: Option<u64>,
     /// Set aside for the CUDA context, once for each GPU.
     pub context_byte_count: u64,
     /// Combinations of GPU type and precision that the builder does not make.
@@ -60,7 +61,7 @@ pub fn plan_memory(context: &PipelineContext, limits: Option<BuildLimits>) -> Re
     Ok(MemoryPlan {
         pipeline: context.spec.name.to_string(),
         max_batch: max_batch(profiles),
-        dense_batch: recommended_max_batch(&estimates, max_batch(profiles)),
+        recommended_max_batch: auto_max_batch(&estimates, max_batch(profiles)),
         context_byte_count: CONTEXT_BYTE_COUNT,
         skipped: record.plan.skipped.clone(),
         rows,

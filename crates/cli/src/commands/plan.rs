@@ -39,7 +39,7 @@ fn text(plan: &MemoryPlan) -> String {
          or the count alone, without operator fusion"
     );
     let _ = writeln!(text, "*: the pipeline's own largest batch, {}, also of its packages", plan.max_batch);
-    if let Some(batch) = plan.dense_batch {
+    if let Some(batch) = plan.recommended_max_batch {
         let _ = writeln!(
             text,
             "`max_batch = \"auto\"` in [compile] takes {batch}: the largest that costs at most a fifth of the copies"

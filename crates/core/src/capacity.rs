@@ -48,7 +48,7 @@ impl CopyMemory {
 /// memory of a copy; the first when none of the others fits.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "memory is far below 2^53 bytes")]
-pub fn dense_batch(candidates: &[(u64, CopyMemory)]) -> Option<u64> {
+pub fn recommended_max_batch(candidates: &[(u64, CopyMemory)]) -> Option<u64> {
     let (_, single) = candidates.first()?;
     let most = single.byte_count() as f64 / LEAST_SHARE_OF_COPIES;
     candidates.iter().rev().find(|(_, memory)| memory.byte_count() as f64 <= most).map(|(batch, _)| *batch)
@@ -72,14 +72,14 @@ mod tests {
     }
 
     #[test]
-    fn the_dense_batch_costs_a_fifth_of_the_copies_at_most() {
+    fn the_recommended_batch_costs_a_fifth_of_the_copies_at_most() {
         let of = |per_picture: u64| BATCHES.map(|batch| (batch, memory(100, per_picture * batch)));
         // 101 MiB with batch 1 may become 126.25 MiB.
-        assert_eq!(dense_batch(&of(1)), Some(16));
+        assert_eq!(recommended_max_batch(&of(1)), Some(16));
         // 105 MiB with batch 1 may become 131.25 MiB.
-        assert_eq!(dense_batch(&of(5)), Some(4));
-        assert_eq!(dense_batch(&of(0)), Some(128));
-        assert_eq!(dense_batch(&of(1000)), Some(1));
-        assert_eq!(dense_batch(&[]), None);
+        assert_eq!(recommended_max_batch(&of(5)), Some(4));
+        assert_eq!(recommended_max_batch(&of(0)), Some(128));
+        assert_eq!(recommended_max_batch(&of(1000)), Some(1));
+        assert_eq!(recommended_max_batch(&[]), None);
     }
 }
