@@ -61,7 +61,7 @@ impl Samples {
             }
             Some(files) if over_images => Self::Images(files.iter().map(PathBuf::from).collect()),
             None if over_images => Self::RandomImages { count: RANDOM_SAMPLES, seed: 0 },
-            _ => Self::Texts(spec.sentences()),
+            _ => Self::Texts(spec.sample_texts()),
         }
     }
 

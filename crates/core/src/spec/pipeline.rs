@@ -9,7 +9,7 @@ mod triton;
 use super::profiles::{max_batch, max_sequence, profiles_up_to};
 use super::schema::{Contradiction, Mistake, Validated, table_of, validate};
 use super::tables::{
-    CompileSpec, ExportSpec, HostSpec, LoadSpec, PackageSpec, ProbeSpec, SENTENCES, SourceSpec, StoreSpec,
+    CompileSpec, ExportSpec, HostSpec, LoadSpec, PackageSpec, ProbeSpec, SAMPLE_TEXTS, SourceSpec, StoreSpec,
 };
 use super::triton::TritonSpec;
 use super::values::{MemorySize, ModelName, Profile, Task};
@@ -210,8 +210,8 @@ impl Pipeline {
 
     /// Texts that exported models over texts are run on.
     #[must_use]
-    pub fn sentences(&self) -> Vec<String> {
-        self.export.samples.clone().unwrap_or_else(|| SENTENCES.map(str::to_owned).to_vec())
+    pub fn sample_texts(&self) -> Vec<String> {
+        self.export.samples.clone().unwrap_or_else(|| SAMPLE_TEXTS.map(str::to_owned).to_vec())
     }
 
     fn opt_sequence(&self) -> Option<u64> {

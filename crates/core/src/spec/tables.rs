@@ -91,7 +91,7 @@ impl Default for ExportSpec {
 }
 
 /// Sentences for pipelines that name none.
-pub(super) const SENTENCES: [&str; 2] = [
+pub(super) const SAMPLE_TEXTS: [&str; 2] = [
     "A small sample that every export is run on.",
     "The second one is longer, so that the first needs padding and the attention mask matters.",
 ];

@@ -121,7 +121,7 @@ fn sample(context: &PipelineContext, snapshot: &Snapshot, model: &Model, shape: 
     } else if let Some(sequence) = shape.sequence {
         return Ok(Sample::Text(random_texts(snapshot, (count, to_usize("sequence", sequence)?), seed)?));
     } else {
-        Samples::Texts(spec.sentences().into_iter().cycle().take(count).collect())
+        Samples::Texts(spec.sample_texts().into_iter().cycle().take(count).collect())
     };
     Ok(samples.batch(snapshot, model)?)
 }
