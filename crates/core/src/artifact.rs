@@ -108,14 +108,14 @@ pub struct Model {
     pub unused_tensors: Vec<String>,
     /// In fp16 and bf16, values that are kept in binary32: because binary16 would not hold them, or because the pipeline
     /// names them.
-    #[serde(default)]
-    pub wide_values: Vec<String>,
+    #[serde(default, rename = "wide_values")]
+    pub keep_fp32: Vec<String>,
     /// Names of the scores, for classification.
     #[serde(default)]
     pub labels: Vec<String>,
     /// Whether the graph is the repository's own, taken as it is.
-    #[serde(default)]
-    pub taken_as_is: bool,
+    #[serde(default, rename = "taken_as_is")]
+    pub prebuilt: bool,
 }
 
 impl Model {

@@ -138,7 +138,7 @@ fn write_model(
     architecture.forward(&mut graph)?;
     let unused_tensors = graph.unused_tensors();
     refuse_unexplained(&checkpoint, &architecture, &unused_tensors)?;
-    let wide_values = wide_values(&graph, options)?;
+    let keep_fp32 = keep_fp32(&graph, options)?;
     if purpose == Purpose::Ranges {
         graph.measure_ranges(RANGE_PREFIX);
     }
@@ -169,8 +169,8 @@ fn write_model(
         weight_byte_count: used.iter().map(|weight| weight.byte_count()).sum(),
         max_sequence: architecture.max_sequence(),
         unused_tensors,
-        wide_values,
-        taken_as_is: false,
+        keep_fp32,
+        prebuilt: false,
         labels: task_labels(&checkpoint, options.task)?,
     })
 }
@@ -179,7 +179,7 @@ fn write_model(
 ///
 /// # Errors
 /// [`Error::UnknownValue`] for a name that stands for none.
-fn wide_values(graph: &OnnxGraph<'_>, options: &ExportOptions) -> Result<Vec<String>> {
+fn keep_fp32(graph: &OnnxGraph<'_>, options: &ExportOptions) -> Result<Vec<String>> {
     let computed = graph.computed();
     if let Some(name) = options.wide.iter().find(|name| !computed.iter().any(|value| covers(name, value))) {
         return Err(Error::UnknownValue { name: name.clone() });

@@ -18,7 +18,7 @@ pub(crate) fn check_graph(model: &CachedArtifact<Model>, gpu: &Gpu) -> Result<()
     let takes_fp32 = gpu.precisions(Builder::Rtx).contains(&Precision::Fp32);
     let has_no_fp8 = gpu.compute_capability < FIRST_FP8;
     // Exports of planforge's own have no FP8; a graph may be large.
-    if takes_fp32 && !(has_no_fp8 && model.record.taken_as_is) {
+    if takes_fp32 && !(has_no_fp8 && model.record.prebuilt) {
         return Ok(());
     }
     let needs = graph_needs(&model.path(&model.record.graph))?;
@@ -30,7 +30,7 @@ pub(crate) fn check_graph(model: &CachedArtifact<Model>, gpu: &Gpu) -> Result<()
     }
     let products = named(&needs.fp32_products);
     let gpu = gpu.name.clone();
-    Err(match model.record.wide_values.as_slice() {
+    Err(match model.record.keep_fp32.as_slice() {
         [] => Error::Fp32Products { gpu, products },
         kept => Error::KeptProducts { gpu, products, kept: named(kept) },
     })

@@ -79,8 +79,8 @@ fn take(snapshot: &Snapshot, graph: &str, (task, precision): (Task, Precision), 
         weight_byte_count: facts.weight_byte_count,
         max_sequence: None,
         unused_tensors: Vec::new(),
-        wide_values: Vec::new(),
+        keep_fp32: Vec::new(),
         labels: Vec::new(),
-        taken_as_is: true,
+        prebuilt: true,
     })
 }

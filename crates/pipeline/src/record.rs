@@ -106,7 +106,7 @@ impl<'a> RunRecord<'a> {
     /// Versions of the libraries that decided bytes of artifacts.
     fn deciding_tools(&self) -> BTreeMap<String, String> {
         let mut tools = BTreeMap::new();
-        let is_measured = |model: &Model| model.precision == Precision::Fp16 && !model.taken_as_is;
+        let is_measured = |model: &Model| model.precision == Precision::Fp16 && !model.prebuilt;
         if self.context.spec.export.measure_ranges
             && self.exports.models.iter().any(|model| is_measured(&model.record))
             && let Some(version) = self.onnx_runtime()

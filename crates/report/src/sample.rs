@@ -28,7 +28,7 @@ pub(crate) fn full() -> Report {
             opset: Some(20),
             parameter_count: 22_713_216,
             weight_byte_count: 45_426_432,
-            wide_values: Vec::new(),
+            keep_fp32: Vec::new(),
         }],
         checks: vec![CheckFacts {
             subject: "onnx-fp16".to_owned(),

@@ -52,8 +52,8 @@ pub fn model_record() -> Model {
         weight_byte_count: 256,
         max_sequence: None,
         unused_tensors: Vec::new(),
-        wide_values: Vec::new(),
-        taken_as_is: false,
+        keep_fp32: Vec::new(),
+        prebuilt: false,
         labels: Vec::new(),
     }
 }

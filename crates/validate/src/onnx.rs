@@ -8,7 +8,7 @@ use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorValues};
 /// Why ONNX Runtime cannot run a model here; none where it can.
 #[must_use]
 pub fn skip_reason(model: &Model) -> Option<&'static str> {
-    (model.taken_as_is && model.precision == Precision::Bf16)
+    (model.prebuilt && model.precision == Precision::Bf16)
         .then_some("ONNX Runtime has no bf16 arithmetic on the CPU, and this graph is taken as it is")
 }
 

@@ -44,7 +44,7 @@ pub fn takes_prepared_inputs(model: &Model, over_images: bool, snapshot: &Snapsh
     }
     let tokens = ["input_ids", "attention_mask", "token_type_ids"];
     let takes_tokens = model.inputs.iter().all(|input| tokens.contains(&input.name.as_str()));
-    !model.taken_as_is || takes_tokens && snapshot.file("tokenizer.json").is_some()
+    !model.prebuilt || takes_tokens && snapshot.file("tokenizer.json").is_some()
 }
 
 impl Samples {

@@ -96,7 +96,7 @@ fn selected_outputs(model: &Model, wanted: &[String]) -> Result<Vec<TensorSpec>>
             let known = names().collect::<Vec<_>>().join(", ");
             Err(Error::UnknownOutput { name: unknown.clone(), known })
         }
-        None if model.taken_as_is && wanted.len() < model.outputs.len() => {
+        None if model.prebuilt && wanted.len() < model.outputs.len() => {
             Err(Error::FixedOutputs { known: names().collect::<Vec<_>>().join(", ") })
         }
         None => Ok(model.outputs.iter().filter(|spec| wanted.contains(&spec.name)).cloned().collect()),
@@ -192,7 +192,7 @@ fn worker_tool(
     Some(WorkerTool {
         program,
         precision: model.record.precision,
-        mixes_types: !model.record.wide_values.is_empty(),
+        mixes_types: !model.record.keep_fp32.is_empty(),
         timing_cache: context.cache.timings(options.builder, &gpu, &options.library_version),
     })
 }

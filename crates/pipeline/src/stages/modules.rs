@@ -28,19 +28,19 @@ pub(super) fn export_modules(
 ) -> Result<Modules> {
     let mut exported = Modules::default();
     let all = context.spec.export.formats.contains(&ModelFormat::TorchScript);
-    for Model { precision, wide_values, .. } in models.iter().map(|model| &model.record) {
+    for Model { precision, keep_fp32, .. } in models.iter().map(|model| &model.record) {
         let variant = Variant::pytorch(*precision);
         if !all && !plan.variants.contains(&variant) {
             continue;
         }
-        if !wide_values.is_empty() && models.len() > 1 {
+        if !keep_fp32.is_empty() && models.len() > 1 {
             let note = format!("TorchScript is not made in {precision}: it cannot keep single values in fp32.");
             context.progress().note(Step::Export, "skipped", note.clone());
             exported.notes.push(note);
             exported.skipped.push(variant);
             continue;
         }
-        let wide = wide_values.iter().cloned().collect();
+        let wide = keep_fp32.iter().cloned().collect();
         let options = ExportOptions { wide, ..export_options(context, *precision) };
         exported.modules.push(export_torchscript(snapshot, &options, &context.cache, context.progress())?);
     }

@@ -40,7 +40,7 @@ fn exports(models: &[ModelFacts]) -> Markup {
             Cell::Text(model.precision.to_string()),
             Cell::Number(units::short_count(model.parameter_count)),
             Cell::Number(units::bytes(model.weight_byte_count)),
-            Cell::Number(model.wide_values.len().to_string()),
+            Cell::Number(model.keep_fp32.len().to_string()),
         ]
     };
     table(&titles, &models.iter().map(row).collect::<Vec<_>>())

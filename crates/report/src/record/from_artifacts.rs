@@ -26,7 +26,7 @@ impl From<&Model> for ModelFacts {
             opset: model.opset,
             parameter_count: model.parameter_count,
             weight_byte_count: model.weight_byte_count,
-            wide_values: model.wide_values.clone(),
+            keep_fp32: model.keep_fp32.clone(),
         }
     }
 }

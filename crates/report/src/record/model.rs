@@ -38,6 +38,6 @@ pub struct ModelFacts {
     /// Bytes of the parameters in this precision.
     pub weight_byte_count: u64,
     /// In fp16 and bf16, values that are kept in fp32.
-    #[serde(default)]
-    pub wide_values: Vec<String>,
+    #[serde(default, rename = "wide_values")]
+    pub keep_fp32: Vec<String>,
 }
