@@ -2,7 +2,7 @@
 
 use crate::support::Workspace;
 use planforge_core::{
-    Builder, BuilderOptions, Cache, CachedArtifact, DataType, Engine, EngineTarget, GpuCatalogue, DigestCache, Model,
+    Builder, BuilderOptions, Cache, CachedArtifact, DataType, DigestCache, Engine, EngineTarget, GpuCatalogue, Model,
     NoProgress, Precision, Profile, ProfileRange, Task, TensorSpec,
 };
 use planforge_engine::{
@@ -263,7 +263,7 @@ pub(crate) fn engine_for(
         subject: gpus.to_owned(),
         target: match found.as_slice() {
             [gpu] => EngineTarget::single(model.record.precision, gpu),
-            _ => EngineTarget::fat(model.record.precision, found),
+            _ => EngineTarget::multi_target(model.record.precision, found),
         },
         builder: Builder::Rtx,
         builder_options: BuilderOptions::default(),

@@ -5,7 +5,7 @@ use crate::parity::{
 };
 use crate::support::Workspace;
 use planforge_core::{
-    Cache, CachedArtifact, DataType, Dim, DigestCache, Model, NoProgress, Precision, Task, TensorSpec, digest_file,
+    Cache, CachedArtifact, DataType, DigestCache, Dim, Model, NoProgress, Precision, Task, TensorSpec, digest_file,
 };
 use planforge_engine::{ExportOptions, export_torchscript};
 use planforge_package::{UnpackLimits, unpack};

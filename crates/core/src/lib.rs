@@ -5,16 +5,16 @@
 
 mod artifact;
 mod cache;
+mod capacity;
 mod card;
 mod check;
 mod child;
-mod capacity;
 mod digest;
+mod digest_cache;
 mod engine;
 mod error;
 mod files;
 mod gpu;
-mod digest_cache;
 mod kserve;
 mod layout;
 mod lock;
@@ -31,21 +31,21 @@ pub use artifact::{
     ProbeStep, Published, Snapshot, Variant,
 };
 pub use cache::{Cache, CacheEntry, CacheKey, CacheKind, CacheUse, Corruption, PruneRule};
+pub use capacity::{BATCHES, CONTEXT_BYTE_COUNT, CopyMemory, recommended_max_batch};
 pub use card::ModelCard;
 pub use check::CheckFacts;
 pub use child::{
     ChildProgram, end_child, end_without_answer, exit_when_stdin_ends, peak_resident_byte_count, read_request,
     resident_byte_count, send_request, start_child, wait_for_end_of_stdin,
 };
-pub use capacity::{BATCHES, CONTEXT_BYTE_COUNT, CopyMemory, recommended_max_batch};
 pub use digest::{DigestWriter, digest_bytes, digest_file};
+pub use digest_cache::DigestCache;
 pub use engine::{BuilderFigures, Engine, EngineHeader};
 pub use error::{Error, Result};
 pub use files::{
     SmallWrites, TEMPORARY_PREFIX, create_atomically, link_or_copy, remove_abandoned, replace_file, write_atomically,
 };
 pub use gpu::{Builder, BuilderOptions, BuilderSupport, Gpu, GpuCatalogue, Instance};
-pub use digest_cache::DigestCache;
 pub use kserve::{InferRequest, InferResponse, InferTensor, RequestBody, RequestedOutput, TensorData};
 pub use layout::{OutputLayout, copy_name, lock_file};
 pub use lock::{Difference, Fact, ItemKind, Lock, LockedEngine, LockedFile, LockedSource};

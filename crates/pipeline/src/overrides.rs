@@ -42,7 +42,7 @@ impl Overrides {
         if !self.precisions.is_empty() {
             spec.export.precisions.clone_from(&self.precisions);
         }
-        spec.compile.fat |= self.multi_target;
+        spec.compile.multi_target |= self.multi_target;
         if let Some(copies) = self.copies {
             spec.package.copies = copies.try_into().map_err(|reason| Error::InvalidCopies { reason })?;
         }

@@ -110,7 +110,8 @@ pub struct CompileSpec {
     pub gpus: Vec<String>,
     /// Whether one engine is built for all GPU types, rather than one for each.
     #[schemars(extend("x-example" = false, "x-also" = ["multi_target"]))]
-    pub fat: bool,
+    #[serde(rename = "fat")]
+    pub multi_target: bool,
     /// Whether the profiles' largest batch is used as it is, or lowered so that more copies fit.
     #[schemars(extend("x-example" = "auto", "x-also" = ["max_batch_size"]))]
     pub max_batch: MaxBatch,
@@ -151,7 +152,7 @@ impl Default for CompileSpec {
         Self {
             builder: Builder::Rtx,
             gpus: Vec::new(),
-            fat: false,
+            multi_target: false,
             max_batch: MaxBatch::Profile,
             optimization_level: None,
             workspace: None,
@@ -193,7 +194,8 @@ pub struct PackageSpec {
     /// Whether one archive contains the engines for all GPU types, of which the server loads the one for its own, rather
     /// than one archive for each.
     #[schemars(extend("x-example" = false))]
-    pub fat: bool,
+    #[serde(rename = "fat")]
+    pub multi_target: bool,
     /// Number of copies to publish.
     #[schemars(extend("x-example" = 8, "x-also" = ["replicas", "count"]))]
     pub copies: Copies,
@@ -207,7 +209,7 @@ impl Default for PackageSpec {
             onnx_backend: OnnxBackend::Onnxruntime,
             include_backend: false,
             top_folder: true,
-            fat: false,
+            multi_target: false,
             copies: Copies(8),
         }
     }

@@ -26,7 +26,7 @@ impl EngineTarget {
     /// capabilities (`tensorrt-fp16-sm86-sm89`): the same set is the same engine, regardless of the names and the order of
     /// the types, and another set never replaces it.
     #[must_use]
-    pub fn fat(precision: Precision, gpus: Vec<Gpu>) -> Self {
+    pub fn multi_target(precision: Precision, gpus: Vec<Gpu>) -> Self {
         let name = capabilities(&gpus).iter().map(|it| format!("sm{}{}", it.major, it.minor)).collect::<Vec<_>>();
         Self { variant: Variant::tensorrt(precision, &name.join("-")), gpus }
     }
@@ -71,13 +71,13 @@ impl Pipeline {
         if pairs.is_empty() {
             return Err(Error::NoTarget { builder: self.compile.builder.to_string() });
         }
-        if !self.compile.fat {
+        if !self.compile.multi_target {
             let single = |(precision, gpu): &(Precision, &Gpu)| EngineTarget::single(*precision, gpu);
             return Ok((pairs.iter().map(single).collect(), skipped));
         }
         let of = |wanted: Precision| pairs.iter().filter(move |pair| pair.0 == wanted).map(|pair| pair.1.clone());
-        let fat = |&precision: &Precision| EngineTarget::fat(precision, of(precision).collect());
-        let targets = self.export.precisions.iter().map(fat).filter(|target| !target.gpus.is_empty());
+        let multi_target = |&precision: &Precision| EngineTarget::multi_target(precision, of(precision).collect());
+        let targets = self.export.precisions.iter().map(multi_target).filter(|target| !target.gpus.is_empty());
         Ok((targets.collect(), skipped))
     }
 
@@ -90,26 +90,27 @@ impl Pipeline {
                 let precisions = self.package.pytorch_precisions.as_ref().unwrap_or(&self.export.precisions);
                 precisions.iter().map(|&precision| Variant::pytorch(precision)).collect()
             }
-            Platform::Tensorrt if self.package.fat => self.fat_packages(targets),
+            Platform::Tensorrt if self.package.multi_target => self.multi_target_packages(targets),
             Platform::Tensorrt => targets.iter().map(|target| target.variant.clone()).collect::<Vec<_>>(),
         };
         self.package.platforms.iter().flat_map(of).collect()
     }
 
     /// One package for each precision of `targets`.
-    fn fat_packages(&self, targets: &[EngineTarget]) -> Vec<Variant> {
+    fn multi_target_packages(&self, targets: &[EngineTarget]) -> Vec<Variant> {
         let gpus = |wanted: Precision| {
             let those = targets.iter().filter(move |target| target.variant.precision == wanted);
             those.flat_map(|target| target.gpus.clone()).collect::<Vec<_>>()
         };
-        let packages = self.export.precisions.iter().map(|&precision| EngineTarget::fat(precision, gpus(precision)));
+        let packages =
+            self.export.precisions.iter().map(|&precision| EngineTarget::multi_target(precision, gpus(precision)));
         packages.filter(|package| !package.gpus.is_empty()).map(|package| package.variant).collect()
     }
 
     /// Whether the engine of `target` goes into the package `variant`.
     #[must_use]
     pub fn is_packed(&self, target: &EngineTarget, variant: &Variant) -> bool {
-        let is_of_all = self.package.fat && variant.platform == Platform::Tensorrt;
+        let is_of_all = self.package.multi_target && variant.platform == Platform::Tensorrt;
         target.variant == *variant || is_of_all && target.variant.precision == variant.precision
     }
 

@@ -110,7 +110,7 @@ impl Pipeline {
 
     /// Platforms and GPU types belong together.
     fn check_platforms(&self, findings: &mut Findings) {
-        let PackageSpec { platforms, fat, .. } = &self.package;
+        let PackageSpec { platforms, multi_target, .. } = &self.package;
         let has_engines = platforms.contains(&Platform::Tensorrt);
         let has_gpus = !self.compile.gpus.is_empty();
         let message = "expected at least one of \"onnx\", \"pytorch\" and \"tensorrt\"";
@@ -123,9 +123,9 @@ impl Pipeline {
         let is_unused = has_gpus && !has_engines && !platforms.is_empty();
         findings.refuse(is_unused, &["package.platforms", "compile.gpus"], message);
         let message = "concerns engines only, and `package.platforms` does not name \"tensorrt\"; remove this key";
-        findings.refuse(*fat && !has_engines, &["package.fat", "package.platforms"], message);
+        findings.refuse(*multi_target && !has_engines, &["package.fat", "package.platforms"], message);
         let message = "`compile.fat` already builds one engine for all GPU types; remove one of the two";
-        findings.refuse(*fat && self.compile.fat, &["package.fat", "compile.fat"], message);
+        findings.refuse(*multi_target && self.compile.multi_target, &["package.fat", "compile.fat"], message);
     }
 
     /// Options of the package need a platform that has them.
@@ -245,8 +245,8 @@ fn check_builder(compile: &CompileSpec, findings: &mut Findings) {
         findings.refuse(compile.builder == Builder::Rtx && is_set, &[key, "compile.builder"], message);
     }
     let message = "builder `trtexec` builds for the GPU that it runs on; use `compile.hardware_compatibility` instead";
-    let is_fat = compile.builder == Builder::Trtexec && compile.fat;
-    findings.refuse(is_fat, &["compile.fat", "compile.builder"], message);
+    let is_multi_target = compile.builder == Builder::Trtexec && compile.multi_target;
+    findings.refuse(is_multi_target, &["compile.fat", "compile.builder"], message);
 }
 
 /// `owner/name`, or the bare name of an old repository.
