@@ -50,8 +50,8 @@ pub use kserve::{InferRequest, InferResponse, InferTensor, RequestBody, Requeste
 pub use layout::{OutputLayout, copy_name, lock_file};
 pub use lock::{Difference, Fact, ItemKind, Lock, LockedEngine, LockedFile, LockedSource};
 pub use planforge_types::{
-    ComputeCapability, DataType, Digest, Dim, ErrorKind, Event, EventKind, HardwareCompatibility, NoProgress, Outcome,
-    Precision, Progress, Step, TensorSpec, WeightTransform, io_hint,
+    ComputeCapability, DataType, Digest, Dim, ErrorKind, Event, EventKind, HardwareCompatibility, InputShapes,
+    NoProgress, Outcome, Precision, Progress, Step, TensorSpec, WeightTransform, io_hint,
 };
 pub use platform::{ModelFormat, OnnxBackend, Platform};
 pub use sagemaker::{

@@ -1,6 +1,6 @@
 //! What the worker builds.
 
-use planforge_core::{BuilderOptions, Precision};
+use planforge_core::{BuilderOptions, ComputeCapability, InputShapes, Precision};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -12,10 +12,10 @@ pub struct WorkerRequest {
     pub libraries: PathBuf,
     /// The ONNX graph.
     pub graph: PathBuf,
-    /// Targets as `(major, minor)`.
-    pub compute_capabilities: Vec<(u8, u8)>,
-    /// For each profile, for each input: name, and smallest, most frequent and largest shape.
-    pub profiles: Vec<Vec<(String, [Vec<i64>; 3])>>,
+    /// Targets.
+    pub compute_capabilities: Vec<ComputeCapability>,
+    /// For each profile, the shapes of every input.
+    pub profiles: Vec<Vec<InputShapes>>,
     /// Builder options other than profiles.
     pub options: BuilderOptions,
     /// Weights of the graph that TensorRT-RTX leaves out of the engine.

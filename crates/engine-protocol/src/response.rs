@@ -1,12 +1,21 @@
 //! What the worker built, or why it did not.
 
-use planforge_core::{Digest, EngineWeight};
+use planforge_core::{ComputeCapability, DataType, Digest, EngineWeight};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Name, KServe type and dimensions (-1 where dynamic) of an engine's input or output.
-pub type WorkerTensor = (String, String, Vec<i64>);
+/// An input or output of an engine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerTensor {
+    /// Its name.
+    pub name: String,
+    /// Its element type; none for one that planforge does not serve.
+    pub data_type: Option<DataType>,
+    /// Its dimensions; -1 where dynamic.
+    pub dims: Vec<i64>,
+}
 
 /// A layer that multiplies.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -16,7 +25,7 @@ pub struct WorkerProduct {
     pub output: String,
     /// Names of its inputs.
     pub inputs: Vec<String>,
-    /// KServe name of the type it multiplies in.
+    /// KServe name of the type it multiplies in, which may be one that planforge does not serve, such as FP8.
     pub data_type: String,
 }
 
@@ -29,7 +38,7 @@ pub struct WorkerResponse {
     /// Digest of the engine, where the worker itself wrote the file.
     pub plan_sha256: Option<Digest>,
     /// Compute capabilities in the engine's header.
-    pub compute_capabilities: Vec<(u8, u8)>,
+    pub compute_capabilities: Vec<ComputeCapability>,
     /// Inputs of the network.
     pub inputs: Vec<WorkerTensor>,
     /// Outputs of the network.

@@ -8,7 +8,6 @@ mod error;
 mod plan_file;
 mod rtx;
 mod run;
-mod shapes;
 mod trtexec;
 
 pub use run::run;

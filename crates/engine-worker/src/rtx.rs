@@ -2,12 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::plan_file::write_and_digest;
-use crate::shapes::profiles;
-use planforge_core::{DataType, EngineWeight, WeightTransform, peak_resident_byte_count};
+use planforge_core::{ComputeCapability, DataType, EngineWeight, peak_resident_byte_count};
 use planforge_engine_protocol::{WorkerProduct, WorkerRequest, WorkerResponse, WorkerTensor};
 use planforge_heap::with_deterministic_allocator;
 use planforge_tensorrt::{
-    BuildRequest, BuiltEngine, EngineTensor, LeftOut, LeftOutTransform, Libraries, Product, Severity, build_engine,
+    BuildRequest, BuiltEngine, EngineTensor, LeftOut, Libraries, Product, Severity, build_engine,
 };
 use std::io::{self, Write};
 use std::path::{Path, PathBuf, absolute};
@@ -38,8 +37,8 @@ pub(crate) fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
 fn build_request(request: &WorkerRequest) -> Result<BuildRequest> {
     Ok(BuildRequest {
         graph: enter_folder_of(&request.graph)?,
-        compute_capabilities: request.compute_capabilities.clone(),
-        profiles: profiles(request),
+        compute_capabilities: request.compute_capabilities.iter().map(|target| (target.major, target.minor)).collect(),
+        profiles: request.profiles.clone(),
         optimization_level: request.options.optimization_level,
         workspace_byte_count: request.options.workspace_byte_count.map(usize::try_from).transpose().unwrap_or(None),
         left_out: request.left_out.clone(),
@@ -63,7 +62,7 @@ fn write_response(
     let response = WorkerResponse {
         version: built.header.version.map(|number| number.to_string()).join("."),
         plan_sha256: Some(write_and_digest(plan, &built.bytes)?),
-        compute_capabilities: built.header.compute_capabilities,
+        compute_capabilities: built.header.compute_capabilities.into_iter().map(compute_capability).collect(),
         inputs: built.inputs.into_iter().map(worker_tensor).collect(),
         outputs: built.outputs.into_iter().map(worker_tensor).collect(),
         layer_count: built.layer_count,
@@ -79,8 +78,12 @@ fn write_response(
     Ok(response)
 }
 
+fn compute_capability((major, minor): (u8, u8)) -> ComputeCapability {
+    ComputeCapability { major, minor }
+}
+
 fn worker_tensor(EngineTensor { name, data_type, dims }: EngineTensor) -> WorkerTensor {
-    (name, data_type, dims)
+    WorkerTensor { name, data_type: DataType::from_kserve_name(&data_type), dims }
 }
 
 fn worker_product(Product { output, inputs, data_type }: Product) -> WorkerProduct {
@@ -91,11 +94,6 @@ fn engine_weight(weight: LeftOut) -> Result<EngineWeight<String>> {
     let LeftOut { name, data_type, element_count, transform, sources } = weight;
     let Some(data_type) = DataType::from_kserve_name(&data_type) else {
         return Err(Error::WeightType { name, data_type });
-    };
-    let transform = match transform {
-        LeftOutTransform::Identity => WeightTransform::Identity,
-        LeftOutTransform::BatchNormScale { epsilon } => WeightTransform::BatchNormScale { epsilon },
-        LeftOutTransform::BatchNormBias { epsilon } => WeightTransform::BatchNormBias { epsilon },
     };
     Ok(EngineWeight { name, data_type, element_count, transform, sources })
 }

@@ -1,8 +1,7 @@
 //! A build by NVIDIA's `trtexec`, which this process starts and watches.
 
 use crate::error::Result;
-use crate::shapes::profiles;
-use planforge_core::{HardwareCompatibility, Precision, peak_resident_byte_count};
+use planforge_core::{ComputeCapability, Precision, peak_resident_byte_count};
 use planforge_engine_protocol::{WorkerRequest, WorkerResponse, WorkerTool};
 use planforge_tensorrt::{PlanRequest, PlanType, build_plan};
 use std::collections::BTreeMap;
@@ -21,7 +20,11 @@ pub(crate) fn build(tool: &WorkerTool, request: &WorkerRequest) -> Result<Worker
     Ok(WorkerResponse {
         version: built.version.to_string(),
         plan_sha256: None,
-        compute_capabilities: built.compute_capability.map_or_else(Vec::new, |capability| vec![capability]),
+        compute_capabilities: built
+            .compute_capability
+            .map(|(major, minor)| ComputeCapability::new(major, minor))
+            .into_iter()
+            .collect(),
         inputs: Vec::new(),
         outputs: Vec::new(),
         layer_count: 0,
@@ -38,7 +41,7 @@ fn plan_request(tool: &WorkerTool, request: &WorkerRequest) -> Result<PlanReques
     let options = request.options;
     Ok(PlanRequest {
         graph: absolute(&request.graph)?,
-        profiles: profiles(request),
+        profiles: request.profiles.clone(),
         plan_type: match tool.precision {
             Precision::Fp32 => PlanType::Fp32,
             Precision::Fp16 => PlanType::Fp16,
@@ -49,13 +52,7 @@ fn plan_request(tool: &WorkerTool, request: &WorkerRequest) -> Result<PlanReques
         workspace_byte_count: options.workspace_byte_count,
         strip_weights: options.strip_weights,
         version_compatible: options.version_compatible,
-        hardware_compatibility: match options.hardware_compatibility {
-            HardwareCompatibility::None => planforge_tensorrt::HardwareCompatibility::None,
-            HardwareCompatibility::AmperePlus => planforge_tensorrt::HardwareCompatibility::AmperePlus,
-            HardwareCompatibility::SameComputeCapability => {
-                planforge_tensorrt::HardwareCompatibility::SameComputeCapability
-            }
-        },
+        hardware_compatibility: options.hardware_compatibility,
         timing_cache: absolute(&tool.timing_cache)?,
         plan: absolute(&request.plan)?,
     })

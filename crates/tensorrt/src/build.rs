@@ -5,8 +5,8 @@ mod profiles;
 mod request;
 mod strip;
 
-pub use request::{BuildRequest, EngineTensor, InputShapes, ProfileShapes};
-pub use strip::{LeftOut, LeftOutTransform};
+pub use request::{BuildRequest, EngineTensor, ProfileShapes};
+pub use strip::LeftOut;
 
 use self::options::set_options;
 use self::profiles::add_profile;

@@ -14,19 +14,16 @@ mod trtexec;
 mod types;
 
 pub use build::{
-    BuildRequest, BuiltEngine, EngineTensor, InputShapes, LeftOut, LeftOutTransform, ProfileShapes, SerializedEngine,
-    Severity, build_engine,
+    BuildRequest, BuiltEngine, EngineTensor, LeftOut, ProfileShapes, SerializedEngine, Severity, build_engine,
 };
 pub use error::{Error, Result};
 pub use gpu::{LocalGpu, has_cuda_driver, local_gpus};
 pub use header::{Header, read_header};
 pub use library::{Libraries, OpenLibraries, library_version, parser_version, supported_version};
+pub use planforge_types::{HardwareCompatibility, InputShapes, WeightTransform};
 pub use run::{
     EngineInterface, Execution, ExecutionOptions, Gpu, Input, KernelSpecialization, LoadedEngine, MappedFile, Output,
     Runtime, Timings, WeightValues, check_fit, choose_profile,
 };
-pub use trtexec::{
-    BuiltPlan, HardwareCompatibility, PlanRequest, PlanType, TrtexecVersion, build_plan, plan_arguments,
-    trtexec_version,
-};
+pub use trtexec::{BuiltPlan, PlanRequest, PlanType, TrtexecVersion, build_plan, plan_arguments, trtexec_version};
 pub use types::{NetworkTypes, Product};

@@ -40,3 +40,17 @@ impl TensorSpec {
         Self { name: name.to_owned(), data_type, dims }
     }
 }
+
+/// Shapes of one input in one optimization profile; dimensions are signed, as in TensorRT's interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputShapes {
+    /// Name of the input.
+    pub name: String,
+    /// Smallest shape.
+    pub min: Vec<i64>,
+    /// Shape to optimise for.
+    pub opt: Vec<i64>,
+    /// Largest shape.
+    pub max: Vec<i64>,
+}

@@ -12,8 +12,8 @@ use crate::limits::check_graph;
 use crate::{Error, Result};
 use bytesize::ByteSize;
 use planforge_core::{
-    Builder, BuilderOptions, Cache, CacheKey, CacheKind, CachedArtifact, ComputeCapability, Digest, Engine,
-    EngineHeader, EngineTarget, Model, Outcome, Progress, Step, TensorSpec,
+    Builder, BuilderOptions, Cache, CacheKey, CacheKind, CachedArtifact, Digest, Engine, EngineHeader, EngineTarget,
+    Model, Outcome, Progress, Step, TensorSpec,
 };
 use planforge_engine_protocol::{WorkerRequest, WorkerResponse, WorkerTool};
 use std::path::{Path, PathBuf};
@@ -126,7 +126,7 @@ fn build(
     let worker_request = WorkerRequest {
         libraries: options.libraries.clone(),
         graph: graph.path().join(&model.record.graph),
-        compute_capabilities: targets.iter().map(|target| (target.major, target.minor)).collect(),
+        compute_capabilities: targets.clone(),
         profiles: request.shapes.clone(),
         options: options.builder_options,
         left_out: source.left_out(),
@@ -144,13 +144,12 @@ fn build(
         progress.note(Step::Compile, &options.subject, note);
     }
     let checked = match options.builder {
-        Builder::Rtx => check_engine((&model.record.inputs, outputs), &targets, &response)
+        Builder::Rtx => check_engine(&model.record.inputs, outputs, &targets, &response)
             .and_then(|()| check_precision(&model.record, &response.products)),
         Builder::Trtexec => check_plan(&targets, &response),
     };
     checked.map_err(|message| Error::EngineMismatch { subject: options.subject.clone(), message })?;
     let weights = source.write_weights(std::mem::take(&mut response.left_out), folder)?;
-    let capability = |&(major, minor): &(u8, u8)| ComputeCapability { major, minor };
     let (gpu, gpus) = names(&options.target);
     let digests = response.plan_sha256.map(|sha256| (worker_request.plan, sha256)).into_iter().collect();
     let engine = Engine {
@@ -165,10 +164,7 @@ fn build(
         log: LOG.to_owned(),
         weights: weights.then(|| WEIGHTS.to_owned()),
         graph: source.graph_digest(),
-        header: EngineHeader {
-            version: response.version,
-            compute_capabilities: response.compute_capabilities.iter().map(capability).collect(),
-        },
+        header: EngineHeader { version: response.version, compute_capabilities: response.compute_capabilities },
         inputs: model.record.inputs.clone(),
         outputs: outputs.clone(),
         layer_counts: response.layer_counts,

@@ -1,10 +1,10 @@
 //! Shapes of every input in every optimization profile.
 
 use crate::{Error, Result};
-use planforge_core::{Dim, Model, Profile, ProfileRange, TensorSpec};
+use planforge_core::{Dim, InputShapes, Model, Profile, ProfileRange, TensorSpec};
 
-/// For each profile, for each input: name, and smallest, most frequent and largest shape.
-pub(super) type Shapes = Vec<Vec<(String, [Vec<i64>; 3])>>;
+/// For each profile, the shapes of every input.
+pub(super) type Shapes = Vec<Vec<InputShapes>>;
 
 /// Checks that the model can serve every profile.
 ///
@@ -42,7 +42,7 @@ fn fixed_batch(inputs: &[TensorSpec]) -> Option<u64> {
     inputs.iter().map(size).min().flatten()
 }
 
-fn input_shapes(input: &TensorSpec, profile: &Profile) -> Result<(String, [Vec<i64>; 3])> {
+fn input_shapes(input: &TensorSpec, profile: &Profile) -> Result<InputShapes> {
     let range = |dim: &Dim| match dim {
         Dim::Fixed(size) => Ok(ProfileRange { min: *size, opt: *size, max: *size }),
         Dim::Dynamic(name) => match (name.as_str(), profile.sequence) {
@@ -53,5 +53,10 @@ fn input_shapes(input: &TensorSpec, profile: &Profile) -> Result<(String, [Vec<i
     };
     let ranges = input.dims.iter().map(range).collect::<Result<Vec<_>>>()?;
     let pick = |value: fn(&ProfileRange) -> u64| ranges.iter().map(|range| value(range) as i64).collect();
-    Ok((input.name.clone(), [pick(|range| range.min), pick(|range| range.opt), pick(|range| range.max)]))
+    Ok(InputShapes {
+        name: input.name.clone(),
+        min: pick(|range| range.min),
+        opt: pick(|range| range.opt),
+        max: pick(|range| range.max),
+    })
 }

@@ -1,6 +1,7 @@
 //! What to build.
 
 use crate::Error;
+use planforge_types::InputShapes;
 use std::path::PathBuf;
 
 /// What to build.
@@ -23,19 +24,6 @@ pub struct BuildRequest {
 
 /// Shapes of every input in one optimization profile.
 pub type ProfileShapes = Vec<InputShapes>;
-
-/// Shapes of one input in one optimization profile.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InputShapes {
-    /// Name of the input.
-    pub name: String,
-    /// Smallest shape.
-    pub min: Vec<i64>,
-    /// Shape to optimise for.
-    pub opt: Vec<i64>,
-    /// Largest shape.
-    pub max: Vec<i64>,
-}
 
 /// An input or output of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,6 +18,7 @@ use crate::library::OpenLibraries;
 use crate::types::data_type_name;
 use crate::{Error, Result};
 use cxx::UniquePtr;
+use planforge_types::WeightTransform;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::{CString, c_void};
@@ -38,26 +39,9 @@ pub struct LeftOut {
     /// Its number of elements.
     pub element_count: u64,
     /// How it is made of weights of the graph.
-    pub transform: LeftOutTransform,
+    pub transform: WeightTransform,
     /// Their names.
     pub sources: Vec<String>,
-}
-
-/// How a weight of an engine is made of weights of the graph.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum LeftOutTransform {
-    /// It is the one source.
-    Identity,
-    /// `scale / sqrt(variance + epsilon)` of scale, bias, mean and variance.
-    BatchNormScale {
-        /// Added to the variance.
-        epsilon: f32,
-    },
-    /// `bias - mean * scale / sqrt(variance + epsilon)` of the same.
-    BatchNormBias {
-        /// Added to the variance.
-        epsilon: f32,
-    },
 }
 
 /// What the parser reports of weights while it parses.
@@ -84,9 +68,9 @@ pub(super) fn left_out(records: &[RefitRecord], request: &BuildRequest) -> Resul
         let Some(first) = names.iter().find(|name| wanted.contains(name.as_str())) else { continue };
         let epsilon = record.epsilon;
         let transform = match record.kind {
-            RefitTransformKind::Identity => LeftOutTransform::Identity,
-            RefitTransformKind::BatchNormFoldScale => LeftOutTransform::BatchNormScale { epsilon },
-            RefitTransformKind::BatchNormFoldBias => LeftOutTransform::BatchNormBias { epsilon },
+            RefitTransformKind::Identity => WeightTransform::Identity,
+            RefitTransformKind::BatchNormFoldScale => WeightTransform::BatchNormScale { epsilon },
+            RefitTransformKind::BatchNormFoldBias => WeightTransform::BatchNormBias { epsilon },
             _ => return Err(stays(first)),
         };
         if let Some(other) = names.iter().find(|name| !wanted.contains(name.as_str())) {

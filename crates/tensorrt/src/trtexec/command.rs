@@ -2,6 +2,7 @@
 
 use super::TrtexecVersion;
 use crate::{Error, ProfileShapes, Result};
+use planforge_types::{HardwareCompatibility, InputShapes};
 use std::path::PathBuf;
 
 /// The first version that planforge takes.
@@ -43,18 +44,6 @@ pub enum PlanType {
     Fp16,
     /// bfloat16.
     Bf16,
-}
-
-/// GPUs that a plan runs on besides the one it was built on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum HardwareCompatibility {
-    /// None.
-    #[default]
-    None,
-    /// Those of compute capability 8.0 and later.
-    AmperePlus,
-    /// Those of its compute capability.
-    SameComputeCapability,
 }
 
 /// The tool's arguments for `request`.
@@ -108,7 +97,7 @@ fn type_arguments(version: TrtexecVersion, plan_type: PlanType) -> Option<String
 /// `--minShapes=x:1x3x224x224,y:1x8` and the like.
 fn profile_arguments(profile: &ProfileShapes) -> [String; 3] {
     let spec = |dims: &[i64]| dims.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
-    let all = |shape: fn(&crate::InputShapes) -> &[i64]| {
+    let all = |shape: fn(&InputShapes) -> &[i64]| {
         profile.iter().map(|input| format!("{}:{}", input.name, spec(shape(input)))).collect::<Vec<_>>().join(",")
     };
     [
@@ -147,7 +136,6 @@ fn unnameable(profiles: &[ProfileShapes]) -> std::result::Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::InputShapes;
 
     fn version(major: u32, minor: u32) -> TrtexecVersion {
         TrtexecVersion { major, minor, patch: 0, build: None }

@@ -7,6 +7,6 @@ mod command;
 mod run;
 mod version;
 
-pub use command::{HardwareCompatibility, PlanRequest, PlanType, plan_arguments};
+pub use command::{PlanRequest, PlanType, plan_arguments};
 pub use run::{BuiltPlan, build_plan};
 pub use version::{TrtexecVersion, trtexec_version};

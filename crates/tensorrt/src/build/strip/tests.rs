@@ -39,7 +39,7 @@ fn what_is_left_out_is_what_comes_from_the_weights_named() {
         name: "tmp_0".to_owned(),
         data_type: "FP32".to_owned(),
         element_count: 6,
-        transform: LeftOutTransform::BatchNormBias { epsilon: 0.5 },
+        transform: WeightTransform::BatchNormBias { epsilon: 0.5 },
         sources: norm.map(str::to_owned).to_vec(),
     };
     assert_eq!(found.iter().map(|weight| weight.name.as_str()).collect::<Vec<_>>(), ["w", "tmp", "tmp_0"]);
