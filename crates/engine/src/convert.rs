@@ -2,9 +2,10 @@
 
 use crate::checkpoint::{Checkpoint, StoredType};
 use crate::onnx::{WeightPlan, WeightUse};
+use crate::reporter::Reporter;
 use crate::{Error, Result};
 use half::{bf16, f16};
-use planforge_core::{DataType, Progress, Step};
+use planforge_core::{DataType, Progress};
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -19,19 +20,19 @@ const PIECE: usize = 1 << 18;
 pub(crate) fn convert(
     checkpoint: &Checkpoint,
     weights: &[&WeightUse],
-    target: (&Path, &str),
-    report: (&dyn Progress, &str),
+    folder: &Path,
+    file: &str,
+    reporter: Reporter<'_>,
 ) -> Result<WeightPlan> {
-    let (folder, file) = target;
     let (header, plan) = layout(weights, file);
     let mut output = BufWriter::with_capacity(1 << 20, fs_err::File::create(folder.join(file))?);
     output.write_all(&(header.len() as u64).to_le_bytes())?;
     output.write_all(&header)?;
     let mut done = 0;
     for weight in weights {
-        convert_tensor(checkpoint, weight, &mut output, report.0)?;
+        convert_tensor(checkpoint, weight, &mut output, reporter.progress)?;
         done += weight.source.tensor.byte_count;
-        report.0.advanced(Step::Export, report.1, done);
+        reporter.advanced(done);
     }
     output.flush()?;
     Ok(plan)
@@ -96,7 +97,7 @@ pub(crate) fn convert_tensor(
             kind: weight.data_type.kserve_name().to_lowercase(),
             largest,
         };
-        convert_piece(piece, (stored.data_type, weight.data_type), &mut written).map_err(outside)?;
+        convert_piece(piece, stored.data_type, weight.data_type, &mut written).map_err(outside)?;
         output.write_all(&written)?;
         left -= count;
     }
@@ -107,7 +108,8 @@ pub(crate) fn convert_tensor(
 /// number of the type.
 fn convert_piece(
     piece: &[u8],
-    (stored, wanted): (StoredType, DataType),
+    stored: StoredType,
+    wanted: DataType,
     written: &mut Vec<u8>,
 ) -> std::result::Result<(), (f32, f32)> {
     let mut outside = None;
@@ -148,7 +150,7 @@ mod tests {
     fn converted(values: &[f32], wanted: DataType) -> std::result::Result<Vec<u8>, (f32, f32)> {
         let piece: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let mut written = Vec::new();
-        convert_piece(&piece, (StoredType::F32, wanted), &mut written).map(|()| written)
+        convert_piece(&piece, StoredType::F32, wanted, &mut written).map(|()| written)
     }
 
     #[test]

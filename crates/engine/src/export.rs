@@ -7,11 +7,12 @@ use crate::arch::{Architecture, task_labels};
 use crate::checkpoint::{Checkpoint, StoredType};
 use crate::convert::convert;
 use crate::onnx::{OnnxGraph, Opset, WeightPlan, WeightUse, covers};
+use crate::reporter::Reporter;
 use crate::self_contained::write_self_contained;
 use crate::{Error, Result};
 use planforge_core::{
-    ArtifactFile, Cache, CacheKey, CacheKind, CachedArtifact, Digest, ImageSize, Model, ModelFormat, Outcome,
-    Precision, Progress, Snapshot, Step, Task, link_or_copy, write_atomically,
+    ArtifactFile, Cache, CacheKey, CacheKind, CachedArtifact, Digest, ImageSize, Model, ModelFormat, Precision,
+    Progress, Snapshot, Task, link_or_copy, write_atomically,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -67,10 +68,10 @@ pub fn export(
     progress: &dyn Progress,
 ) -> Result<CachedArtifact<Model>> {
     let subject = format!("onnx-{}", options.precision);
-    progress.started(Step::Export, &subject, None, "bytes");
-    let stored = export_for(snapshot, options, Purpose::Model, cache, (progress, &subject))?;
-    let outcome = if stored.cache_hit { Outcome::Cached } else { Outcome::Built };
-    progress.finished(Step::Export, &subject, outcome, stored.elapsed);
+    let reporter = Reporter { progress, subject: &subject };
+    reporter.started();
+    let stored = export_for(snapshot, options, Purpose::Model, cache, reporter)?;
+    reporter.finished(&stored);
     Ok(stored)
 }
 
@@ -87,7 +88,7 @@ pub fn export_ranges(
 ) -> Result<CachedArtifact<Model>> {
     let (precision, wide) = (Precision::Fp32, BTreeSet::new());
     let options = ExportOptions { precision, wide, self_contained: false, ..options.clone() };
-    export_for(snapshot, &options, Purpose::Ranges, cache, (progress, "ranges"))
+    export_for(snapshot, &options, Purpose::Ranges, cache, Reporter { progress, subject: "ranges" })
 }
 
 fn export_for(
@@ -95,13 +96,13 @@ fn export_for(
     options: &ExportOptions,
     purpose: Purpose,
     cache: &Cache,
-    report: (&dyn Progress, &str),
+    reporter: Reporter<'_>,
 ) -> Result<CachedArtifact<Model>> {
     let key = export_key(snapshot, options, purpose);
     // The weights are links to files whose digests are known.
     let known = |file: &ArtifactFile| Some((real_path(snapshot, file)?, file.sha256.clone()));
-    cache.get_or_build_known(CacheKind::Model, &key, report.0, |folder| {
-        let model = write_model(snapshot, options, purpose, folder, report)?;
+    cache.get_or_build_known(CacheKind::Model, &key, reporter.progress, |folder| {
+        let model = write_model(snapshot, options, purpose, folder, reporter)?;
         Ok((model, snapshot.files.iter().filter_map(known).collect()))
     })
 }
@@ -129,7 +130,7 @@ fn write_model(
     options: &ExportOptions,
     purpose: Purpose,
     folder: &Path,
-    report: (&dyn Progress, &str),
+    reporter: Reporter<'_>,
 ) -> Result<Model> {
     let checkpoint = Checkpoint::read(snapshot)?;
     let architecture = Architecture::read(&checkpoint, options.task, options.image_size)?;
@@ -147,10 +148,10 @@ fn write_model(
     let (inputs, outputs) = graph.interface();
     let files = if options.self_contained {
         let model = graph.encode_without_weights(&checkpoint.model_type);
-        write_self_contained(&checkpoint, &used, &model, &folder.join(GRAPH), report)?;
+        write_self_contained(&checkpoint, &used, &model, &folder.join(GRAPH), reporter)?;
         BTreeSet::new()
     } else {
-        let plan = place_weights(&checkpoint, &used, options.precision, folder, report)?;
+        let plan = place_weights(&checkpoint, &used, options.precision, folder, reporter)?;
         write_atomically(&folder.join(GRAPH), &graph.encode(&checkpoint.model_type, &plan))?;
         plan.into_values().map(|(file, ..)| file).collect()
     };
@@ -203,13 +204,13 @@ fn place_weights(
     used: &[&WeightUse],
     precision: Precision,
     folder: &Path,
-    report: (&dyn Progress, &str),
+    reporter: Reporter<'_>,
 ) -> Result<WeightPlan> {
     let is_stored_so = |weight: &&WeightUse| {
         weight.source.tensor.data_type == StoredType::of_weights(weight.data_type) && weight.source.tensor.is_aligned()
     };
     if !used.iter().all(is_stored_so) {
-        return convert(checkpoint, used, (folder, &format!("model.{precision}.safetensors")), report);
+        return convert(checkpoint, used, folder, &format!("model.{precision}.safetensors"), reporter);
     }
     let mut plan = WeightPlan::new();
     for weight in used {

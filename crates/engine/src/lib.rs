@@ -16,6 +16,7 @@ mod limits;
 mod onnx;
 mod ops;
 mod pass_through;
+mod reporter;
 mod sample;
 mod self_contained;
 #[cfg(feature = "torch")]

@@ -2,10 +2,11 @@
 //! other tools have quantized.
 
 use crate::onnx::graph_error;
+use crate::reporter::Reporter;
 use crate::{Error, Result};
 use planforge_core::{
-    ArtifactFile, Cache, CacheKey, CacheKind, CachedArtifact, Digest, Model, ModelFormat, Outcome, Precision, Progress,
-    Snapshot, Step, Task, link_or_copy,
+    ArtifactFile, Cache, CacheKey, CacheKind, CachedArtifact, Digest, Model, ModelFormat, Precision, Progress,
+    Snapshot, Task, link_or_copy,
 };
 use planforge_onnx::ModelFacts;
 use std::path::Path;
@@ -23,26 +24,27 @@ const GRAPH: &str = "model.onnx";
 pub fn pass_through(
     snapshot: &Snapshot,
     graph: &str,
-    (task, precision): (Task, Precision),
+    task: Task,
+    precision: Precision,
     cache: &Cache,
     progress: &dyn Progress,
 ) -> Result<CachedArtifact<Model>> {
     let subject = format!("onnx-{precision}");
-    progress.started(Step::Export, &subject, None, "bytes");
+    let reporter = Reporter { progress, subject: &subject };
+    reporter.started();
     let digests: Vec<(&str, &Digest)> = snapshot.files.iter().map(|file| (file.path.as_str(), &file.sha256)).collect();
     let key = CacheKey::of(&("pass-through", FORMAT, graph, task, precision, digests));
     let known =
         |file: &ArtifactFile| Some((fs_err::canonicalize(snapshot.path(&file.path)?).ok()?, file.sha256.clone()));
     let stored = cache.get_or_build_known(CacheKind::Model, &key, progress, |folder| {
-        let model = take(snapshot, graph, (task, precision), folder)?;
+        let model = take(snapshot, graph, task, precision, folder)?;
         Ok::<_, Error>((model, snapshot.files.iter().filter_map(known).collect()))
     })?;
-    let outcome = if stored.cache_hit { Outcome::Cached } else { Outcome::Built };
-    progress.finished(Step::Export, &subject, outcome, stored.elapsed);
+    reporter.finished(&stored);
     Ok(stored)
 }
 
-fn take(snapshot: &Snapshot, graph: &str, (task, precision): (Task, Precision), folder: &Path) -> Result<Model> {
+fn take(snapshot: &Snapshot, graph: &str, task: Task, precision: Precision, folder: &Path) -> Result<Model> {
     let missing = |file: &str| Error::MissingFile { repo: snapshot.repo.clone(), file: file.to_owned() };
     let path = snapshot.path(graph).ok_or_else(|| missing(graph))?;
     let fail = |message: String| Error::Graph { path: path.clone(), message };

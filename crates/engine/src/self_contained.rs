@@ -6,8 +6,8 @@
 use crate::checkpoint::Checkpoint;
 use crate::convert::convert_tensor;
 use crate::onnx::{EncodedModel, WeightUse};
+use crate::reporter::Reporter;
 use crate::{Error, Result};
-use planforge_core::{Progress, Step};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -32,7 +32,7 @@ pub(crate) fn write_self_contained(
     weights: &[&WeightUse],
     model: &EncodedModel,
     path: &Path,
-    report: (&dyn Progress, &str),
+    reporter: Reporter<'_>,
 ) -> Result<()> {
     let headers: Vec<_> = weights.iter().map(|weight| weight.header()).collect();
     let tensor_length = |header: &[u8], data: u64| header.len() as u64 + 1 + varint(data).len() as u64 + data;
@@ -55,9 +55,9 @@ pub(crate) fn write_self_contained(
         output.write_all(header)?;
         output.write_all(&[RAW_DATA_TAG])?;
         output.write_all(&varint(weight.byte_count()))?;
-        convert_tensor(checkpoint, weight, &mut output, report.0)?;
+        convert_tensor(checkpoint, weight, &mut output, reporter.progress)?;
         done += weight.source.tensor.byte_count;
-        report.0.advanced(Step::Export, report.1, done);
+        reporter.advanced(done);
     }
     output.flush()?;
     Ok(())

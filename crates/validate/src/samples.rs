@@ -79,7 +79,7 @@ impl Samples {
                 Sample::Image(random_images(snapshot, *count, image_size(model)?, *seed)?)
             }
             Self::RandomTensors { count, sequence, seed } => {
-                Sample::Tensors(random_tensors(model, (*count, *sequence), *seed)?)
+                Sample::Tensors(random_tensors(model, *count, *sequence, *seed)?)
             }
         })
     }

@@ -53,7 +53,7 @@ impl Traced {
 }
 
 impl<'a> Counter<'a> {
-    pub(super) fn new(precision: Precision, parameters: &'a mut Parameters, (batch, sequence): (u64, u64)) -> Self {
+    pub(super) fn new(precision: Precision, parameters: &'a mut Parameters, batch: u64, sequence: u64) -> Self {
         let (memory, counted) = (Memory::default(), BTreeSet::new());
         Self { precision, parameters, batch, sequence, memory, counted, cost: Cost::default() }
     }
@@ -62,8 +62,8 @@ impl<'a> Counter<'a> {
         Cost { peak_activation_byte_count: self.memory.peak(), ..self.cost }
     }
 
-    /// A tensor of the checkpoint as `data_type`, and whether it is a parameter.
-    fn stored(&mut self, name: &str, shape: &[usize], (data_type, trained): (DataType, bool)) -> Result<()> {
+    /// Counts a tensor of the checkpoint as `data_type`; `trained` for a parameter, not for a statistic.
+    fn stored(&mut self, name: &str, shape: &[usize], data_type: DataType, trained: bool) -> Result<()> {
         let found = self.parameters.take(name, shape)?;
         if self.counted.insert((found.file, found.tensor.offset)) {
             let element_count = shape.iter().product();
@@ -74,7 +74,7 @@ impl<'a> Counter<'a> {
     }
 
     fn weight(&mut self, name: &str, shape: &[usize]) -> Result<()> {
-        self.stored(name, shape, (self.precision.data_type(), true))
+        self.stored(name, shape, self.precision.data_type(), true)
     }
 
     fn value(&mut self, shape: Vec<u64>, data_type: DataType, from: &[&Traced]) -> Traced {
@@ -187,7 +187,7 @@ impl Ops for Counter<'_> {
 
     fn batch_norm(&mut self, scope: &Scope, channels: usize, _epsilon: f32, x: &Traced) -> Result<Traced> {
         for (name, trained) in [("weight", true), ("bias", true), ("running_mean", false), ("running_var", false)] {
-            self.stored(&scope.tensor(name), &[channels], (DataType::Fp32, trained))?;
+            self.stored(&scope.tensor(name), &[channels], DataType::Fp32, trained)?;
         }
         Ok(self.same_shape(x))
     }

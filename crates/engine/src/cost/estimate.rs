@@ -13,7 +13,7 @@ use crate::{ExportOptions, Result};
 pub fn estimate(checkpoint: &Checkpoint, options: &ExportOptions, batch: u64, sequence: u64) -> Result<Cost> {
     let architecture = Architecture::read(checkpoint, options.task, options.image_size)?;
     let mut parameters = architecture.parameters(checkpoint);
-    let mut counter = Counter::new(options.precision, &mut parameters, (batch, sequence));
+    let mut counter = Counter::new(options.precision, &mut parameters, batch, sequence);
     architecture.forward(&mut counter)?;
     Ok(counter.cost())
 }

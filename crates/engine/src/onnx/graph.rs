@@ -135,16 +135,11 @@ impl<'a> OnnxGraph<'a> {
 
     /// The parameter of this full name, which must have this shape, in the precision of the export.
     pub(super) fn weight(&mut self, name: &str, shape: &[usize]) -> Result<Value> {
-        self.stored(name, shape, (self.precision.data_type(), true))
+        self.stored(name, shape, self.precision.data_type(), true)
     }
 
-    /// A tensor of the checkpoint as `data_type`, and whether it is a parameter.
-    pub(super) fn stored(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        (data_type, trained): (DataType, bool),
-    ) -> Result<Value> {
+    /// A tensor of the checkpoint as `data_type`; `trained` for a parameter, not for a statistic.
+    pub(super) fn stored(&mut self, name: &str, shape: &[usize], data_type: DataType, trained: bool) -> Result<Value> {
         let source = self.parameters.take(name, shape)?;
         let weight = WeightUse { name: name.to_owned(), source, data_type, trained };
         self.weights.insert(name.to_owned(), weight);

@@ -84,7 +84,7 @@ impl Ops for OnnxGraph<'_> {
     }
 
     fn batch_norm(&mut self, scope: &Scope, channels: usize, epsilon: f32, x: &Value) -> Result<Value> {
-        let mut stored = |name: &str, trained| self.stored(&scope.tensor(name), &[channels], (DataType::Fp32, trained));
+        let mut stored = |name: &str, trained| self.stored(&scope.tensor(name), &[channels], DataType::Fp32, trained);
         let (weight, bias) = (stored("weight", true)?, stored("bias", true)?);
         let (mean, variance) = (stored("running_mean", false)?, stored("running_var", false)?);
         let hint = scope.tensor("normalized");

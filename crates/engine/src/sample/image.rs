@@ -85,7 +85,7 @@ fn resize(image: &RgbImage, preprocessing: &Preprocessing, size: ImageSize) -> s
     let target = match preprocessing.resize {
         Resize::Keep => (width, height),
         Resize::Exactly(size) => (size.width as u32, size.height as u32),
-        Resize::ShorterEdge(edge) => with_shorter_edge((width, height), edge),
+        Resize::ShorterEdge(edge) => with_shorter_edge(width, height, edge),
     };
     if u64::from(target.0) * u64::from(target.1.max(height)) > MAX_PIXELS {
         return Err(format!("{width}x{height} pixels would become {}x{}", target.0, target.1));
@@ -108,7 +108,7 @@ fn margin(outer: u32, inner: usize, odd: OddMargins) -> i64 {
 }
 
 /// Width and height with the shorter at `edge`; the longer is cut down to a whole number.
-fn with_shorter_edge((width, height): (u32, u32), edge: usize) -> (u32, u32) {
+fn with_shorter_edge(width: u32, height: u32, edge: usize) -> (u32, u32) {
     let edge = edge as u64;
     let longer = |long: u32, short: u32| u32::try_from(edge * u64::from(long) / u64::from(short.max(1)));
     let edge = u32::try_from(edge).unwrap_or(u32::MAX);
@@ -143,8 +143,8 @@ mod tests {
 
     #[test]
     fn proportions_are_kept() {
-        assert_eq!(with_shorter_edge((640, 480), 256), (341, 256));
-        assert_eq!(with_shorter_edge((480, 640), 256), (256, 341));
-        assert_eq!(with_shorter_edge((1, 100_000), 256), (256, 25_600_000));
+        assert_eq!(with_shorter_edge(640, 480, 256), (341, 256));
+        assert_eq!(with_shorter_edge(480, 640, 256), (256, 341));
+        assert_eq!(with_shorter_edge(1, 100_000, 256), (256, 25_600_000));
     }
 }

@@ -59,13 +59,13 @@ impl TensorSample {
 ///
 /// # Errors
 /// [`Error::SampleInput`] for element types other than FP32 and INT64, and for other dimensions that are not fixed.
-pub fn random_tensors(model: &Model, (batch, sequence): (usize, usize), seed: u64) -> Result<TensorSample> {
+pub fn random_tensors(model: &Model, batch: usize, sequence: usize, seed: u64) -> Result<TensorSample> {
     let mut generator = StdRng::seed_from_u64(seed);
     let inputs = model
         .inputs
         .iter()
         .map(|spec| {
-            let shape = shape(spec, (batch, sequence))?;
+            let shape = shape(spec, batch, sequence)?;
             let count = shape.iter().product();
             let values = match spec.data_type {
                 DataType::Int64 => Values::Int64((0..count).map(|_| generator.random_range(0..=1)).collect()),
@@ -79,7 +79,7 @@ pub fn random_tensors(model: &Model, (batch, sequence): (usize, usize), seed: u6
     Ok(TensorSample { batch, inputs })
 }
 
-fn shape(spec: &TensorSpec, (batch, sequence): (usize, usize)) -> Result<Vec<usize>> {
+fn shape(spec: &TensorSpec, batch: usize, sequence: usize) -> Result<Vec<usize>> {
     let size = |dim: &Dim| match dim {
         Dim::Fixed(size) => usize::try_from(*size).map_err(|_| unfit(spec, format!("has a dimension of {size}"))),
         Dim::Dynamic(name) if name == "batch" => Ok(batch),

@@ -54,17 +54,17 @@ impl TextSample {
         Self {
             batch: self.batch,
             sequence,
-            input_ids: padded(&self.input_ids, (own, sequence), &0),
-            attention_mask: padded(&self.attention_mask, (own, sequence), &0),
-            token_type_ids: padded(&self.token_type_ids, (own, sequence), &0),
-            tokens: padded(&self.tokens, (own, sequence), &String::new()),
-            second_spans: padded(&self.second_spans, (own, sequence), &None),
+            input_ids: padded(&self.input_ids, own, sequence, &0),
+            attention_mask: padded(&self.attention_mask, own, sequence, &0),
+            token_type_ids: padded(&self.token_type_ids, own, sequence, &0),
+            tokens: padded(&self.tokens, own, sequence, &String::new()),
+            second_spans: padded(&self.second_spans, own, sequence, &None),
         }
     }
 }
 
 /// Rows of `own` elements, each filled up to `sequence`.
-fn padded<T: Clone>(rows: &[T], (own, sequence): (usize, usize), filler: &T) -> Vec<T> {
+fn padded<T: Clone>(rows: &[T], own: usize, sequence: usize, filler: &T) -> Vec<T> {
     let fill = |row: &[T]| row.iter().cloned().chain(std::iter::repeat_n(filler.clone(), sequence - own)).collect();
     rows.chunks(own.max(1)).flat_map(|row| -> Vec<T> { fill(row) }).collect()
 }
@@ -163,7 +163,7 @@ impl Vocabulary {
 ///
 /// # Errors
 /// A missing or damaged `tokenizer.json`.
-pub fn random_texts(snapshot: &Snapshot, (batch, sequence): (usize, usize), seed: u64) -> Result<TextSample> {
+pub fn random_texts(snapshot: &Snapshot, batch: usize, sequence: usize, seed: u64) -> Result<TextSample> {
     let path = tokenizer_path(snapshot)?;
     let fail = |error: tokenizers::Error| Error::Tokenizer { path: path.clone(), message: error.to_string() };
     let tokenizer = Tokenizer::from_file(&path).map_err(fail)?;
@@ -259,7 +259,7 @@ mod tests {
     fn random_texts_are_framed_and_never_hold_special_tokens() {
         let folder = tempfile::tempdir().unwrap();
         let snapshot = snapshot(folder.path());
-        let sample = random_texts(&snapshot, (3, 16), 7).unwrap();
+        let sample = random_texts(&snapshot, 3, 16, 7).unwrap();
         assert_eq!(sample.input_ids.len(), 48);
         for text in sample.input_ids.chunks(16) {
             assert_eq!((text[0], text[15]), (2, 3));
@@ -267,8 +267,8 @@ mod tests {
         }
         let distinct: BTreeSet<_> = sample.input_ids.iter().collect();
         assert!(distinct.len() > 15, "{distinct:?}");
-        assert_eq!(random_texts(&snapshot, (3, 16), 7).unwrap(), sample);
-        assert_ne!(random_texts(&snapshot, (3, 16), 8).unwrap(), sample);
-        assert_eq!(random_texts(&snapshot, (1, 1), 7).unwrap().input_ids, [2]);
+        assert_eq!(random_texts(&snapshot, 3, 16, 7).unwrap(), sample);
+        assert_ne!(random_texts(&snapshot, 3, 16, 8).unwrap(), sample);
+        assert_eq!(random_texts(&snapshot, 1, 1, 7).unwrap().input_ids, [2]);
     }
 }

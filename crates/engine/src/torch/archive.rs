@@ -38,7 +38,7 @@ struct Record {
 ///
 /// # Errors
 /// I/O errors, and a container or code of another shape than libtorch's.
-pub(super) fn finish(traced: &Path, target: &Path, interface: (&[TensorSpec], &[TensorSpec])) -> Result<()> {
+pub(super) fn finish(traced: &Path, target: &Path, inputs: &[TensorSpec], outputs: &[TensorSpec]) -> Result<()> {
     let mut buffer = vec![0; RECOMMENDED_BUFFER_SIZE];
     let zip = ZipArchive::from_file(fs_err::File::open(traced)?.into_file(), &mut buffer).map_err(unexpected)?;
     let file = BufWriter::with_capacity(1 << 20, fs_err::File::create(target)?);
@@ -47,7 +47,7 @@ pub(super) fn finish(traced: &Path, target: &Path, interface: (&[TensorSpec], &[
         let name = record.name.as_str();
         if name.ends_with(".py") {
             let code = String::from_utf8(content(&zip, &record)?).map_err(unexpected)?;
-            let code = mended(&code, interface).ok_or_else(|| unexpected(last_line(&code)))?;
+            let code = mended(&code, inputs, outputs).ok_or_else(|| unexpected(last_line(&code)))?;
             write(&mut output, name, &mut code.as_bytes())?;
         } else if record.method == CompressionMethod::STORE {
             let entry = zip.get_entry(record.place).map_err(unexpected)?;
@@ -106,7 +106,7 @@ fn write<W: Write>(output: &mut ZipArchiveWriter<W>, name: &str, content: &mut i
 
 /// The traced code with the inputs' names, and returning a tuple where there are several outputs; none for code that
 /// the tracer does not write.
-fn mended(code: &str, (inputs, outputs): (&[TensorSpec], &[TensorSpec])) -> Option<String> {
+fn mended(code: &str, inputs: &[TensorSpec], outputs: &[TensorSpec]) -> Option<String> {
     let mut code = code.to_owned();
     // From the last, so that the first does not match the start of the tenth.
     for (index, input) in inputs.iter().enumerate().rev() {
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn inputs_are_named_and_outputs_become_a_tuple() {
         let traced = code("    _0 = [argument_1, argument_1]\n    return torch.einsum(\"ab,cd->\", _0)\n");
-        let mended = mended(&traced, (&specs(&["ids"]), &specs(&["a", "b"]))).unwrap();
+        let mended = mended(&traced, &specs(&["ids"]), &specs(&["a", "b"])).unwrap();
         let tail = "\n    ids: Tensor) -> Tuple[Tensor, Tensor]:\n    _0 = [ids, ids]\n    return (_0[0], _0[1])\n";
         assert!(mended.ends_with(tail), "{mended}");
     }
@@ -171,18 +171,18 @@ mod tests {
     fn a_list_in_the_call_becomes_the_tuple() {
         let call = "torch.einsum(\"ab,cd->\", [argument_1, torch.tanh(argument_1)])";
         let traced = code(&format!("    _0 = {call}\n    return _0\n"));
-        let mended = mended(&traced, (&specs(&["x"]), &specs(&["a", "b"]))).unwrap();
+        let mended = mended(&traced, &specs(&["x"]), &specs(&["a", "b"])).unwrap();
         assert!(mended.ends_with("    return (x, torch.tanh(x))\n"), "{mended}");
     }
 
     #[test]
     fn one_output_is_returned_as_it_is_and_other_code_is_refused() {
         let traced = code("    return torch.relu(argument_1)\n");
-        let one = mended(&traced, (&specs(&["x"]), &specs(&["a"]))).unwrap();
+        let one = mended(&traced, &specs(&["x"]), &specs(&["a"])).unwrap();
         assert!(
             one.ends_with("(self: __torch__.Model,\n    x: Tensor) -> Tensor:\n    return torch.relu(x)\n"),
             "{one}"
         );
-        assert!(mended(&traced, (&specs(&["x"]), &specs(&["a", "b"]))).is_none());
+        assert!(mended(&traced, &specs(&["x"]), &specs(&["a", "b"])).is_none());
     }
 }

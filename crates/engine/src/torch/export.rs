@@ -8,10 +8,9 @@ use crate::arch::{Architecture, task_labels};
 use crate::checkpoint::Checkpoint;
 use crate::export::{export_inputs, parameter_count, refuse_unexplained};
 use crate::onnx::WeightUse;
+use crate::reporter::Reporter;
 use crate::{Error, ExportOptions, Result};
-use planforge_core::{
-    Cache, CacheKey, CacheKind, CachedArtifact, Model, ModelFormat, Outcome, Progress, Snapshot, Step,
-};
+use planforge_core::{Cache, CacheKey, CacheKind, CachedArtifact, Model, ModelFormat, Progress, Snapshot};
 use std::path::Path;
 
 /// The libtorch that planforge is built with: tch's build refuses others.
@@ -39,34 +38,28 @@ pub fn export_torchscript(
         return Err(Error::ModuleRange { precision: *precision, name: first.clone(), count: wide.len() });
     }
     let subject = format!("torchscript-{precision}");
-    progress.started(Step::Export, &subject, None, "bytes");
+    let reporter = Reporter { progress, subject: &subject };
+    reporter.started();
     let tools = ("torchscript", FORMAT, env!("CARGO_PKG_VERSION"), LIBTORCH_VERSION);
     let key = CacheKey::of(&(tools, task, precision, image_size, export_inputs(snapshot)));
-    let stored = cache.get_or_build(CacheKind::Model, &key, progress, |folder| {
-        write_module(snapshot, options, folder, (progress, &subject))
-    })?;
-    let outcome = if stored.cache_hit { Outcome::Cached } else { Outcome::Built };
-    progress.finished(Step::Export, &subject, outcome, stored.elapsed);
+    let stored = cache
+        .get_or_build(CacheKind::Model, &key, progress, |folder| write_module(snapshot, options, folder, reporter))?;
+    reporter.finished(&stored);
     Ok(stored)
 }
 
-fn write_module(
-    snapshot: &Snapshot,
-    options: &ExportOptions,
-    folder: &Path,
-    report: (&dyn Progress, &str),
-) -> Result<Model> {
+fn write_module(snapshot: &Snapshot, options: &ExportOptions, folder: &Path, reporter: Reporter<'_>) -> Result<Model> {
     let checkpoint = Checkpoint::read(snapshot)?;
     let architecture = Architecture::read(&checkpoint, options.task, options.image_size)?;
     let mut parameters = architecture.parameters(&checkpoint);
-    let weights = Weights::new(&checkpoint, &mut parameters, report);
+    let weights = Weights::new(&checkpoint, &mut parameters, reporter);
     let mut torch = Torch::new(options.precision, architecture.max_sequence(), weights);
     let traced = folder.join("traced.pt");
     trace(&architecture, &mut torch, &traced)?;
     let (inputs, outputs) = torch.interface();
     let used: Vec<WeightUse> = torch.weights.used().cloned().collect();
     drop(torch);
-    finish(&traced, &folder.join(MODULE), (&inputs, &outputs))?;
+    finish(&traced, &folder.join(MODULE), &inputs, &outputs)?;
     fs_err::remove_file(&traced)?;
 
     let unused_tensors = parameters.unused();

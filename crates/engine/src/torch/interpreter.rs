@@ -110,12 +110,12 @@ impl<'a> Torch<'a> {
 
     /// The parameter of this full name, which must have this shape, in the precision of the export.
     pub(super) fn weight(&mut self, name: &str, shape: &[usize]) -> Result<Value> {
-        self.weights.take(name, shape, (self.precision.data_type(), true)).map(Value::from)
+        self.weights.take(name, shape, self.precision.data_type(), true).map(Value::from)
     }
 
     /// The tensor of this full name, which is kept in binary32, and whether it is a parameter.
     pub(super) fn wide(&mut self, name: &str, shape: &[usize], trained: bool) -> Result<Value> {
-        self.weights.take(name, shape, (DataType::Fp32, trained)).map(Value::from)
+        self.weights.take(name, shape, DataType::Fp32, trained).map(Value::from)
     }
 
     /// A list of numbers under a name of its own.

@@ -5,7 +5,8 @@ use crate::Result;
 use crate::checkpoint::{Checkpoint, Parameters};
 use crate::convert::convert_tensor;
 use crate::onnx::WeightUse;
-use planforge_core::{DataType, Progress, Step};
+use crate::reporter::Reporter;
+use planforge_core::DataType;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use tch::{Kind, Tensor};
@@ -14,7 +15,7 @@ use tch::{Kind, Tensor};
 pub(super) struct Weights<'a> {
     checkpoint: &'a Checkpoint,
     parameters: &'a mut Parameters,
-    report: (&'a dyn Progress, &'a str),
+    reporter: Reporter<'a>,
     used: BTreeMap<String, WeightUse>,
     /// By file, offset and bytes of an element: what two names share is one tensor.
     loaded: BTreeMap<(usize, u64, usize), Rc<Tensor>>,
@@ -22,13 +23,9 @@ pub(super) struct Weights<'a> {
 }
 
 impl<'a> Weights<'a> {
-    pub(super) fn new(
-        checkpoint: &'a Checkpoint,
-        parameters: &'a mut Parameters,
-        report: (&'a dyn Progress, &'a str),
-    ) -> Self {
+    pub(super) fn new(checkpoint: &'a Checkpoint, parameters: &'a mut Parameters, reporter: Reporter<'a>) -> Self {
         let (used, loaded) = (BTreeMap::new(), BTreeMap::new());
-        Self { checkpoint, parameters, report, used, loaded, read_byte_count: 0 }
+        Self { checkpoint, parameters, reporter, used, loaded, read_byte_count: 0 }
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
@@ -48,7 +45,8 @@ impl<'a> Weights<'a> {
         &mut self,
         name: &str,
         shape: &[usize],
-        (data_type, trained): (DataType, bool),
+        data_type: DataType,
+        trained: bool,
     ) -> Result<Rc<Tensor>> {
         let source = self.parameters.take(name, shape)?;
         let key = (source.file, source.tensor.offset, data_type.byte_count());
@@ -68,9 +66,9 @@ impl<'a> Weights<'a> {
     fn read(&mut self, weight: &WeightUse) -> Result<Tensor> {
         let shape = &weight.source.tensor.shape;
         let mut bytes = Vec::with_capacity(weight.data_type.bytes_of(shape.iter().product()));
-        convert_tensor(self.checkpoint, weight, &mut bytes, self.report.0)?;
+        convert_tensor(self.checkpoint, weight, &mut bytes, self.reporter.progress)?;
         self.read_byte_count += weight.source.tensor.byte_count;
-        self.report.0.advanced(Step::Export, self.report.1, self.read_byte_count);
+        self.reporter.advanced(self.read_byte_count);
         let sizes: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
         Tensor::f_from_data_size(&bytes, &sizes, kind(weight.data_type)).map_err(|error| failed(&weight.name, &error))
     }

@@ -29,7 +29,7 @@ pub struct Export {
 pub fn export_precision(context: &PipelineContext, snapshot: &Snapshot, precision: Precision) -> Result<Export> {
     let PipelineContext { spec, cache, .. } = context;
     if let Some(graph) = &spec.source.graph {
-        let model = pass_through(snapshot, graph, (spec.task, precision), cache, context.progress())?;
+        let model = pass_through(snapshot, graph, spec.task, precision, cache, context.progress())?;
         return Ok(Export { model, onnx_runtime: None, notes: Vec::new() });
     }
     let mut options = export_options(context, precision);

@@ -119,7 +119,7 @@ fn sample(context: &PipelineContext, snapshot: &Snapshot, model: &Model, shape: 
     } else if over_images {
         Samples::RandomImages { count, seed }
     } else if let Some(sequence) = shape.sequence {
-        return Ok(Sample::Text(random_texts(snapshot, (count, to_usize("sequence", sequence)?), seed)?));
+        return Ok(Sample::Text(random_texts(snapshot, count, to_usize("sequence", sequence)?, seed)?));
     } else {
         Samples::Texts(spec.sample_texts().into_iter().cycle().take(count).collect())
     };
