@@ -28,7 +28,13 @@ fn images_are_prepared_as_the_references_do() {
         };
         let local = || "local".to_owned();
         let files = files.map(file).collect();
-        let snapshot = Snapshot { repo: local(), revision: local(), commit: local(), directory: folder.clone(), files };
+        let snapshot = Snapshot {
+            repo: local(),
+            revision: local(),
+            commit: planforge_core::Commit::Local,
+            directory: folder.clone(),
+            files,
+        };
         let paths = ["wide.png", "tall.jpg"].map(|file| fixtures().join(file));
         let found = read_images(&snapshot, &paths, size).unwrap();
         let values: Vec<f64> = serde_json::from_value(expected["values"].clone()).unwrap();

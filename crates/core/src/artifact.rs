@@ -1,6 +1,6 @@
 //! What the steps hand to each other: plain records that live in files.
 
-use crate::{Digest, ModelFormat, Platform, Precision, Task, TensorSpec};
+use crate::{Commit, Digest, ModelFormat, Platform, Precision, Task, TensorSpec};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -54,8 +54,8 @@ pub struct Snapshot {
     pub repo: String,
     /// The revision asked for.
     pub revision: String,
-    /// The commit it stands for; `local` for a folder.
-    pub commit: String,
+    /// The commit it stands for.
+    pub commit: Commit,
     /// Where the files are.
     pub directory: PathBuf,
     /// The files, sorted by path.

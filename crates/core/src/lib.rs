@@ -9,6 +9,7 @@ mod capacity;
 mod card;
 mod check;
 mod child;
+mod commit;
 mod digest;
 mod digest_cache;
 mod engine;
@@ -38,6 +39,7 @@ pub use child::{
     ChildProgram, end_child, end_without_answer, exit_when_stdin_ends, peak_resident_byte_count, read_request,
     resident_byte_count, send_request, start_child, wait_for_end_of_stdin,
 };
+pub use commit::Commit;
 pub use digest::{DigestWriter, digest_bytes, digest_file};
 pub use digest_cache::DigestCache;
 pub use engine::{BuilderFigures, Engine, EngineHeader};

@@ -60,7 +60,7 @@ mod tests {
         model_card(&Snapshot {
             repo: "o/n".to_owned(),
             revision: "main".to_owned(),
-            commit: "local".to_owned(),
+            commit: planforge_core::Commit::Local,
             directory: folder.path().to_owned(),
             files: vec![file],
         })

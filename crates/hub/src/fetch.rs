@@ -6,7 +6,7 @@ use crate::download::download;
 use crate::select::{has_pytorch_weights, needed_files};
 use crate::snapshot::{digest_files, list};
 use crate::{Error, FetchOptions, Result};
-use planforge_core::{Outcome, Progress, Snapshot, Step};
+use planforge_core::{Commit, Outcome, Progress, Snapshot, Step};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,7 +52,7 @@ pub async fn fetch(options: &FetchOptions, progress: Arc<dyn Progress>) -> Resul
     Ok(Snapshot {
         repo: options.repo.clone(),
         revision: options.revision.clone(),
-        commit: found.commit,
+        commit: Commit::Id(found.commit),
         directory: found.directory,
         files,
     })

@@ -3,7 +3,7 @@
 use crate::listing::Blob;
 use crate::select::needed_files;
 use crate::{Error, Result};
-use planforge_core::{ArtifactFile, DigestCache, Progress, Snapshot, Step};
+use planforge_core::{ArtifactFile, Commit, DigestCache, Progress, Snapshot, Step};
 use std::path::Path;
 
 /// Returns the snapshot of a local folder in the Hub's layout; with `graph`, that of its ONNX file. `digests` remembers the
@@ -24,7 +24,7 @@ pub fn local_snapshot(
     let files = needed_files(&repo, graph, list(folder)?)?;
     let directory = fs_err::canonicalize(folder)?;
     let files = digest_files(&directory, &files, digests, progress, &repo)?;
-    Ok(Snapshot { repo, revision: "local".to_owned(), commit: "local".to_owned(), directory, files })
+    Ok(Snapshot { repo, revision: "local".to_owned(), commit: Commit::Local, directory, files })
 }
 
 /// Relative paths of all files in `folder`, links followed.

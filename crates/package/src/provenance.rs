@@ -115,7 +115,7 @@ impl Provenance {
         let commit = repository.clone().map(|uri| Resource {
             name: source.repo.clone(),
             uri: Some(uri),
-            digest: [("gitCommit".to_owned(), source.commit.clone())].into(),
+            digest: [("gitCommit".to_owned(), source.commit.to_string())].into(),
         });
         let files = source.files.iter().map(|(path, file)| {
             let uri = repository.as_ref().map(|repository| format!("{repository}/resolve/{}/{path}", source.commit));

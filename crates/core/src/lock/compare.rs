@@ -159,7 +159,7 @@ impl Lock {
         }
         let source = &self.source;
         for (name, text) in
-            [("repo", &source.repo), ("revision", &source.revision), ("commit", &Some(source.commit.clone()))]
+            [("repo", &source.repo), ("revision", &source.revision), ("commit", &Some(source.commit.to_string()))]
         {
             if let Some(text) = text {
                 add(ItemKind::Source, name, Fact::Text(text.clone()));

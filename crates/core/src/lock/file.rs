@@ -1,6 +1,6 @@
 //! The file: TOML with sorted keys, written whole or not at all.
 
-use crate::{ArtifactFile, Digest, Error, ModelName, Pipeline, Result, TritonSpec, write_atomically};
+use crate::{ArtifactFile, Commit, Digest, Error, ModelName, Pipeline, Result, TritonSpec, write_atomically};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -68,8 +68,8 @@ pub struct LockedSource {
     pub repo: Option<String>,
     /// The revision asked for; none for a folder.
     pub revision: Option<String>,
-    /// The commit it stood for; `local` for a folder.
-    pub commit: String,
+    /// The commit it stood for.
+    pub commit: Commit,
     /// The files that were used, by path.
     pub files: BTreeMap<String, LockedFile>,
 }
@@ -215,7 +215,7 @@ pub(super) mod tests {
         let source = LockedSource {
             repo: Some("o/n".to_owned()),
             revision: Some("main".to_owned()),
-            commit: "c0ffee".to_owned(),
+            commit: Commit::Id("c0ffee".to_owned()),
             files: [("model.safetensors".to_owned(), file("weights"))].into(),
         };
         let tools = [("planforge".to_owned(), "1.0.0".to_owned())].into();

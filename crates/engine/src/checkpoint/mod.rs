@@ -119,7 +119,7 @@ mod tests {
         weight_files(&Snapshot {
             repo: "o/n".to_owned(),
             revision: "local".to_owned(),
-            commit: "local".to_owned(),
+            commit: planforge_core::Commit::Local,
             directory: "/nowhere".into(),
             files: files.iter().map(file).collect(),
         })

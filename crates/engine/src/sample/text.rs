@@ -241,7 +241,13 @@ mod tests {
         planforge_testkit::TinyBert::default().write(folder).unwrap();
         let file = ArtifactFile { path: TOKENIZER.to_owned(), byte_count: 0, sha256: digest_bytes(b"") };
         let local = || "local".to_owned();
-        Snapshot { repo: local(), revision: local(), commit: local(), directory: folder.to_owned(), files: vec![file] }
+        Snapshot {
+            repo: local(),
+            revision: local(),
+            commit: planforge_core::Commit::Local,
+            directory: folder.to_owned(),
+            files: vec![file],
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a run found and made, compared with the lock or written into it.
 
-use super::state::{LockMode, LockState, is_local, lock_of_source};
+use super::state::{LockMode, LockState, lock_of_source};
 use crate::context::PipelineContext;
 use crate::{Error, Result};
 use planforge_core::{Difference, EngineTarget, ItemKind, Lock, Progress, Snapshot, Step, Variant};
@@ -10,7 +10,7 @@ use planforge_core::{Difference, EngineTarget, ItemKind, Lock, Progress, Snapsho
 pub(crate) fn check_snapshot(context: &PipelineContext, snapshot: &Snapshot) -> Result<()> {
     let lock = &context.lock;
     let pinned = lock.locked.as_ref().map(|locked| &locked.source.commit);
-    let is_pinned = !is_local(snapshot) && pinned == Some(&snapshot.commit);
+    let is_pinned = !snapshot.commit.is_local() && pinned == Some(&snapshot.commit);
     let must_hold = lock.mode.needs_lock();
     let mut drift = lock.compare(&lock_of_source(&context.spec, snapshot));
     drift.retain(|item| match item.kind {

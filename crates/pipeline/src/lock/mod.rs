@@ -10,5 +10,5 @@ mod tools;
 
 pub(crate) use check::{check_or_write_lock, check_plan, check_snapshot};
 pub use state::{LockMode, LockState};
-pub(crate) use state::{is_local, lock_of_source, locked_files};
+pub(crate) use state::{lock_of_source, locked_files};
 pub(crate) use tools::{LIBTORCH, ONNX_RUNTIME, TRITON_BACKEND, builder_tool, carries_backend, decides_bytes};

@@ -9,9 +9,6 @@ use planforge_core::{
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Commit of a folder, which has none.
-const LOCAL: &str = "local";
-
 /// What a run does with the lock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LockMode {
@@ -126,7 +123,7 @@ impl LockState {
 
 /// A lock with the source and options of a run, without artifacts.
 pub(crate) fn lock_of_source(spec: &Pipeline, snapshot: &Snapshot) -> Lock {
-    let is_local = is_local(snapshot);
+    let is_local = snapshot.commit.is_local();
     let source = LockedSource {
         repo: (!is_local).then(|| snapshot.repo.clone()),
         revision: (!is_local).then(|| snapshot.revision.clone()),
@@ -140,9 +137,4 @@ pub(crate) fn lock_of_source(spec: &Pipeline, snapshot: &Snapshot) -> Lock {
 /// Size and digest of files, by path.
 pub(crate) fn locked_files(files: &[ArtifactFile]) -> BTreeMap<String, LockedFile> {
     files.iter().map(|file| (file.path.clone(), LockedFile::from(file))).collect()
-}
-
-/// Whether a snapshot is a folder rather than a commit of a repository.
-pub(crate) fn is_local(snapshot: &Snapshot) -> bool {
-    snapshot.commit == LOCAL
 }

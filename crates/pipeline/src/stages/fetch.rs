@@ -1,7 +1,7 @@
 //! Hub or folder → snapshot.
 
 use crate::context::PipelineContext;
-use crate::lock::{check_snapshot, is_local};
+use crate::lock::check_snapshot;
 use crate::{Error, Result};
 use planforge_core::{CacheUse, DigestCache, ModelCard, Outcome, Snapshot, write_atomically};
 use planforge_hub::{FetchOptions, local_snapshot, model_card};
@@ -40,14 +40,14 @@ pub fn fetch(context: &PipelineContext) -> Result<FetchedSource> {
         }
         (None, None) => return Err(Error::NoSource),
     };
-    if !is_local(&snapshot) {
+    if !snapshot.commit.is_local() {
         // With a pinned commit, that was asked for instead.
         snapshot.revision.clone_from(&source.revision);
     }
     check_snapshot(context, &snapshot)?;
     let record = serde_json::to_vec_pretty(&snapshot).expect("a snapshot is plain data");
     write_atomically(&context.layout.snapshot(), &record)?;
-    let is_cached = is_local(&snapshot) || context.options.hub.offline;
+    let is_cached = snapshot.commit.is_local() || context.options.hub.offline;
     Ok(FetchedSource {
         card: model_card(&snapshot),
         snapshot,

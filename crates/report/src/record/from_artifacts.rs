@@ -10,7 +10,7 @@ impl From<&Snapshot> for SourceFacts {
         Self {
             repo: snapshot.repo.clone(),
             revision: snapshot.revision.clone(),
-            commit: snapshot.commit.clone(),
+            commit: snapshot.commit.to_string(),
             byte_count: snapshot.files.iter().map(|file| file.byte_count).sum(),
             card: None,
         }
