@@ -2,16 +2,30 @@
 
 use std::path::Path;
 
-/// A kind of control group: its folder, and the files with its limit and its use, and the line of `memory.stat` with the
-/// part of it that is file cache and could be dropped.
-const CONTROL_GROUPS: [(&str, &str, &str, &str); 2] = [
-    ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file "),
-    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file "),
+/// Where a version of control groups keeps its figures of memory.
+struct ControlGroup {
+    folder: &'static str,
+    /// The file with the limit.
+    limit: &'static str,
+    /// The file with the use.
+    used: &'static str,
+    /// The line of `memory.stat` with the part of the use that is file cache and could be dropped.
+    cached: &'static str,
+}
+
+const CONTROL_GROUPS: [ControlGroup; 2] = [
+    ControlGroup { folder: "/sys/fs/cgroup", limit: "memory.max", used: "memory.current", cached: "inactive_file " },
+    ControlGroup {
+        folder: "/sys/fs/cgroup/memory",
+        limit: "memory.limit_in_bytes",
+        used: "memory.usage_in_bytes",
+        cached: "total_inactive_file ",
+    },
 ];
 
 /// Bytes that this process could take: what Linux calls available, or less where its control group has less left.
 pub(crate) fn available_byte_count() -> u64 {
-    let groups = CONTROL_GROUPS.iter().filter_map(|&group| left_in(group));
+    let groups = CONTROL_GROUPS.iter().filter_map(left_in);
     groups.chain(machine()).min().unwrap_or(u64::MAX)
 }
 
@@ -22,13 +36,13 @@ fn machine() -> Option<u64> {
 }
 
 /// Left in a control group; none without a limit.
-fn left_in((folder, limit, used, cached): (&str, &str, &str, &str)) -> Option<u64> {
-    let folder = Path::new(folder);
+fn left_in(group: &ControlGroup) -> Option<u64> {
+    let folder = Path::new(group.folder);
     let number = |file: &str| read(&folder.join(file))?.trim().parse::<u64>().ok();
     let statistics = read(&folder.join("memory.stat")).unwrap_or_default();
-    let cached = statistics.lines().find_map(|line| line.strip_prefix(cached)?.trim().parse::<u64>().ok());
-    let used = number(used)?.saturating_sub(cached.unwrap_or(0));
-    Some(number(limit)?.saturating_sub(used))
+    let cached = statistics.lines().find_map(|line| line.strip_prefix(group.cached)?.trim().parse::<u64>().ok());
+    let used = number(group.used)?.saturating_sub(cached.unwrap_or(0));
+    Some(number(group.limit)?.saturating_sub(used))
 }
 
 fn read(path: &Path) -> Option<String> {

@@ -17,14 +17,21 @@ pub(crate) struct Terminal {
     bars: Option<MultiProgress>,
     quiet: bool,
     cancelled: AtomicBool,
-    active: Mutex<HashMap<(Step, String), Active>>,
+    active: Mutex<HashMap<StepKey, Active>>,
+}
+
+/// The work that an event reports on.
+#[derive(PartialEq, Eq, Hash)]
+struct StepKey {
+    step: Step,
+    subject: String,
 }
 
 struct Active {
     bar: Option<ProgressBar>,
     total: Option<u64>,
     unit: &'static str,
-    told: Instant,
+    printed: Instant,
     /// When the first report came, and of how much: an earlier run may have done that.
     first: Option<(Instant, u64)>,
 }
@@ -62,30 +69,30 @@ impl Terminal {
         }
     }
 
-    fn start(&self, key: (Step, String), total: Option<u64>, unit: &'static str) {
+    fn start(&self, key: StepKey, total: Option<u64>, unit: &'static str) {
         let Ok(mut active) = self.active.lock() else { return };
         let bar = self.bars.as_ref().map(|bars| {
             let bar =
                 active.get(&key).and_then(|old| old.bar.clone()).unwrap_or_else(|| bars.add(ProgressBar::no_length()));
             bar.set_style(style(total, unit));
-            bar.set_prefix(format!("{:<8} {}", key.0.name(), key.1));
+            bar.set_prefix(format!("{:<8} {}", key.step.name(), key.subject));
             bar.enable_steady_tick(Duration::from_millis(120));
             if let Some(total) = total {
                 bar.set_length(total);
             }
             bar
         });
-        active.insert(key, Active { bar, total, unit, told: Instant::now(), first: None });
+        active.insert(key, Active { bar, total, unit, printed: Instant::now(), first: None });
     }
 
-    fn advance(&self, key: &(Step, String), done: u64) {
+    fn advance(&self, key: &StepKey, done: u64) {
         let Ok(mut active) = self.active.lock() else { return };
         let Some(entry) = active.get_mut(key) else { return };
         let &mut (began, before) = entry.first.get_or_insert_with(|| (Instant::now(), done));
         if let Some(bar) = &entry.bar {
             bar.set_position(done);
-        } else if entry.told.elapsed() > PLAIN_INTERVAL {
-            entry.told = Instant::now();
+        } else if entry.printed.elapsed() > PLAIN_INTERVAL {
+            entry.printed = Instant::now();
             let amount = |count: u64| if entry.unit == "bytes" { format_bytes(count) } else { count.to_string() };
             let total = entry.total.map_or_else(String::new, |total| format!(" of {}", amount(total)));
             let unit = if entry.unit == "bytes" { "" } else { entry.unit };
@@ -95,14 +102,14 @@ impl Terminal {
                 }
                 _ => String::new(),
             };
-            let line = format!("  {:<8} {}: {}{total} {unit}", key.0.name(), key.1, amount(done));
+            let line = format!("  {:<8} {}: {}{total} {unit}", key.step.name(), key.subject, amount(done));
             let line = format!("{}{pace}", line.trim_end());
             drop(active);
             self.say(&line);
         }
     }
 
-    fn finish(&self, key: &(Step, String), outcome: Outcome, elapsed: Duration) {
+    fn finish(&self, key: &StepKey, outcome: Outcome, elapsed: Duration) {
         let entry = self.active.lock().ok().and_then(|mut active| active.remove(key));
         if let Some(bar) = entry.and_then(|entry| entry.bar) {
             bar.finish_and_clear();
@@ -113,7 +120,7 @@ impl Terminal {
         };
         let blanks = " ".repeat(7_usize.saturating_sub(outcome.len()));
         let outcome = crate::table::painted(outcome);
-        self.say(&format!("  {:<8} {:<28} {outcome}{blanks} {}", key.0.name(), key.1, duration(elapsed)));
+        self.say(&format!("  {:<8} {:<28} {outcome}{blanks} {}", key.step.name(), key.subject, duration(elapsed)));
     }
 }
 
@@ -151,13 +158,13 @@ fn style(total: Option<u64>, unit: &str) -> ProgressStyle {
 impl Progress for Terminal {
     fn send(&self, event: Event) {
         log(&event);
-        let key = (event.step, event.subject);
+        let key = StepKey { step: event.step, subject: event.subject };
         match event.kind {
             EventKind::Started { total, unit } => self.start(key, total, unit),
             EventKind::Advanced { done } => self.advance(&key, done),
             EventKind::Finished { outcome, elapsed } => self.finish(&key, outcome, elapsed),
-            EventKind::Note(text) if key.1.is_empty() => self.say(&format!("  {:<8} {text}", key.0.name())),
-            EventKind::Note(text) => self.say(&format!("  {:<8} {}: {text}", key.0.name(), key.1)),
+            EventKind::Note(text) if key.subject.is_empty() => self.say(&format!("  {:<8} {text}", key.step.name())),
+            EventKind::Note(text) => self.say(&format!("  {:<8} {}: {text}", key.step.name(), key.subject)),
         }
     }
 

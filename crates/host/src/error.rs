@@ -1,6 +1,7 @@
 //! What can go wrong when the endpoint starts and ends. An error of one request is sent to
 //! its sender instead.
 
+use planforge_core::{ErrorKind, io_hint};
 use std::net::SocketAddr;
 
 /// Errors of this crate.
@@ -28,12 +29,12 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A name that no endpoint of SageMaker could have.
-    #[error("endpoint name `{endpoint}`: use 1 to 63 letters, digits and inner hyphens")]
+    #[error("invalid endpoint name `{endpoint}`; expected 1 to 63 letters, digits and inner hyphens")]
     EndpointName {
         /// The name given.
         endpoint: String,
     },
-    /// The kernel does not tell how much memory this process holds, or the driver how much is left on the GPU.
+    /// Memory of this process, or free memory of the GPU, is unknown.
     #[error("the memory that models take cannot be read")]
     Memory(#[source] std::io::Error),
     /// A folder could not be read, made or removed, or the server stopped; the text names the path.
@@ -43,3 +44,24 @@ pub enum Error {
 
 /// Result with this crate's error.
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// The class of this error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::AddressInUse { .. } | Self::NotLoopback { .. } | Self::EndpointName { .. } => ErrorKind::BadInput,
+            Self::Bind { source, .. } | Self::Io(source) => ErrorKind::of_io(source),
+            Self::Memory(_) => ErrorKind::Environment,
+        }
+    }
+
+    /// The next step, where there is one.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Bind { source, .. } | Self::Io(source) => io_hint(source),
+            _ => None,
+        }
+    }
+}

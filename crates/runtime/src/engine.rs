@@ -45,7 +45,7 @@ impl EngineModel {
         let runtime = Runtime::open(library, log)?;
         let weights = Weights::next_to(plan)?;
         let values = weights.as_ref().map_or_else(Vec::new, Weights::values);
-        let engine = LoadedEngine::load_with_weights(runtime, (plan, &bytes), &values, ordinal).map_err(named)?;
+        let engine = LoadedEngine::load(runtime, plan, &bytes, &values, ordinal).map_err(named)?;
         let interface = engine.interface();
         let specs = |tensors: &[EngineTensor]| tensors.iter().map(tensor_spec).collect::<Result<Vec<_>>>();
         Ok(Self {

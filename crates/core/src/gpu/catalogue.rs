@@ -104,9 +104,9 @@ impl GpuCatalogue {
             data.gpus.iter().map(|entry| resolve(entry, &data)).collect::<std::result::Result<Vec<_>, _>>()?;
         let all = gpus.clone();
         for gpu in &mut gpus {
-            let (capability, memory) = (gpu.compute_capability, gpu.memory_gib);
+            let (capability, memory_gib) = (gpu.compute_capability, gpu.memory_gib);
             for support in &mut gpu.builders {
-                let takes = |precision| nearest((capability, memory), (support.builder, precision), &all);
+                let takes = |precision| nearest(capability, memory_gib, support.builder, precision, &all);
                 support.nearest = Precision::ALL.map(|precision| (precision, takes(precision))).into();
             }
         }
@@ -168,15 +168,17 @@ fn instance(text: &str, multi_model: &[String]) -> std::result::Result<Instance,
 /// Names of the GPU types that `builder` takes in `precision`, nearest first by compute capability; of those alike, types
 /// in AWS's instances come first, then the nearest in memory.
 fn nearest(
-    (capability, memory): (ComputeCapability, u32),
-    (builder, precision): (Builder, Precision),
+    capability: ComputeCapability,
+    memory_gib: u32,
+    builder: Builder,
+    precision: Precision,
     all: &[Gpu],
 ) -> Vec<String> {
     let number = |capability: ComputeCapability| u32::from(capability.major) * 10 + u32::from(capability.minor);
     let mut found: Vec<&Gpu> = all.iter().filter(|gpu| gpu.precisions(builder).contains(&precision)).collect();
     found.sort_by_key(|gpu| {
         let distance = number(gpu.compute_capability).abs_diff(number(capability));
-        (distance, gpu.instances.is_empty(), gpu.memory_gib.abs_diff(memory))
+        (distance, gpu.instances.is_empty(), gpu.memory_gib.abs_diff(memory_gib))
     });
     found.iter().take(NEAREST).map(|gpu| gpu.name.clone()).collect()
 }

@@ -20,14 +20,14 @@ pub(super) fn set_options(config: &mut BuilderConfig<'_>, request: &BuildRequest
 
 fn set_targets(config: &mut BuilderConfig<'_>, targets: &[(u8, u8)]) -> Result<()> {
     config.set_nb_compute_capabilities(i32::try_from(targets.len()).unwrap_or(i32::MAX))?;
-    for (index, &target) in (0..).zip(targets) {
-        config.set_compute_capability(library_capability(target)?, index)?;
+    for (index, &(major, minor)) in (0..).zip(targets) {
+        config.set_compute_capability(library_capability(major, minor)?, index)?;
     }
     Ok(())
 }
 
 /// The library's value for a compute capability.
-pub(super) fn library_capability((major, minor): (u8, u8)) -> Result<ComputeCapability> {
+pub(super) fn library_capability(major: u8, minor: u8) -> Result<ComputeCapability> {
     Ok(match (major, minor) {
         (7, 5) => ComputeCapability::kSM75,
         (8, 0) => ComputeCapability::kSM80,

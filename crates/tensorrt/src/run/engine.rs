@@ -37,25 +37,19 @@ struct Loaded {
 }
 
 impl LoadedEngine {
-    /// Puts the engine `bytes`, which were read from `plan`, on the GPU of this number in the driver's order.
+    /// Puts the engine `bytes`, which were read from `plan`, on the GPU with the index `ordinal` in the driver's order, and
+    /// `weights` into an engine that was built without. Weights that the engine does not ask for are ignored, as the
+    /// builder may have folded them into others.
     ///
     /// # Errors
-    /// [`Error::Header`] for bytes that are not an engine; errors of [`Gpu::open`]; an engine for another GPU or of another version;
-    /// [`Error::InvalidEngine`] and [`Error::Deserialize`] with the library's own words; [`Error::Tensor`] for inputs and
-    /// outputs that are not handled here; [`Error::MissingWeights`] for an engine that was built without weights.
-    pub fn load(runtime: &Runtime, plan: (&Path, &[u8]), ordinal: usize) -> Result<Self> {
-        Self::load_with_weights(runtime, plan, &[], ordinal)
-    }
-
-    /// As [`Self::load`], and puts `weights` into an engine that was built without. Those that the engine does not ask for
-    /// are not looked at, as the builder may have folded them into others.
-    ///
-    /// # Errors
-    /// As [`Self::load`]; [`Error::MissingWeights`] names weights that are asked for and not given, [`Error::WeightValues`]
-    /// one of another type or size; [`Error::Refit`] with the library's own words.
-    pub fn load_with_weights(
+    /// [`Error::Header`] for bytes that are not an engine; errors of [`Gpu::open`]; an engine for another GPU or of another
+    /// version; [`Error::InvalidEngine`], [`Error::Deserialize`] and [`Error::Refit`] with the library's messages;
+    /// [`Error::Tensor`] for unsupported inputs and outputs; [`Error::MissingWeights`] for weights that are asked for and
+    /// not given; [`Error::WeightValues`] for one of another type or size.
+    pub fn load(
         runtime: &Runtime,
-        (plan, bytes): (&Path, &[u8]),
+        plan: &Path,
+        bytes: &[u8],
         weights: &[WeightValues<'_>],
         ordinal: usize,
     ) -> Result<Self> {
