@@ -25,7 +25,7 @@ fn entry<'a>(list: &'a Value, key: &str, value: &str) -> &'a Value {
     list.as_array().unwrap().iter().find(|entry| entry[key] == value).unwrap()
 }
 
-/// How many layers of the engine of a precision give values of each type, as its record in the cache says.
+/// How many layers of the engine of a precision give values of each type, according to its record in the cache.
 fn layer_counts(workspace: &Workspace, precision: &str) -> Value {
     let cache = "planforge-out/.cache/engines";
     let records = workspace.files(cache).into_iter().filter(|file| file.ends_with("record.json"));
@@ -49,7 +49,7 @@ fn bf16_exports_agree_with_the_references() {
     }
 }
 
-/// ONNX Runtime says so itself: the way around it is needed.
+/// ONNX Runtime itself refuses bf16, so the emulation is needed.
 #[test]
 fn onnx_runtime_has_no_bf16_arithmetic_on_the_cpu() {
     let workspace = Workspace::empty();

@@ -107,7 +107,7 @@ fn entries_are_pruned_by_age_and_size_but_not_under_a_run() {
     assert!(wait(&mut hosted).success());
     assert!(wait(&mut pruning).success());
     assert_eq!(workspace.json(&["cache", "list"]), serde_json::json!([]));
-    // What lies in the output folder is whole still, and all of it can be made again.
+    // The output folder is still complete, and everything in it can be built again.
     assert!(workspace.path("planforge-out/tiny/engines/tensorrt-fp16-l4/model.plan").is_file());
     workspace.planforge(&["compile", "tiny.toml"]).succeeds();
 }

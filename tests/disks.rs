@@ -1,12 +1,12 @@
-//! Disks that are full, and folders that cannot be written: what is said, and that nothing is lost or left half-written.
+//! Full disks and folders that cannot be written: the error, and that nothing is lost or half-written.
 
-#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+#![expect(clippy::print_stderr, reason = "a skipped test prints why")]
 
 use crate::support::{Ended, Workspace, end_quietly};
 use std::process::Command;
 
 /// Runs the program with a small file system mounted on a folder of the workspace, in a mount namespace of its own; what is
-/// then in that folder is said on standard output, as nobody else sees it.
+/// then in that folder is printed to standard output, because only this process sees it.
 fn with_mounted(workspace: &Workspace, options: &str, folder: &str, arguments: &[&str]) -> Ended {
     let script = r#"mount -t tmpfs -o "$0" tmpfs "$1" || exit 99; folder=$1; shift; "$@"; code=$?
                     find "$folder" ! -type d; exit $code"#;
@@ -33,7 +33,7 @@ fn in_namespace(workspace: &Workspace, (script, word): (&str, &str), folder: &st
     end_quietly(command)
 }
 
-/// Whether this machine lets tests mount something; says so where it does not.
+/// Whether this machine lets tests mount a file system; prints why not.
 fn can_mount() -> bool {
     let mut probe = Command::new("unshare");
     probe.args(["--mount", "--map-root-user", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]);

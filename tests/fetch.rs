@@ -63,7 +63,7 @@ fn pytorch_files_are_fetched_until_there_are_safetensors() {
     assert!(fetched("1"), "the cache is enough in offline mode");
     assert!(fetched("0"));
     fs_err::rename(workspace.path("model.safetensors"), &weights).unwrap();
-    assert!(!fetched("0"), "the same commit gives the same files, whatever the cache had before");
+    assert!(!fetched("0"), "the same commit gives the same files, independent of what the cache had before");
     assert!(!fetched("1"));
 }
 
@@ -113,8 +113,8 @@ fn a_gated_repository_is_fetched_with_a_token_that_stays_out_of_logs_and_redirec
     for arguments in [&["--all-files"][..], &["-vv"], &["-vv", "--json"]] {
         let ended = run(arguments, &[("PLANFORGE_LOG", "trace")]);
         ended.succeeds();
-        let said = format!("{}{}", ended.stdout, ended.stderr);
-        assert!(!said.contains("hf_granted") && !said.contains("signature="), "{said}");
+        let output = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(!output.contains("hf_granted") && !output.contains("signature="), "{output}");
         fs_err::remove_dir_all(workspace.path("hf/hub")).unwrap();
     }
     let elsewhere: Vec<_> = hub.seen().into_iter().filter(|seen| seen.line.starts_with("CDN ")).collect();

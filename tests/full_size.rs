@@ -34,7 +34,7 @@ fn a_model_of_full_size_agrees_with_its_reference() {
     let name = folder.file_name().unwrap().to_str().unwrap();
     let fixture = FixtureCase::read(&folder, name).unwrap();
     let parameters = fixture.parameters.expect("scripts/parity counts them");
-    // Beside the checkpoint, so that its files can be linked.
+    // Next to the checkpoint, so that its files can be linked.
     let workspace = Workspace { folder: tempfile::tempdir_in(folder.parent().unwrap()).unwrap() };
     for precision in Precision::ALL {
         let start = Instant::now();

@@ -1,4 +1,4 @@
-//! Engines on a GPU of this machine, and what is said where there is none.
+//! Engines on a GPU of this machine, and the errors on a machine without one.
 
 use crate::support::Workspace;
 use planforge_core::DataType;
@@ -18,13 +18,13 @@ const BUILT_FOR: [(u8, u8); 6] = [(7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 
 /// Largest difference of an fp16 engine from ONNX Runtime in a vector of length 1.
 pub(crate) const HALF_TOLERANCE: f32 = 0.02;
 
-/// Says aloud that a test was skipped.
-#[expect(clippy::print_stderr, reason = "that is how a skipped test says so")]
+/// Prints that a test was skipped.
+#[expect(clippy::print_stderr, reason = "a skipped test prints why")]
 fn skipped(test: &str, reason: &str) {
     eprintln!("SKIPPED {test}: {reason}");
 }
 
-/// Whether there is a GPU to test on; else it is said that `test` was skipped.
+/// Whether there is a GPU to test on; else prints that `test` was skipped.
 pub(crate) fn has_gpu(test: &str) -> bool {
     let gpus = local_gpus().unwrap();
     if gpus.first().is_some_and(|gpu| BUILT_FOR.contains(&gpu.compute_capability)) {

@@ -1,6 +1,6 @@
 //! The cache is shared with Python's huggingface_hub: each reads what the other wrote.
 
-#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+#![expect(clippy::print_stderr, reason = "a skipped test prints why")]
 
 use crate::support::{Ended, Workspace, end, end_quietly};
 use planforge_core::digest_bytes;
@@ -39,7 +39,7 @@ impl Shared {
         Some(Self { workspace, hub, python })
     }
 
-    /// What Python says of the repository after fetching it, or of its cache alone.
+    /// What Python reports of the repository after fetching it, or of its cache alone.
     fn ask_python(&self, offline: bool) -> Value {
         let script = repository().join("scripts/reference/hub-cache.py");
         let mut command = Command::new(&self.python);

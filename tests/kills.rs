@@ -1,4 +1,4 @@
-//! Kill -9 at seeded moments from fetch to publish: whatever is seen is whole, and the next run makes the same as one
+//! Kill -9 at seeded moments from fetch to publish: every visible file is complete, and the next run gives the same result as one
 //! that was not disturbed.
 
 use crate::support::{Workspace, end, wait};
@@ -88,7 +88,7 @@ impl Job {
         files.map(|file| (file.clone(), digest(&store.join(file)))).collect()
     }
 
-    /// Whatever is seen under its name is what it is to be.
+    /// Every file under its final name has its final content.
     fn is_whole(&self, expected: &Results) {
         for (file, digest) in self.store() {
             assert!(file.contains("/.planforge-") || expected.store.get(&file) == Some(&digest), "{file}");

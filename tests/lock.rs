@@ -1,4 +1,4 @@
-//! The lock beside a pipeline file, and rebuilding what it names.
+//! The lock next to a pipeline file, and rebuilding what it names.
 
 use crate::huggingface_hub::python;
 use crate::support::{Ended, Workspace, end, end_quietly};
@@ -93,7 +93,7 @@ fn drift_is_named() {
     let digest = lock.archives["onnx-fp16"].sha256.to_string();
     workspace.edit("tiny.lock", &digest, &digest.replace(|c: char| c.is_ascii_digit(), "a"));
     drifts(&workspace, &[&format!("archive `onnx-fp16` is {}", &digest[..12])]);
-    // What differs though nothing it is made of does is said aloud.
+    // What differs though nothing it is made of does is reported.
     let ended = workspace.planforge(&["package", "tiny.toml", "--json"]);
     ended.succeeds();
     assert!(ended.stderr.contains("Not reproduced: archive `onnx-fp16` is "), "{}", ended.stderr);
@@ -275,7 +275,7 @@ fn archives_say_where_they_came_from() {
     assert_eq!(
         first,
         statement(&other, &["--gpu", "l4", "--precision", "fp32"], "onnx-fp32"),
-        "whatever is made beside it"
+        "builds of other targets at the same time"
     );
     let archive = "planforge-out/tiny/archives/tensorrt-fp16-t4/tiny.tar.gz";
     let sum = planforge_core::digest_bytes(&fs_err::read(hub.workspace.path(archive)).unwrap());

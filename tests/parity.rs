@@ -226,7 +226,7 @@ fn labels_are_those_of_the_configuration() {
     assert_eq!(labels("bert-classifier"), ["bad", "so so", "good"]);
     assert_eq!(labels("distilbert-classifier"), ["LABEL_0", "LABEL_1"]);
     assert_eq!(labels("vit"), ["bad", "so so", "good"]);
-    // Three classes are not ImageNet's, whatever the tag says.
+    // Three classes are not ImageNet's, in spite of the tag.
     assert!(labels("timm-vit").is_empty());
     assert!(labels("bert").is_empty());
 }

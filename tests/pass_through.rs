@@ -34,7 +34,7 @@ fn a_real_network_goes_from_its_file_to_the_report() {
     let report = workspace.json(&["run", "own.toml"]);
     let own = fs_err::read(workspace.path("model/open_nsfw.onnx")).unwrap();
     assert_eq!(fs_err::read(workspace.path("planforge-out/own/export/onnx-fp32/model.onnx")).unwrap(), own);
-    // The weights of the thin ResNet-50: 5.9 million, of which all lie in the file.
+    // The weights of the thin ResNet-50: 5.9 million, all of them in the file.
     let model = &report["models"][0];
     assert_eq!(model["weight_byte_count"].as_u64().unwrap(), 4 * model["parameter_count"].as_u64().unwrap());
     assert!((5_900_000..6_000_000).contains(&model["parameter_count"].as_u64().unwrap()), "{model}");

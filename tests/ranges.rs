@@ -1,5 +1,5 @@
-//! fp16 exports of a model whose values binary16 does not hold. ONNX Runtime computes in binary32 on the CPU whatever the
-//! graph says, so a check there does not show what a GPU would do; the ranges do.
+//! fp16 exports of a model whose values binary16 does not hold. ONNX Runtime computes in binary32 on the CPU, also where the
+//! graph has binary16, so a check there does not show what a GPU would do; the ranges do.
 
 use crate::support::Workspace;
 use safetensors::SafeTensors;

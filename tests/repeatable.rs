@@ -1,6 +1,6 @@
 //! Builds of the same are the same: engines that once differed, and the locks of the small models in other surroundings.
 
-#![expect(clippy::print_stderr, reason = "what is left out is said")]
+#![expect(clippy::print_stderr, reason = "what is left out is printed")]
 
 use crate::parity::checkpoints;
 use crate::support::{Workspace, end, end_quietly};

@@ -46,7 +46,7 @@ fn checkpoints_of_one_architecture_share_an_engine() {
     assert!(wider.iter().all(|(name, (sha256, built))| *built && *sha256 != first[name].0), "{wider:?}");
     workspace.edit("tuned.toml", "[1, 2, 4]", "[1, 2, 8]");
     assert!(compile("tuned.toml").values().all(|(_, built)| *built));
-    // Each has its own weights beside the same engine.
+    // Each has its own weights next to the same engine.
     let folder = |name: &str| workspace.path(&format!("planforge-out/{name}/engines/tensorrt-fp16-l4"));
     let weights = |name: &str| fs_err::read(folder(name).join("model.fp16.safetensors")).unwrap();
     assert_ne!(weights("tiny"), weights("tuned"));

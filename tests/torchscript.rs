@@ -63,10 +63,10 @@ fn agrees(case: &Case, outputs: &[Tensor], rows: std::ops::Range<usize>, what: &
     }
 }
 
-/// Texts with so many tokens: without their last columns, or with columns of padding.
+/// Texts of a number of tokens: without their last columns, or with columns of padding.
 fn resized(inputs: &[Tensor], length: usize) -> Vec<Tensor> {
     let resize = |input: &Tensor| {
-        let TensorValues::Int64(values) = &input.values else { panic!("`{}` is no text", input.name) };
+        let TensorValues::Int64(values) = &input.values else { panic!("`{}` is not a text", input.name) };
         let row = |row: &[i64]| row.iter().copied().chain(std::iter::repeat(0)).take(length).collect::<Vec<_>>();
         let values = values.chunks(input.shape[1]).flat_map(row).collect();
         Tensor::new(&input.name, &[input.shape[0], length], TensorValues::Int64(values)).unwrap()

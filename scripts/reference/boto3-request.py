@@ -66,7 +66,7 @@ def main() -> None:
     thread.join()
     target = FIXTURES / "sagemaker-runtime/boto3-invoke-endpoint.http"
     target.parent.mkdir(parents=True, exist_ok=True)
-    # The kernel's release says nothing about boto3, and the signature does not cover this header.
+    # The kernel's release has nothing to do with boto3, and the signature does not cover this header.
     target.write_bytes(re.sub(rb"os/linux#\S+", b"os/linux#6.1", received[0]))
     print(target)
 

@@ -22,7 +22,7 @@ fsid = {fsid}
 mon host = {monitor}
 public addr = 127.0.0.1
 cluster addr = 127.0.0.1
-# Nobody else reaches it.
+# Only this machine reaches it.
 auth cluster required = none
 auth service required = none
 auth client required = none

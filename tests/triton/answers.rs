@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Texts and pictures, with heads and without.
+/// Texts and images, with heads and without.
 pub(super) const ARCHITECTURES: [(&str, Task); 6] = [
     ("bert", Task::FeatureExtraction),
     ("roberta", Task::FeatureExtraction),

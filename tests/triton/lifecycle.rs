@@ -131,7 +131,7 @@ fn instances_are_loaded_at_a_time() {
     });
 }
 
-/// Failures, and what ONNX Runtime says of them, are no mere information.
+/// Failures, and ONNX Runtime's messages about them, are not logged as mere information.
 #[test]
 fn the_log_tells_of_failures_when_it_is_told_to_be_short() {
     let options = TritonOptions { arguments: vec!["--log-info=false".to_owned()], ..TritonOptions::default() };

@@ -249,7 +249,7 @@ fn mistakes_are_told_from_failures() {
         longer(&mut bad);
         let answer = server.infer("bert.tar.gz", (&serde_json::to_string(&bad).unwrap(), &[]));
         assert_eq!(answer.status, 400, "{}", answer.text());
-        // That it is the request's fault nobody knows but the model.
+        // Only the model knows that the request is at fault.
         let mut bad = request(&packaged.inputs(1, 2, 0));
         bad.inputs[0].data.0[1] = json!(9_999_999);
         let answer = server.infer("bert.tar.gz", (&serde_json::to_string(&bad).unwrap(), &[]));

@@ -1,4 +1,4 @@
-//! What a pipeline's `[triton]` says, in a real server.
+//! A pipeline's `[triton]` table in a real server.
 
 use super::{invoke, json_body, outputs, request, with_options};
 use crate::parity::folder;

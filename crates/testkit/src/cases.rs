@@ -1,4 +1,4 @@
-//! Fixtures with expected values from a reference: folders with `case.toml`, found wherever they lie below `fixtures`.
+//! Fixtures with expected values from a reference: folders with `case.toml`, found anywhere below `fixtures`.
 
 use planforge_core::{ImageSize, Task};
 use serde::Deserialize;
@@ -49,7 +49,7 @@ pub enum CaseKind {
 }
 
 const CASE_FILE: &str = "case.toml";
-/// A folder with this file is a checkpoint, or what a checkpoint says of its images.
+/// A folder with this file is a checkpoint, or the image preprocessing of one.
 const CHECKPOINT_FILE: &str = "config.json";
 
 impl FixtureCase {

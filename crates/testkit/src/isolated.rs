@@ -1,6 +1,6 @@
 //! Tests that need a network and an `/opt` of their own.
 
-#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+#![expect(clippy::print_stderr, reason = "a skipped test prints why")]
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ const INSIDE: &str = "PLANFORGE_TEST_ISOLATED";
 const PREPARE: &str = r#"ip link set lo up && mount --bind "$0" /opt && exec "$@""#;
 
 /// Runs `body` in network and mount namespaces of its own, where only the loopback device exists and `/opt` is an
-/// empty folder, by running the test again within them. Where this machine does not allow that, the test says so and
+/// empty folder, by running the test again within them. Where this machine does not allow that, the test prints that and
 /// is skipped, unless the variable `required` is set.
 ///
 /// `test` is the test's own path: `concat!(module_path!(), "::its_name")`.
@@ -39,7 +39,7 @@ pub fn isolated(test: &str, required: &str, body: impl FnOnce()) {
     }
     let program = std::env::current_exe().expect("the path of this test program is known");
     if program.starts_with("/opt") {
-        return skipped("this test program lies below /opt, which would be hidden");
+        return skipped("this test program is below /opt, which would be hidden");
     }
     let (_, name) = test.split_once("::").expect("the path begins with the name of the test program");
     let mut command = enter(opt.path());

@@ -1,4 +1,4 @@
-//! Where the parts lie that tests run on.
+//! Paths of the native parts that tests need.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
 //! An HTTP proxy on 127.0.0.1 in front of a server, that fails as networks and servers do: by a seed, so that the same
-//! requests in the same order meet the same faults, or as a test says.
+//! requests in the same order meet the same faults, or as a test chooses.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -50,7 +50,7 @@ struct Shared {
 }
 
 impl FaultyProxy {
-    /// In front of `server`, an address with port; `choose` says what happens to each request.
+    /// In front of `server`, an address with port; `choose` returns the fault of each request.
     ///
     /// # Errors
     /// Those of listening on a free port.
@@ -226,7 +226,7 @@ impl Shared {
         }
     }
 
-    /// Passes so many bytes of a body on, and counts them.
+    /// Forwards a number of bytes of a body, and counts them.
     fn pass(&self, reader: &mut impl BufRead, byte_count: u64, to: &mut impl Write) -> io::Result<()> {
         let mut left = byte_count;
         while left > 0 {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// The longest that the server may take to start, or for one answer.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Where the server puts sockets, whatever it is told.
+/// The folder where the server always puts its sockets.
 const SOCKETS: &str = "/tmp";
 
 /// Key and secret of an identity that may do everything.

@@ -139,7 +139,7 @@ impl TritonServer {
         self.request("POST", "/models", target_model, ("application/json", body.as_bytes()))
     }
 
-    /// Asks the server to unload a model, which nobody may be invoking: the server would never answer. Its folder stays.
+    /// Asks the server to unload a model, which no request may be using: the server would never answer. Its folder stays.
     ///
     /// # Panics
     /// When the server does not answer.

@@ -61,11 +61,11 @@ pub(crate) fn groups(requests: &[RequestTensors<'_>], batching: bool) -> Vec<Vec
 }
 
 /// Memory that tensors are gathered in, kept from batch to batch. Its elements are words so that every element type
-/// lies aligned.
+/// is aligned.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch(Vec<Vec<u64>>);
 
-/// An input of a batch: its shape, and where its elements lie.
+/// An input of a batch: its shape, and the address of its elements.
 pub(crate) struct Gathered<'a> {
     name: &'a str,
     data_type: DataType,

@@ -1,4 +1,4 @@
-//! What can go wrong, in words that reach whoever loads or invokes a model.
+//! Errors of the backend, whose texts reach the caller that loads or invokes a model.
 
 use crate::library::NativeLibrary;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ pub(crate) enum Error {
     Config(String),
     /// A native library that is not there to load.
     #[error(
-        "{} was not found; searched {searched}. Put `{}` ({}) beside the backend, or start the server with \
+        "{} was not found; searched {searched}. Put `{}` ({}) next to the backend, or start the server with \
          `--backend-config=planforge,{}=PATH`",
         library.name, library.file, library.needed, library.setting
     )]

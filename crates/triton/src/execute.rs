@@ -95,7 +95,7 @@ impl Part<'_> {
     }
 }
 
-/// The outputs of each member. One that is alone gets them as they are, whatever their shape.
+/// The outputs of each member. A single member gets them unchanged, in any shape.
 fn parts<'a>(members: &[&RequestTensors<'_>], outputs: &[TensorView<'a>]) -> Result<Vec<Vec<Part<'a>>>> {
     if let [_] = members {
         let whole =

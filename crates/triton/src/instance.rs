@@ -82,7 +82,7 @@ impl Instance {
 fn open_graph(graph: &Graph, device: Device) -> Result<(Session, Option<String>)> {
     let (library, _) = &graph.runtime;
     let has_provider = device == Device::Cpu || has_cuda_provider(library);
-    let missing = || format!("`libonnxruntime_providers_cuda.so` is not beside `{}`", library.display());
+    let missing = || format!("`libonnxruntime_providers_cuda.so` is not next to `{}`", library.display());
     if !has_provider && graph.asks_for_gpus {
         return Err(Error::Config(format!(
             "it asks for instances of kind KIND_GPU, and {}; use KIND_CPU or a build of ONNX Runtime for CUDA",

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// File name of a graph, where the configuration names none.
 const ONNX_FILE: &str = "model.onnx";
-/// The file of a model's configuration, beside its version folder.
+/// The file of a model's configuration, next to its version folder.
 const CONFIG_FILE: &str = "config.pbtxt";
 /// What the name of an engine's file ends in.
 const ENGINE_EXTENSION: &str = "plan";
@@ -60,7 +60,7 @@ pub(crate) struct Plan {
 }
 
 impl Model {
-    /// Finds the model's file in its version folder, and loads ONNX Runtime if nobody has.
+    /// Finds the model's file in its version folder, and loads ONNX Runtime unless it is loaded.
     ///
     /// # Errors
     /// A file that is missing or cannot be run here, a bad parameter, no library to run it; for the metrics model a

@@ -13,8 +13,8 @@ pub(crate) struct RuntimePlaces {
 }
 
 impl RuntimePlaces {
-    /// Chosen by the server's command line or its environment, which `variable` reads; else beside the backend, whose
-    /// library lies in `backend_folder`, and where backends are installed.
+    /// Chosen by the server's command line or its environment, which `variable` reads; else next to the backend, whose
+    /// library is in `backend_folder`, and where backends are installed.
     pub(crate) fn new(
         settings: &BackendSettings,
         variable: impl Fn(&str) -> Option<PathBuf>,

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// Longer than the small operators between two large ones take, so that threads are there for the next, and so short that
 /// a thread with nothing to do soon leaves the processor to others. Measured with all-MiniLM-L6-v2 on two processors: as
-/// fast as ONNX Runtime's own long spinning when nothing else runs, 1.2 to 1.7 times as fast beside one busy process;
+/// fast as ONNX Runtime's own long spinning when nothing else runs, 1.2 to 1.7 times as fast next to one busy process;
 /// without spinning 0.77 to 0.89 times as fast when nothing else runs.
 const BETWEEN_OPERATORS: Spinning = Spinning::Microseconds(20);
 
@@ -34,7 +34,7 @@ impl BackendSettings {
         self.cmdline.get(setting).filter(|path| !path.is_empty()).map(PathBuf::from)
     }
 
-    /// The folder that all backends lie in.
+    /// The folder of all backends.
     pub(crate) fn backends_folder(&self) -> Option<PathBuf> {
         self.cmdline.get("backend-directory").map(PathBuf::from)
     }

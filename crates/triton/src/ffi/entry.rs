@@ -180,7 +180,7 @@ unsafe extern "C" fn TRITONBACKEND_ModelInstanceExecute(
     guarded(|| {
         // SAFETY: the server's object is alive, and no other execution of this instance runs: the state is ours.
         let state = unsafe { &mut *kept::<OfInstance>(instance)? };
-        // SAFETY: the server hands over so many requests. From here on they are released in any case.
+        // SAFETY: the server hands over `count` requests. From here on they are released in any case.
         let requests: Vec<Request> =
             unsafe { (0..request_count as usize).map(|index| Request::take(*requests.add(index))).collect() };
         // What is still unanswered after a panic is answered by each request as it goes.
@@ -244,7 +244,7 @@ impl Answers for Reported<'_> {
     }
 }
 
-/// Statistics that cannot be told are no reason to fail an answer.
+/// A failure to report statistics does not fail the response.
 fn report(result: std::result::Result<(), Error>) {
     if let Err(error) = result {
         log(LogLevel::Warning, &format!("planforge: statistics: {}", error.chain()));

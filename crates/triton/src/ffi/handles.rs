@@ -37,7 +37,7 @@ pub(super) unsafe fn keep<K: Keeper>(object: *mut K::Raw, state: K::State) -> Re
     let state = Box::into_raw(Box::new(state));
     // SAFETY: the caller's promise.
     check(unsafe { K::SET(object, state.cast()) }).inspect_err(|_| {
-        // SAFETY: nobody else has the pointer that was just made from a box.
+        // SAFETY: the pointer was just made from a box and has no other holder.
         drop(unsafe { Box::from_raw(state) });
     })
 }
@@ -62,7 +62,7 @@ where
 /// Takes back what is kept, if anything is.
 ///
 /// # Safety
-/// `object` is the server's and alive, and nobody uses its state.
+/// `object` is the server's and alive, and no other code uses its state.
 pub(super) unsafe fn take<K: Keeper>(object: *mut K::Raw) -> Result<Option<Box<K::State>>> {
     let mut state = std::ptr::null_mut();
     // SAFETY: the caller's promise; the result is written before it is read.

@@ -36,7 +36,7 @@ impl Request {
     /// Takes a request over.
     ///
     /// # Safety
-    /// `raw` is a request that the server has handed to an execution, and nobody else takes it.
+    /// `raw` is a request that the server has handed to an execution, and no other code takes it.
     pub(super) const unsafe fn take(raw: *mut RawRequest) -> Self {
         Self { raw, answered: Cell::new(false) }
     }
@@ -87,7 +87,7 @@ impl Request {
         })?;
         // SAFETY: the server's texts end in a zero byte.
         let name = unsafe { text(name) };
-        // SAFETY: the server says that so many sizes lie there; they live as long as the request.
+        // SAFETY: the server reports this number of sizes at this address; they live as long as the request.
         let sizes = unsafe { slice(shape, rank as usize) };
         let unknown = || Error::Input { name: name.clone(), reason: "has a data type that is not handled".to_owned() };
         let known = DATA_TYPES.iter().find(|(number, _)| *number == data_type).ok_or_else(unknown)?;
@@ -104,9 +104,9 @@ impl Request {
             TRITONBACKEND_InputBuffer(input, index, &mut buffer, &mut byte_count, &mut memory, &mut memory_id)
         })?;
         if memory == MEMORY_GPU {
-            return Err(Error::Input { name: name.to_owned(), reason: "lies in the memory of a GPU".to_owned() });
+            return Err(Error::Input { name: name.to_owned(), reason: "is in the memory of a GPU; expected main memory".to_owned() });
         }
-        // SAFETY: the server says that so many bytes lie there, in main memory; they live as long as the request.
+        // SAFETY: the server reports this number of bytes at this address, in main memory; they live as long as the request.
         Ok(unsafe { slice(buffer.cast(), usize::try_from(byte_count).unwrap_or(0)) })
     }
 
@@ -166,7 +166,7 @@ fn add_output(response: *mut Response, output: &TensorView<'_>) -> Result<()> {
         return Err(Error::Server(format!("the server wants output `{}` in the memory of a GPU", output.name)));
     }
     if byte_count > 0 {
-        // SAFETY: the server gave a buffer of this size in main memory; ONNX Runtime's output lies elsewhere.
+        // SAFETY: the server gave a buffer of this size in main memory; ONNX Runtime's output is in other memory.
         unsafe { std::ptr::copy_nonoverlapping(output.bytes.as_ptr(), buffer.cast::<u8>(), byte_count) };
     }
     Ok(())
@@ -175,7 +175,7 @@ fn add_output(response: *mut Response, output: &TensorView<'_>) -> Result<()> {
 /// `count` elements at `start`, which may be null where there are none.
 ///
 /// # Safety
-/// So many elements lie there and live for `'a`.
+/// `pointer` has that number of elements, and they live for `'a`.
 unsafe fn slice<'a, T>(start: *const T, count: usize) -> &'a [T] {
     if count == 0 || start.is_null() {
         return &[];

@@ -66,7 +66,7 @@ pub(super) unsafe fn text(text: *const c_char) -> String {
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
-/// JSON of a message, which `owned` says whether to delete.
+/// JSON of a message, which is deleted afterwards where `owned`.
 ///
 /// # Safety
 /// `message` is one of the server's.
@@ -75,7 +75,7 @@ pub(super) unsafe fn json(message: *mut Message, owned: bool) -> Result<String> 
     // SAFETY: the caller's promise; both results are written before they are read, as `check` sees to.
     let status = unsafe { TRITONSERVER_MessageSerializeToJson(message, &mut base, &mut byte_count) };
     let json = check(status).map(|()| {
-        // SAFETY: the server has just said that so many bytes lie there; they live as long as the message.
+        // SAFETY: the server has just reported this number of bytes at this address; they live as long as the message.
         let bytes = unsafe { std::slice::from_raw_parts(base.cast::<u8>(), byte_count) };
         String::from_utf8_lossy(bytes).into_owned()
     });
@@ -104,7 +104,7 @@ pub(super) fn now() -> u64 {
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
-/// Gives the memory of an unloaded model back to the system. The server lives on for weeks, and glibc keeps what lies
+/// Returns the memory of an unloaded model to the system. The server runs for weeks, and glibc keeps what is
 /// below anything still in use.
 pub(super) fn trim_memory() -> c_int {
     // SAFETY: it may be called at any time, from any thread.

@@ -123,7 +123,7 @@ fn a_graph_that_asks_for_no_gpu_runs_without_one() {
     let instance = load("instance_group [ { count: 2 } ]  # not KIND_GPU\n").unwrap();
     assert!(instance.describe().starts_with("on the processor, "), "{}", instance.describe());
     let warning = instance.warning().unwrap();
-    let words = "it runs on the processor though there is a GPU: `libonnxruntime_providers_cuda.so` is not beside `";
+    let words = "it runs on the processor though there is a GPU: `libonnxruntime_providers_cuda.so` is not next to `";
     assert!(warning.starts_with(words), "{warning}");
     let refused = load("instance_group [ { count: 2 kind: KIND_GPU } ]\n").err().unwrap();
     assert!(refused.contains("it asks for instances of kind KIND_GPU, and `libonnxruntime_prov"), "{refused}");
