@@ -5,7 +5,7 @@ use planforge_testkit::repository;
 use std::fmt::Write as _;
 
 /// Set to write the table instead of comparing it.
-const UPDATE: &str = "PLANFORGE_UPDATE_DOCS";
+const UPDATE: &str = "PLANFORGE_BLESS";
 const DOCUMENT: &str = "docs/models.md";
 const START: &str = "<!-- families: written by the test `the_table_of_families_is_current` -->\n";
 const END: &str = "<!-- end of families -->\n";
