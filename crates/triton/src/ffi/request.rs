@@ -104,7 +104,10 @@ impl Request {
             TRITONBACKEND_InputBuffer(input, index, &mut buffer, &mut byte_count, &mut memory, &mut memory_id)
         })?;
         if memory == MEMORY_GPU {
-            return Err(Error::Input { name: name.to_owned(), reason: "is in the memory of a GPU; expected main memory".to_owned() });
+            return Err(Error::Input {
+                name: name.to_owned(),
+                reason: "is in the memory of a GPU; expected main memory".to_owned(),
+            });
         }
         // SAFETY: the server reports this number of bytes at this address, in main memory; they live as long as the request.
         Ok(unsafe { slice(buffer.cast(), usize::try_from(byte_count).unwrap_or(0)) })
