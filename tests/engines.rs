@@ -4,6 +4,7 @@ use crate::support::{Ended, Workspace, wait};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 
@@ -48,7 +49,7 @@ fn options_reach_the_builder_and_are_part_of_what_is_cached() {
     let words = ["take more than `compile.workspace`, 1.0 KiB; raise it, or lower the largest batch"];
     workspace.planforge(&["compile", "small.toml"]).fails(2, &words);
     for (line, words) in [
-        ("optimization_level = 6", ["line 16", "optimization level 6: use 0 to 5"]),
+        ("optimization_level = 6", ["line 16", "invalid optimization level 6; expected 0 to 5"]),
         ("workspace = \"0 B\"", ["line 16", "invalid amount of memory `0 B`"]),
         ("fat = 1", ["line 16", "expected a boolean"]),
     ] {
@@ -158,7 +159,11 @@ fn profiles_that_differ_go_into_one_engine() {
     assert_eq!(batches, [16, 16, 16, 16]);
     for (from, to, words) in [
         ("batch = [8, 8, 16]", "batch = [16, 8, 8]", ["line 12", "1 <= min <= opt <= max"]),
-        ("batch = [8, 8, 16]", "batch = [8, 16]", ["line 12", "expected an array of length 3"]),
+        (
+            "batch = [8, 8, 16]",
+            "batch = [8, 16]",
+            ["line 12", "invalid number of values: [8, 16]; expected an array `[min, opt, max]`"],
+        ),
         ("sequence = [1, 4, 8]", "sequence = [1, 4, 65]", ["too large: 65", "at most 64"]),
         ("sequence = [1, 4, 8]", "", ["missing `sequence`", "inputs need"]),
         ("sequence = [1, 4, 8]", "height = [1, 4, 8]", ["line 13", "unknown key `profiles.height`"]),
@@ -354,8 +359,13 @@ fn a_build_process_that_is_killed_or_crashes_is_an_error_with_the_last_lines_of_
 #[test]
 fn a_build_that_takes_too_long_is_ended() {
     let workspace = Workspace::tiny();
-    workspace.edit("tiny.toml", "[compile]", "[compile]\ntimeout_seconds = 0");
-    workspace.planforge(&["compile", "tiny.toml"]).fails(1, &["failed: it took longer than 0 s"]);
+    workspace.edit("tiny.toml", "[compile]", "[compile]\ntimeout_seconds = 1");
+    let version = concat!("planforge-engine-worker ", env!("CARGO_PKG_VERSION"));
+    let script = format!("#!/bin/sh\nif [ \"$1\" = --version ]; then echo {version}; else exec sleep 60; fi\n");
+    workspace.write("worker", &script);
+    fs_err::set_permissions(workspace.path("worker"), PermissionsExt::from_mode(0o755)).unwrap();
+    let slow = ["compile", "tiny.toml", "--engine-worker", "worker"];
+    workspace.planforge(&slow).fails(1, &["failed: it took longer than 1 s"]);
     assert_eq!(workspace.half_written(), [""; 0]);
 }
 

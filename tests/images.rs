@@ -105,7 +105,7 @@ fn pictures_are_classified() {
 }
 
 #[test]
-fn what_does_not_fit_pictures_is_refused() {
+fn options_that_do_not_fit_images_are_refused() {
     let workspace = tiny_vit();
     workspace.write("text.png", "no image");
     workspace.planforge(&["infer", "vit.toml", "--image", "text.png"]).fails(1, &["cannot read image `text.png`"]);
@@ -117,7 +117,7 @@ fn what_does_not_fit_pictures_is_refused() {
         ("batch = [1, 2, 4]", "batch = [1, 2, 4]\nsequence = [1, 2, 4]", 2, "which have no sequence"),
         ("precisions", "image_size = [48, 48]\nprecisions", 1, "its position table is for images of 32x32"),
         ("precisions", "image_size = [30, 32]\nprecisions", 1, "images of 30x32 cannot be cut into patches of 8x8"),
-        ("precisions", "image_size = [0, 32]\nprecisions", 2, "is no size of pictures"),
+        ("precisions", "image_size = [0, 32]\nprecisions", 2, "invalid image size [0, 32]; expected [height, width]"),
         ("\"image-classification\"", "\"fill-mask\"", 1, "is for images; use `image-classification`"),
     ];
     for (from, to, code, words) in cases {

@@ -128,7 +128,7 @@ fn graphs_that_cannot_be_taken_say_why() {
         "embed",
         &edit("\"model.onnx\"", "\"other.onnx\""),
         1,
-        &["has no `other.onnx`; its ONNX files: model.onnx"],
+        &["`other.onnx` not found in `", "; its ONNX files: model.onnx"],
     );
     refused(
         "embed",
