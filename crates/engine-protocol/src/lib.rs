@@ -8,5 +8,5 @@ mod response;
 mod version;
 
 pub use request::{WorkerRequest, WorkerTool};
-pub use response::{WorkerFailure, WorkerProduct, WorkerResponse, WorkerTensor};
+pub use response::{FailureReason, WorkerFailure, WorkerProduct, WorkerResponse, WorkerTensor};
 pub use version::{VERSION, VERSION_FLAG, WORKER_PROGRAM, version_line};

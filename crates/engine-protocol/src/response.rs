@@ -63,8 +63,20 @@ pub struct WorkerResponse {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerFailure {
-    /// Whether a native library is missing rather than the build at fault.
-    pub library_missing: bool,
-    /// The reason.
+    /// What failed.
+    pub reason: FailureReason,
+    /// The error and its causes in one line.
     pub message: String,
+}
+
+/// What kept a worker from building an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureReason {
+    /// A native library is missing.
+    MissingLibrary,
+    /// A disk is full or read-only.
+    Disk,
+    /// Anything else.
+    Build,
 }

@@ -1,6 +1,7 @@
 //! Why a build failed.
 
-use planforge_engine_protocol::WorkerFailure;
+use planforge_core::ErrorKind;
+use planforge_engine_protocol::{FailureReason, WorkerFailure};
 use std::io;
 
 /// Errors of a build.
@@ -34,7 +35,11 @@ impl Error {
             message = format!("{message}: {inner}");
             cause = inner.source();
         }
-        let library_missing = matches!(self, Self::Tensorrt(planforge_tensorrt::Error::Library { .. }));
-        WorkerFailure { library_missing, message }
+        let reason = match self {
+            Self::Tensorrt(planforge_tensorrt::Error::Library { .. }) => FailureReason::MissingLibrary,
+            Self::Io(error) if ErrorKind::of_io(error) == ErrorKind::Environment => FailureReason::Disk,
+            _ => FailureReason::Build,
+        };
+        WorkerFailure { reason, message }
     }
 }

@@ -1,7 +1,6 @@
 //! What can go wrong while exporting and compiling.
 
-use planforge_core::ComputeCapability;
-use planforge_core::ErrorKind;
+use planforge_core::{ComputeCapability, ErrorKind, io_hint};
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -218,6 +217,14 @@ pub enum Error {
         /// The builder's message, or the last lines of its log.
         message: String,
     },
+    /// An engine was built and could not be written: the disk is full or read-only.
+    #[error("building engine `{subject}` failed: {message}")]
+    BuildDisk {
+        /// Precision and GPU.
+        subject: String,
+        /// The error of the file.
+        message: String,
+    },
     /// A network that needs more memory on the GPU than it was given.
     #[error(
         "building engine `{subject}` failed: its activations at the largest shapes take more than `compile.workspace`, \
@@ -358,9 +365,10 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Core(error) => error.kind(),
-            Self::NativeLibrary { .. } | Self::WorkerMissing { .. } | Self::WorkerVersion { .. } => {
-                ErrorKind::Environment
-            }
+            Self::NativeLibrary { .. }
+            | Self::WorkerMissing { .. }
+            | Self::WorkerVersion { .. }
+            | Self::BuildDisk { .. } => ErrorKind::Environment,
             Self::ProfileLimit { .. }
             | Self::ProfileDimension { .. }
             | Self::Workspace { .. }
@@ -380,6 +388,7 @@ impl Error {
             Self::Core(error) => error.hint(),
             Self::PytorchUnsupported { .. } | Self::PytorchGlobal { .. } => Some(TO_SAFETENSORS),
             Self::WorkerMissing { .. } | Self::WorkerVersion { .. } => Some(WORKER_HINT),
+            Self::BuildDisk { .. } => io_hint(&std::io::ErrorKind::StorageFull.into()),
             Self::UnsupportedModelType { .. } => {
                 Some("to use an ONNX file of the repository as it is, set key `source.graph`")
             }

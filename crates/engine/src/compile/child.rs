@@ -6,7 +6,7 @@ use super::worker::EngineWorker;
 use crate::{Error, Result};
 use bytesize::ByteSize;
 use planforge_core::{Progress, end_child, end_without_answer, resident_byte_count, send_request, start_child};
-use planforge_engine_protocol::{WorkerFailure, WorkerRequest, WorkerResponse};
+use planforge_engine_protocol::{FailureReason, WorkerFailure, WorkerRequest, WorkerResponse};
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -75,8 +75,11 @@ impl ChildBuild<'_> {
         fs_err::remove_file(&stderr).ok();
         match response {
             Ok(response) => Ok(Some(response)),
-            Err(failure) if failure.library_missing => Err(Error::NativeLibrary { message: failure.message }),
-            Err(failure) => Err(self.failed(failure.message)),
+            Err(WorkerFailure { reason, message }) => Err(match reason {
+                FailureReason::MissingLibrary => Error::NativeLibrary { message },
+                FailureReason::Disk => Error::BuildDisk { subject: self.subject.to_owned(), message },
+                FailureReason::Build => self.failed(message),
+            }),
         }
     }
 
@@ -216,7 +219,7 @@ mod tests {
 
     #[test]
     fn an_answer_longer_than_a_pipe_holds_does_not_keep_the_child() {
-        let failure = r#"printf '{"Err":{"library_missing":false,"message":"'; \
+        let failure = r#"printf '{"Err":{"reason":"build","message":"'; \
                          head -c 1000000 /dev/zero | tr '\0' x; printf '"}}'"#;
         let (ended, _) = run_script(&scheduler(), failure);
         assert!(matches!(ended, Err(Error::Build { message, .. }) if message.len() == 1_000_000));
@@ -225,7 +228,7 @@ mod tests {
     #[test]
     fn a_build_is_over_when_its_child_has_answered() {
         let scheduler = scheduler();
-        let failure = r#"echo '{"Err":{"library_missing":false,"message":"no"}}'; exec sleep 30"#;
+        let failure = r#"echo '{"Err":{"reason":"build","message":"no"}}'; exec sleep 30"#;
         let (ended, elapsed) = run_script(&scheduler, failure);
         assert!(matches!(ended, Err(Error::Build { message, .. }) if message == "no"));
         assert!(elapsed < Duration::from_secs(20), "{elapsed:?}");
