@@ -158,5 +158,5 @@ fn what_triton_would_not_take_is_refused_before_there_is_an_archive() {
     let missing = resnet(SETTINGS);
     missing.planforge(&["package", "p.toml"]).fails(2, &["triton.config", "more.pbtxt"]);
     let large = resnet(&SETTINGS.replace("[4, 8]", "[4, 9]"));
-    large.planforge(&["package", "p.toml"]).fails(2, &["triton.preferred_batch_sizes", "use 1 to 8"]);
+    large.planforge(&["package", "p.toml"]).fails(2, &["triton.preferred_batch_sizes", "expected 1 to 8"]);
 }

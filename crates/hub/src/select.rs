@@ -180,9 +180,9 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_without_weights_is_told_so() {
+    fn a_repository_without_weights_is_refused() {
         let error = choose(&["config.json", "model-00001-of-00002.safetensors"]).unwrap_err().to_string();
-        assert!(error.contains("neither `model.safetensors` nor `pytorch_model.bin`"), "{error}");
+        assert!(error.contains("expected `model.safetensors` or `pytorch_model.bin`"), "{error}");
         assert!(choose(&["model.safetensors"]).unwrap_err().to_string().contains("config.json"));
     }
 }

@@ -193,7 +193,7 @@ on NVIDIA L4 (8.9), CUDA driver 12.8, TensorRT-RTX 1.7.1.116
 input `ids` [8, 128]
 2 streams, a CUDA graph, kernels for these shapes: eager
 
- ms              min    mean    median  p90     p95     p99     max
+ ms                min    mean  median     p90     p95     p99      max
  host to host    1.000  50.500  50.000  90.000  95.000  99.000  100.000
  enqueue (host)  0.000   0.000   0.000   0.000   0.000   0.000    0.000
  host to GPU     0.000   0.000   0.000   0.000   0.000   0.000    0.000
