@@ -145,5 +145,7 @@ fn a_missing_tool_is_named_with_the_places_it_was_looked_for() {
     workspace.write("empty", "");
     workspace.planforge(&["compile", "p.toml", "--trtexec", "empty"]).fails(3, &["empty", "failed"]);
     workspace.edit("p.toml", "builder = \"trtexec\"", "builder = \"rtx\"\nversion_compatible = true");
-    workspace.planforge(&["compile", "p.toml"]).fails(2, &["compile.version_compatible", "unsupported with builder `rtx`"]);
+    workspace
+        .planforge(&["compile", "p.toml"])
+        .fails(2, &["compile.version_compatible", "unsupported with builder `rtx`"]);
 }
