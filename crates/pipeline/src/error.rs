@@ -297,7 +297,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: planforge_tensorrt::Error,
+        source: Box<planforge_tensorrt::Error>,
     },
     /// A provenance statement about another archive.
     #[error(

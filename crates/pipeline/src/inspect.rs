@@ -124,7 +124,7 @@ impl EngineInspection {
     pub fn read(path: &Path) -> Result<Self> {
         let engine = fs_err::read(path)?;
         let header = planforge_tensorrt::read_header(&engine)
-            .map_err(|source| Error::InvalidEngine { path: path.to_owned(), source })?;
+            .map_err(|source| Error::InvalidEngine { path: path.to_owned(), source: Box::new(source) })?;
         let log = fs_err::read_to_string(path.with_file_name("build.log")).ok();
         let capability = |&(major, minor): &(u8, u8)| format!("{major}.{minor}");
         Ok(Self {

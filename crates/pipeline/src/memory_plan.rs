@@ -42,7 +42,7 @@ pub fn plan_memory(context: &PipelineContext, limits: Option<BuildLimits>) -> Re
     if selection.targets.is_empty() {
         return Err(Error::NoEngines);
     }
-    let record = prepare(context, selection, Step::Export)?;
+    let record = prepare(context, &selection, Step::Export)?;
     let engines = BatchEngines {
         context,
         plan: &record.plan,

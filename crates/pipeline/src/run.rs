@@ -35,7 +35,7 @@ pub fn run_pipelines<E: From<Error>>(
         let mut records = Vec::new();
         for (context, selection) in waiting.by_ref().take(group_size) {
             started(context);
-            records.push(prepare(context, selection, until)?);
+            records.push(prepare(context, &selection, until)?);
         }
         if records.is_empty() {
             return Ok(());
@@ -55,7 +55,7 @@ pub fn run_pipelines<E: From<Error>>(
 /// # Errors
 /// The first error of any stage.
 pub fn run_pipeline(context: &PipelineContext, until: Step, limits: BuildLimits) -> Result<RunRecord<'_>> {
-    let mut records = vec![prepare(context, select_variants(context)?, until)?];
+    let mut records = vec![prepare(context, &select_variants(context)?, until)?];
     if until >= Step::Compile {
         compile_together(&mut records, limits)?;
     }
@@ -75,13 +75,13 @@ fn select_all(contexts: &[PipelineContext]) -> Result<Vec<Selection>> {
 }
 
 /// The stages before engines are built: fetch, resolve the plan, export, check.
-pub(crate) fn prepare(context: &PipelineContext, selection: Selection, until: Step) -> Result<RunRecord<'_>> {
+pub(crate) fn prepare<'a>(context: &'a PipelineContext, selection: &Selection, until: Step) -> Result<RunRecord<'a>> {
     let started = Instant::now();
     // What is wrong with the store shows before anything is made for it.
     let open = || open_store_of(&context.spec, &context.layout, &context.runtime);
     let store = (until >= Step::Publish).then(open).transpose()?;
     let source = fetch(context)?;
-    let plan = resolve_plan(context, &selection, &source.snapshot, until)?;
+    let plan = resolve_plan(context, selection, &source.snapshot, until)?;
     let mut record = RunRecord::new(context, started, source, store, plan);
     if until >= Step::Export {
         record.exports = export(context, &record.plan, &record.source.snapshot)?;

@@ -156,7 +156,7 @@ pub(super) fn byte_count(path: &Path) -> Result<Option<u64>> {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         metadata => {
             let metadata = metadata?;
-            Ok(metadata.is_file().then(|| metadata.len()))
+            Ok(metadata.is_file().then_some(metadata.len()))
         }
     }
 }
