@@ -167,7 +167,7 @@ fn weights_are_put_into_an_engine_once_for_all_instances() {
         let again = open(CONFIG, folder).unwrap();
         let missing = Instance::load(&again, Device::Cuda(0)).err().map(|error| error.chain()).unwrap();
         let words = "model.plan` was built without its weights, and 2 of them are not given: `factor`, `shift`; the list of \
-                     its weights lies beside it as `model.weights.json`, with the files that it names";
+                     its weights is `model.weights.json` in its folder, with the files that it names";
         assert!(missing.ends_with(words), "{missing}");
     });
 }
