@@ -55,7 +55,7 @@ struct Inputs<'a> {
 ///
 /// # Errors
 /// [`Error::Changed`] naming an input that is not the recorded one, [`Error::Engine`], [`Error::SameCapability`],
-/// [`Error::Format`], [`Error::BatchDimension`], [`Error::WarmUp`], [`Error::ExtraConfig`], [`Error::Refused`],
+/// [`Error::Format`], [`Error::BatchDimension`](planforge_triton_config::Error::BatchDimension), [`Error::WarmUp`](planforge_triton_config::Error::WarmUp), [`Error::ExtraConfig`](planforge_triton_config::Error::ExtraConfig), [`Error::Refused`],
 /// [`Error::MissingBackend`], I/O errors and cancellation.
 pub fn package(
     options: &PackageOptions<'_>,

@@ -14,7 +14,7 @@ use planforge_core::{
 /// The instance kind is left out, so that Triton takes a GPU where there is one and the backend can use it.
 ///
 /// # Errors
-/// [`Error::BatchDimension`], [`Error::WarmUp`], [`Error::ExtraConfig`].
+/// [`Error::BatchDimension`](crate::Error::BatchDimension), [`Error::WarmUp`](crate::Error::WarmUp), [`Error::ExtraConfig`](crate::Error::ExtraConfig).
 pub fn onnx_config(
     name: &ModelName,
     model: &Model,
