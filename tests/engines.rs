@@ -51,7 +51,7 @@ fn options_reach_the_builder_and_are_part_of_what_is_cached() {
     for (line, words) in [
         ("optimization_level = 6", ["line 16", "invalid optimization level 6; expected 0 to 5"]),
         ("workspace = \"0 B\"", ["line 16", "invalid amount of memory `0 B`"]),
-        ("fat = 1", ["line 16", "expected a boolean"]),
+        ("fat = 1", ["line 16", "expected `true` or `false`"]),
     ] {
         let text = fs_err::read_to_string(workspace.path("tiny.toml")).unwrap();
         workspace.write("wrong.toml", &text.replace("[compile]", &format!("[compile]\n{line}")));
