@@ -142,7 +142,7 @@ fn graphs_that_cannot_be_taken_say_why() {
     refused("embed", &two, 2, &["has one precision"]);
     let without_weights =
         |workspace: &Workspace| fs_err::remove_file(workspace.path("model/model.safetensors")).unwrap();
-    refused("embed", &without_weights, 1, &["missing weights in the snapshot of", "expected `model.safetensors` or"]);
+    refused("embed", &without_weights, 1, &["missing file in the snapshot of `", "`model.safetensors`"]);
     let cut = |workspace: &Workspace| fs_err::write(workspace.path("model/model.safetensors"), [0; 64]).unwrap();
     refused("embed", &cut, 1, &["of `model.safetensors`, which has 64"]);
     let no_graph = |workspace: &Workspace| workspace.write("model/model.onnx", "no graph");
