@@ -144,7 +144,7 @@ fn graphs_that_cannot_be_taken_say_why() {
         |workspace: &Workspace| fs_err::remove_file(workspace.path("model/model.safetensors")).unwrap();
     refused("embed", &without_weights, 1, &["missing file in the snapshot of `", "`model.safetensors`"]);
     let cut = |workspace: &Workspace| fs_err::write(workspace.path("model/model.safetensors"), [0; 64]).unwrap();
-    refused("embed", &cut, 1, &["of `model.safetensors`, which has 64"]);
+    refused("embed", &cut, 1, &["truncated weights `model.safetensors`: 64 bytes; expected at least"]);
     let no_graph = |workspace: &Workspace| workspace.write("model/model.onnx", "no graph");
     refused("embed", &no_graph, 1, &["unusable ONNX graph `", "model.onnx`: "]);
     refused("identity", &|_| (), 1, &["cannot generate a sample for input `half`: it has element type fp16"]);
