@@ -24,7 +24,7 @@ pub(crate) fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
         if severity < Severity::Verbose
             && let Ok(mut log) = log.lock()
         {
-            // A log line that cannot be written is no reason to lose the engine.
+            // A log line that cannot be written must not fail the build.
             let _ = writeln!(log, "[{severity:?}] {line}");
         }
     };

@@ -14,7 +14,7 @@ pub(crate) fn build(tool: &WorkerTool, request: &WorkerRequest) -> Result<Worker
     let mut log = fs_err::File::create(&request.log)?;
     let plan_request = plan_request(tool, request)?;
     let built = build_plan(&tool.program, &plan_request, |line| {
-        // A log line that cannot be written is no reason to lose the engine.
+        // A log line that cannot be written must not fail the build.
         let _ = writeln!(log, "{line}");
     })?;
     Ok(WorkerResponse {

@@ -141,7 +141,10 @@ fn read_input(input: &InputBody<'_>, raw: &mut &[u8]) -> Result<Tensor, ApiError
 /// Shape and number of elements.
 fn read_shape(input: &InputBody<'_>) -> Result<(Vec<usize>, usize), ApiError> {
     let mistake = || {
-        ApiError::bad_input(format!("Unable to parse 'shape': {:?} is no shape (input '{}')", input.shape, input.name))
+        ApiError::bad_input(format!(
+            "Unable to parse 'shape': {:?} is not a shape (input '{}')",
+            input.shape, input.name
+        ))
     };
     let sizes: Vec<usize> =
         input.shape.iter().map(|&size| usize::try_from(size)).collect::<Result<_, _>>().map_err(|_| mistake())?;

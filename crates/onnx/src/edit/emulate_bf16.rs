@@ -29,7 +29,7 @@ fn emulate(graph: &mut GraphProto) {
         let kind = node.output_type(|name| types.get(name).copied());
         types.extend(node.output.iter().map(|output| (output.clone(), kind)));
         let results = if kind == ElementType::Bfloat16 { node.output.clone() } else { Vec::new() };
-        // A cast itself is no arithmetic.
+        // A cast is not arithmetic.
         let is_cast = node.op_type() == "Cast";
         if !is_cast {
             compute_in_binary32(&mut node, &widened, &results);

@@ -150,7 +150,7 @@ fn invalidity(reasons: EngineInvalidityDiagnostics) -> String {
         (Reason::OLD_CUDA_RUNTIME, "the CUDA runtime is too old for it"),
         // The first words are those by which Triton's endpoint knows that unloading another model may help.
         (Reason::INSUFFICIENT_GPU_MEMORY, "out of memory: the GPU has too little for its weights"),
-        (Reason::MALFORMED_ENGINE, "the file is damaged, or is no engine"),
+        (Reason::MALFORMED_ENGINE, "the file is corrupt or not an engine"),
         (Reason::CUDA_ERROR, "CUDA is not installed as it should be"),
     ];
     let found: Vec<_> = known.iter().filter(|(reason, _)| reasons.contains(*reason)).map(|(_, text)| *text).collect();
