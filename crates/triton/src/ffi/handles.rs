@@ -18,7 +18,7 @@ use std::path::PathBuf;
 ///
 /// # Safety
 /// `get` and `set` are the server's functions for objects of type `Raw`.
-pub(super) unsafe trait Keeper {
+pub(super) unsafe trait StateSlot {
     /// The server's type.
     type Raw;
     /// What is kept with it.
@@ -33,7 +33,7 @@ pub(super) unsafe trait Keeper {
 ///
 /// # Safety
 /// `object` is the server's and alive, and keeps nothing.
-pub(super) unsafe fn keep<K: Keeper>(object: *mut K::Raw, state: K::State) -> Result<()> {
+pub(super) unsafe fn keep<K: StateSlot>(object: *mut K::Raw, state: K::State) -> Result<()> {
     let state = Box::into_raw(Box::new(state));
     // SAFETY: the caller's promise.
     check(unsafe { K::SET(object, state.cast()) }).inspect_err(|_| {
@@ -46,7 +46,7 @@ pub(super) unsafe fn keep<K: Keeper>(object: *mut K::Raw, state: K::State) -> Re
 ///
 /// # Safety
 /// `object` is the server's, alive for `'a`, and keeps a state that is not taken meanwhile.
-pub(super) unsafe fn kept<'a, K: Keeper>(object: *mut K::Raw) -> Result<*mut K::State>
+pub(super) unsafe fn kept<'a, K: StateSlot>(object: *mut K::Raw) -> Result<*mut K::State>
 where
     K::State: 'a,
 {
@@ -63,7 +63,7 @@ where
 ///
 /// # Safety
 /// `object` is the server's and alive, and no other code uses its state.
-pub(super) unsafe fn take<K: Keeper>(object: *mut K::Raw) -> Result<Option<Box<K::State>>> {
+pub(super) unsafe fn take<K: StateSlot>(object: *mut K::Raw) -> Result<Option<Box<K::State>>> {
     let mut state = std::ptr::null_mut();
     // SAFETY: the caller's promise; the result is written before it is read.
     check(unsafe { K::GET(object, &mut state) })?;
@@ -84,7 +84,7 @@ pub(super) enum OfModel {}
 pub(super) enum OfInstance {}
 
 // SAFETY: the functions are those for backends.
-unsafe impl Keeper for OfBackend {
+unsafe impl StateSlot for OfBackend {
     type Raw = Backend;
     type State = crate::native::RuntimePlaces;
     const GET: unsafe extern "C" fn(*mut Backend, *mut *mut c_void) -> Status = TRITONBACKEND_BackendState;
@@ -92,7 +92,7 @@ unsafe impl Keeper for OfBackend {
 }
 
 // SAFETY: the functions are those for models.
-unsafe impl Keeper for OfModel {
+unsafe impl StateSlot for OfModel {
     type Raw = Model;
     type State = crate::model::Model;
     const GET: unsafe extern "C" fn(*mut Model, *mut *mut c_void) -> Status = TRITONBACKEND_ModelState;
@@ -100,7 +100,7 @@ unsafe impl Keeper for OfModel {
 }
 
 // SAFETY: the functions are those for instances.
-unsafe impl Keeper for OfInstance {
+unsafe impl StateSlot for OfInstance {
     type Raw = ModelInstance;
     type State = crate::instance::Instance;
     const GET: unsafe extern "C" fn(*mut ModelInstance, *mut *mut c_void) -> Status = TRITONBACKEND_ModelInstanceState;
