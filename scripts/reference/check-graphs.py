@@ -18,7 +18,7 @@ def main():
     case = tomllib.loads((folder / "case.toml").read_text())
     task = case["task"]
     size = f"image_size = {case['image_size']}\n" if "image_size" in case else ""
-    profile = "batch = [1, 2, 4]\n" + ("" if task == "image-classification" else "sequence = [4, 8, 16]\n")
+    profile = "batch = [1, 2, 4]\n" + ("" if task.startswith("image") else "sequence = [4, 8, 16]\n")
     # Weights can be linked only within a file system; the folder of a checkpoint of full size is such a place.
     with tempfile.TemporaryDirectory(dir=folder.parent if "parameters" in case else None) as work:
         pipeline = Path(work) / "model.toml"

@@ -12,7 +12,9 @@ expected.json as in fixtures/models. Models, weights and batches are those of ti
 - roberta: three shards and their index;
 - distilbert: matrices in bfloat16, all else in half precision, inside a dictionary with other values, by the newer
   pickle protocol 4. What is expected is computed in fp32 from the rounded weights;
-- refused: files that must not be read, one of which would run a command in Python.
+- before-1.6: as PyTorch before 1.6 wrote files, matrices in double precision and turned over in memory. Such files name
+  storages by their address: the script makes other bytes each time;
+- refused: a file that must not be read, since it would run a command in Python.
 """
 
 import importlib.util
@@ -90,6 +92,12 @@ def save_halves(model, folder):
     torch.save(checkpoint, folder / "pytorch_model.bin", pickle_protocol=4)
 
 
+def save_legacy(model, folder):
+    turned = {name: tensor.double().t().contiguous().t() for name, tensor in model.state_dict().items() if tensor.dim() == 2}
+    state = model.state_dict() | turned
+    torch.save(state, folder / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+
+
 class Command:
     """What Python runs when it reads a pickle."""
 
@@ -101,13 +109,15 @@ def save_refused(folder):
     folder.mkdir(parents=True, exist_ok=True)
     weight = torch.arange(6.0).reshape(2, 3)
     torch.save({"weight": weight, "command": Command()}, folder / "command.bin")
-    torch.save({"weight": weight.t()}, folder / "transposed.bin")
-    # Old files name storages by their address: other bytes each time.
-    torch.save({"weight": weight}, folder / "before-1.6.bin", _use_new_zipfile_serialization=False)
 
 
 def main():
-    cases = [("bert", bert, save_bert), ("roberta", roberta, save_shards), ("distilbert", distilbert, save_halves)]
+    cases = [
+        ("bert", bert, save_bert),
+        ("roberta", roberta, save_shards),
+        ("distilbert", distilbert, save_halves),
+        ("before-1.6", bert, save_legacy),
+    ]
     for seed, (name, make, save) in enumerate(cases, 100):
         generator = torch.Generator().manual_seed(seed)
         model = make().eval()
@@ -118,7 +128,7 @@ def main():
                     parameter.copy_(parameter.to(half_type(parameter)))
         folder = TARGET / name
         folder.mkdir(parents=True, exist_ok=True)
-        record = tiny.expected_texts(model, text_batch(model.config.pad_token_id, tiny.VOCABULARY, generator))
+        record = tiny.expected_texts(model, text_batch(model.config.pad_token_id, tiny.VOCABULARY, generator), False)
         model.config.save_pretrained(folder)
         save(model, folder)
         (folder / "expected.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
