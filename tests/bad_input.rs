@@ -1,6 +1,7 @@
 //! Mistakes: each is named, has its exit code, and leaves nothing half-written.
 
 use crate::support::{Workspace, end};
+use planforge_testkit::TinyBert;
 use std::net::TcpListener;
 use std::process::Command;
 
@@ -114,9 +115,9 @@ fn arguments_and_keys_that_contradict_each_other_are_refused() {
 #[test]
 fn missing_files_of_a_checkpoint_are_named() {
     for (file, code, words) in [
-        ("config.json", 1, ["`config.json`", "model"]),
-        ("model.safetensors", 1, ["safetensors", "model"]),
-        ("tokenizer.json", 1, ["`tokenizer.json`", "model"]),
+        ("config.json", 2, ["`config.json`", "model"]),
+        ("model.safetensors", 2, ["safetensors", "model"]),
+        ("tokenizer.json", 2, ["`tokenizer.json`", "model"]),
     ] {
         let workspace = Workspace::tiny();
         fs_err::remove_file(workspace.path("model").join(file)).unwrap();
@@ -149,7 +150,7 @@ fn damaged_checkpoints_are_refused() {
         damage(&mut bytes);
         fs_err::write(&path, bytes).unwrap();
         let ended = workspace.planforge(&["run", "tiny.toml"]);
-        ended.fails(1, &["model.safetensors", "invalid safetensors file"]);
+        ended.fails(2, &["model.safetensors", "invalid safetensors file"]);
         assert_eq!(workspace.half_written(), [""; 0], "{what}");
         assert!(!workspace.files("planforge-out/tiny").iter().any(|file| file.ends_with(".onnx")), "{what}");
     }
@@ -161,21 +162,23 @@ fn checkpoints_that_do_not_fit_are_refused() {
     workspace.edit("model/config.json", "\"model_type\": \"bert\"", "\"model_type\": \"mamba\"");
     workspace
         .planforge(&["run", "tiny.toml"])
-        .fails(1, &["unsupported model type `mamba`; expected one of bert, camembert, convnext,"]);
+        .fails(2, &["unsupported model type `mamba`; expected one of bert, camembert, convnext,"]);
     let workspace = Workspace::tiny();
     workspace.edit("model/config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
-    workspace.planforge(&["run", "tiny.toml"]).fails(1, &["missing tensor in the checkpoint: `encoder.layer.2."]);
+    workspace.planforge(&["run", "tiny.toml"]).fails(2, &["missing tensor in the checkpoint: `encoder.layer.2."]);
     let workspace = Workspace::tiny();
     workspace.edit("model/config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1");
     workspace
         .planforge(&["run", "tiny.toml"])
-        .fails(1, &["unexpected tensors in the checkpoint of model type `bert`", "encoder.layer.1."]);
+        .fails(2, &["unexpected tensors in the checkpoint of model type `bert`", "encoder.layer.1."]);
     let workspace = Workspace::tiny();
     workspace.edit("model/config.json", "\"intermediate_size\": 64", "\"intermediate_size\": 65");
-    workspace.planforge(&["run", "tiny.toml"]).fails(1, &["intermediate.dense.weight`: [64, 32]; expected [65, 32]"]);
+    workspace.planforge(&["run", "tiny.toml"]).fails(2, &["intermediate.dense.weight`: [64, 32]; expected [65, 32]"]);
     let workspace = Workspace::tiny();
     workspace.write("model/tokenizer.json", "{}");
-    workspace.planforge(&["run", "tiny.toml"]).fails(1, &["tokenizer", "model/tokenizer.json` failed"]);
+    workspace
+        .planforge(&["run", "tiny.toml"])
+        .fails(2, &["cannot read `", "model/tokenizer.json`: missing field `model`"]);
 }
 
 #[test]
@@ -295,4 +298,14 @@ fn a_full_disk_is_named_and_nothing_is_left_half_written() {
         ended.fails(3, &["No space left on device", "disk/"]);
         assert_eq!(ended.stdout, "", "{kibibytes} KiB");
     }
+}
+
+#[test]
+fn weights_without_elements_are_refused() {
+    let workspace = Workspace::tiny();
+    fs_err::remove_dir_all(workspace.path("model")).unwrap();
+    TinyBert { hidden_size: 0, ..TinyBert::default() }.write(&workspace.path("model")).unwrap();
+    let ended = workspace.planforge(&["export", "tiny.toml"]);
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("has no elements: its shape is ["), "{}", ended.stderr);
 }

@@ -1,7 +1,7 @@
 //! Engines on a GPU of this machine, and the errors on a machine without one.
 
 use crate::support::Workspace;
-use planforge_core::DataType;
+use planforge_core::{ComputeCapability, DataType};
 use planforge_runtime::{
     EngineModel, EngineSession, ExecutionOptions, KernelSpecialization, OnnxSession, SessionOptions, Tensor,
     TensorValues, load_library,
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// With this variable set, tests that need a GPU fail where there is none that will do.
 const REQUIRED: &str = "PLANFORGE_REQUIRE_GPU";
 /// What TensorRT-RTX builds for.
-const BUILT_FOR: [(u8, u8); 6] = [(7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1)];
+const BUILT_FOR: [&str; 6] = ["7.5", "8.0", "8.6", "8.9", "12.0", "12.1"];
 /// Largest difference of an fp16 engine from ONNX Runtime in a vector of length 1.
 pub(crate) const HALF_TOLERANCE: f32 = 0.02;
 
@@ -27,11 +27,11 @@ fn skipped(test: &str, reason: &str) {
 /// Whether there is a GPU to test on; else prints that `test` was skipped.
 pub(crate) fn has_gpu(test: &str) -> bool {
     let gpus = local_gpus().unwrap();
-    if gpus.first().is_some_and(|gpu| BUILT_FOR.contains(&gpu.compute_capability)) {
+    if gpus.first().is_some_and(|gpu| BUILT_FOR.contains(&gpu.compute_capability.to_string().as_str())) {
         return true;
     }
     let reason = match gpus.first() {
-        Some(gpu) => format!("TensorRT-RTX builds nothing for {} {:?}", gpu.product, gpu.compute_capability),
+        Some(gpu) => format!("TensorRT-RTX builds nothing for {} {}", gpu.product, gpu.compute_capability),
         None => "there is no GPU".to_owned(),
     };
     assert!(std::env::var_os(REQUIRED).is_none(), "{REQUIRED} is set, but {reason}");
@@ -57,7 +57,7 @@ fn a_report_says_whether_engines_were_run() {
     let workspace = Workspace::tiny();
     let report = workspace.json(&["compile", "tiny.toml", "--gpu", "l4", "--precision", "fp16"]);
     let run = &report["engines"][0]["run"];
-    let has_l4 = local_gpus().unwrap().iter().any(|gpu| gpu.compute_capability == (8, 9));
+    let has_l4 = local_gpus().unwrap().iter().any(|gpu| gpu.compute_capability == ComputeCapability::new(8, 9));
     if has_l4 {
         assert!(run["on"].is_string(), "{run}");
         return;
@@ -199,7 +199,7 @@ fn checkpoints_share_an_engine_and_answer_as_onnx_runtime_does() {
         let workspace = Workspace::tiny();
         workspace.edit("tiny.toml", "[compile]", "[compile]\nstrip_weights = true");
         let capability = local_gpus().unwrap()[0].compute_capability;
-        if precision == "fp32" && capability == (7, 5) {
+        if precision == "fp32" && capability == ComputeCapability::new(7, 5) {
             skipped("fp32 engines without weights", "Turing has no fp32 products");
             continue;
         }
@@ -230,7 +230,7 @@ fn engines_for_other_gpus_are_refused_before_they_are_loaded() {
     if !has_gpu("engines_for_other_gpus_are_refused_before_they_are_loaded") {
         return;
     }
-    let is_l4 = local_gpus().unwrap()[0].compute_capability == (8, 9);
+    let is_l4 = local_gpus().unwrap()[0].compute_capability == ComputeCapability::new(8, 9);
     let other = if is_l4 { "t4" } else { "l4" };
     let workspace = Workspace::tiny();
     workspace.json(&["compile", "tiny.toml", "--gpu", other, "--precision", "fp16"]);

@@ -51,5 +51,5 @@ fn an_onnx_file_is_shown_and_another_is_refused() {
     text.succeeds();
     assert!(text.stdout.contains("opset ai.onnx") && text.stdout.contains("input "), "{}", text.stdout);
     workspace.write("text.onnx", "no graph");
-    workspace.planforge(&["inspect", "text.onnx"]).fails(1, &["unusable ONNX graph `text.onnx`"]);
+    workspace.planforge(&["inspect", "text.onnx"]).fails(2, &["unusable ONNX graph `text.onnx`"]);
 }

@@ -258,7 +258,7 @@ fn what_the_lock_names_is_rebuilt_and_compared() {
     let digest = lock.engines["tensorrt-fp16-sm86-sm89"].sha256.to_string();
     workspace.edit("tiny.lock", &digest, &digest.replace(|c: char| c.is_ascii_digit(), "a"));
     let ended = workspace.planforge(&["verify", "tiny.toml"]);
-    ended.fails(4, &["rebuilt otherwise:\n  tiny: engine `tensorrt-fp16-sm86-sm89` is "]);
+    ended.fails(4, &["rebuild produced different bytes:\n  tiny: engine `tensorrt-fp16-sm86-sm89` is "]);
     let differing: Vec<_> = ended.stdout.lines().filter(|line| line.contains("DIFFERS")).collect();
     assert!(differing.len() == 1 && differing[0].contains(&digest[..12]), "{}", ended.stdout);
     assert!(ended.stdout.contains("1 of "), "{}", ended.stdout);

@@ -243,7 +243,8 @@ fn parameters_are_counted_once() {
 
 /// Builds an engine with the outputs that the task is about.
 pub(crate) fn build_engine(workspace: &Workspace, case: &Case, gpu: &str) {
-    let engine = engine_for(workspace, &case.model, gpu, 24);
+    let longest = case.model.record.max_sequence.map_or(24, |longest| longest.min(24));
+    let engine = engine_for(workspace, &case.model, gpu, longest);
     assert_eq!(engine.record.outputs.len(), case.model.record.task.main_outputs().len(), "{}", case.name);
 }
 

@@ -61,22 +61,14 @@ fn weights_off_their_alignment_are_written_anew() {
 #[test]
 fn what_is_not_read_is_said_with_a_way_out() {
     let convert = ["hint: ", "safetensors", "python -c", "weights_only=True", "model/pytorch_model.bin"];
-    for (file, words) in [
-        ("command", ["asks for `posix.system`, which no checkpoint needs", "it may be malicious"]),
-        (
-            "transposed",
-            ["pytorch_model.bin`: tensor `weight` of shape [3, 2]", "strides [1, 3], it is not in row-major"],
-        ),
-        ("before-1.6", ["unsupported PyTorch checkpoint", "it has the format of PyTorch before 1.6"]),
-    ] {
-        let workspace = Workspace::tiny();
-        fs_err::remove_file(workspace.path("model/model.safetensors")).unwrap();
-        let refused = repository().join("fixtures/pytorch/refused").join(format!("{file}.bin"));
-        fs_err::copy(refused, workspace.path("model/pytorch_model.bin")).unwrap();
-        let ended = workspace.planforge(&["run", "tiny.toml"]);
-        ended.fails(1, &[&words[..], &convert].concat());
-        assert_eq!(workspace.half_written(), [""; 0]);
-        let files = workspace.files("");
-        assert!(!files.iter().any(|path| path.ends_with("owned") || path.ends_with(".onnx")), "{files:?}");
-    }
+    let words = ["asks for `posix.system`, which no checkpoint needs", "it may be malicious"];
+    let workspace = Workspace::tiny();
+    fs_err::remove_file(workspace.path("model/model.safetensors")).unwrap();
+    let refused = repository().join("fixtures/pytorch/refused").join("command.bin");
+    fs_err::copy(refused, workspace.path("model/pytorch_model.bin")).unwrap();
+    let ended = workspace.planforge(&["run", "tiny.toml"]);
+    ended.fails(2, &[&words[..], &convert].concat());
+    assert_eq!(workspace.half_written(), [""; 0]);
+    let files = workspace.files("");
+    assert!(!files.iter().any(|path| path.ends_with("owned") || path.ends_with(".onnx")), "{files:?}");
 }

@@ -16,6 +16,13 @@ pub(crate) struct Workspace {
     pub(crate) folder: tempfile::TempDir,
 }
 
+/// planforge's Triton backend, which Cargo builds for these tests into their own folder, not next to the program.
+pub(crate) fn triton_backend() -> PathBuf {
+    let library = std::env::current_exe().unwrap().with_file_name("libtriton_planforge.so");
+    assert!(library.is_file(), "`{}` is missing", library.display());
+    library
+}
+
 /// How a run of the program ended.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
@@ -79,6 +86,7 @@ impl Workspace {
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", self.folder.path())
             .env("PLANFORGE_NATIVE_DIR", native())
+            .env("PLANFORGE_TRITON_BACKEND", triton_backend())
             .env("HF_HUB_CACHE", sample_hub())
             .env("HF_HUB_OFFLINE", "1")
             .stdin(Stdio::null())
@@ -210,6 +218,12 @@ impl Hosted {
     /// Sends bytes as they are and returns status and body of the answer. The request must ask the
     /// server to close the connection.
     pub(crate) fn send(&self, request: &[u8]) -> (u16, Value) {
+        let (status, _, body) = self.send_bytes(request);
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    /// As [`Self::send`], with content type and bytes of the answer.
+    fn send_bytes(&self, request: &[u8]) -> (u16, String, Vec<u8>) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         stream.write_all(request).unwrap();
@@ -219,22 +233,35 @@ impl Hosted {
             assert!(reader.read_line(&mut head).unwrap() > 0, "{head}");
         }
         let status = head.split_whitespace().nth(1).unwrap().parse().unwrap();
-        let length = head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-        let mut body = vec![0; length.unwrap()];
+        let head = head.to_lowercase();
+        let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        let mut body = vec![0; header("content-length").unwrap().parse().unwrap()];
         reader.read_exact(&mut body).unwrap();
-        (status, serde_json::from_slice(&body).unwrap())
+        (status, header("content-type").unwrap_or_default().to_owned(), body)
     }
 
     /// Invokes a copy with a JSON body.
     pub(crate) fn invoke(&self, endpoint: &str, target_model: &str, body: &Value) -> (u16, Value) {
         let body = body.to_string();
+        let (status, _, body) = self.invoke_bytes(endpoint, target_model, "application/json", body.as_bytes());
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    /// Invokes a copy with a body of any content type; status, content type and body of the answer.
+    pub(crate) fn invoke_bytes(
+        &self,
+        endpoint: &str,
+        target_model: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> (u16, String, Vec<u8>) {
         let head = format!(
             "POST /endpoints/{endpoint}/invocations HTTP/1.1\r\nHost: {}\r\nX-Amzn-SageMaker-Target-Model: {target_model}\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+             Content-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
             self.address,
             body.len()
         );
-        self.send(format!("{head}{body}").as_bytes())
+        self.send_bytes(&[head.as_bytes(), body].concat())
     }
 
     /// Ends it as Ctrl-C does; it must end well.

@@ -5,7 +5,8 @@ use crate::parity::{
 };
 use crate::support::Workspace;
 use planforge_core::{
-    Cache, CachedArtifact, DataType, DigestCache, Dim, Model, NoProgress, Precision, Task, TensorSpec, digest_file,
+    Cache, CachedArtifact, DataType, DigestCache, Dim, Model, NoProgress, Precision, Task, TensorSpec, TokenType,
+    digest_file,
 };
 use planforge_engine::{ExportOptions, export_torchscript};
 use planforge_package::{UnpackLimits, unpack};
@@ -20,8 +21,12 @@ const MORE_PADDING: usize = 4;
 /// Exports a checkpoint.
 pub(crate) fn export(cache: &Path, fixture: &FixtureCase, precision: Precision) -> CachedArtifact<Model> {
     let options = ExportOptions { image_size: fixture.image_size, ..ExportOptions::new(fixture.task, precision) };
+    export_with(cache, fixture, &options)
+}
+
+fn export_with(cache: &Path, fixture: &FixtureCase, options: &ExportOptions) -> CachedArtifact<Model> {
     let snapshot = planforge_hub::local_snapshot(&fixture.folder, None, &DigestCache::default(), &NoProgress).unwrap();
-    export_torchscript(&snapshot, &options, &Cache::new(cache), &NoProgress).unwrap()
+    export_torchscript(&snapshot, options, &Cache::new(cache), &NoProgress).unwrap()
 }
 
 /// Loads a module.
@@ -63,11 +68,17 @@ fn agrees(case: &Case, outputs: &[Tensor], rows: std::ops::Range<usize>, what: &
     }
 }
 
-/// Texts of a number of tokens: without their last columns, or with columns of padding.
+/// Texts of a number of tokens: without their last columns, or with columns of padding as the texts have it.
 fn resized(inputs: &[Tensor], length: usize) -> Vec<Tensor> {
+    let integers = |input: &Tensor| match &input.values {
+        TensorValues::Int64(values) => values.clone(),
+        _ => panic!("`{}` is not a text", input.name),
+    };
+    let mask = inputs.iter().find(|input| input.name == "attention_mask").map(integers).unwrap_or_default();
     let resize = |input: &Tensor| {
-        let TensorValues::Int64(values) = &input.values else { panic!("`{}` is not a text", input.name) };
-        let row = |row: &[i64]| row.iter().copied().chain(std::iter::repeat(0)).take(length).collect::<Vec<_>>();
+        let values = integers(input);
+        let padding = values.iter().zip(&mask).find(|(_, kept)| **kept == 0).map_or(0, |(value, _)| *value);
+        let row = |row: &[i64]| row.iter().copied().chain(std::iter::repeat(padding)).take(length).collect::<Vec<_>>();
         let values = values.chunks(input.shape[1]).flat_map(row).collect();
         Tensor::new(&input.name, &[input.shape[0], length], TensorValues::Int64(values)).unwrap()
     };
@@ -116,6 +127,26 @@ fn fp16_modules_agree_with_the_references() {
 }
 
 #[test]
+fn modules_take_tokens_as_32_bit_integers() {
+    let narrow = |input: &Tensor| {
+        let TensorValues::Int64(values) = &input.values else { panic!("`{}` is not a text", input.name) };
+        let values = values.iter().map(|&value| i32::try_from(value).unwrap()).collect();
+        Tensor::new(&input.name, &input.shape, TensorValues::Int32(values)).unwrap()
+    };
+    let workspace = Workspace::empty();
+    for fixture in checkpoints().into_iter().filter(|fixture| !fixture.task.is_over_images()) {
+        let case = exported(&workspace, &fixture, Precision::Fp32);
+        let options =
+            ExportOptions { token_type: TokenType::Int32, ..ExportOptions::new(fixture.task, Precision::Fp32) };
+        let module = export_with(&workspace.path("cache"), &fixture, &options);
+        assert!(module.record.inputs.iter().all(|input| input.data_type == DataType::Int32), "{}", fixture.name);
+        let all = 0..case.batch();
+        let inputs: Vec<Tensor> = case.inputs(&all).iter().map(narrow).collect();
+        agrees(&case, &session(&module).run(&inputs).unwrap(), all, "with tokens in int32");
+    }
+}
+
+#[test]
 fn bytes_are_the_same_in_every_folder_and_name_no_device() {
     let workspace = Workspace::empty();
     for fixture in checkpoints() {
@@ -134,6 +165,10 @@ fn bytes_are_the_same_in_every_folder_and_name_no_device() {
 fn the_program_exports_modules_and_compares_them_with_onnx() {
     let workspace = Workspace::tiny();
     workspace.edit("tiny.toml", "[export]", "[export]\nformats = [\"onnx\", \"torchscript\"]");
+    workspace.edit("tiny.toml", "[export]", "[export]\ntoken_type = \"int32\"");
+    let narrow = workspace.json(&["check", "tiny.toml"]);
+    assert!(narrow["checks"].as_array().unwrap().iter().all(|check| check["passed"] == true), "{narrow}");
+    workspace.edit("tiny.toml", "token_type = \"int32\"\n", "");
     let report = workspace.json(&["check", "tiny.toml"]);
     let checks = report["checks"].as_array().unwrap();
     for precision in ["fp32", "fp16"] {
@@ -228,7 +263,7 @@ fn modules_that_would_keep_values_in_fp32_are_left_out_or_refused() {
     workspace.edit("tiny.toml", "[\"fp32\", \"fp16\"]", "[\"fp16\"]");
     let words = "cannot keep single values in fp32, here 3 such as `pooler.dense.product`; export it in fp32";
     workspace.edit("tiny.toml", "gpus = [\"t4\", \"l4\"]", "gpus = [\"t4\"]");
-    workspace.planforge(&["export", "tiny.toml"]).fails(1, &[words]);
+    workspace.planforge(&["export", "tiny.toml"]).fails(2, &[words]);
 }
 
 #[test]
@@ -236,7 +271,7 @@ fn mistakes_of_a_checkpoint_are_named_and_files_that_are_no_module_are_refused()
     let workspace = Workspace::tiny();
     workspace.edit("tiny.toml", "[export]", "[export]\nformats = [\"onnx\", \"torchscript\"]");
     workspace.edit("model/config.json", "\"intermediate_size\": 64", "\"intermediate_size\": 65");
-    workspace.planforge(&["export", "tiny.toml"]).fails(1, &["[64, 32]; expected [65, 32]"]);
+    workspace.planforge(&["export", "tiny.toml"]).fails(2, &["[64, 32]; expected [65, 32]"]);
     let snapshot =
         planforge_hub::local_snapshot(&workspace.path("model"), None, &DigestCache::default(), &NoProgress).unwrap();
     let options = ExportOptions::new(Task::SentenceEmbedding, Precision::Fp32);

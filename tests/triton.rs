@@ -10,7 +10,7 @@ mod serving;
 mod speed;
 
 use crate::parity::{checkpoint, try_export};
-use crate::support::Workspace;
+use crate::support::{Workspace, triton_backend};
 use planforge_core::{
     Cache, CachedArtifact, DataType, Dim, InferRequest, InferTensor, Model, ModelName, NoProgress, OnnxBackend,
     Precision, Profile, ProfileRange, RequestBody, Task, TensorData, TensorSpec, Variant,
@@ -35,26 +35,25 @@ fn with_server(test: &str, body: impl FnOnce(&TritonServer)) {
 
 /// The same with further options.
 fn with_options(test: &str, options: &TritonOptions, body: impl FnOnce(&TritonServer)) {
-    isolated(test, REQUIRED, || {
-        let backends = tempfile::tempdir().unwrap();
-        let installed = backends.path().join("planforge");
-        fs_err::create_dir(&installed).unwrap();
-        let link = |file: &Path, name: &str| std::os::unix::fs::symlink(file, installed.join(name)).unwrap();
-        link(&backend(), "libtriton_planforge.so");
-        link(&native().join("onnxruntime/libonnxruntime.so"), "libonnxruntime.so");
-        link(&native().join("tensorrt-rtx/libtensorrt_rtx.so.1"), "libtensorrt_rtx.so.1");
-        let options = TritonOptions { backends: Some(backends.path().to_owned()), ..options.clone() };
-        let server = TritonServer::start(&options);
+    with_own_server(test, options, |server| {
         body(&server);
         server.stop();
     });
 }
 
-/// The backend's library, which Cargo builds for these tests.
-fn backend() -> PathBuf {
-    let library = std::env::current_exe().unwrap().with_file_name("libtriton_planforge.so");
-    assert!(library.is_file(), "`{}` is missing", library.display());
-    library
+/// The same for a body that ends the server itself.
+fn with_own_server(test: &str, options: &TritonOptions, body: impl FnOnce(TritonServer)) {
+    isolated(test, REQUIRED, || {
+        let backends = tempfile::tempdir().unwrap();
+        let installed = backends.path().join("planforge");
+        fs_err::create_dir(&installed).unwrap();
+        let link = |file: &Path, name: &str| std::os::unix::fs::symlink(file, installed.join(name)).unwrap();
+        link(&triton_backend(), "libtriton_planforge.so");
+        link(&native().join("onnxruntime/libonnxruntime.so"), "libonnxruntime.so");
+        link(&native().join("tensorrt-rtx/libtensorrt_rtx.so.1"), "libtensorrt_rtx.so.1");
+        let options = TritonOptions { backends: Some(backends.path().to_owned()), ..options.clone() };
+        body(TritonServer::start(&options));
+    });
 }
 
 /// A model exported and packaged.

@@ -1,8 +1,8 @@
 //! Archives as the program makes them, in every form.
 
-use super::{Packaged, REQUIRED, assert_close, backend, binary_body, inputs, invoke, json_body, outputs, with_server};
+use super::{Packaged, REQUIRED, assert_close, binary_body, inputs, invoke, json_body, outputs, with_server};
 use crate::gpu::{HALF_TOLERANCE, has_gpu};
-use crate::support::Workspace;
+use crate::support::{Workspace, triton_backend};
 use planforge_core::{ModelName, OnnxBackend, Task};
 use planforge_package::PackageOptions;
 use planforge_runtime::{OnnxSession, SessionOptions, TensorValues, load_library};
@@ -37,7 +37,7 @@ fn archives_carry_the_backend_to_servers_without_it() {
     isolated(concat!(module_path!(), "::archives_carry_the_backend_to_servers_without_it"), REQUIRED, || {
         let workspace = Workspace::tiny();
         workspace.edit("tiny.toml", "platforms = [\"onnx\", \"tensorrt\"]", CARRIED);
-        let library = backend();
+        let library = triton_backend();
         let library = library.to_str().unwrap();
         workspace.planforge(&["package", "tiny.toml", "--triton-backend", library]).succeeds();
         let runtime = native().join("onnxruntime/libonnxruntime.so");

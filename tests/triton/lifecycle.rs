@@ -2,6 +2,7 @@
 
 use super::answers::minilm_with;
 use super::{Packaged, assert_close, invoke, json_body, outputs, request, with_options, with_server};
+use crate::support::triton_backend;
 use planforge_core::{ModelName, OnnxBackend, RequestBody, Task};
 use planforge_package::PackageOptions;
 use planforge_testkit::{TritonOptions, TritonServer};
@@ -69,7 +70,7 @@ fn copies_share_onnx_runtime() {
     with_server(concat!(module_path!(), "::copies_share_onnx_runtime"), |server| {
         let packaged = Packaged::fixture("bert", Task::FeatureExtraction);
         let name = ModelName::try_from("bert".to_owned()).unwrap();
-        let own = super::backend();
+        let own = triton_backend();
         let options = PackageOptions {
             onnx_backend: OnnxBackend::Planforge,
             backend_library: Some(&own),

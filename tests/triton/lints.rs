@@ -1,6 +1,7 @@
 //! `planforge lint` predicts what the server does with an archive.
 
 mod cases;
+mod verdicts;
 
 use super::{Packaged, with_options};
 use crate::support::Workspace;
@@ -10,6 +11,7 @@ use planforge_testkit::{TritonOptions, TritonServer};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 /// What `planforge lint` finds in an archive, and what the server does with it.
 struct Outcome {
@@ -38,6 +40,8 @@ fn lint_and_load(server: &TritonServer, packaged: &Packaged, change: impl Fn(&Pa
     let answer = server.load(&archive, "changed.tar.gz");
     let logged = format!("{}\n{}", answer.text(), &server.log()[before..]);
     if answer.status == 200 {
+        // Asked within a millisecond of the load, the server is now and then ended by a signal.
+        std::thread::sleep(Duration::from_millis(100));
         assert_eq!(server.unload("changed.tar.gz").status, 200);
     }
     fs_err::remove_dir_all(TritonServer::model_folder("changed.tar.gz")).unwrap();

@@ -1,7 +1,7 @@
 //! The model that tells of its server, in a server that has nothing of planforge's installed.
 
-use super::{REQUIRED, backend};
-use crate::support::Workspace;
+use super::REQUIRED;
+use crate::support::{Workspace, triton_backend};
 use planforge_testkit::{TritonOptions, TritonServer, isolated};
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 fn the_server_tells_of_itself_through_the_endpoint() {
     isolated(concat!(module_path!(), "::the_server_tells_of_itself_through_the_endpoint"), REQUIRED, || {
         let workspace = Workspace::empty();
-        let library = backend();
+        let library = triton_backend();
         let arguments = ["metrics-model", "--triton-backend", library.to_str().unwrap()];
         workspace.planforge(&arguments).succeeds();
         let archive = workspace.path("planforge-metrics.tar.gz");

@@ -1,6 +1,7 @@
 //! Mistakes in requests and configurations: each is answered with its reason, and the server lives on.
 
 use super::{Packaged, REQUIRED, assert_close, invoke, json_body, outputs, request, with_options, with_server};
+use crate::support::triton_backend;
 use planforge_core::{InferRequest, RequestBody, Task};
 use planforge_runtime::{Tensor, TensorValues};
 use planforge_testkit::{TritonOptions, TritonServer, isolated};
@@ -305,7 +306,7 @@ fn a_server_without_onnx_runtime_says_where_it_was_looked_for() {
     isolated(name, REQUIRED, || {
         let backends = tempfile::tempdir().unwrap();
         fs_err::create_dir(backends.path().join("planforge")).unwrap();
-        fs_err::copy(super::backend(), backends.path().join("planforge/libtriton_planforge.so")).unwrap();
+        fs_err::copy(triton_backend(), backends.path().join("planforge/libtriton_planforge.so")).unwrap();
         let options = TritonOptions { backends: Some(backends.path().to_owned()), ..TritonOptions::default() };
         let server = TritonServer::start(&options);
         let packaged = Packaged::fixture("resnet", Task::ImageClassification);

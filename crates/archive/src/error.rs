@@ -1,5 +1,6 @@
 //! What can go wrong when archives are written and read.
 
+use crate::broken_link::BrokenLink;
 use planforge_types::{Digest, ErrorKind, io_hint};
 use std::path::PathBuf;
 
@@ -76,18 +77,37 @@ pub enum InvalidArchive {
     /// More paths and texts than are kept in memory.
     #[error("its paths and configurations take more than {0} bytes of memory")]
     TooMuchText(usize),
-    /// A link, device or other entry that is neither file nor folder.
-    #[error("entry `{0}` is neither a file nor a folder")]
+    /// A device or another entry that is neither file, folder nor link.
+    #[error("entry `{0}` is neither a file nor a folder nor a link")]
     EntryType(String),
-    /// Two entries of the same name.
-    #[error("entry `{0}` occurs twice")]
-    Duplicate(String),
+    /// A sparse file that does not say where its data is.
+    #[error("a sparse file is corrupt: its data and its size contradict each other")]
+    SparseFile,
+    /// An entry below a file, or below a link that is not made before all entries are unpacked.
+    #[error("entry `{0}` is below a file, or below a link that is not a folder of the archive")]
+    NoFolder(String),
+    /// A file or link in the place of a folder that is not empty.
+    #[error("entry `{0}` takes the place of a folder that has files")]
+    InPlaceOfFolder(String),
+    /// A hard link to what did not come before it.
+    #[error("hard {0}")]
+    HardLink(BrokenLink),
+    /// A symbolic link that leads nowhere.
+    #[error("symbolic {0}")]
+    SymbolicLink(BrokenLink),
     /// More entries and folders than allowed.
     #[error("it has more than {0} entries or folders")]
     TooManyEntries(u64),
     /// More bytes than allowed.
     #[error("it unpacks to more than {0} bytes")]
     TooLarge(u64),
+}
+
+impl From<std::io::Error> for InvalidArchive {
+    /// An error of reading content, or the fault that was found meanwhile.
+    fn from(error: std::io::Error) -> Self {
+        error.downcast().unwrap_or_else(Self::Unreadable)
+    }
 }
 
 /// Result with this crate's error.

@@ -1,61 +1,95 @@
 //! Extracts an archive of unknown origin into a folder.
 
-use crate::reader::{self, ArchiveEntry, UnpackLimits, read_entries};
+use crate::reader::{self, ArchiveEntry, EntryKind, UnpackLimits, read_entries};
+use crate::tree::{Node, Placed, Tree, Unresolved};
 use crate::{Error, InvalidArchive, Result};
-use std::collections::HashSet;
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
-use tar::EntryType;
+use std::io::{Read, Write};
+use std::os::unix::fs::symlink;
+use std::path::Path;
 
-/// Extracts the files of `archive` into the folder `target` and returns their bytes. After an error the folder holds a
-/// part of them.
+/// Extracts the files of `archive` into the folder `target` and returns their bytes. Of files with the same path the last
+/// counts; links lead to files of the archive. After an error the folder holds a part of them.
 ///
 /// # Errors
 /// [`Error::Invalid`] with the reason, or an I/O error of the target.
 pub fn extract(archive: impl Read, target: &Path, limits: &UnpackLimits) -> Result<u64> {
-    let mut target = Target { folder: target, folders: HashSet::new(), most_folders: limits.entry_count };
-    read_entries(archive, *limits, |mut entry| target.add(&mut entry))
+    let mut target = Target { folder: target, tree: Tree::default(), most_entries: limits.entry_count };
+    let byte_count = read_entries(archive, *limits, |mut entry| target.add(&mut entry))?;
+    target.make_links()?;
+    Ok(byte_count)
 }
 
 /// The folder that an archive is extracted to.
 struct Target<'a> {
     folder: &'a Path,
-    /// Folders in it, those that are entries and those that only contain one.
-    folders: HashSet<PathBuf>,
-    most_folders: u64,
+    /// What is in it; symbolic links are made when everything else is there.
+    tree: Tree<()>,
+    most_entries: u64,
 }
 
 impl Target<'_> {
     fn add(&mut self, entry: &mut ArchiveEntry<'_>) -> Result<()> {
-        let shown = |path: &Path| path.to_string_lossy().into_owned();
-        match entry.entry_type {
-            EntryType::Directory => self.add_folder(&entry.path),
-            EntryType::Regular | EntryType::Continuous => {
-                self.add_folder(entry.path.parent().unwrap_or(Path::new("")))?;
-                let output = match fs_err::File::create_new(self.folder.join(&entry.path)) {
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                        return Err(InvalidArchive::Duplicate(shown(&entry.path)).into());
-                    }
-                    output => output?,
-                };
-                copy(&mut entry.content, output)
-            }
-            _ => Err(InvalidArchive::EntryType(shown(&entry.path)).into()),
+        if entry.path.as_os_str().is_empty() {
+            return Ok(());
         }
+        match &entry.kind {
+            EntryKind::Folder => {
+                let own = self.place(&entry.path, Node::Folder)?;
+                fs_err::create_dir_all(self.folder.join(own.path))?;
+            }
+            EntryKind::File(_) => {
+                let own = self.place(&entry.path, Node::File(()))?;
+                copy(&mut entry.content, fs_err::File::create_new(self.folder.join(own.path))?)?;
+            }
+            EntryKind::Link(to) => {
+                self.place(&entry.path, Node::Link(to.clone()))?;
+            }
+            EntryKind::HardLink(to) => {
+                let (found, own) = self.tree.add_hard_link(&entry.path, to)?;
+                // A link is the same link at both paths.
+                let is_file = matches!(self.tree.get(&found), Some(Node::File(())));
+                if found != own.path {
+                    self.make_room(&own)?;
+                    if is_file {
+                        fs_err::hard_link(self.folder.join(found), self.folder.join(own.path))?;
+                    }
+                }
+            }
+            EntryKind::Other => {
+                return Err(InvalidArchive::EntryType(entry.path.to_string_lossy().into_owned()).into());
+            }
+        }
+        Ok(())
     }
 
-    fn add_folder(&mut self, path: &Path) -> Result<()> {
-        let before = self.folders.len();
-        for folder in path.ancestors().filter(|folder| !folder.as_os_str().is_empty()) {
-            if !self.folders.insert(folder.to_owned()) {
-                break;
+    fn place(&mut self, path: &Path, node: Node<()>) -> Result<Placed<()>> {
+        let placed = self.tree.add(path, node)?;
+        self.make_room(&placed)?;
+        Ok(placed)
+    }
+
+    /// Makes the folders that contain an entry, and removes what it replaces.
+    fn make_room(&self, placed: &Placed<()>) -> Result<()> {
+        if self.tree.len() as u64 > self.most_entries {
+            return Err(InvalidArchive::TooManyEntries(self.most_entries).into());
+        }
+        let own = self.folder.join(&placed.path);
+        match placed.replaced {
+            Some(Node::File(())) => fs_err::remove_file(own)?,
+            Some(Node::Folder) => fs_err::remove_dir(own)?,
+            Some(Node::Link(_) | Node::Other) => {}
+            None => fs_err::create_dir_all(own.parent().unwrap_or(self.folder))?,
+        }
+        Ok(())
+    }
+
+    fn make_links(&self) -> Result<()> {
+        for (path, to) in self.tree.links() {
+            match self.tree.resolve(path) {
+                Ok(_) => symlink(to, self.folder.join(path))?,
+                Err(Unresolved::Link(broken)) => return Err(InvalidArchive::SymbolicLink(broken).into()),
+                Err(Unresolved::Missing) => {}
             }
-        }
-        if self.folders.len() as u64 > self.most_folders {
-            return Err(InvalidArchive::TooManyEntries(self.most_folders).into());
-        }
-        if self.folders.len() > before {
-            fs_err::create_dir_all(self.folder.join(path))?;
         }
         Ok(())
     }
@@ -72,3 +106,6 @@ fn copy(content: &mut dyn Read, mut output: fs_err::File) -> Result<()> {
         output.write_all(&buffer[..count]).map_err(Error::Io)?;
     }
 }
+
+#[cfg(test)]
+mod tests;

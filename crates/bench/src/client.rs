@@ -51,15 +51,17 @@ impl EndpointClient {
         Ok(Self { http, endpoint: endpoint.to_owned(), invocations, state, timeout })
     }
 
-    /// Status and body of a successful response; any other is an error.
-    async fn execute(&self, request: Request) -> Result<(StatusCode, Vec<u8>)> {
+    /// Status, content type and body of a successful response; any other is an error.
+    async fn execute(&self, request: Request) -> Result<(StatusCode, String, Vec<u8>)> {
         let url = request.url().clone();
         let disconnected = |source| disconnected(&url, self.timeout, source);
         let response = self.http.execute(request).await.map_err(disconnected)?;
         let status = response.status();
+        let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = content_type.unwrap_or_default().to_owned();
         let kind = if status.is_success() { String::new() } else { error_kind(response.headers()) };
         let body = Vec::from(response.bytes().await.map_err(disconnected)?);
-        if status.is_success() { Ok((status, body)) } else { Err(failed(&url, status, kind, &body)) }
+        if status.is_success() { Ok((status, content_type, body)) } else { Err(failed(&url, status, kind, &body)) }
     }
 
     fn request(&self, method: Method, url: &Url) -> Request {
@@ -91,12 +93,12 @@ impl Endpoint for EndpointClient {
         let mut request = request.try_clone().expect("a body in memory can be sent twice");
         request.headers_mut().insert(TARGET_MODEL_NAME.clone(), target);
         let start = Instant::now();
-        let (status, body) = self.execute(request).await?;
-        Ok(Invocation { status: status.as_u16(), body, latency: start.elapsed() })
+        let (status, content_type, body) = self.execute(request).await?;
+        Ok(Invocation { status: status.as_u16(), content_type, body, latency: start.elapsed() })
     }
 
     async fn state(&self) -> Result<EndpointState> {
-        let (_, body) = self.execute(self.request(Method::GET, &self.state)).await?;
+        let (_, _, body) = self.execute(self.request(Method::GET, &self.state)).await?;
         serde_json::from_slice(&body).map_err(|source| Error::State { url: self.state.to_string(), source })
     }
 }

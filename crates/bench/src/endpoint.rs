@@ -27,6 +27,8 @@ pub trait Endpoint: Clone + Send + Sync + 'static {
 pub struct Invocation {
     /// HTTP status, always one of success.
     pub status: u16,
+    /// Content type of the response.
+    pub content_type: String,
     /// The model's response.
     pub body: Vec<u8>,
     /// Time from the start of the request to the last byte of the response.

@@ -103,6 +103,14 @@ pub enum Error {
         /// Length of all stages in seconds.
         seconds: u64,
     },
+    /// An endpoint that cannot tell how much memory its models take.
+    #[error(
+        "endpoint `{endpoint}` cannot read the memory of its container, so copies have no size that can be compared"
+    )]
+    UnmeasuredMemory {
+        /// Name of the endpoint.
+        endpoint: String,
+    },
     /// The user cancelled the operation.
     #[error("interrupted")]
     Cancelled,
@@ -111,14 +119,34 @@ pub enum Error {
 /// Result with this crate's error.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// Words of containers that lack memory, in lower case. Triton answers 507 for some of them only: not for its own limit of
+/// a GPU's memory.
+const OUT_OF_MEMORY: [&str; 9] = [
+    "out of memory",
+    "out_of_memory",
+    "outofmemory",
+    "failed to allocate memory",
+    "memory limit set for kind_gpu",
+    "std::bad_alloc",
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+    "cudaerrormemoryallocation",
+];
+
+/// Words that mean a lack of memory only where the same engine was loaded before: an engine that does not fit the GPU or the
+/// library fails with them too.
+const NO_CONTEXT: &str = "unable to create tensorrt context";
+
 impl Error {
     /// The class of this error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Client { .. } | Self::TargetModel { .. } | Self::NoTargets | Self::LoadSize { .. } => {
-                ErrorKind::BadInput
-            }
+            Self::Client { .. }
+            | Self::TargetModel { .. }
+            | Self::NoTargets
+            | Self::LoadSize { .. }
+            | Self::UnmeasuredMemory { .. } => ErrorKind::BadInput,
             Self::Unreachable { .. } | Self::ConnectionLost { .. } | Self::Timeout { .. } | Self::NotReady { .. } => {
                 ErrorKind::Transient
             }
@@ -142,6 +170,9 @@ impl Error {
             Self::Unreachable { .. } => Some("start one with `planforge host`, or leave --url out"),
             Self::Timeout { .. } => Some("raise key `load.timeout_seconds`, or send smaller batches"),
             Self::State { .. } => Some("run `planforge host` and this command in the same version"),
+            Self::UnmeasuredMemory { .. } => {
+                Some("probe with `--container triton`, or `embedded`, whose memory planforge reads")
+            }
             Self::Copy { source, .. } => source.hint(),
             _ => None,
         }
@@ -152,9 +183,14 @@ impl Error {
         matches!(self, Self::Status { status: 429, kind, .. } if kind.starts_with("ModelNotReady"))
     }
 
-    /// Whether the endpoint or the model's container responded that memory does not suffice.
-    pub(crate) fn is_out_of_memory(&self) -> bool {
-        matches!(self, Self::Status { status: 507, .. } | Self::Status { original_status: Some(507), .. })
+    /// Whether the endpoint or the model's container responded that memory does not suffice, by status or as text;
+    /// `has_loaded` tells that it has loaded the same model before.
+    pub(crate) fn is_out_of_memory(&self, has_loaded: bool) -> bool {
+        let Self::Status { status, original_status, message, .. } = self else { return false };
+        let container = original_status.unwrap_or(*status);
+        let message = message.to_lowercase();
+        let names_memory = OUT_OF_MEMORY.iter().any(|words| message.contains(words));
+        container == 507 || container >= 400 && (names_memory || has_loaded && message.contains(NO_CONTEXT))
     }
 
     /// Whether there was no response for lack of a connection.
@@ -183,6 +219,21 @@ mod tests {
             .map(|(code, original)| status(code, original).kind());
         use ErrorKind::{BadInput, Denied, Internal, NotFound, Transient};
         assert_eq!(kinds, [BadInput, Denied, NotFound, Internal, Transient, Internal]);
+    }
+
+    #[test]
+    fn a_lack_of_memory_is_told_by_status_or_words() {
+        let response = |code, original_status, text: &str| {
+            let (url, kind, message) = (String::new(), String::new(), text.to_owned());
+            Error::Status { url, status: code, kind, message, original_status }
+        };
+        let says = |code, original_status, text: &str| response(code, original_status, text).is_out_of_memory(false);
+        assert!(says(507, None, "") && says(424, Some(507), ""));
+        assert!(says(424, Some(400), "memory limit set for KIND_GPU 0 has exceeded, model loading is rejected."));
+        let no_context = response(424, Some(400), "unable to create TensorRT context");
+        assert!(no_context.is_out_of_memory(true) && !no_context.is_out_of_memory(false));
+        assert!(says(500, None, "CUDA out of memory"));
+        assert!(!says(424, Some(400), "unexpected shape for input 'I'") && !says(503, None, "try again"));
     }
 
     #[test]

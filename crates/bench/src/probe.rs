@@ -1,7 +1,8 @@
 //! The memory probe: how many copies of a model fit into the endpoint's memory budget.
 //!
-//! It invokes one copy after another twice, cold and warm, and reads the endpoint's memory state after each. It stops
-//! before the copy that would pass the threshold, judged by the largest growth that any copy has shown so far.
+//! It invokes one copy after another twice, cold and warm, and reads the endpoint's memory state after each, until a copy
+//! passes the threshold, makes the endpoint unload another, or is refused for lack of memory. The first copy brings memory that
+//! is taken once, of the runtime or of a GPU's context, so its growth does not count for further ones.
 
 use crate::cancel::unless_cancelled;
 use crate::{Endpoint, Error, Result};
@@ -20,17 +21,16 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Counts the copies that fit into `threshold` (a share) of the endpoint's budget. `request_body` is
-/// the invocation sent to each copy; it should carry the largest batch that the copies will serve.
+/// the invocation sent to each copy; it should be the largest that the copies will serve.
 ///
 /// A copy counts when the number of loaded models grew by it, nothing was unloaded, and the memory in
 /// use stayed within the threshold. The status 507 (insufficient storage), of the endpoint or of the
-/// model's container, ends the probe with [`CapacityLimit::Threshold`]. Without a counted copy
-/// `byte_count_per_copy` is the growth caused by the one that was tried. Copies that were loaded
-/// before the probe count with the memory the endpoint reports for them.
+/// model's container, and other responses that name a lack of memory end the probe with [`CapacityLimit::Threshold`].
+/// Copies that were loaded before the probe count with the memory the endpoint reports for them.
 ///
 /// # Errors
 /// [`Error::Copy`] names the copy that failed, [`Error::NotReady`] the one that was still loading after
-/// 360 s; [`Error::Cancelled`]; errors of [`Endpoint::state`].
+/// 360 s; [`Error::UnmeasuredMemory`]; [`Error::Cancelled`]; errors of [`Endpoint::state`].
 pub async fn probe<E: Endpoint>(
     endpoint: &E,
     published: &Published,
@@ -60,10 +60,33 @@ struct Session<'a, E: Endpoint> {
 /// Measurements so far.
 struct ProbeState {
     before: EndpointState,
-    counted_growth: Vec<u64>,
-    last_growth: u64,
-    largest_growth: u64,
+    copies: u32,
+    growths: Growths,
     steps: Vec<ProbeStep>,
+}
+
+/// Bytes that copies added. A copy that made the endpoint unload another is not among them.
+#[derive(Default)]
+struct Growths {
+    /// Of the first copy, with what is taken once.
+    first: Option<u64>,
+    /// Of the others.
+    further: Vec<u64>,
+}
+
+impl Growths {
+    fn add(&mut self, byte_count: u64) {
+        match self.first {
+            None => self.first = Some(byte_count),
+            Some(_) => self.further.push(byte_count),
+        }
+    }
+
+    /// The mean of all but the first.
+    fn mean(&self) -> Option<u64> {
+        let sum: u64 = self.further.iter().sum();
+        sum.checked_div(self.further.len() as u64)
+    }
 }
 
 /// Latency of the first invocation of a copy, loading included, and of the second.
@@ -75,59 +98,64 @@ struct Latencies {
 impl<E: Endpoint> Session<'_, E> {
     async fn run(&self, target_models: &[String], threshold: f64) -> Result<Capacity> {
         let before = unless_cancelled(self.progress, self.endpoint.state()).await?;
+        if !before.memory_is_measured {
+            return Err(Error::UnmeasuredMemory { endpoint: before.endpoint });
+        }
         let budget_byte_count = before.budget_byte_count;
+        let was_empty = before.models.is_empty();
         let allowed = share(budget_byte_count, threshold);
-        let mut state =
-            ProbeState { before, counted_growth: Vec::new(), last_growth: 0, largest_growth: 0, steps: Vec::new() };
+        let mut state = ProbeState { before, copies: 0, growths: Growths::default(), steps: Vec::new() };
         let mut limit = CapacityLimit::PublishedCopies;
         for target_model in target_models {
             if let Some(reached) = self.copy(target_model, allowed, &mut state).await? {
                 limit = reached;
                 break;
             }
-            self.progress.advanced(Step::Probe, self.subject, state.counted_growth.len() as u64);
+            self.progress.advanced(Step::Probe, self.subject, state.copies.into());
         }
+        let ProbeState { copies, growths, steps, .. } = state;
+        let (first, mean) = (growths.first, growths.mean());
         Ok(Capacity {
             budget_byte_count,
             threshold,
-            copies: u32::try_from(state.counted_growth.len()).unwrap_or(u32::MAX),
+            copies,
             limit,
-            byte_count_per_copy: mean(&state.counted_growth).unwrap_or(state.last_growth),
-            steps: state.steps,
+            base_byte_count: first.filter(|_| was_empty).and_then(|first| Some(first.saturating_sub(mean?))),
+            byte_count_per_copy: mean.or(first).unwrap_or(0),
+            steps,
         })
     }
 
     /// Tries one more copy and returns the limit that it met, if any.
     async fn copy(&self, target_model: &str, allowed: u64, state: &mut ProbeState) -> Result<Option<CapacityLimit>> {
         let was_loaded = is_loaded(&state.before, target_model);
-        let predicted = if was_loaded { 0 } else { state.largest_growth };
-        if state.before.used_byte_count.saturating_add(predicted) > allowed {
-            return Ok(Some(CapacityLimit::Threshold));
-        }
         let Latencies { cold, warm } = match self.invoke_twice(target_model).await {
-            Err(error) if error.is_out_of_memory() => {
+            Err(error) if error.is_out_of_memory(state.copies > 0) => {
                 self.progress.note(Step::Probe, self.subject, format!("`{target_model}` does not fit: {error}"));
                 return Ok(Some(CapacityLimit::Threshold));
             }
             outcome => outcome.map_err(|error| of_copy(target_model, error))?,
         };
         let after = unless_cancelled(self.progress, self.endpoint.state()).await?;
+        let has_unloaded = has_unloaded(&state.before, &after, was_loaded);
+        let growth = (!has_unloaded).then(|| growth(&state.before, &after, target_model));
         state.steps.push(ProbeStep {
             target_model: target_model.to_owned(),
-            cold,
+            cold: (!was_loaded).then_some(cold),
             warm,
             used_byte_count: after.used_byte_count,
+            growth_byte_count: growth,
             loaded: u32::try_from(after.models.len()).unwrap_or(u32::MAX),
         });
-        let growth = growth(&state.before, &after, target_model);
-        state.last_growth = growth;
-        let limit = if has_unloaded(&state.before, &after, was_loaded) {
+        if let Some(growth) = growth {
+            state.growths.add(growth);
+        }
+        let limit = if has_unloaded {
             Some(CapacityLimit::Eviction)
         } else if after.used_byte_count > allowed {
             Some(CapacityLimit::Threshold)
         } else {
-            state.counted_growth.push(growth);
-            state.largest_growth = state.largest_growth.max(growth);
+            state.copies += 1;
             None
         };
         state.before = after;
@@ -200,11 +228,6 @@ fn has_unloaded(before: &EndpointState, after: &EndpointState, was_loaded: bool)
     after.evictions > before.evictions || after.models.len() != expected
 }
 
-fn mean(values: &[u64]) -> Option<u64> {
-    let sum: u64 = values.iter().sum();
-    sum.checked_div(values.len() as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,15 +253,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn stops_before_the_copy_that_would_pass_the_threshold() {
-        let server = FakeEndpoint::new(Script { growth: vec![200, 100], ..Script::default() });
-        let capacity = probe(&server, &published(20), &"{}".into(), 0.9, &NoProgress).await.unwrap();
-        // 200 + 6 x 100 = 800; the next may take 200 again, and 1000 > 900.
-        assert_eq!((capacity.copies, capacity.limit), (7, CapacityLimit::Threshold), "{capacity:?}");
-        assert_eq!(capacity.byte_count_per_copy, 800 / 7);
-        assert_eq!(capacity.steps.len(), 7);
-        assert_eq!(capacity.steps[6].used_byte_count, 800);
-        assert_eq!(server.targets().len(), 14, "each copy is invoked cold and warm, the eighth not at all");
+    async fn what_is_taken_once_is_not_a_copys() {
+        let server = FakeEndpoint::new(Script { growth: vec![220, 10], budget_byte_count: 500, ..Script::default() });
+        let capacity = probe(&server, &published(40), &"{}".into(), 0.9, &NoProgress).await.unwrap();
+        // 220 + 23 * 10 = 450 of 450.
+        assert_eq!((capacity.copies, capacity.limit), (24, CapacityLimit::Threshold), "{capacity:?}");
+        assert_eq!((capacity.base_byte_count, capacity.byte_count_per_copy), (Some(210), 10));
+        assert_eq!((capacity.steps.len(), capacity.steps[24].used_byte_count), (25, 460));
+        assert_eq!(
+            server.targets().len(),
+            50,
+            "each copy is invoked cold and warm, also the one that passes the threshold"
+        );
     }
 
     #[tokio::test]
@@ -254,13 +280,14 @@ mod tests {
         let capacity = probe_script(Script { room: 2, ..Script::default() }, 5).await.unwrap();
         assert_eq!((capacity.copies, capacity.limit), (2, CapacityLimit::Eviction));
         assert_eq!((capacity.byte_count_per_copy, capacity.steps.len()), (100, 3));
+        assert_eq!(capacity.steps[2].growth_byte_count, None);
     }
 
     #[tokio::test]
     async fn a_first_copy_too_large_leaves_none() {
         let capacity = probe_script(Script { growth: vec![950], ..Script::default() }, 5).await.unwrap();
         assert_eq!((capacity.copies, capacity.limit), (0, CapacityLimit::Threshold));
-        assert_eq!((capacity.byte_count_per_copy, capacity.steps.len()), (950, 1));
+        assert_eq!((capacity.byte_count_per_copy, capacity.base_byte_count, capacity.steps.len()), (950, None, 1));
         let refused = Script { responses: vec![ScriptedResponse::ModelOutOfMemory], ..Script::default() };
         let capacity = probe_script(refused, 5).await.unwrap();
         assert_eq!((capacity.copies, capacity.limit), (0, CapacityLimit::Threshold));
@@ -270,7 +297,9 @@ mod tests {
     async fn copies_loaded_before_count_with_what_the_endpoint_reports() {
         let script = Script { loaded_before: vec!["m-v0.tar.gz"], growth: vec![300, 100], ..Script::default() };
         let capacity = probe_script(script, 2).await.unwrap();
-        assert_eq!((capacity.copies, capacity.byte_count_per_copy), (2, 200));
+        assert_eq!((capacity.copies, capacity.byte_count_per_copy, capacity.base_byte_count), (2, 100, None));
+        let is_cold: Vec<bool> = capacity.steps.iter().map(|step| step.cold.is_some()).collect();
+        assert_eq!(is_cold, [false, true]);
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::stream;
 use planforge_core::{EndpointError, EndpointState, LoadedModel, RequestBody, TARGET_MODEL_HEADER};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -95,9 +96,12 @@ impl Endpoint for FakeEndpoint {
         };
         let response = self.0.lock().unwrap().respond(target_model);
         match response {
-            ScriptedResponse::Success => {
-                Ok(Invocation { status: 200, body: request.bytes.clone(), latency: Duration::ZERO })
-            }
+            ScriptedResponse::Success => Ok(Invocation {
+                status: 200,
+                content_type: request.content_type.clone(),
+                body: request.bytes.clone(),
+                latency: Duration::ZERO,
+            }),
             ScriptedResponse::ModelError(text) => error(424, "ModelError", text, Some(400)),
             ScriptedResponse::ModelOutOfMemory => error(424, "ModelError", "no memory", Some(507)),
             ScriptedResponse::NotReady => error(429, "ModelNotReadyException", "still loading", None),
@@ -167,8 +171,11 @@ impl Inner {
             endpoint: "e".to_owned(),
             budget_byte_count: script.budget_byte_count,
             used_byte_count: 0,
+            memory_is_measured: true,
             models: Vec::new(),
             evictions: 0,
+            invocations: BTreeMap::new(),
+            metrics: BTreeMap::new(),
         };
         let loaded_before = script.loaded_before.clone();
         let mut inner = Self { script, state, loads: 0, targets: Vec::new(), failures: 0 };

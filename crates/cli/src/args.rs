@@ -2,13 +2,15 @@
 
 mod bench_engine;
 mod endpoint;
+mod models;
 #[cfg(test)]
 mod reference;
 mod values;
 
 pub(crate) use bench_engine::BenchEngineArguments;
 use clap::{Args, Parser, Subcommand};
-pub(crate) use endpoint::{EndpointArguments, HostArguments};
+pub(crate) use endpoint::{ContainerArgument, EndpointArguments, HostArguments, ProbeArguments};
+pub(crate) use models::{CheckArguments, InferArguments};
 use planforge_core::{MemorySize, Precision};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -86,8 +88,11 @@ Examples:
     #[command(after_help = "Example: planforge export pipelines/all-MiniLM-L6-v2.toml")]
     Export(Pipelines),
     /// Run the exported model on the samples and compare precisions.
-    #[command(after_help = "Example: planforge check pipelines/all-MiniLM-L6-v2.toml")]
-    Check(Pipelines),
+    #[command(after_help = "\
+Examples:
+  planforge check pipelines/all-MiniLM-L6-v2.toml
+  planforge check pipelines/all-MiniLM-L6-v2.toml --served --container triton")]
+    Check(CheckArguments),
     /// Run the exported model on your own texts or images and print the result.
     #[command(after_help = "\
 Examples:
@@ -155,7 +160,7 @@ Then, from another terminal:
     Host(HostArguments),
     /// Measure how many copies fit into an endpoint's memory.
     #[command(after_help = "Example: planforge probe pipelines/all-MiniLM-L6-v2.toml --url http://127.0.0.1:8080")]
-    Probe(EndpointArguments),
+    Probe(ProbeArguments),
     /// Measure latency and throughput under the pipeline's load stages.
     #[command(after_help = "Example: planforge load pipelines/all-MiniLM-L6-v2.toml --url http://127.0.0.1:8080")]
     Load(EndpointArguments),
@@ -336,26 +341,6 @@ pub(crate) struct PlanArguments {
     pub(crate) build: bool,
 }
 
-/// `infer`.
-#[derive(Debug, Args)]
-pub(crate) struct InferArguments {
-    /// The pipeline file.
-    #[arg(value_name = "PIPELINE")]
-    pub(crate) pipeline: PathBuf,
-    /// A text or a question; may be given several times [default: the pipeline's samples].
-    #[arg(long = "text", value_name = "TEXT")]
-    pub(crate) texts: Vec<String>,
-    /// The text that has the answer to the questions, for question answering.
-    #[arg(long, value_name = "TEXT", requires = "texts")]
-    pub(crate) context: Option<String>,
-    /// An image file (JPEG, PNG, WebP, GIF, BMP); may be given several times.
-    #[arg(long = "image", value_name = "FILE", conflicts_with = "texts")]
-    pub(crate) images: Vec<PathBuf>,
-    /// Precision of the export [default: the pipeline's first].
-    #[arg(long, value_name = "PRECISION", value_parser = parse_precision)]
-    pub(crate) precision: Option<Precision>,
-}
-
 /// `inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArguments {
@@ -390,4 +375,6 @@ pub(crate) enum Internal {
     RunEngine,
     /// Serves one endpoint: options on standard input; ends when standard input does.
     Host,
+    /// Runs a server in namespaces that are there already: standard input is a socket; ends when that does.
+    Isolated,
 }

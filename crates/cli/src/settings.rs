@@ -72,7 +72,7 @@ fn workers(global: &Global, here: &Path) -> Result<Workers> {
         Some(file) => here.join(file),
         None => program.with_file_name(WORKER_PROGRAM),
     };
-    Ok(Workers { engine_worker, run_engine: worker("run-engine"), host })
+    Ok(Workers { engine_worker, run_engine: worker("run-engine"), host, isolated: worker("isolated") })
 }
 
 /// `trtexec` on the PATH, or in one of the usual places.

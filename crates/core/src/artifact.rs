@@ -60,6 +60,9 @@ pub struct Snapshot {
     pub directory: PathBuf,
     /// The files, sorted by path.
     pub files: Vec<ArtifactFile>,
+    /// Paths of the repository's ONNX files, as far as they are known, sorted; few of them are among `files`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub graphs: Vec<String>,
 }
 
 impl Snapshot {
@@ -113,7 +116,7 @@ pub struct Model {
     /// Names of the scores, for classification.
     #[serde(default)]
     pub labels: Vec<String>,
-    /// Whether the graph is the repository's own, taken as it is.
+    /// Whether the graph is a prebuilt one of the repository.
     #[serde(default, rename = "taken_as_is")]
     pub prebuilt: bool,
 }
@@ -241,7 +244,11 @@ pub struct Capacity {
     pub copies: u32,
     /// Why the probe ended.
     pub limit: CapacityLimit,
-    /// Mean bytes of one loaded copy.
+    /// Bytes that are taken once, however many copies there are: the runtime, the context of a GPU. It is the growth of
+    /// the first copy beyond that of the others; none where there were no others, or models were loaded before.
+    #[serde(default)]
+    pub base_byte_count: Option<u64>,
+    /// Bytes of one loaded copy: the mean growth of all copies but the first, or that of the only one.
     pub byte_count_per_copy: u64,
     /// One entry for each copy invoked.
     pub steps: Vec<ProbeStep>,
@@ -265,14 +272,17 @@ pub enum CapacityLimit {
 pub struct ProbeStep {
     /// The copy.
     pub target_model: String,
-    /// Time of the first invocation, loading included.
-    #[serde(rename = "cold_seconds", alias = "cold", with = "planforge_types::seconds")]
-    pub cold: Duration,
+    /// Time of the first invocation, loading included; none for a copy that was loaded before the probe.
+    #[serde(rename = "cold_seconds", alias = "cold", with = "planforge_types::seconds::optional")]
+    pub cold: Option<Duration>,
     /// Time of the second.
     #[serde(rename = "warm_seconds", alias = "warm", with = "planforge_types::seconds")]
     pub warm: Duration,
     /// Memory of all loaded models after it.
     pub used_byte_count: u64,
+    /// Bytes that the copy added; none in reports of planforge 0.1.0.
+    #[serde(default)]
+    pub growth_byte_count: Option<u64>,
     /// Models loaded after it.
     pub loaded: u32,
 }

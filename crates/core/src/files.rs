@@ -99,8 +99,20 @@ pub fn link_or_copy(source: &Path, target: &Path) -> Result<()> {
     if let Ok(link) = beside.make_in(folder, |path| std::fs::hard_link(&source, path)) {
         return rename(&link, target);
     }
-    let copy = beside.make_in(folder, |path| fs_err::File::create_new(path).map(drop))?;
-    fs_err::copy(&source, copy.path())?;
+    copy(&source, target)
+}
+
+/// Puts a copy of the file `source` at `target`, a file of its own that shares its blocks where the file system can do that. An
+/// existing target is replaced.
+///
+/// # Errors
+/// I/O errors name the paths.
+pub fn copy(source: &Path, target: &Path) -> Result<()> {
+    let folder = target.parent().unwrap_or(Path::new("."));
+    fs_err::create_dir_all(folder)?;
+    let mut beside = tempfile::Builder::new();
+    let copy = beside.prefix(TEMPORARY_PREFIX).make_in(folder, |path| fs_err::File::create_new(path).map(drop))?;
+    fs_err::copy(source, copy.path())?;
     fs_err::File::open(copy.path())?.sync_all()?;
     rename(&copy, target)
 }

@@ -24,12 +24,22 @@ pub struct Gpu {
     pub compute_capability: ComputeCapability,
     /// What NVIDIA calls GPUs of this compute capability.
     pub architecture: String,
-    /// Memory of one GPU in GiB.
+    /// Memory of one GPU in GiB, as the board is sold.
     pub memory_gib: u32,
+    /// Memory of one GPU in MiB as the driver reports it, which is less; none where that is not known.
+    pub memory_mib: Option<u32>,
     /// AWS instance types that have it.
     pub instances: Vec<Instance>,
     /// What each builder does for it.
     pub builders: Vec<BuilderSupport>,
+}
+
+impl Gpu {
+    /// Bytes of one GPU's memory: those that the driver reports, else those of the board.
+    #[must_use]
+    pub fn memory_byte_count(&self) -> u64 {
+        self.memory_mib.map_or_else(|| u64::from(self.memory_gib) << 30, |mib| u64::from(mib) << 20)
+    }
 }
 
 /// An AWS instance type.

@@ -20,6 +20,7 @@ mod kserve;
 mod layout;
 mod lock;
 mod nearest;
+mod onnx_route;
 mod platform;
 mod sagemaker;
 mod server_metrics;
@@ -45,30 +46,32 @@ pub use digest_cache::DigestCache;
 pub use engine::{BuilderFigures, Engine, EngineHeader};
 pub use error::{Error, Result};
 pub use files::{
-    SmallWrites, TEMPORARY_PREFIX, create_atomically, link_or_copy, remove_abandoned, replace_file, write_atomically,
+    SmallWrites, TEMPORARY_PREFIX, copy, create_atomically, link_or_copy, remove_abandoned, replace_file,
+    write_atomically,
 };
 pub use gpu::{Builder, BuilderOptions, BuilderSupport, Gpu, GpuCatalogue, Instance};
 pub use kserve::{InferRequest, InferResponse, InferTensor, RequestBody, RequestedOutput, TensorData};
 pub use layout::{OutputLayout, copy_name, lock_file};
 pub use lock::{Difference, Fact, ItemKind, Lock, LockedEngine, LockedFile, LockedSource};
+pub use onnx_route::onnx_route;
 pub use planforge_types::{
     ComputeCapability, DataType, Digest, Dim, ErrorKind, Event, EventKind, HardwareCompatibility, InputShapes,
-    NoProgress, Outcome, Precision, Progress, Step, TensorSpec, WeightTransform, io_hint,
+    NoProgress, Outcome, Precision, Progress, Step, TensorSpec, WeightTransform, fixed_batch, io_hint,
 };
 pub use platform::{ModelFormat, OnnxBackend, Platform};
 pub use sagemaker::{
-    EndpointError, EndpointState, LoadedModel, MAX_BODY_BYTE_COUNT, TARGET_MODEL_HEADER, endpoint_name,
-    invocations_path,
+    EndpointError, EndpointState, LoadedModel, MAX_BODY_BYTE_COUNT, MetricStatistics, TARGET_MODEL_HEADER,
+    endpoint_name, invocations_path,
 };
 pub use server_metrics::{
     GPU_MEMORY_TOTAL, GPU_MEMORY_USED, GPU_UTILIZATION, HOST_MEMORY_AVAILABLE, HOST_MEMORY_TOTAL, METRICS_FILE,
     METRICS_MODEL, SERVER_MEMORY_RESIDENT, metrics_outputs,
 };
 pub use spec::{
-    AcceleratorSpec, CompileSpec, Copies, EngineTarget, ExportSpec, HostSpec, ImageSize, InstanceKind, LoadSpec,
-    LoadStage, MaxBatch, MemorySize, Mistake, ModelName, OptimizationLevel, PackageSpec, Pipeline, ProbeSpec, Profile,
-    ProfileRange, SourceSpec, StorageClass, StoreSpec, Task, Threshold, TritonSpec, max_batch, max_sequence,
-    pipeline_reference, profiles_up_to,
+    AcceleratorSpec, CompileSpec, Copies, EngineTarget, ExportSpec, HostContainer, HostSpec, ImageSize, InstanceKind,
+    LoadSpec, LoadStage, MaxBatch, MemorySize, Mistake, ModelName, OptimizationLevel, PackageSpec, Pipeline, ProbeSpec,
+    Profile, ProfileRange, SourceSpec, StorageClass, StoreSpec, Task, Threshold, TokenType, TritonSpec, max_batch,
+    max_sequence, pipeline_reference, profiles_up_to,
 };
 pub use triton::TritonRelease;
 pub use weights::{EngineWeight, EngineWeights, PlacedWeights, WeightPlace};

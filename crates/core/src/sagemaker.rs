@@ -4,6 +4,7 @@
 
 use crate::ModelName;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Header that names the copy to invoke.
 pub const TARGET_MODEL_HEADER: &str = "X-Amzn-SageMaker-Target-Model";
@@ -51,10 +52,53 @@ pub struct EndpointState {
     pub budget_byte_count: u64,
     /// Memory that they take now: growth of the process since it started, as the kernel counts it.
     pub used_byte_count: u64,
+    /// Whether that is measured; otherwise the sizes of archives' files stand for the memory of a container that cannot be
+    /// read.
+    pub memory_is_measured: bool,
     /// Loaded models, least recently used first.
     pub models: Vec<LoadedModel>,
     /// Models unloaded since the start to make room.
     pub evictions: u64,
+    /// Invocations answered since the start, by target model; models that were unloaded keep theirs.
+    #[serde(default)]
+    pub invocations: BTreeMap<String, u64>,
+    /// Metrics since the start under the names that CloudWatch has for them; durations in microseconds.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, MetricStatistics>,
+}
+
+/// A metric since the start, as CloudWatch sums it up.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct MetricStatistics {
+    /// Number of values.
+    pub sample_count: u64,
+    /// Their sum.
+    pub sum: f64,
+    /// The smallest.
+    pub minimum: f64,
+    /// The largest.
+    pub maximum: f64,
+    /// Their mean.
+    pub average: f64,
+}
+
+impl MetricStatistics {
+    /// Of one value.
+    #[must_use]
+    pub const fn of(value: f64) -> Self {
+        Self { sample_count: 1, sum: value, minimum: value, maximum: value, average: value }
+    }
+
+    /// With one more value.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    pub fn add(&mut self, value: f64) {
+        self.sample_count += 1;
+        self.sum += value;
+        self.minimum = self.minimum.min(value);
+        self.maximum = self.maximum.max(value);
+        self.average = self.sum / self.sample_count as f64;
+    }
 }
 
 /// A loaded model of the local endpoint.
@@ -63,7 +107,8 @@ pub struct EndpointState {
 pub struct LoadedModel {
     /// Name it is asked for by.
     pub target_model: String,
-    /// Growth of the process while it was loaded and first run.
+    /// Growth of the process while it was loaded and first run; an estimate where other loads were under way, or where the memory is
+    /// not measured.
     pub byte_count: u64,
     /// Invocations since.
     pub invocations: u64,

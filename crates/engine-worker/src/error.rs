@@ -27,6 +27,15 @@ pub(crate) enum Error {
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// The class of the error.
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Tensorrt(error) => error.kind(),
+            Self::Io(error) => ErrorKind::of_io(error),
+            Self::WeightType { .. } => ErrorKind::BadInput,
+        }
+    }
+
     /// The message to planforge: the error and its causes in one line.
     pub(crate) fn to_failure(&self) -> WorkerFailure {
         let mut message = self.to_string();
@@ -37,7 +46,7 @@ impl Error {
         }
         let reason = match self {
             Self::Tensorrt(planforge_tensorrt::Error::Library { .. }) => FailureReason::MissingLibrary,
-            Self::Io(error) if ErrorKind::of_io(error) == ErrorKind::Environment => FailureReason::Disk,
+            Self::Io(_) if self.kind() == ErrorKind::Environment => FailureReason::Disk,
             _ => FailureReason::Build,
         };
         WorkerFailure { reason, message }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::plan_file::write_and_digest;
-use planforge_core::{ComputeCapability, DataType, EngineWeight, peak_resident_byte_count};
+use planforge_core::{DataType, EngineWeight, peak_resident_byte_count};
 use planforge_engine_protocol::{WorkerProduct, WorkerRequest, WorkerResponse, WorkerTensor};
 use planforge_heap::with_deterministic_allocator;
 use planforge_tensorrt::{
@@ -37,7 +37,7 @@ pub(crate) fn build(request: &WorkerRequest) -> Result<WorkerResponse> {
 fn build_request(request: &WorkerRequest) -> Result<BuildRequest> {
     Ok(BuildRequest {
         graph: enter_folder_of(&request.graph)?,
-        compute_capabilities: request.compute_capabilities.iter().map(|target| (target.major, target.minor)).collect(),
+        compute_capabilities: request.compute_capabilities.clone(),
         profiles: request.profiles.clone(),
         optimization_level: request.options.optimization_level,
         workspace_byte_count: request.options.workspace_byte_count.map(usize::try_from).transpose().unwrap_or(None),
@@ -62,7 +62,7 @@ fn write_response(
     let response = WorkerResponse {
         version: built.header.version.map(|number| number.to_string()).join("."),
         plan_sha256: Some(write_and_digest(plan, &built.bytes)?),
-        compute_capabilities: built.header.compute_capabilities.into_iter().map(compute_capability).collect(),
+        compute_capabilities: built.header.compute_capabilities,
         inputs: built.inputs.into_iter().map(worker_tensor).collect(),
         outputs: built.outputs.into_iter().map(worker_tensor).collect(),
         layer_count: built.layer_count,
@@ -76,10 +76,6 @@ fn write_response(
     // The response does not wait until the engine is freed, as the process ends with it.
     std::mem::forget(built.bytes);
     Ok(response)
-}
-
-fn compute_capability((major, minor): (u8, u8)) -> ComputeCapability {
-    ComputeCapability { major, minor }
 }
 
 fn worker_tensor(EngineTensor { name, data_type, dims }: EngineTensor) -> WorkerTensor {

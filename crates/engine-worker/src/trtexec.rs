@@ -1,7 +1,7 @@
 //! A build by NVIDIA's `trtexec`, which this process starts and watches.
 
 use crate::error::Result;
-use planforge_core::{ComputeCapability, Precision, peak_resident_byte_count};
+use planforge_core::{Precision, peak_resident_byte_count};
 use planforge_engine_protocol::{WorkerRequest, WorkerResponse, WorkerTool};
 use planforge_tensorrt::{PlanRequest, PlanType, build_plan};
 use std::collections::BTreeMap;
@@ -20,11 +20,7 @@ pub(crate) fn build(tool: &WorkerTool, request: &WorkerRequest) -> Result<Worker
     Ok(WorkerResponse {
         version: built.version.to_string(),
         plan_sha256: None,
-        compute_capabilities: built
-            .compute_capability
-            .map(|(major, minor)| ComputeCapability::new(major, minor))
-            .into_iter()
-            .collect(),
+        compute_capabilities: built.compute_capability.into_iter().collect(),
         inputs: Vec::new(),
         outputs: Vec::new(),
         layer_count: 0,

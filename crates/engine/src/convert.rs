@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use half::{bf16, f16};
 use planforge_core::{DataType, Progress};
 use std::collections::BTreeMap;
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 /// Elements converted at a time.
@@ -77,8 +77,7 @@ pub(crate) fn convert_tensor(
     progress: &dyn Progress,
 ) -> Result<()> {
     let stored = &weight.source.tensor;
-    let mut input = fs_err::File::open(&checkpoint.files[weight.source.file].path)?;
-    input.seek(SeekFrom::Start(stored.offset))?;
+    let mut input = stored.open(&checkpoint.files[weight.source.file].path)?;
     let width = stored.data_type.byte_count().unwrap_or(1) as usize;
     let mut left = usize::try_from(stored.byte_count).unwrap_or(usize::MAX) / width;
     let mut bytes = vec![0; PIECE * width];
@@ -129,7 +128,10 @@ fn convert_piece(
             note(value, rounded.is_finite(), bf16::MAX.to_f32());
             written.extend_from_slice(&rounded.to_le_bytes());
         }),
-        _ => each(piece, stored, |value| written.extend_from_slice(&value.to_le_bytes())),
+        _ => each(piece, stored, |value| {
+            note(value, stored != StoredType::F64 || value.is_finite(), f32::MAX);
+            written.extend_from_slice(&value.to_le_bytes());
+        }),
     }
     outside.map_or(Ok(()), Err)
 }
@@ -139,6 +141,7 @@ fn each(piece: &[u8], data_type: StoredType, mut visit: impl FnMut(f32)) {
         StoredType::F32 => piece.as_chunks().0.iter().for_each(|&bytes| visit(f32::from_le_bytes(bytes))),
         StoredType::F16 => piece.as_chunks().0.iter().for_each(|&bytes| visit(f16::from_le_bytes(bytes).to_f32())),
         StoredType::Bf16 => piece.as_chunks().0.iter().for_each(|&bytes| visit(bf16::from_le_bytes(bytes).to_f32())),
+        StoredType::F64 => piece.as_chunks().0.iter().for_each(|&bytes| visit(f64::from_le_bytes(bytes) as f32)),
         StoredType::Other(_) => {}
     }
 }
@@ -159,6 +162,16 @@ mod tests {
         let halves: Vec<f32> = written.as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect();
         assert_eq!(halves, [1.0, -2.5, 65504.0]);
         assert_eq!(converted(&[1.0, 70000.0], DataType::Fp16), Err((70000.0, 65504.0)));
+    }
+
+    #[test]
+    fn doubles_become_floats_and_refuse_overflow() {
+        let convert = |value: f64| {
+            let mut written = Vec::new();
+            convert_piece(&value.to_le_bytes(), StoredType::F64, DataType::Fp32, &mut written).map(|()| written)
+        };
+        assert_eq!(convert(0.1).unwrap(), 0.1_f32.to_le_bytes());
+        assert_eq!(convert(1e39), Err((f32::INFINITY, f32::MAX)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What can go wrong while exporting and compiling.
 
-use planforge_core::{ComputeCapability, ErrorKind, io_hint};
+use planforge_core::ComputeCapability;
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -23,18 +23,34 @@ pub enum Error {
         /// Repository or folder.
         repo: String,
     },
-    /// A JSON file of the snapshot does not have the expected keys and types.
+    /// A file of the snapshot that is not JSON, or whose keys have other types than expected.
     #[error("cannot read `{}`: {message}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Place and reason.
+        message: String,
+    },
+    /// A JSON file of the snapshot with a value that is not supported.
+    #[error("cannot use `{}`: {message}", path.display())]
     Config {
         /// The file.
         path: PathBuf,
         /// Key and reason.
         message: String,
     },
+    /// A checkpoint that planforge does not describe.
+    #[error("{refusal}{}", planforge_core::onnx_route(graphs))]
+    Undescribed {
+        /// What is not described.
+        refusal: Box<Error>,
+        /// ONNX files of the repository.
+        graphs: Vec<String>,
+    },
     /// An architecture that planforge does not describe.
     #[error("unsupported model type `{model_type}`; expected one of {supported}")]
     UnsupportedModelType {
-        /// `model_type` of `config.json`.
+        /// `model_type` of `config.json`, or timm's name.
         model_type: String,
         /// What is supported.
         supported: String,
@@ -82,13 +98,20 @@ pub enum Error {
         global: String,
     },
     /// A tensor the architecture needs is not in the checkpoint.
-    #[error(
-        "missing tensor in the checkpoint: `{name}`; check that the checkpoint was trained for the key `task`: \
-         `architectures` in its config.json names what it was trained for"
-    )]
+    #[error("missing tensor in the checkpoint: `{name}`; {advice}")]
     MissingTensor {
         /// Its name.
         name: String,
+        /// What to check, or to change in the checkpoint.
+        advice: String,
+    },
+    /// Two tensors that stand for one and differ.
+    #[error("tensors {one} and {two} stand for one and differ; remove one, or name it in `export.ignore_tensors`")]
+    SameTensor {
+        /// Name and file of the first.
+        one: String,
+        /// Name and file of the second.
+        two: String,
     },
     /// A tensor does not have the shape that follows from the configuration.
     #[error("invalid shape of tensor `{name}`: {found:?}; expected {expected:?}")]
@@ -100,8 +123,16 @@ pub enum Error {
         /// Shape by the configuration.
         expected: Vec<usize>,
     },
+    /// A weight without elements, from a size of 0 in the configuration.
+    #[error("tensor `{name}` has no elements: its shape is {shape:?}; expected sizes of at least 1 in config.json")]
+    EmptyTensor {
+        /// Its name.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+    },
     /// A tensor has an element type that weights cannot have.
-    #[error("unsupported element type of tensor `{name}`: {found}; expected F32, F16 or BF16")]
+    #[error("unsupported element type of tensor `{name}`: {found}; expected F32, F16, BF16 or F64")]
     TensorType {
         /// Its name.
         name: String,
@@ -109,12 +140,17 @@ pub enum Error {
         found: String,
     },
     /// Tensors that no part of the architecture uses: the description and the checkpoint disagree.
-    #[error("unexpected tensors in the checkpoint of model type `{model_type}`: {names}")]
+    #[error(
+        "unexpected tensors in the checkpoint of model type `{model_type}`: {names}; where the model does without them, as \
+         with tensors of training, set for example `ignore_tensors = [\"{example}\"]` in [export]"
+    )]
     UnusedTensors {
         /// `model_type`.
         model_type: String,
         /// The first few names.
         names: String,
+        /// A pattern that matches the first.
+        example: String,
     },
     /// A weight that the precision cannot hold.
     #[error("value of tensor `{name}` out of range for {kind}: {value:?}; expected at most {largest:?}")]
@@ -150,10 +186,18 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// The snapshot has no tokenizer, or one that is not supported.
+    #[error("missing tokenizer in the snapshot of `{repo}`: {message}")]
+    NoTokenizer {
+        /// Repository or folder.
+        repo: String,
+        /// The files that would do, or what is not supported.
+        message: String,
+    },
     /// The tokenizer file is damaged, or a text cannot be tokenized.
     #[error("tokenizer `{}` failed: {message}", path.display())]
     Tokenizer {
-        /// `tokenizer.json`.
+        /// The file of its vocabulary.
         path: PathBuf,
         /// The tokenizer's message.
         message: String,
@@ -176,15 +220,26 @@ pub enum Error {
     },
     /// A profile that the model cannot serve.
     #[error(
-        "key `profiles`: {dimension} of a profile too large: {asked}; expected at most {allowed}; lower the largest `{dimension}`"
+        "key `profiles`: sequence of a profile too large: {asked}; expected at most {allowed}; lower the largest `sequence`"
     )]
     ProfileLimit {
-        /// "batch" or "sequence".
-        dimension: &'static str,
         /// Largest value asked for.
         asked: u64,
         /// Largest the model allows.
         allowed: u64,
+    },
+    /// A profile with another size than the one that a graph takes.
+    #[error(
+        "key `profiles`: invalid {dimension} of a profile: {asked:?}; expected [{fixed}, {fixed}, {fixed}], the only {dimension} \
+         that the graph takes; write `{dimension} = [{fixed}, {fixed}, {fixed}]`, or export the graph with an open {dimension}"
+    )]
+    ProfileFixed {
+        /// `batch` or `sequence`.
+        dimension: &'static str,
+        /// Smallest, most frequent and largest size asked for.
+        asked: [u64; 3],
+        /// The size that it takes.
+        fixed: u64,
     },
     /// A profile without a dimension that the model has.
     #[error(
@@ -346,54 +401,6 @@ pub enum Error {
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         Self::Core(error.into())
-    }
-}
-
-/// The next step for an unsupported PyTorch file. `weights_only` keeps Python from running its code.
-const TO_SAFETENSORS: &str = "convert it to safetensors: for a repository on the Hub \
-    https://huggingface.co/spaces/safetensors/convert does so; for a file whose origin you trust, run in its folder: \
-    python -c \"import torch, safetensors.torch as s; w = torch.load('pytorch_model.bin', 'cpu', weights_only=True); \
-    s.save_file({k: v.clone().contiguous() for k, v in w.items()}, 'model.safetensors')\"";
-
-/// How to get the program that builds engines.
-pub const WORKER_HINT: &str = "`cargo build -p planforge` and `cargo install --path crates/cli` make planforge \
-    and its engine worker together; --engine-worker names one that is elsewhere";
-
-impl Error {
-    /// The class of this error.
-    #[must_use]
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Core(error) => error.kind(),
-            Self::NativeLibrary { .. }
-            | Self::WorkerMissing { .. }
-            | Self::WorkerVersion { .. }
-            | Self::BuildDisk { .. } => ErrorKind::Environment,
-            Self::ProfileLimit { .. }
-            | Self::ProfileDimension { .. }
-            | Self::Workspace { .. }
-            | Self::UnknownOutput { .. }
-            | Self::StripWeights { .. }
-            | Self::Fp8 { .. }
-            | Self::Fp32Products { .. }
-            | Self::KeptProducts { .. } => ErrorKind::BadInput,
-            _ => ErrorKind::Internal,
-        }
-    }
-
-    /// The next step, where the text does not name it.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Core(error) => error.hint(),
-            Self::PytorchUnsupported { .. } | Self::PytorchGlobal { .. } => Some(TO_SAFETENSORS),
-            Self::WorkerMissing { .. } | Self::WorkerVersion { .. } => Some(WORKER_HINT),
-            Self::BuildDisk { .. } => io_hint(&std::io::ErrorKind::StorageFull.into()),
-            Self::UnsupportedModelType { .. } => {
-                Some("to use an ONNX file of the repository as it is, set key `source.graph`")
-            }
-            _ => None,
-        }
     }
 }
 

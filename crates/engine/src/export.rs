@@ -6,19 +6,19 @@
 use crate::arch::{Architecture, task_labels};
 use crate::checkpoint::{Checkpoint, StoredType};
 use crate::convert::convert;
-use crate::onnx::{OnnxGraph, Opset, WeightPlan, WeightUse, covers};
+use crate::onnx::{FORMAT, OnnxGraph, Opset, WeightPlan, WeightUse, covers};
+use crate::pattern::matches;
 use crate::reporter::Reporter;
 use crate::self_contained::write_self_contained;
+use crate::undescribed::with_onnx_route;
 use crate::{Error, Result};
 use planforge_core::{
     ArtifactFile, Cache, CacheKey, CacheKind, CachedArtifact, Digest, ImageSize, Model, ModelFormat, Precision,
-    Progress, Snapshot, Task, link_or_copy, write_atomically,
+    Progress, Snapshot, Task, TokenType, link_or_copy, write_atomically,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Bumped whenever the same checkpoint gives other bytes.
-const FORMAT: u32 = 2;
 const GRAPH: &str = "model.onnx";
 
 /// What to export.
@@ -34,6 +34,10 @@ pub struct ExportOptions {
     pub wide: BTreeSet<String>,
     /// Whether the weights are written into the graph's own file.
     pub self_contained: bool,
+    /// Names of tensors that are left out, as the checkpoint has them; a `*` stands for anything.
+    pub ignore_tensors: Vec<String>,
+    /// Type of the inputs over tokens.
+    pub token_type: TokenType,
 }
 
 /// What stands before the name of a value in the outputs of [`export_ranges`].
@@ -52,7 +56,21 @@ impl ExportOptions {
     /// A model for `task` in `precision`, as the checkpoint has it.
     #[must_use]
     pub const fn new(task: Task, precision: Precision) -> Self {
-        Self { task, precision, image_size: None, wide: BTreeSet::new(), self_contained: false }
+        Self {
+            task,
+            precision,
+            image_size: None,
+            wide: BTreeSet::new(),
+            self_contained: false,
+            ignore_tensors: Vec::new(),
+            token_type: TokenType::Int64,
+        }
+    }
+
+    /// What is not as it always was, for cache keys; none where all is.
+    pub(crate) fn additions(&self) -> Option<(&[String], TokenType)> {
+        let is_default = self.ignore_tensors.is_empty() && self.token_type == TokenType::Int64;
+        (!is_default).then_some((&self.ignore_tensors, self.token_type))
     }
 }
 
@@ -102,7 +120,7 @@ fn export_for(
     // The weights are links to files whose digests are known.
     let known = |file: &ArtifactFile| Some((real_path(snapshot, file)?, file.sha256.clone()));
     cache.get_or_build_known(CacheKind::Model, &key, reporter.progress, |folder| {
-        let model = write_model(snapshot, options, purpose, folder, reporter)?;
+        let model = with_onnx_route(snapshot, write_model(snapshot, options, purpose, folder, reporter))?;
         Ok((model, snapshot.files.iter().filter_map(known).collect()))
     })
 }
@@ -113,9 +131,13 @@ fn real_path(snapshot: &Snapshot, file: &ArtifactFile) -> Option<PathBuf> {
 }
 
 fn export_key(snapshot: &Snapshot, options: &ExportOptions, purpose: Purpose) -> CacheKey {
-    let ExportOptions { task, precision, image_size, wide, self_contained } = options;
+    let ExportOptions { task, precision, image_size, wide, self_contained, .. } = options;
     let tools = (FORMAT, env!("CARGO_PKG_VERSION"));
-    CacheKey::of(&(tools, task, precision, image_size, wide, self_contained, purpose, export_inputs(snapshot)))
+    let parts = (tools, task, precision, image_size, wide, self_contained, purpose, export_inputs(snapshot));
+    match options.additions() {
+        None => CacheKey::of(&parts),
+        Some(additions) => CacheKey::of(&(parts, additions)),
+    }
 }
 
 /// Names and digests of the files of a snapshot that an export reads.
@@ -132,13 +154,13 @@ fn write_model(
     folder: &Path,
     reporter: Reporter<'_>,
 ) -> Result<Model> {
-    let checkpoint = Checkpoint::read(snapshot)?;
+    let checkpoint = Checkpoint::read(snapshot, options.task)?;
     let architecture = Architecture::read(&checkpoint, options.task, options.image_size)?;
-    let mut parameters = architecture.parameters(&checkpoint);
-    let mut graph = OnnxGraph::new(options.precision, &options.wide, &mut parameters);
+    let mut parameters = architecture.parameters(&checkpoint, &options.ignore_tensors)?;
+    let mut graph = OnnxGraph::new(options.precision, options.token_type, &options.wide, &mut parameters);
     architecture.forward(&mut graph)?;
     let unused_tensors = graph.unused_tensors();
-    refuse_unexplained(&checkpoint, &architecture, &unused_tensors)?;
+    refuse_unexplained(&checkpoint, &architecture, &unused_tensors, &options.ignore_tensors)?;
     let keep_fp32 = keep_fp32(&graph, options)?;
     if purpose == Purpose::Ranges {
         graph.measure_ranges(RANGE_PREFIX);
@@ -193,7 +215,7 @@ fn keep_fp32(graph: &OnnxGraph<'_>, options: &ExportOptions) -> Result<Vec<Strin
 pub(crate) fn parameter_count(used: &[&WeightUse]) -> u64 {
     let mut seen = BTreeSet::new();
     let is_new =
-        |weight: &&&WeightUse| weight.trained && seen.insert((weight.source.file, weight.source.tensor.offset));
+        |weight: &&&WeightUse| weight.trained && seen.insert((weight.source.file, weight.source.tensor.identity()));
     used.iter().filter(is_new).map(|weight| weight.source.tensor.shape.iter().product::<usize>() as u64).sum()
 }
 
@@ -207,7 +229,8 @@ fn place_weights(
     reporter: Reporter<'_>,
 ) -> Result<WeightPlan> {
     let is_stored_so = |weight: &&WeightUse| {
-        weight.source.tensor.data_type == StoredType::of_weights(weight.data_type) && weight.source.tensor.is_aligned()
+        weight.source.tensor.data_type == StoredType::of_weights(weight.data_type)
+            && weight.source.tensor.can_be_mapped()
     };
     if !used.iter().all(is_stored_so) {
         return convert(checkpoint, used, folder, &format!("model.{precision}.safetensors"), reporter);
@@ -224,14 +247,16 @@ fn place_weights(
 }
 
 /// Tensors that nothing uses mean that the description and the checkpoint disagree, unless the
-/// architecture knows them.
+/// architecture knows them or they match a pattern of `ignored`.
 pub(crate) fn refuse_unexplained(
     checkpoint: &Checkpoint,
     architecture: &Architecture,
     unused: &[String],
+    ignored: &[String],
 ) -> Result<()> {
-    let unexplained: Vec<&str> =
-        unused.iter().map(String::as_str).filter(|name| !architecture.may_ignore(name)).collect();
+    let is_explained =
+        |name: &&str| architecture.may_ignore(name) || ignored.iter().any(|pattern| matches(pattern, name));
+    let unexplained: Vec<&str> = unused.iter().map(String::as_str).filter(|name| !is_explained(name)).collect();
     if unexplained.is_empty() {
         return Ok(());
     }
@@ -239,5 +264,17 @@ pub(crate) fn refuse_unexplained(
     if unexplained.len() > 5 {
         names = format!("{names} and {} more", unexplained.len() - 5);
     }
-    Err(Error::UnusedTensors { model_type: checkpoint.model_type.clone(), names })
+    let example = pattern_of(checkpoint, &unexplained);
+    Err(Error::UnusedTensors { model_type: checkpoint.model_type.clone(), names, example })
+}
+
+/// A pattern for the first of `unexplained`: the widest scope around it without other tensors, else its name.
+fn pattern_of(checkpoint: &Checkpoint, unexplained: &[&str]) -> String {
+    let name = unexplained.first().copied().unwrap_or_default();
+    let all = || checkpoint.files.iter().flat_map(|file| &file.tensors);
+    let is_free = |scope: &&str| {
+        all().all(|tensor| !tensor.name.starts_with(*scope) || unexplained.contains(&tensor.name.as_str()))
+    };
+    let scopes = name.match_indices('.').map(|(dot, _)| &name[..=dot]);
+    scopes.into_iter().find(is_free).map_or_else(|| name.to_owned(), |scope| format!("{scope}*"))
 }

@@ -11,16 +11,25 @@ mod compile;
 mod convert;
 mod cost;
 mod error;
+mod error_kind;
 mod export;
+mod image_processor;
+mod json;
 mod limits;
 mod onnx;
 mod ops;
 mod pass_through;
+mod pattern;
+mod reference;
 mod reporter;
 mod sample;
+mod scores;
 mod self_contained;
+mod sentence;
+mod tokenizer;
 #[cfg(feature = "torch")]
 mod torch;
+mod undescribed;
 
 pub use arch::{FAMILIES, Family};
 pub use checkpoint::Checkpoint;
@@ -29,14 +38,17 @@ pub use compile::{
     place_weights,
 };
 pub use cost::{Cost, estimate};
-pub use error::{Error, Result, WORKER_HINT};
+pub use error::{Error, Result};
+pub use error_kind::WORKER_HINT;
 pub use export::{ExportOptions, RANGE_PREFIX, export, export_ranges};
 pub use onnx::{emulate_bf16, graph_text};
-pub use ops::{Activation, AttentionShape, Conv2d, LinearWidths, Ops, RelativeBias, Scope, Window};
-pub use pass_through::pass_through;
+pub use ops::{Activation, AttentionShape, Conv2d, LinearWidths, Ops, PoolingMode, RelativeBias, Scope, Window};
+pub use pass_through::{GraphRequest, pass_through};
 pub use sample::{
-    ImageSample, Sample, SampleValues, TensorSample, TextSample, Vocabulary, random_images, random_tensors,
-    random_texts, read_images, tokenize, tokenize_pairs,
+    ImageSample, Sample, SampleValues, TensorSample, TextSample, Vocabulary, fixed_length, is_token_input,
+    random_images, random_tensors, random_texts, random_tokens, read_images, tokenize, tokenize_pairs,
 };
+pub use scores::ScoreFunction;
+pub use tokenizer::missing_tokenizer;
 #[cfg(feature = "torch")]
 pub use torch::{LIBTORCH_VERSION, export_torchscript};

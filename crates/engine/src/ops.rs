@@ -2,6 +2,7 @@
 
 use crate::Result;
 use planforge_core::TensorSpec;
+use serde::Deserialize;
 
 /// The place of a block's tensors in the checkpoint: a dotted path such as `encoder.layer.0`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +28,9 @@ impl Scope {
     }
 }
 
+/// The factor in [`Activation::QuickGelu`].
+pub(crate) const QUICK_GELU: f32 = 1.702;
+
 /// Point-wise functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
@@ -34,10 +38,41 @@ pub enum Activation {
     Gelu,
     /// Its approximation by the hyperbolic tangent.
     GeluTanh,
+    /// Its approximation by the logistic function, `x sigmoid(1.702 x)`.
+    QuickGelu,
     /// Rectified linear unit.
     Relu,
+    /// Sigmoid linear unit, `x sigmoid(x)`, also called swish.
+    Silu,
+    /// Logistic function.
+    Sigmoid,
+    /// The value itself.
+    Identity,
     /// Hyperbolic tangent.
     Tanh,
+}
+
+/// How the vectors of a text's tokens become one; names as in sentence-transformers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum PoolingMode {
+    /// That of the first token.
+    #[serde(rename = "cls")]
+    FirstToken,
+    /// The largest number in each place.
+    #[serde(rename = "max")]
+    Max,
+    /// The mean.
+    #[serde(rename = "mean")]
+    Mean,
+    /// The sum, divided by the root of the number of tokens.
+    #[serde(rename = "mean_sqrt_len_tokens")]
+    MeanSqrtLength,
+    /// The mean, in which the first token counts once, the second twice, and so on.
+    #[serde(rename = "weightedmean")]
+    WeightedMean,
+    /// That of the last token.
+    #[serde(rename = "lasttoken")]
+    LastToken,
 }
 
 /// What an architecture is written in. Shapes are `[batch, sequence, …]` for text and `[batch, channels,
@@ -163,9 +198,15 @@ pub trait Ops {
     /// The row of token `index` of `x` `[batch, sequence, width]`: `[batch, width]`.
     fn token(&mut self, index: usize, x: &Self::Tensor) -> Self::Tensor;
 
-    /// Mean over the tokens of `x` `[batch, sequence, width]` that `mask` `[batch, sequence]` keeps, in
-    /// binary32: `[batch, width]`.
-    fn masked_mean_pool(&mut self, x: &Self::Tensor, mask: &Self::Tensor) -> Self::Tensor;
+    /// One vector of the tokens of `x` `[batch, sequence, width]` that `mask` `[batch, sequence]` keeps, in
+    /// binary32: `[batch, width]`. The kept tokens of a text stand next to each other.
+    fn pool_tokens(&mut self, mode: PoolingMode, x: &Self::Tensor, mask: &Self::Tensor) -> Self::Tensor;
+
+    /// `first` and `rest` joined along the last axis, in binary32.
+    fn join(&mut self, first: &Self::Tensor, rest: &[Self::Tensor]) -> Self::Tensor;
+
+    /// The first `width` numbers of the last axis.
+    fn leading_features(&mut self, width: usize, x: &Self::Tensor) -> Self::Tensor;
 
     /// Rows divided by their Euclidean length, in binary32.
     fn normalize(&mut self, x: &Self::Tensor) -> Self::Tensor;

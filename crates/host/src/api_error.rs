@@ -15,13 +15,15 @@ const ERROR_TYPE_HEADER: &str = "x-amzn-errortype";
 pub(crate) enum ApiError {
     /// The request is wrong before any model has seen it.
     Validation(String),
-    /// The model's container answered `status` with `{"error": text}`.
+    /// The model's container answered `status` and something other than an inference.
     Model {
         /// Its status.
         status: u16,
-        /// Its text.
-        text: String,
+        /// The body of its answer.
+        original: String,
     },
+    /// The model's container ended the connection.
+    NoResponse,
     /// The model took too long.
     InvocationTimeout,
     /// The model is still being loaded.
@@ -42,24 +44,53 @@ pub(crate) enum ApiError {
 impl ApiError {
     /// An error that the container gives for every mistake in an inference request.
     pub(crate) fn bad_input(text: impl Into<String>) -> Self {
-        Self::Model { status: 400, text: text.into() }
+        Self::container(400, &text.into())
     }
 
     /// The container's answer when a model does not fit into memory.
     pub(crate) fn out_of_memory(target_model: &str, text: &str) -> Self {
-        Self::Model { status: 507, text: load_failure(target_model, text) }
+        Self::container(507, &load_failure(target_model, text))
     }
 
     /// The container's answer when a model cannot be loaded.
     pub(crate) fn load_failed(target_model: &str, text: &str) -> Self {
-        Self::Model { status: 400, text: load_failure(target_model, text) }
+        Self::container(400, &load_failure(target_model, text))
+    }
+
+    /// A panic, which is in the log.
+    pub(crate) fn unexpected() -> Self {
+        Self::Internal("The endpoint failed unexpectedly; see its log".to_owned())
+    }
+
+    /// Triton's form of an error.
+    fn container(status: u16, text: &str) -> Self {
+        Self::Model { status, original: json!({ "error": text }).to_string() }
+    }
+
+    /// A container that did not answer, for a reason that is logged.
+    pub(crate) fn no_response(error: &std::io::Error) -> Self {
+        tracing::warn!(%error, "the container did not answer");
+        match error.kind() {
+            std::io::ErrorKind::TimedOut => Self::InvocationTimeout,
+            _ => Self::NoResponse,
+        }
+    }
+
+    /// Status of the container's answer, where it has answered.
+    pub(crate) const fn container_status(&self) -> Option<u16> {
+        match self {
+            Self::Model { status, .. } => Some(*status),
+            _ => None,
+        }
     }
 
     /// HTTP status and SageMaker's name of the kind.
-    fn kind(&self) -> (StatusCode, &'static str) {
+    pub(crate) fn kind(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Validation(_) => (StatusCode::BAD_REQUEST, "ValidationError"),
-            Self::Model { .. } | Self::InvocationTimeout => (StatusCode::FAILED_DEPENDENCY, "ModelError"),
+            Self::Model { .. } | Self::InvocationTimeout | Self::NoResponse => {
+                (StatusCode::FAILED_DEPENDENCY, "ModelError")
+            }
             Self::NotReady { .. } => (StatusCode::TOO_MANY_REQUESTS, "ModelNotReadyException"),
             Self::Closing => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure"),
@@ -72,7 +103,8 @@ impl ApiError {
         let plain = |message| EndpointError { message, original_status_code: None, original_message: None };
         match self {
             Self::Validation(message) | Self::Internal(message) => plain(message),
-            Self::Model { status, text } => from_container(status, "primary", &json!({ "error": text }).to_string()),
+            Self::Model { status, original } => from_container(status, "primary", &original),
+            Self::NoResponse => from_container(0, "model", "The container ended the connection before it answered."),
             Self::InvocationTimeout => from_container(
                 0,
                 "model",
@@ -106,7 +138,7 @@ fn from_container(status: u16, container: &str, original: &str) -> EndpointError
 }
 
 fn load_failure(target_model: &str, text: &str) -> String {
-    format!("load failed for model '{target_model}': version 1 is at UNAVAILABLE state: Internal: {text};")
+    format!("load failed for model '{target_model}': version 1 is at UNAVAILABLE state: Internal: {text};\n")
 }
 
 /// An error with its causes, one after the other.

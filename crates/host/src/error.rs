@@ -37,6 +37,20 @@ pub enum Error {
     /// Memory of this process, or free memory of the GPU, is unknown.
     #[error("the memory that models take cannot be read")]
     Memory(#[source] std::io::Error),
+    /// A server that listens on all addresses could not be kept to this machine.
+    #[error("a container cannot be started in a network of its own: {reason}")]
+    Isolated {
+        /// Why.
+        reason: String,
+    },
+    /// A container does not answer.
+    #[error("the container at {address} does not answer: {reason}")]
+    Container {
+        /// Where it is.
+        address: String,
+        /// Why.
+        reason: String,
+    },
     /// A folder could not be read, made or removed, or the server stopped; the text names the path.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -52,7 +66,8 @@ impl Error {
         match self {
             Self::AddressInUse { .. } | Self::NotLoopback { .. } | Self::EndpointName { .. } => ErrorKind::BadInput,
             Self::Bind { source, .. } | Self::Io(source) => ErrorKind::of_io(source),
-            Self::Memory(_) => ErrorKind::Environment,
+            Self::Memory(_) | Self::Isolated { .. } => ErrorKind::Environment,
+            Self::Container { .. } => ErrorKind::Transient,
         }
     }
 
@@ -61,6 +76,10 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Bind { source, .. } | Self::Io(source) => io_hint(source),
+            Self::Isolated { .. } => Some(
+                "start the container yourself where no other machine reaches its port, and name it with \
+                 `--container http://127.0.0.1:PORT`",
+            ),
             _ => None,
         }
     }

@@ -1,8 +1,10 @@
 //! The endpoint's life: bind, serve, end.
 
+use crate::container::{Connector, Container, default_place, start_triton};
 use crate::invocation::Invoker;
 use crate::memory::Memory;
-use crate::models::{LoadOptions, Models};
+use crate::models::{Executor, LoadOptions, Models};
+use crate::options::{ContainerOptions, RunningContainer};
 use crate::routes::{Endpoint, router};
 use crate::target::Archives;
 use crate::{Error, HostOptions, Result};
@@ -38,18 +40,17 @@ impl Host {
     /// [`Error::Memory`], and I/O errors of the store and work folders.
     pub async fn bind(options: HostOptions) -> Result<Self> {
         options.check()?;
-        let archives = Archives::open(options.store)?;
+        let archives = Archives::open(Arc::clone(&options.store))?;
         let listener = listen(options.address).await?;
         let address = listener.local_addr()?;
         let work_folder = WorkFolder::create(&options.work_folder, address)?;
+        let (executor, memory) = start_executor(&options, &work_folder.path).await?;
         let load_options = LoadOptions {
             work_folder: work_folder.path.clone(),
             budget_byte_count: options.memory_budget_byte_count,
-            intra_op_threads: options.intra_op_threads,
-            engines: options.engines.clone(),
+            executor,
         };
-        let gpu = options.engines.as_ref().map(|engines| engines.gpu);
-        let models = Models::new(load_options, Memory::start(gpu).map_err(Error::Memory)?);
+        let models = Models::new(load_options, memory);
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let invoker = Invoker::new(Arc::clone(&models), processors, options.load_timeout, options.invocation_timeout);
         let endpoint = Endpoint {
@@ -98,6 +99,36 @@ impl Host {
         }
         tokio::task::spawn_blocking(move || self.work_folder.remove()).await.map_err(io::Error::other)??;
         Ok(served?)
+    }
+}
+
+/// What runs models, and the account of its memory.
+async fn start_executor(options: &HostOptions, work_folder: &Path) -> Result<(Executor, Memory)> {
+    let gpu = options.engines.as_ref().map(|engines| engines.gpu);
+    match &options.container {
+        ContainerOptions::Embedded => {
+            let executor =
+                Executor::Embedded { intra_op_threads: options.intra_op_threads, engines: options.engines.clone() };
+            Ok((executor, Memory::start(gpu).map_err(Error::Memory)?))
+        }
+        ContainerOptions::Triton(triton) => {
+            let folder = work_folder.join("models");
+            let server = Arc::new(start_triton(triton, &folder)?);
+            let connector = Connector::Isolated(Arc::clone(&server));
+            let container = Container::new(connector, folder, default_place().to_owned());
+            container.wait_until_live(&triton.server.display().to_string()).await?;
+            let memory = match gpu {
+                Some(_) => Memory::start(gpu),
+                None => Memory::of_server(server),
+            };
+            Ok((Executor::Container(Arc::new(container)), memory.map_err(Error::Memory)?))
+        }
+        ContainerOptions::Running(RunningContainer { address, folder }) => {
+            let place = default_place().to_owned();
+            let container = Container::new(Connector::Address(*address), folder.clone(), place);
+            container.wait_until_live(&address.to_string()).await?;
+            Ok((Executor::Container(Arc::new(container)), Memory::Counted))
+        }
     }
 }
 

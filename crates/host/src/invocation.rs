@@ -2,12 +2,15 @@
 
 use crate::api_error::{ApiError, with_causes};
 use crate::blocking::blocking;
-use crate::infer::{Encoding, Inference, ModelResponse, read_request, write_response};
-use crate::models::{Lease, Model, Models};
+use crate::container::{ContainerModel, InvokeError};
+use crate::infer::{Encoding, Inference, ModelResponse, Named, read_request, write_response};
+use crate::models::{Lease, Model, Models, Runner};
 use crate::target::ArchiveLocation;
+use axum::body::Bytes;
+use axum::http::HeaderValue;
 use planforge_runtime::Session;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -56,15 +59,82 @@ impl Invoker {
         &self,
         target_model: &str,
         archive: ArchiveLocation,
-        encoding: Encoding,
+        content_type: Option<HeaderValue>,
         body: Vec<u8>,
     ) -> Result<ModelResponse, ApiError> {
-        let lease = Arc::new(self.models.lease(target_model, archive));
-        let model = timeout(self.load_timeout, lease.model())
-            .await
-            .map_err(|_| ApiError::NotReady { target_model: target_model.to_owned() })??;
-        let response = timeout(self.invocation_timeout, self.infer(lease, model, encoding, body));
-        response.await.map_err(|_| ApiError::InvocationTimeout)?
+        let (archive, body) = (|| archive.clone(), Bytes::from(body));
+        let waiting = Instant::now();
+        let lease = Arc::new(self.models.lease(target_model, archive()));
+        let is_hit = lease.is_ready();
+        let model = self.model(&lease).await;
+        self.models.statistics().count_wait((!is_hit).then(|| waiting.elapsed()));
+        let (model, start) = (model?, Instant::now());
+        let response = match model.runner() {
+            Runner::Embedded(_) => {
+                let encoding = Encoding::of_content_type(content_type.as_ref());
+                let response = timeout(self.invocation_timeout, self.infer(lease, model, encoding, body)).await;
+                response.map_err(|_| ApiError::InvocationTimeout)?
+            }
+            Runner::Container(_) => {
+                self.ask_container(target_model, archive, (lease, model), (content_type, body)).await
+            }
+        };
+        if response.is_ok() {
+            self.models.statistics().count_answer(target_model, start.elapsed());
+        }
+        response
+    }
+
+    /// The model, loaded within the time limit.
+    async fn model(&self, lease: &Lease) -> Result<Arc<Model>, ApiError> {
+        let model = timeout(self.load_timeout, lease.model()).await;
+        model.map_err(|_| ApiError::NotReady { target_model: lease.target_model().to_owned() })?
+    }
+
+    /// The container's answer. A model that the container does not have any more, such as one that was started again, is
+    /// loaded once more.
+    async fn ask_container(
+        &self,
+        target_model: &str,
+        archive: impl Fn() -> ArchiveLocation,
+        (lease, model): (Arc<Lease>, Arc<Model>),
+        (content_type, body): (Option<HeaderValue>, Bytes),
+    ) -> Result<ModelResponse, ApiError> {
+        let request = || (content_type.clone(), body.clone());
+        match self.ask(&lease, model, request()).await? {
+            Err(InvokeError::Unloaded) => {
+                self.models.give_up(&lease);
+                drop(lease);
+                let lease = Arc::new(self.models.lease(target_model, archive()));
+                let model = self.model(&lease).await?;
+                self.ask(&lease, model, request()).await?.map_err(|error| self.refused(&lease, error))
+            }
+            answer => answer.map_err(|error| self.refused(&lease, error)),
+        }
+    }
+
+    /// One request to a container.
+    async fn ask(
+        &self,
+        lease: &Arc<Lease>,
+        model: Arc<Model>,
+        request: (Option<HeaderValue>, Bytes),
+    ) -> Result<Result<ModelResponse, InvokeError>, ApiError> {
+        // The task goes on when its request has timed out, and holds the lease until the container is done.
+        let answer = timeout(self.invocation_timeout, tokio::spawn(ask(Arc::clone(lease), model, request))).await;
+        answer.map_err(|_| ApiError::InvocationTimeout)?.map_err(|_| ApiError::unexpected())
+    }
+
+    /// The error of a request. A container that did not answer may have ended, so its model is loaded again for the next.
+    fn refused(&self, lease: &Lease, error: InvokeError) -> ApiError {
+        match error {
+            InvokeError::Refused(error) => error,
+            InvokeError::Unloaded => ApiError::NoResponse,
+            InvokeError::NoResponse(error) => {
+                self.models.give_up(lease);
+                ApiError::no_response(&error)
+            }
+        }
     }
 
     async fn infer(
@@ -72,23 +142,24 @@ impl Invoker {
         lease: Arc<Lease>,
         model: Arc<Model>,
         encoding: Encoding,
-        body: Vec<u8>,
+        body: Bytes,
     ) -> Result<ModelResponse, ApiError> {
         let (reading_lease, reading_model) = (Arc::clone(&lease), Arc::clone(&model));
         let processor = self.processor().await?;
         let request = blocking(move || {
             let _processor = processor;
-            let request = read_request(&body, encoding, &reading_model.interface(reading_lease.target_model()));
+            let interface = reading_model.embedded()?.interface();
+            let request = read_request(&body, encoding, &Named { model: reading_lease.target_model(), interface });
             drop(reading_model);
             request
         });
         let request = request.await??;
-        let session = model.session().await;
+        let session = model.embedded()?.session().await;
         let work = Work { session, _processor: self.processor().await?, model, lease };
         if work.model.is_first_run() {
             return self.first_run(work, request).await;
         }
-        blocking(move || run(work, &request)).await?
+        blocking(move || run(work, request)).await?
     }
 
     /// Memory that stays after the first run is the model's too. It can be separated from others'
@@ -97,7 +168,7 @@ impl Invoker {
         let (model, lease) = (Arc::clone(&work.model), Arc::clone(&work.lease));
         let was_alone = self.is_alone();
         let before = self.models.used().await?;
-        let response = blocking(move || run(work, &request)).await?;
+        let response = blocking(move || run(work, request)).await?;
         let growth = self.models.used().await?.saturating_sub(before);
         if was_alone && self.is_alone() {
             model.add_bytes(growth);
@@ -117,15 +188,31 @@ impl Invoker {
     }
 }
 
-fn run(mut work: Work, request: &Inference) -> Result<ModelResponse, ApiError> {
+/// One request to a container. The lease ends with it.
+async fn ask(
+    lease: Arc<Lease>,
+    model: Arc<Model>,
+    (content_type, body): (Option<HeaderValue>, Bytes),
+) -> Result<ModelResponse, InvokeError> {
+    let Runner::Container(ContainerModel { container, slot, .. }) = model.runner() else {
+        return Err(InvokeError::Refused(ApiError::Internal("The model is not in a container".to_owned())));
+    };
+    let answer = container.invoke(lease.target_model(), slot, content_type, body).await?;
+    model.count_invocation();
+    Ok(answer)
+}
+
+fn run(mut work: Work, mut request: Inference) -> Result<ModelResponse, ApiError> {
+    work.model.embedded()?.interface().enter(&mut request.inputs);
     let names: Vec<String> = request.outputs.iter().map(|output| output.name.clone()).collect();
     let outputs = work.session.run(&request.inputs, &names);
     let Work { session, _processor, model, lease } = work;
     // The next request can run while this one's answer is written.
     drop(session);
-    let outputs = outputs.map_err(|error| ApiError::bad_input(with_causes(&error)))?;
-    let response =
-        write_response(lease.target_model(), model.version(), request.id.as_deref(), &outputs, &request.outputs)?;
+    let mut outputs = outputs.map_err(|error| ApiError::bad_input(with_causes(&error)))?;
+    let interface = model.embedded()?.interface();
+    interface.leave(&mut outputs);
+    let response = write_response(lease.target_model(), interface, request.id.as_deref(), &outputs, &request.outputs)?;
     model.count_invocation();
     drop(model);
     drop(lease);

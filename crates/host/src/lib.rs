@@ -1,5 +1,6 @@
-//! A multi-model endpoint on this machine, with SageMaker's contract, run by ONNX Runtime on the CPU or TensorRT-RTX on a GPU,
-//! so that capacity and load can be tried before anything is paid for.
+//! A multi-model endpoint on this machine, with SageMaker's contract, so that capacity and load can be tried before anything is
+//! paid for. Models are run by this process, with ONNX Runtime on the CPU or TensorRT-RTX on a GPU, or by a container such as
+//! Triton ([`ContainerOptions`]).
 //!
 //! [`Host::bind`] listens on a loopback address and [`Host::serve`] answers `InvokeEndpoint` requests:
 //! the header `X-Amzn-SageMaker-Target-Model` names an archive in the store, which is unpacked
@@ -11,25 +12,32 @@
 //! |---|---|
 //! | `POST /endpoints/{name}/invocations` | the model's |
 //! | `GET /ping` | 200 |
+//! | `GET /metrics` | counts, durations and memory for Prometheus |
 //! | `GET /planforge/state` | [`planforge_core::EndpointState`] |
 
 mod api_error;
 mod blocking;
 mod body;
+mod container;
 mod error;
 mod host;
 mod infer;
 mod invocation;
+mod last_log_line;
 mod memory;
+mod model_folder;
 mod models;
 mod options;
 mod process;
+mod resident;
 mod routes;
+mod statistics;
 mod target;
 
+pub use container::{IsolatedRequest, run_isolated};
 pub use error::{Error, Result};
 pub use host::Host;
-pub use options::{EngineOptions, HostOptions};
+pub use options::{ContainerOptions, EngineOptions, HostOptions, RunningContainer, TritonOptions};
 pub use process::{HostRequest, HostResponse, LocalEndpoint, ProcessError};
 
 #[cfg(test)]

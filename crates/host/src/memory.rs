@@ -1,4 +1,5 @@
-//! How much memory models take: that of a GPU where the endpoint runs engines, else the process's own.
+//! How much memory models take: that of a GPU where the endpoint runs engines, that of a server that it has started, else
+//! the process's own.
 //!
 //! Of a GPU it is what is free there, less than at the start, so it includes other programs on that GPU.
 //!
@@ -7,34 +8,38 @@
 //!
 //! # What is in it
 //! ONNX Runtime keeps matrix weights in packed copies of its own, and maps the rest, such as embedding
-//! tables, from the model's files. The resident set has the copies, and of the tables the pages that
-//! requests have touched. Measured for all-MiniLM-L6-v2 (fp32, 91 MB of files): 43 MiB of copies, 51 MiB
-//! with the pages that a request of 128 varied tokens touches, 87 MiB with those of 16 such rows. The
-//! first model of a process takes 10 to 14 MiB more for pages of ONNX Runtime itself.
+//! tables, from the model's files; all pages of these are read as the model is loaded. Working memory comes from the
+//! session's arena, as in a server, and the arena keeps what the largest request so far needed until the model is unloaded. So a
+//! model has its full size after one request of the largest size. The first model of a process takes 10 to 14 MiB more
+//! for pages of ONNX Runtime itself.
 //!
 //! # The allocator
 //! With its default settings the GNU C library learns to keep large blocks, and often next to nothing
 //! comes back when a model is unloaded: with all of six copies gone, up to 310 of 314 MiB were still
-//! there. A fixed
-//! threshold above which blocks are mapped one by one makes every copy give back what it took. It costs
-//! time, since large intermediate results are then mapped again for each inference; large pages take
-//! some of that back. A process that serves should be started with
+//! there. A fixed threshold above which blocks are mapped one by one makes every copy give back what it took. A process that
+//! serves should be started with
 //!
 //! ```text
 //! MALLOC_ARENA_MAX=2
 //! MALLOC_MMAP_THRESHOLD_=524288
 //! MALLOC_TRIM_THRESHOLD_=16777216
-//! GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 //! ```
 
+use crate::container::IsolatedServer;
+use crate::resident::return_freed_memory;
 use planforge_runtime::Gpu;
 use std::io;
+use std::sync::Arc;
 
 /// Growth since a starting point.
 #[derive(Debug)]
 pub(crate) enum Memory {
     /// Of this process.
     Process { start: u64 },
+    /// Of the processes of a server.
+    Server { server: Arc<IsolatedServer>, start: u64 },
+    /// Of models in a container whose memory cannot be read: the sizes of their archives' files.
+    Counted,
     /// Of what is taken on a GPU.
     Gpu { gpu: Gpu, free_at_start: u64 },
 }
@@ -51,17 +56,35 @@ impl Memory {
         Ok(Self::Gpu { gpu, free_at_start })
     }
 
-    /// Bytes that are held beyond the start; 0 while they are fewer.
+    /// Takes what a server holds now as the starting point.
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub(crate) fn used(&self) -> io::Result<u64> {
-        Ok(match self {
-            Self::Process { start } => resident()?.saturating_sub(*start),
+    pub(crate) fn of_server(server: Arc<IsolatedServer>) -> io::Result<Self> {
+        Ok(Self::Server { start: server.resident_byte_count()?, server })
+    }
+
+    /// Whether it can be read at all.
+    pub(crate) const fn is_seen(&self) -> bool {
+        !matches!(self, Self::Counted)
+    }
+
+    /// Bytes that are held beyond the start; 0 while they are fewer. Nothing where they cannot be read.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub(crate) fn used(&self) -> io::Result<Option<u64>> {
+        Ok(Some(match self {
+            Self::Counted => return Ok(None),
+            Self::Server { server, start } => server.resident_byte_count()?.saturating_sub(*start),
+            Self::Process { start } => {
+                return_freed_memory();
+                resident()?.saturating_sub(*start)
+            }
             Self::Gpu { gpu, free_at_start } => {
                 free_at_start.saturating_sub(gpu.free_byte_count().map_err(io::Error::other)?)
             }
-        })
+        }))
     }
 }
 
@@ -72,7 +95,7 @@ fn resident() -> io::Result<u64> {
 }
 
 /// The value of a line `Rss:   1234 kB`.
-fn byte_count(rollup: &str, name: &str) -> Option<u64> {
+pub(crate) fn byte_count(rollup: &str, name: &str) -> Option<u64> {
     let line = rollup.lines().find_map(|line| line.strip_prefix(name))?;
     let count: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
     count.checked_mul(1024)

@@ -23,7 +23,9 @@ pub struct HostOptions {
     pub memory_budget_byte_count: u64,
     /// Threads of one inference.
     pub intra_op_threads: usize,
-    /// What runs engines; without it only ONNX models are served.
+    /// What runs models.
+    pub container: ContainerOptions,
+    /// What runs engines in this process; without it only ONNX models are served by it.
     pub engines: Option<EngineOptions>,
     /// Longest time a request waits for its model to be loaded; then its response is to try again, and the
     /// load goes on. SageMaker: 60 s.
@@ -34,6 +36,47 @@ pub struct HostOptions {
     pub body_timeout: Duration,
     /// Longest time that requests in flight are waited for at the end.
     pub drain_timeout: Duration,
+}
+
+/// What runs the models of an endpoint.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ContainerOptions {
+    /// The endpoint's own process.
+    #[default]
+    Embedded,
+    /// Triton, started as the AWS image starts it, in a network of its own.
+    Triton(TritonOptions),
+    /// A container that runs already.
+    Running(RunningContainer),
+}
+
+/// How Triton is started.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TritonOptions {
+    /// The program `tritonserver`.
+    pub server: PathBuf,
+    /// Folder of its backends; its own when `None`.
+    pub backends: Option<PathBuf>,
+    /// Further arguments.
+    pub arguments: Vec<String>,
+    /// File of its log.
+    pub log: PathBuf,
+    /// The program that passes its standard input to [`crate::run_isolated`].
+    pub program: PathBuf,
+    /// Its arguments.
+    pub program_arguments: Vec<String>,
+}
+
+/// A container that was started before the endpoint.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunningContainer {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Folder of this machine that it sees as `/opt/ml/models`.
+    pub folder: PathBuf,
 }
 
 /// What runs TensorRT-RTX engines. The endpoint's memory is then that of the GPU.
@@ -63,6 +106,7 @@ impl HostOptions {
             work_folder: work_folder.to_owned(),
             memory_budget_byte_count,
             intra_op_threads: 1,
+            container: ContainerOptions::Embedded,
             engines: None,
             load_timeout: Duration::from_mins(1),
             invocation_timeout: Duration::from_mins(1),

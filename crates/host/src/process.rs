@@ -3,8 +3,9 @@
 //! The child reads a [`HostRequest`] as one line, answers with a [`HostResponse`] as one line, and serves until its standard
 //! input ends, which happens when the parent is done or gone.
 
-use crate::{EngineOptions, Host, HostOptions};
-use planforge_core::{ErrorKind, StoreSpec, end_child, send_request, start_child};
+use crate::last_log_line::last_log_line;
+use crate::{ContainerOptions, EngineOptions, Host, HostOptions};
+use planforge_core::{ErrorKind, StoreSpec, end_child, io_hint, send_request, start_child};
 use planforge_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader};
@@ -18,16 +19,11 @@ use std::time::{Duration, Instant};
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
 /// glibc's allocator keeps most of what is freed, by default, so that an unloaded model's memory would still count. With a
-/// fixed threshold large blocks are returned at once; the threshold and huge pages are a compromise with the time it takes
-/// to map activations again for every inference. Measured with all-MiniLM-L6-v2 in fp32, one inference of 1 x 128 tokens,
-/// and what stays after six models are gone: default 23 ms and nearly everything; 128 KiB 50 ms and 17 MiB; 512 KiB with
-/// huge pages 35 ms and 20 MiB.
-const ALLOCATOR: [(&str, &str); 4] = [
-    ("MALLOC_ARENA_MAX", "2"),
-    ("MALLOC_MMAP_THRESHOLD_", "524288"),
-    ("MALLOC_TRIM_THRESHOLD_", "16777216"),
-    ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"),
-];
+/// fixed threshold large blocks are returned at once. Inference does not pay for it, since its working memory stays in the
+/// session's arena: 31.3 ms through the endpoint and 30.7 ms in ONNX Runtime alone for 1 x 128 tokens of all-MiniLM-L6-v2
+/// in fp32. Huge pages would make no difference to that, and round what small models take up to 2 MiB.
+const ALLOCATOR: [(&str, &str); 3] =
+    [("MALLOC_ARENA_MAX", "2"), ("MALLOC_MMAP_THRESHOLD_", "524288"), ("MALLOC_TRIM_THRESHOLD_", "16777216")];
 
 /// What the child serves.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,6 +45,8 @@ pub struct HostRequest {
     pub intra_op_threads: usize,
     /// The ONNX Runtime library.
     pub onnx_runtime: PathBuf,
+    /// What runs models.
+    pub container: ContainerOptions,
     /// What runs engines; none where the endpoint serves none.
     pub engines: Option<EngineOptions>,
 }
@@ -119,6 +117,15 @@ impl ProcessError {
             Self::Start { .. } | Self::Failed { .. } | Self::Ended { .. } | Self::Killed { .. } => ErrorKind::Internal,
         }
     }
+
+    /// The next step, where the text does not name it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Io(error) | Self::Start { source: error } => io_hint(error),
+            Self::Library { .. } | Self::Failed { .. } | Self::Ended { .. } | Self::Killed { .. } => None,
+        }
+    }
 }
 
 impl HostRequest {
@@ -131,6 +138,7 @@ impl HostRequest {
         let budget = self.memory_budget_byte_count;
         let options = HostOptions {
             intra_op_threads: self.intra_op_threads,
+            container: self.container.clone(),
             engines: self.engines.clone(),
             ..HostOptions::new(&self.endpoint, self.address, store, &self.work_folder, budget)
         };
@@ -236,10 +244,7 @@ impl LocalEndpoint {
     }
 
     fn ended(&self, status: ExitStatus) -> ProcessError {
-        let log = fs_err::read_to_string(&self.log).unwrap_or_default();
-        let last = log.lines().next_back();
-        let log = last.map_or_else(|| "its log is empty".to_owned(), |line| format!("last log line: {line}"));
-        ProcessError::Ended { status, log }
+        ProcessError::Ended { status, log: last_log_line(&self.log) }
     }
 }
 

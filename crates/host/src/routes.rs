@@ -3,7 +3,7 @@
 use crate::api_error::ApiError;
 use crate::blocking::blocking;
 use crate::body::read_body;
-use crate::infer::{Encoding, ModelResponse};
+use crate::infer::ModelResponse;
 use crate::invocation::Invoker;
 use crate::target::Archives;
 use axum::body::Body;
@@ -16,7 +16,7 @@ use axum::{Json, Router};
 use planforge_core::TARGET_MODEL_HEADER;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const VARIANT_HEADER: HeaderName = HeaderName::from_static("x-amzn-invoked-production-variant");
 const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -47,6 +47,7 @@ pub(crate) fn router(endpoint: Arc<Endpoint>) -> Router {
     Router::new()
         .route("/endpoints/{name}/invocations", post(invoke))
         .route("/ping", get(ping))
+        .route("/metrics", get(metrics))
         .route("/planforge/state", get(state))
         .fallback(async || ApiError::UnknownRoute)
         .method_not_allowed_fallback(async || ApiError::UnknownMethod)
@@ -60,6 +61,12 @@ async fn state(State(endpoint): State<Arc<Endpoint>>) -> Result<Response, ApiErr
     Ok(Json(state).into_response())
 }
 
+async fn metrics(State(endpoint): State<Arc<Endpoint>>) -> Result<Response, ApiError> {
+    let models = endpoint.invoker.models();
+    let text = models.statistics().prometheus(&models.state(&endpoint.name).await?);
+    Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
+}
+
 async fn invoke(
     State(endpoint): State<Arc<Endpoint>>,
     Path(name): Path<String>,
@@ -67,7 +74,9 @@ async fn invoke(
     body: Body,
 ) -> Response {
     let request_id = request_id(endpoint.request_count.fetch_add(1, Ordering::Relaxed));
+    let start = Instant::now();
     let answer = endpoint.answer(&name, &headers, body, &request_id).await;
+    endpoint.count(&answer, start.elapsed());
     let mut response = match answer {
         Ok(ModelResponse { content_type, body }) => {
             ([(CONTENT_TYPE, content_type)], [(VARIANT_HEADER, VARIANT)], body).into_response()
@@ -84,6 +93,14 @@ async fn invoke(
 }
 
 impl Endpoint {
+    fn count(&self, answer: &Result<ModelResponse, ApiError>, elapsed: Duration) {
+        let (status, container_status) = match answer {
+            Ok(_) => (200, None),
+            Err(error) => (error.kind().0.as_u16(), error.container_status()),
+        };
+        self.invoker.models().statistics().count_request(status, container_status, elapsed);
+    }
+
     async fn answer(
         &self,
         name: &str,
@@ -99,10 +116,10 @@ impl Endpoint {
         }
         let target_model = target_model(headers, request_id)?;
         refuse_compression(headers)?;
-        let encoding = Encoding::of_content_type(headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()));
+        let content_type = headers.get(CONTENT_TYPE).cloned();
         let (archives, wanted) = (self.archives.clone(), target_model.clone());
         let archive = blocking(move || archives.find(&wanted)).await??;
-        self.invoker.invoke(&target_model, archive, encoding, body).await
+        self.invoker.invoke(&target_model, archive, content_type, body).await
     }
 }
 

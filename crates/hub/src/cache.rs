@@ -3,7 +3,7 @@
 //! locks in `.locks` of the cache.
 
 use crate::listing::ListedFile;
-use crate::select::stays_inside;
+use crate::path::stays_inside;
 use crate::{Error, Result};
 use planforge_core::Progress;
 use std::fs::{File, TryLockError};

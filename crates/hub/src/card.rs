@@ -63,6 +63,7 @@ mod tests {
             commit: planforge_core::Commit::Local,
             directory: folder.path().to_owned(),
             files: vec![file],
+            graphs: Vec::new(),
         })
     }
 

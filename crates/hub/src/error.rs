@@ -146,18 +146,36 @@ pub enum Error {
         cache: PathBuf,
     },
     /// The repository or folder has no files that a checkpoint needs.
-    #[error("`{file}` not found in `{repo}`; every checkpoint needs it")]
+    #[error("`{file}` not found in `{repo}`; every checkpoint needs it{instead}")]
     Incomplete {
         /// Repository or folder.
         repo: String,
         /// What is missing.
         file: String,
+        /// What it has instead, and the next step; may be empty.
+        instead: String,
     },
     /// The repository or folder has no weights in a format that is read.
-    #[error("no weights found in `{repo}`; expected `model.safetensors` or `pytorch_model.bin`, or their shards")]
+    #[error(
+        "no weights found in `{repo}`; expected `model.safetensors` or `pytorch_model.bin`, or their shards{instead}"
+    )]
     NoWeights {
         /// Repository or folder.
         repo: String,
+        /// What it has instead, and the next step; may be empty.
+        instead: String,
+    },
+    /// The repository or folder is an adapter of another model.
+    #[error(
+        "`adapter_config.json` in `{repo}`: it is a PEFT adapter of another model; merge it into that model with \
+         `merge_and_unload()` of Python's `peft`, save the result with its tokenizer, and use that; if its weights are merged \
+         already, remove the file{instead}"
+    )]
+    Adapter {
+        /// Repository or folder.
+        repo: String,
+        /// What it has instead, and the next step; may be empty.
+        instead: String,
     },
     /// The ONNX file that was asked for is not in the repository.
     #[error("`{graph}` not found in `{repo}`; its ONNX files: {others}")]
@@ -189,6 +207,12 @@ pub enum Error {
         /// The name.
         path: String,
     },
+    /// A file that Git LFS did not fetch.
+    #[error("`{}` is a Git LFS pointer instead of the file itself", path.display())]
+    LfsPointer {
+        /// The file.
+        path: PathBuf,
+    },
     /// A local source that is not a folder.
     #[error("source folder `{}` does not exist or is not a folder; key `source.path` is relative to the pipeline file", path.display())]
     NoFolder {
@@ -203,17 +227,18 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Core(error) => error.kind(),
-            Self::NoRepository { .. }
-            | Self::NoRevision { .. }
-            | Self::NotCached { .. }
-            | Self::NoGraph { .. }
-            | Self::Incomplete { .. }
-            | Self::NoWeights { .. } => ErrorKind::NotFound,
+            Self::NoRepository { .. } | Self::NoRevision { .. } | Self::NotCached { .. } => ErrorKind::NotFound,
             Self::Gated { .. } | Self::Denied { .. } => ErrorKind::Denied,
             Self::Connection { .. } | Self::Short { .. } | Self::GaveUp { .. } | Self::Corrupt { .. } => {
                 ErrorKind::Transient
             }
-            Self::Endpoint { .. } | Self::NoFolder { .. } => ErrorKind::BadInput,
+            Self::Endpoint { .. }
+            | Self::NoFolder { .. }
+            | Self::NoGraph { .. }
+            | Self::Incomplete { .. }
+            | Self::NoWeights { .. }
+            | Self::Adapter { .. }
+            | Self::LfsPointer { .. } => ErrorKind::BadInput,
             Self::Space { .. } => ErrorKind::Environment,
             Self::Answer { .. } | Self::Hub { .. } | Self::Listing { .. } | Self::Digest { .. } | Self::Path { .. } => {
                 ErrorKind::Internal
@@ -237,6 +262,13 @@ impl Error {
                 Some("run again, which resumes the download; HF_HUB_OFFLINE=1 uses the cache alone")
             }
             Self::Endpoint { .. } => Some("set HF_ENDPOINT to a URL such as https://huggingface.co, or unset it"),
+            Self::Incomplete { .. } | Self::NoWeights { .. } => Some(
+                "save the model with its own library as `model.safetensors` next to its `config.json`, or as an ONNX file that key \
+                 `source.graph` names",
+            ),
+            Self::LfsPointer { .. } => {
+                Some("run `git lfs install` and `git lfs pull` in its repository, which fetch the file")
+            }
             Self::Space { .. } => Some("free some space there, or set HF_HUB_CACHE to a folder on another disk"),
             _ => None,
         }

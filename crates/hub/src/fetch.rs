@@ -3,8 +3,12 @@
 use crate::cache::{RepoCache, is_commit};
 use crate::client::Client;
 use crate::download::download;
-use crate::select::{has_pytorch_weights, needed_files};
+use crate::graph::{GraphFiles, require_graph};
+use crate::listing::ListedFile;
+use crate::named::{MODULES, NamedFiles, lacks_module_weights};
+use crate::select::{has_pytorch_weights, needed_files, weight_indexes};
 use crate::snapshot::{digest_files, list};
+use crate::unusable::onnx_files;
 use crate::{Error, FetchOptions, Result};
 use planforge_core::{Commit, Outcome, Progress, Snapshot, Step};
 use std::path::PathBuf;
@@ -20,8 +24,8 @@ use std::time::Instant;
 /// # Errors
 /// [`Error::NotCached`] in offline mode; the Hub's refusals ([`Error::Gated`], [`Error::NoRepository`],
 /// [`Error::NoRevision`], [`Error::Denied`]); [`Error::GaveUp`] after several attempts; [`Error::Space`];
-/// [`Error::Incomplete`], [`Error::NoWeights`], [`Error::Path`], [`Error::Listing`], [`Error::Corrupt`] and
-/// [`Error::Digest`] for what is not a good checkpoint.
+/// [`Error::Incomplete`], [`Error::NoWeights`], [`Error::Adapter`], [`Error::NoGraph`], [`Error::Path`], [`Error::Listing`], [`Error::Corrupt`],
+/// [`Error::LfsPointer`] and [`Error::Digest`] for what is not a good checkpoint.
 pub async fn fetch(options: &FetchOptions, progress: Arc<dyn Progress>) -> Result<Snapshot> {
     let start = Instant::now();
     let repo = options.repo.as_str();
@@ -55,6 +59,7 @@ pub async fn fetch(options: &FetchOptions, progress: Arc<dyn Progress>) -> Resul
         commit: Commit::Id(found.commit),
         directory: found.directory,
         files,
+        graphs: found.graphs,
     })
 }
 
@@ -64,6 +69,8 @@ struct Found {
     commit: String,
     /// Paths of the files that a checkpoint needs.
     files: Vec<String>,
+    /// Paths of the ONNX files that it lists: those of the repository, or of them those that the cache has.
+    graphs: Vec<String>,
     /// `Cached` where nothing was downloaded.
     outcome: Outcome,
 }
@@ -85,13 +92,28 @@ fn find_in_cache(options: &FetchOptions, cache: &RepoCache) -> Result<Option<Fou
     if !snapshot.is_dir() {
         return Ok(None);
     }
-    match needed_files(&options.repo, options.graph.as_deref(), list(&snapshot)?) {
-        Ok(files) if has_pytorch_weights(&files) && !options.offline => Ok(None),
+    let listing = list(&snapshot)?;
+    let graph = match &options.graph {
+        Some(graph) if listing.contains(graph) => Some(GraphFiles::read(&snapshot, graph)?),
+        Some(graph) if options.offline => {
+            return require_graph(&options.repo, graph, listing.iter().map(String::as_str)).map(|()| None);
+        }
+        Some(_) => return Ok(None),
+        None => None,
+    };
+    let lacks_data = graph.iter().flat_map(|graph| &graph.data).any(|file| !listing.contains(file));
+    let (named, graphs) = (NamedFiles::read(&snapshot), onnx_files(&listing));
+    let lacks_shards = weight_indexes(&named, &listing)
+        .iter()
+        .any(|index| named.shards.get(index).is_none_or(|shards| shards.iter().any(|file| !listing.contains(file))));
+    match needed_files(&options.repo, graph.as_ref(), &named, listing) {
+        Ok(_) if !options.offline && (lacks_data || graph.is_none() && lacks_shards) => Ok(None),
+        Ok(files) if !options.offline && (has_pytorch_weights(&files) || lacks_module_weights(&snapshot)) => Ok(None),
         Ok(files) if files.iter().all(|file| snapshot.join(file).exists()) => {
-            Ok(Some(Found { directory: snapshot, commit, files, outcome: Outcome::Cached }))
+            Ok(Some(Found { directory: snapshot, commit, files, graphs, outcome: Outcome::Cached }))
         }
         Ok(_) => Ok(None),
-        Err(Error::Incomplete { .. } | Error::NoWeights { .. } | Error::NoGraph { .. }) if !options.offline => Ok(None),
+        Err(Error::Incomplete { .. } | Error::NoWeights { .. }) if !options.offline => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -100,13 +122,51 @@ async fn from_hub(options: &FetchOptions, cache: &RepoCache, progress: &Arc<dyn 
     let client = Client::new(options, Arc::clone(progress))?;
     let commit = client.commit().await?;
     let mut listing = client.listing(&commit).await?;
-    let paths = listing.iter().map(|file| file.path.clone());
-    let needed = needed_files(&options.repo, options.graph.as_deref(), paths)?;
+    let graph = match &options.graph {
+        Some(graph) => Some(graph_from_hub(&client, cache, &commit, graph, &listing).await?),
+        None => None,
+    };
+    let has_fetched_graph = graph.as_ref().is_some_and(|(_, fetched)| *fetched);
+    let (named, has_fetched_names) = names_from_hub(&client, cache, &commit, &listing).await?;
+    let paths: Vec<String> = listing.iter().map(|file| file.path.clone()).collect();
+    let graphs = onnx_files(&paths);
+    let needed = needed_files(&options.repo, graph.as_ref().map(|(files, _)| files), &named, paths)?;
     listing.retain(|file| options.all_files || needed.contains(&file.path));
-    let fetched = download(&client, cache, &commit, &listing).await?;
+    let fetched = download(&client, cache, &commit, &listing).await? || has_fetched_graph || has_fetched_names;
     cache.set_commit_of(&options.revision, &commit)?;
     let outcome = if fetched { Outcome::Built } else { Outcome::Cached };
-    Ok(Found { directory: cache.snapshot(&commit), commit, files: needed, outcome })
+    Ok(Found { directory: cache.snapshot(&commit), commit, files: needed, graphs, outcome })
+}
+
+/// What files of the repository name, for which these are fetched before the others, and whether any had to be: the list of
+/// modules has their folders, and indexes in these have shards.
+async fn names_from_hub(
+    client: &Client<'_>,
+    cache: &RepoCache,
+    commit: &str,
+    listing: &[ListedFile],
+) -> Result<(NamedFiles, bool)> {
+    let of = |paths: &[String]| listing.iter().filter(|file| paths.contains(&file.path)).cloned().collect::<Vec<_>>();
+    let snapshot = cache.snapshot(commit);
+    let has_fetched_modules = download(client, cache, commit, &of(&[MODULES.to_owned()])).await?;
+    let paths: Vec<String> = listing.iter().map(|file| file.path.clone()).collect();
+    let indexes = of(&weight_indexes(&NamedFiles::read(&snapshot), &paths));
+    let has_fetched_indexes = download(client, cache, commit, &indexes).await?;
+    Ok((NamedFiles::read(&snapshot), has_fetched_modules || has_fetched_indexes))
+}
+
+/// The files of a graph, for which it is fetched before the others, and whether it had to be.
+async fn graph_from_hub(
+    client: &Client<'_>,
+    cache: &RepoCache,
+    commit: &str,
+    graph: &str,
+    listing: &[ListedFile],
+) -> Result<(GraphFiles, bool)> {
+    require_graph(&client.options.repo, graph, listing.iter().map(|file| file.path.as_str()))?;
+    let own: Vec<_> = listing.iter().filter(|file| file.path == graph).cloned().collect();
+    let fetched = download(client, cache, commit, &own).await?;
+    Ok((GraphFiles::read(&cache.snapshot(commit), graph)?, fetched))
 }
 
 /// Runs `work` until it ends or the user cancels.

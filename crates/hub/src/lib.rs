@@ -8,13 +8,17 @@ mod client;
 mod download;
 mod error;
 mod fetch;
+mod graph;
 mod listing;
+mod named;
 mod options;
+mod path;
 mod retry;
 mod select;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod unusable;
 
 pub use card::model_card;
 pub use error::{Error, Result};

@@ -1,7 +1,10 @@
 //! A folder of files, digested and compared with what the cache promises.
 
+use crate::graph::{GraphFiles, require_graph};
 use crate::listing::Blob;
+use crate::named::NamedFiles;
 use crate::select::needed_files;
+use crate::unusable::onnx_files;
 use crate::{Error, Result};
 use planforge_core::{ArtifactFile, Commit, DigestCache, Progress, Snapshot, Step};
 use std::path::Path;
@@ -10,7 +13,8 @@ use std::path::Path;
 /// digests of unchanged files.
 ///
 /// # Errors
-/// [`Error::NoFolder`], [`Error::Incomplete`], [`Error::NoWeights`], [`Error::NoGraph`], and unreadable files.
+/// [`Error::NoFolder`], [`Error::Incomplete`], [`Error::NoWeights`], [`Error::Adapter`], [`Error::NoGraph`],
+/// [`Error::LfsPointer`], and unreadable files.
 pub fn local_snapshot(
     folder: &Path,
     graph: Option<&str>,
@@ -21,10 +25,16 @@ pub fn local_snapshot(
         return Err(Error::NoFolder { path: folder.to_owned() });
     }
     let repo = folder.display().to_string();
-    let files = needed_files(&repo, graph, list(folder)?)?;
+    let listing = list(folder)?;
     let directory = fs_err::canonicalize(folder)?;
+    let graph = graph.map(|graph| {
+        require_graph(&repo, graph, listing.iter().map(String::as_str))?;
+        GraphFiles::read(&directory, graph)
+    });
+    let graphs = onnx_files(&listing);
+    let files = needed_files(&repo, graph.transpose()?.as_ref(), &NamedFiles::read(folder), listing)?;
     let files = digest_files(&directory, &files, digests, progress, &repo)?;
-    Ok(Snapshot { repo, revision: "local".to_owned(), commit: Commit::Local, directory, files })
+    Ok(Snapshot { repo, revision: "local".to_owned(), commit: Commit::Local, directory, files, graphs })
 }
 
 /// Relative paths of all files in `folder`, links followed.
@@ -59,6 +69,7 @@ pub(crate) fn digest_files(
         .map(|file| {
             let path = folder.join(file);
             let byte_count = fs_err::metadata(&path)?.len();
+            refuse_pointer(&path, byte_count)?;
             let sha256 = digests.digest(&path, progress)?;
             let blob = fs_err::canonicalize(&path)?;
             let name = blob.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -68,6 +79,19 @@ pub(crate) fn digest_files(
             Ok(ArtifactFile { path: file.clone(), byte_count, sha256 })
         })
         .collect()
+}
+
+/// How the file begins that Git LFS leaves in place of one that it did not fetch, and the most bytes that it has (Git LFS
+/// Specification, "The Pointer").
+const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1";
+const MAX_POINTER_BYTE_COUNT: u64 = 1024;
+
+/// Fails for a file that Git LFS did not fetch.
+fn refuse_pointer(path: &Path, byte_count: u64) -> Result<()> {
+    if byte_count < MAX_POINTER_BYTE_COUNT && fs_err::read(path)?.starts_with(POINTER) {
+        return Err(Error::LfsPointer { path: path.to_owned() });
+    }
+    Ok(())
 }
 
 /// Fails if a file of the Hub's cache does not have the digest by which it is named.

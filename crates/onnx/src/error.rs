@@ -68,8 +68,8 @@ pub enum Error {
         /// The weight.
         weight: String,
     },
-    /// A weight in a file of another folder.
-    #[error("weight `{weight}` has invalid location `{location}`; expected a file in the folder of the graph")]
+    /// A weight in a file outside of the graph's folder.
+    #[error("weight `{weight}` has invalid location `{location}`; expected a file within the folder of the graph")]
     ForeignLocation {
         /// The weight.
         weight: String,

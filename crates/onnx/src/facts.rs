@@ -1,10 +1,10 @@
 //! The inputs, outputs and weights of a graph that another tool wrote.
 
+use crate::dims::{DimNames, OpenTensor};
 use crate::element_type::SERVED;
-use crate::tensor_shape_proto::Dimension;
-use crate::tensor_shape_proto::dimension::Value as DimensionValue;
+use crate::external::external_files;
 use crate::{ElementType, Error, GraphProto, Result, TensorProto, ValueInfoProto, parse_model};
-use planforge_types::{DataType, Dim, Precision, TensorSpec};
+use planforge_types::{Precision, TensorSpec};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Facts of a model.
@@ -37,19 +37,21 @@ impl ModelFacts {
         let standard = model.opset_import.iter().find(|opset| ["", "ai.onnx"].contains(&opset.domain()));
         let weights: BTreeSet<&str> = graph.initializer.iter().map(TensorProto::name).collect();
         let given = graph.input.iter().filter(|input| !weights.contains(input.name()));
-        let inputs = given.map(|input| tensor_spec("input", input)).collect::<Result<Vec<_>, _>>()?;
-        let outputs = graph.output.iter().map(|output| tensor_spec("output", output)).collect::<Result<Vec<_>, _>>()?;
+        let inputs = given.map(|input| open_tensor("input", input)).collect::<Result<Vec<_>>>()?;
+        let outputs = graph.output.iter().map(|output| open_tensor("output", output)).collect::<Result<Vec<_>>>()?;
         if inputs.is_empty() || outputs.is_empty() {
             return Err(Error::NoInterface);
         }
+        let names = DimNames::of_inputs(&inputs);
+        let spec = |tensor: &OpenTensor| TensorSpec::new(&tensor.name, tensor.data_type, names.dims(tensor));
         Ok(Self {
             opset: standard.map_or(1, |opset| opset.version()),
-            inputs,
-            outputs,
+            inputs: inputs.iter().map(spec).collect(),
+            outputs: outputs.iter().map(spec).collect(),
             precision: precision(graph),
             parameter_count: parameters(graph).map(|weight| weight.count).sum(),
             weight_byte_count: parameters(graph).map(|weight| weight.count * weight.width).sum(),
-            data_files: data_files(graph)?,
+            data_files: external_files(bytes)?,
         })
     }
 }
@@ -94,9 +96,8 @@ fn element_count(weight: &TensorProto) -> u64 {
     weight.dims.iter().map(|&dim| u64::try_from(dim).unwrap_or(0)).fold(1, u64::saturating_mul)
 }
 
-/// Name, type and shape. A first dimension that is not fixed is the batch; a second one of integers, the sequence; any
-/// other keeps its name.
-fn tensor_spec(role: &'static str, value: &ValueInfoProto) -> Result<TensorSpec> {
+/// Name, element type and dimensions as the graph has them.
+fn open_tensor(role: &'static str, value: &ValueInfoProto) -> Result<OpenTensor> {
     let name = value.name().to_owned();
     let Some(tensor) = value.as_tensor() else { return Err(Error::NotATensor { role, name }) };
     let data_type = tensor.element_type().data_type().filter(|data_type| SERVED.contains(data_type));
@@ -104,58 +105,5 @@ fn tensor_spec(role: &'static str, value: &ValueInfoProto) -> Result<TensorSpec>
         return Err(Error::UnsupportedElementType { role, name, number: tensor.elem_type() });
     };
     let Some(shape) = &tensor.shape else { return Err(Error::NoShape { role, name }) };
-    let is_integer = matches!(data_type, DataType::Int64 | DataType::Int32);
-    let dim = |(place, dim): (usize, &Dimension)| match &dim.value {
-        Some(DimensionValue::DimValue(size)) if *size > 0 => Dim::Fixed(size.unsigned_abs()),
-        _ if place == 0 => Dim::dynamic("batch"),
-        _ if place == 1 && is_integer => Dim::dynamic("sequence"),
-        Some(DimensionValue::DimParam(name)) if !name.is_empty() => Dim::dynamic(name),
-        _ => Dim::dynamic(&format!("dim{place}")),
-    };
-    let dims = shape.dim.iter().enumerate().map(dim).collect();
-    Ok(TensorSpec { name, data_type, dims })
-}
-
-/// Files that weights are in, and how long they must at least be.
-fn data_files(graph: &GraphProto) -> Result<BTreeMap<String, u64>> {
-    let mut files = BTreeMap::new();
-    for weight in graph.initializer.iter().filter(|weight| weight.is_external()) {
-        let place = ExternalPlace::of(weight)?;
-        let end = place.offset.saturating_add(place.length.unwrap_or(0));
-        let length = files.entry(place.location).or_insert(0);
-        *length = end.max(*length);
-    }
-    Ok(files)
-}
-
-/// Where a tensor's elements are outside of the graph's file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExternalPlace {
-    /// Name of a file in the folder of the graph.
-    pub location: String,
-    /// The first byte.
-    pub offset: u64,
-    /// Number of bytes; without it, all that follow.
-    pub length: Option<u64>,
-}
-
-impl ExternalPlace {
-    /// The place of `weight`, a tensor whose elements are in another file.
-    ///
-    /// # Errors
-    /// [`Error::ExternalNumber`], [`Error::NoLocation`], and [`Error::ForeignLocation`].
-    pub fn of(weight: &TensorProto) -> Result<Self> {
-        let name = || weight.name().to_owned();
-        let number = |key: &'static str| {
-            let parsed = weight.external(key).map(|text| text.parse().map_err(|_| text.to_owned())).transpose();
-            parsed.map_err(|value| Error::ExternalNumber { weight: name(), key, value })
-        };
-        let offset = number("offset")?.unwrap_or(0);
-        let length = number("length")?;
-        let location = weight.external("location").ok_or_else(|| Error::NoLocation { weight: name() })?.to_owned();
-        if location.is_empty() || location == ".." || location.contains(['/', '\\']) {
-            return Err(Error::ForeignLocation { weight: name(), location });
-        }
-        Ok(Self { location, offset, length })
-    }
+    Ok(OpenTensor { name, data_type, dims: shape.dim.clone() })
 }

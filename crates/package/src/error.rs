@@ -3,7 +3,7 @@
 use planforge_archive::InvalidArchive;
 use planforge_core::ModelFormat;
 use planforge_types::{Digest, ErrorKind, io_hint};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +100,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// An error of reading the archive at `path`, which is the archive's own fault or not.
+    #[must_use]
+    pub fn of_archive(path: &Path, error: planforge_archive::Error) -> Self {
+        match error {
+            planforge_archive::Error::Invalid(fault) => Self::BadArchive { path: path.to_owned(), fault: fault.into() },
+            other => other.into(),
+        }
+    }
+
     /// What the error means to the caller.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -173,9 +182,12 @@ pub enum ArchiveFault {
     /// The model's folder has no configuration.
     #[error("`{0}` is missing")]
     NoConfig(String),
-    /// No version folder, or several.
-    #[error("expected one version folder such as `1`, found {0}")]
+    /// No version folder that the configuration's version policy takes.
+    #[error("expected a version folder such as `1` that the version policy takes, found {0}")]
     Versions(String),
+    /// A file of labels that the configuration names.
+    #[error("labels `{0}` are missing")]
+    NoLabels(String),
     /// The version folder has no model file.
     #[error("`{0}` is missing")]
     NoModelFile(String),

@@ -70,24 +70,7 @@ pub fn package(
     let mut engines = engines.to_vec();
     engines.sort_by(|one, two| order(&one.engine.record).cmp(&order(&two.engine.record)));
     let engines = engines.as_slice();
-    let (needed, found) = (variant.platform.model_format(), model.record.format);
-    if needed != found {
-        return Err(Error::Format { variant: variant.id(), needed, found });
-    }
-    let (mut entries, max_batch_size) = match (variant.platform, engines) {
-        (Platform::Onnx, []) => (onnx_entries(options, model, profiles)?, max_batch_size(profiles)),
-        (Platform::Pytorch, []) => (module_entries(options, model, profiles)?, max_batch_size(profiles)),
-        (Platform::Tensorrt, [_, ..]) => {
-            let records: Vec<_> = engines.iter().map(|packed| &packed.engine.record).collect();
-            (engine_entries(options, engines, model)?, smallest_batch(&records))
-        }
-        (platform, _) => {
-            return Err(Error::Engine { variant: variant.id(), needed: platform == Platform::Tensorrt });
-        }
-    };
-    if let Some(labels) = label_file(&model.record) {
-        entries.insert(format!("{}/{LABELS_FILE}", options.name), Content::Bytes(labels.into_bytes()));
-    }
+    let (entries, max_batch_size) = variant_entries(options, variant, model, engines, profiles)?;
     let entries = options.apply(entries, progress)?;
     check_entries(variant, &entries)?;
     let subject = variant.id();
@@ -107,6 +90,39 @@ pub fn package(
     let outcome = if stored.cache_hit { Outcome::Cached } else { Outcome::Built };
     progress.finished(Step::Package, &subject, outcome, stored.elapsed);
     Ok(stored)
+}
+
+/// The files of a variant's package before the user's own are added, and its `max_batch_size`.
+fn variant_entries(
+    options: &PackageOptions<'_>,
+    variant: &Variant,
+    model: &CachedArtifact<Model>,
+    engines: &[PackedEngine<'_>],
+    profiles: &[Profile],
+) -> Result<(Entries, u64)> {
+    let (needed, found) = (variant.platform.model_format(), model.record.format);
+    if needed != found {
+        return Err(Error::Format { variant: variant.id(), needed, found });
+    }
+    let (mut entries, max_batch_size) = match (variant.platform, engines) {
+        (Platform::Onnx, []) => {
+            (onnx_entries(options, model, profiles)?, max_batch_size(&model.record.inputs, profiles))
+        }
+        (Platform::Pytorch, []) => {
+            (module_entries(options, model, profiles)?, max_batch_size(&model.record.inputs, profiles))
+        }
+        (Platform::Tensorrt, [_, ..]) => {
+            let records: Vec<_> = engines.iter().map(|packed| &packed.engine.record).collect();
+            (engine_entries(options, engines, model)?, smallest_batch(&records))
+        }
+        (platform, _) => {
+            return Err(Error::Engine { variant: variant.id(), needed: platform == Platform::Tensorrt });
+        }
+    };
+    if let Some(labels) = label_file(&model.record) {
+        entries.insert(format!("{}/{LABELS_FILE}", options.name), Content::Bytes(labels.into_bytes()));
+    }
+    Ok((entries, max_batch_size))
 }
 
 /// What is generated fits; what a user adds may not.

@@ -3,10 +3,13 @@
 
 use crate::{ArchiveFault, Error, Result};
 use planforge_archive::{UnpackLimits, extract, read_text};
-use planforge_triton_config::{Backend, CONFIG_FILE, MAX_CONFIG_BYTES, ServingConfig, SyntaxError};
+use planforge_triton_config::{Backend, CONFIG_FILE, ConfiguredTensor, MAX_CONFIG_BYTES, ServingConfig, SyntaxError};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Component, Path, PathBuf};
+
+/// Most bytes of a file of labels.
+const MAX_LABEL_BYTES: u64 = 16 << 20;
 
 /// A model on disk, ready to be loaded.
 #[derive(Debug, Clone)]
@@ -19,6 +22,14 @@ pub struct UnpackedModel {
     pub backend: Backend,
     /// Largest batch of one request; 0 when the model's shapes have no batch dimension.
     pub max_batch_size: u64,
+    /// Whether inputs and outputs that the configuration leaves out are those of the model.
+    pub is_completed: bool,
+    /// Inputs of the configuration.
+    pub inputs: Vec<ConfiguredTensor>,
+    /// Outputs of the configuration.
+    pub outputs: Vec<ConfiguredTensor>,
+    /// Names of classes by output.
+    pub labels: BTreeMap<String, Vec<String>>,
     /// Version, the name of its folder.
     pub version: String,
     /// Bytes of all files of the archive.
@@ -96,12 +107,14 @@ fn find_model(target: &Path, byte_count: u64) -> std::result::Result<UnpackedMod
     let mut versions = folder_names(&folder)?;
     // To Triton a name with a leading zero is no version.
     versions.retain(|name| name.bytes().all(|byte| byte.is_ascii_digit()) && (name == "0" || !name.starts_with('0')));
-    let [version] = versions.as_slice() else {
+    let numbers = versions.iter().filter_map(|name| name.parse().ok());
+    let Some(version) = config.versions.choose(numbers).map(|number| number.to_string()) else {
         let found = if versions.is_empty() { "none".to_owned() } else { versions.join(", ") };
         return Err(ArchiveFault::Versions(found).into());
     };
+    let labels = read_labels(&folder, &config.outputs)?;
     let found = |name: &str| {
-        let file = folder.join(version).join(name);
+        let file = folder.join(&version).join(name);
         let is_plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
         if is_plain && file.is_file() { Ok(file) } else { Err(ArchiveFault::NoModelFile(shown(&file))) }
     };
@@ -114,7 +127,11 @@ fn find_model(target: &Path, byte_count: u64) -> std::result::Result<UnpackedMod
         files_by_capability: by_capability?,
         backend: config.backend,
         max_batch_size: config.max_batch_size,
-        version: version.clone(),
+        is_completed: config.is_completed,
+        inputs: config.inputs,
+        outputs: config.outputs,
+        labels,
+        version,
         byte_count,
     })
 }
@@ -123,6 +140,25 @@ fn parse_config(text: Vec<u8>) -> std::result::Result<ServingConfig, ArchiveFaul
     let not_text = |_| SyntaxError { line: 1, reason: "it is not UTF-8".to_owned() };
     let text = String::from_utf8(text).map_err(not_text).map_err(planforge_triton_config::Error::from)?;
     Ok(ServingConfig::parse(&text)?)
+}
+
+/// Names of classes: a line for each, in files next to the configuration.
+fn read_labels(
+    folder: &Path,
+    outputs: &[ConfiguredTensor],
+) -> std::result::Result<BTreeMap<String, Vec<String>>, Failure> {
+    let labelled = outputs.iter().filter(|output| !output.label_filename.is_empty());
+    let labels = labelled.map(|output| {
+        let (name, path) = (&output.label_filename, folder.join(&output.label_filename));
+        let is_plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+        if !is_plain || !path.is_file() {
+            return Err(Failure::Archive(ArchiveFault::NoLabels(name.clone())));
+        }
+        let text = read_text(fs_err::File::open(&path)?, name, MAX_LABEL_BYTES).map_err(ArchiveFault::from)?;
+        let lines = String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();
+        Ok((output.name.clone(), lines))
+    });
+    labels.collect()
 }
 
 /// Names of the folders in a folder, sorted.

@@ -95,10 +95,10 @@ pub enum Error {
     #[error("the pipeline makes no engines; name GPU types with --gpu")]
     NoEngines,
     /// `compile.max_batch` for a model whose memory cannot be counted.
-    #[error("key `compile.max_batch`: a graph that is taken as it is cannot be counted; leave it out")]
+    #[error("key `compile.max_batch`: cannot count the memory of a prebuilt graph; remove the key")]
     UncountableMaxBatch,
     /// A memory plan for a model whose memory cannot be counted.
-    #[error("a graph that is taken as it is cannot be counted; add --build")]
+    #[error("cannot count the memory of a prebuilt graph; add --build, which measures it")]
     UncountablePlan,
     /// Profiles that the model does not take.
     #[error("`{}` does not fit the model", file.display())]
@@ -205,6 +205,12 @@ pub enum Error {
         source: planforge_store::Error,
     },
 
+    /// Triton is not where it should be.
+    #[error("Triton's program `{}` does not exist", path.display())]
+    NoTritonserver {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// `host.variant` names a variant that the pipeline does not have.
     #[error("key `host.variant`: `{variant}` is not among the pipeline's variants: {}", known.join(", "))]
     UnknownHostVariant {
@@ -276,6 +282,12 @@ pub enum Error {
     /// A tokenizer without a mask token.
     #[error("the tokenizer has no mask token")]
     NoMaskToken,
+    /// An endpoint's response that cannot be read.
+    #[error("the endpoint's response cannot be read: {reason}")]
+    Response {
+        /// Why.
+        reason: String,
+    },
     /// A model without an output that its task needs.
     #[error("the model has no output `{name}`")]
     NoOutput {

@@ -23,9 +23,11 @@ impl Error {
             Self::Profiles { source, .. } => source.kind(),
             Self::LockWrite { source, .. } => source.kind(),
             Self::StoreKey { source } => source.kind(),
-            Self::NoLocalGpu { .. } | Self::NoOnnxRuntime { .. } | Self::NoTensorrt { .. } | Self::NoTrtexec { .. } => {
-                ErrorKind::Environment
-            }
+            Self::NoLocalGpu { .. }
+            | Self::NoOnnxRuntime { .. }
+            | Self::NoTensorrt { .. }
+            | Self::NoTrtexec { .. }
+            | Self::NoTritonserver { .. } => ErrorKind::Environment,
             Self::NoLock { .. } | Self::LockMismatch { .. } | Self::WrongProvenance { .. } => ErrorKind::CheckFailed,
             Self::PipelineIsFolder { .. }
             | Self::NoPipelineFile { .. }
@@ -53,6 +55,7 @@ impl Error {
             | Self::OutOfRange { .. }
             | Self::NoMaskToken
             | Self::NoOutput { .. }
+            | Self::Response { .. }
             | Self::OutputType { .. }
             | Self::NoAnswerScores => ErrorKind::Internal,
         }
@@ -72,10 +75,15 @@ impl Error {
             Self::Store(error) => error.hint(),
             Self::Bench(error) => error.hint(),
             Self::Report(error) => error.hint(),
+            Self::Host(error) => error.hint(),
             Self::Io(error) => io_hint(error),
             Self::Profiles { source, .. } => source.hint(),
             Self::LockWrite { source, .. } => source.hint(),
             Self::StoreKey { source } => source.hint(),
+            Self::NoTritonserver { .. } => Some(
+                "`scripts/setup` fetches one; name another with key `host.tritonserver`, or a running container with `--container`",
+            ),
+            Self::LockMismatch { .. } => Some("if the change is wanted, `planforge lock PIPELINE` renews the lock"),
             Self::CorruptCache { .. } => Some("the corrupt entry was removed from the cache; run again to rebuild it"),
             _ => None,
         }

@@ -40,21 +40,21 @@ pub(crate) struct KnownMemory {
 }
 
 impl CopyEstimates {
-    /// Counts every batch of [`BATCHES`] and the largest of `profiles`, at their longest sequence. A graph that is taken
-    /// as it is cannot be counted.
+    /// Counts every batch of [`BATCHES`] and the largest of `profiles`, at their longest sequence. A prebuilt graph
+    /// cannot be counted.
     pub(crate) fn of(spec: &Pipeline, profiles: &[Profile], snapshot: &Snapshot) -> Result<Self> {
         if spec.source.graph.is_some() {
             return Ok(Self::default());
         }
-        let checkpoint = Checkpoint::read(snapshot)?;
+        let checkpoint = Checkpoint::read(snapshot, spec.task)?;
         let mut batches = BATCHES.to_vec();
         batches.push(max_batch(profiles));
         batches.sort_unstable();
         let sequence = max_sequence(profiles).unwrap_or(1);
         let mut estimates = Vec::new();
         for &precision in &spec.export.precisions {
-            let image_size = spec.export.image_size;
-            let options = ExportOptions { image_size, ..ExportOptions::new(spec.task, precision) };
+            let (image_size, ignore_tensors) = (spec.export.image_size, spec.export.ignore_tensors.clone());
+            let options = ExportOptions { image_size, ignore_tensors, ..ExportOptions::new(spec.task, precision) };
             let count = |&batch: &u64| -> Result<(u64, CopyMemory)> {
                 let cost = estimate(&checkpoint, &options, batch, sequence)?;
                 let memory = CopyMemory {
@@ -102,11 +102,12 @@ impl CopyEstimates {
 pub(crate) fn plan_rows(spec: &Pipeline, target: &EngineTarget, max_batch: u64, known: KnownMemory) -> Vec<PlanRow> {
     let threshold = f64::from(spec.probe.threshold);
     let row = |gpu: &Gpu| {
-        let gpu_byte_count = u64::from(gpu.memory_gib) << 30;
+        let gpu_byte_count = gpu.memory_byte_count();
         PlanRow {
             variant: target.variant.id(),
             gpu: gpu.name.clone(),
             gpu_byte_count,
+            is_board_memory: gpu.memory_mib.is_none(),
             max_batch,
             memory: known.memory,
             threshold,

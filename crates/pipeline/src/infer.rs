@@ -1,16 +1,20 @@
 //! An exported model run on texts or images of the caller.
 
 use crate::context::PipelineContext;
-use crate::stages::{export_precision, fetch, load_onnx_runtime};
+use crate::guess::{Guess, classes, likeliest, softmax};
+use crate::response::tensors;
+use crate::stages::{export_precision, fetch, load_onnx_runtime, request_body};
 use crate::{Error, Result};
-use planforge_core::{Model, Precision, Snapshot, Task};
-use planforge_engine::{Sample, TextSample, Vocabulary};
+use planforge_bench::{Endpoint, EndpointClient};
+use planforge_core::{CachedArtifact, Model, Precision, RequestBody, Snapshot, Task, copy_name, endpoint_name};
+use planforge_engine::{Sample, ScoreFunction, TextSample, Vocabulary};
 use planforge_runtime::{Tensor, TensorValues};
 use planforge_validate::{Samples, is_per_token, run_model};
 use serde::Serialize;
+use std::time::Duration;
 
-/// Guesses kept of each masked token, text and image.
-const GUESSES: usize = 5;
+/// Longest wait for an answer, of a model that may have to be loaded.
+const TIMEOUT: Duration = Duration::from_secs(70);
 
 /// Most tokens of an answer.
 const LONGEST_ANSWER: usize = 30;
@@ -18,8 +22,11 @@ const LONGEST_ANSWER: usize = 30;
 /// What the task is about, for each sample.
 #[derive(Debug, Default, Serialize)]
 pub struct Inference {
-    /// The texts, or the files.
+    /// The texts, the first of each pair, or the files.
     pub samples: Vec<String>,
+    /// The second text of each pair.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub text_pairs: Vec<String>,
     /// Name of the output.
     pub output: String,
     /// Its shape, samples first.
@@ -38,13 +45,64 @@ pub struct Inference {
     pub guesses: Vec<Vec<Guess>>,
 }
 
-/// Something with its probability by the model.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Guess {
-    /// Class, word or answer.
-    pub text: String,
-    /// From 0 to 1.
-    pub probability: f64,
+/// A request for a served copy, and what is needed to read its answer.
+#[derive(Debug)]
+pub struct InferenceRequest {
+    /// The request.
+    pub body: RequestBody,
+    /// Name of the endpoint.
+    pub endpoint: String,
+    /// Name of the first copy.
+    pub target_model: String,
+    snapshot: Snapshot,
+    model: CachedArtifact<Model>,
+    samples: Samples,
+    batch: Sample,
+}
+
+/// The request for `samples` together, as [`infer`] would run them.
+///
+/// # Errors
+/// As for [`infer`], and a request that is larger than SageMaker takes.
+pub fn inference_request(
+    context: &PipelineContext,
+    samples: Option<&Samples>,
+    precision: Option<Precision>,
+) -> Result<InferenceRequest> {
+    let spec = &context.spec;
+    let source = fetch(context)?;
+    let snapshot = source.snapshot;
+    let precision = precision.unwrap_or(spec.export.precisions[0]);
+    let model = export_precision(context, &snapshot, precision)?.model;
+    let samples = samples.cloned().unwrap_or_else(|| Samples::of_pipeline(spec, &snapshot, &model.record));
+    check_samples(spec.task, &samples)?;
+    let batch = samples.batch(&snapshot, &model.record)?;
+    let body = request_body("samples", &model.record, &batch)?;
+    let target_model = copy_name(&spec.name, 0);
+    let endpoint = endpoint_name(&spec.name);
+    Ok(InferenceRequest { body, endpoint, target_model, snapshot, model, samples, batch })
+}
+
+/// What the endpoint at `url` answers to a request.
+///
+/// # Errors
+/// An endpoint that does not answer with success.
+pub fn infer_served(context: &PipelineContext, request: &InferenceRequest, url: &str) -> Result<Inference> {
+    let client = EndpointClient::new(url, &request.endpoint, TIMEOUT)?;
+    let prepared = client.prepare(request.body.clone());
+    let answer = context.runtime.block_on(client.send(&prepared, &request.target_model))?;
+    let outputs = as_floats(tensors(&answer.content_type, &answer.body)?);
+    let InferenceRequest { snapshot, model, samples, batch, .. } = request;
+    interpret(context, snapshot, model, samples, batch, &outputs)
+}
+
+fn as_floats(mut outputs: Vec<Tensor>) -> Vec<Tensor> {
+    for output in &mut outputs {
+        if let Some(values) = output.values.floats() {
+            output.values = TensorValues::Fp32(values.into_owned());
+        }
+    }
+    outputs
 }
 
 /// Runs the export of `precision` on `samples` together, texts padded to the longest; the pipeline's first precision and its
@@ -69,35 +127,39 @@ pub fn infer(context: &PipelineContext, samples: Option<&Samples>, precision: Op
     let mut outputs = run_model(&model, &batch)?;
     let names = model.record.main_outputs();
     outputs.retain(|output| names.contains(&output.name));
-    interpret(spec.task, snapshot, &model.record, samples, &batch, &outputs)
+    interpret(context, snapshot, &model, samples, &batch, &as_floats(outputs))
 }
 
 /// The outputs that the task is about, as a person reads them.
 fn interpret(
-    task: Task,
+    context: &PipelineContext,
     snapshot: &Snapshot,
-    model: &Model,
+    model: &CachedArtifact<Model>,
     samples: &Samples,
     batch: &Sample,
     outputs: &[Tensor],
 ) -> Result<Inference> {
-    let names = model.main_outputs();
+    let (task, names) = (context.spec.task, model.record.main_outputs());
     let output = outputs.first().ok_or_else(|| Error::NoOutput { name: names[0].clone() })?;
     let mut inference = Inference {
         samples: samples.names(),
+        text_pairs: samples.second_texts(),
         output: names.join(", "),
         shape: output.shape.clone(),
-        labels: model.labels.clone(),
+        labels: model.record.labels.clone(),
         ..Inference::default()
     };
     match (task, batch) {
         (Task::QuestionAnswering, Sample::Text(text)) => inference.guesses = answers(samples, text, outputs)?,
         (Task::FillMask, Sample::Text(text)) => {
-            inference.guesses = fillings(&Vocabulary::read(snapshot)?, text, output)?;
+            inference.guesses = fillings(&Vocabulary::read(snapshot, task)?, text, output)?;
         }
         (Task::ImageClassification | Task::TextClassification, _) => {
             inference.values = rows(output)?;
-            inference.guesses = inference.values.iter().map(|scores| classes(scores, &inference.labels)).collect();
+            let count = inference.values.first().map_or(0, Vec::len);
+            let function = ScoreFunction::read(snapshot, model, context.spec.source.graph.as_deref(), count)?;
+            let guesses = |scores: &Vec<f32>| classes(function, scores, &inference.labels);
+            inference.guesses = inference.values.iter().map(guesses).collect();
         }
         (_, Sample::Text(text)) => {
             inference.values = rows(output)?;
@@ -113,8 +175,12 @@ fn check_samples(task: Task, samples: &Samples) -> Result<()> {
     let expected = match (samples, task) {
         (Samples::Images(_), _) if !task.is_over_images() => "takes texts; use --text",
         (Samples::Texts(_) | Samples::Pairs(_), _) if task.is_over_images() => "takes images; use --image",
-        (Samples::Texts(_), Task::QuestionAnswering) => "needs --text with a question and --context with a text",
-        (Samples::Pairs(_), _) if task != Task::QuestionAnswering => "takes no --context",
+        (Samples::Texts(_) | Samples::RandomTokens { .. }, Task::QuestionAnswering) => {
+            "needs --text with a question and --context with a text"
+        }
+        (Samples::Pairs(_), _) if !matches!(task, Task::QuestionAnswering | Task::TextClassification) => {
+            "takes no --context"
+        }
         _ => return Ok(()),
     };
     Err(Error::WrongSamples { task, expected })
@@ -141,11 +207,6 @@ fn tokens(sample: &TextSample) -> Vec<Vec<String>> {
         tokens.iter().zip(mask).filter(|(_, kept)| **kept != 0).map(|(token, _)| token.clone()).collect()
     };
     texts.map(kept).collect()
-}
-
-/// The likeliest classes.
-fn classes(scores: &[f32], labels: &[String]) -> Vec<Guess> {
-    likeliest(scores, |class| labels.get(class).cloned().unwrap_or_else(|| format!("class {class}")))
 }
 
 /// The likeliest words for the first mask of each text.
@@ -183,7 +244,7 @@ fn answer(context: &str, spans: &[Option<(usize, usize)>], starts: &[f32], ends:
         .map(|(first, last)| (first, last, starts[first] * ends[last]))
         .max_by(|a, b| a.2.total_cmp(&b.2))?;
     let (from, to) = (spans[first]?.0, spans[last]?.1);
-    Some(Guess { text: context.get(from..to)?.to_owned(), probability })
+    Some(Guess::of_probability(context.get(from..to)?.to_owned(), probability))
 }
 
 /// Probabilities of the tokens that are part of the context; 0 for the others.
@@ -193,38 +254,17 @@ fn softmax_where(scores: &[f32], spans: &[Option<(usize, usize)>]) -> Vec<f64> {
     softmax(&scores)
 }
 
-fn likeliest(scores: &[f32], name: impl Fn(usize) -> String) -> Vec<Guess> {
-    let mut shares: Vec<(usize, f64)> = softmax(scores).into_iter().enumerate().collect();
-    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
-    shares.truncate(GUESSES);
-    shares.into_iter().map(|(number, probability)| Guess { text: name(number), probability }).collect()
-}
-
-/// Probabilities of scores.
-fn softmax(scores: &[f32]) -> Vec<f64> {
-    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let weights: Vec<f64> = scores.iter().map(|score| f64::from(score - largest).exp()).collect();
-    let sum: f64 = weights.iter().sum();
-    weights.into_iter().map(|weight| weight / sum).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::GuessValue;
 
     #[test]
     fn an_answer_is_part_of_the_context_and_ends_after_it_starts() {
         let spans = [None, None, Some((0, 3)), Some((4, 7)), Some((8, 13))];
         let found = answer("the cat sleeps", &spans, &[9.0, 0.0, 0.0, 5.0, 1.0], &[9.0, 0.0, 6.0, 0.0, 5.0]).unwrap();
         assert_eq!(found.text, "cat sleep");
-        assert!(found.probability > 0.2 && found.probability < 1.0, "{found:?}");
-    }
-
-    #[test]
-    fn classes_without_names_have_numbers() {
-        let found = classes(&[0.0, 3.0, 1.0], &["a".to_owned()]);
-        let names: Vec<_> = found.iter().map(|guess| guess.text.as_str()).collect();
-        assert_eq!(names, ["class 1", "class 2", "a"]);
-        assert!((found.iter().map(|guess| guess.probability).sum::<f64>() - 1.0).abs() < 1e-9);
+        let GuessValue::Probability(probability) = found.value else { panic!("{found:?}") };
+        assert!(probability > 0.2 && probability < 1.0, "{found:?}");
     }
 }

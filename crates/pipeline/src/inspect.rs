@@ -33,7 +33,7 @@ pub struct Inspection {
     pub max_sequence: Option<u64>,
     /// Names of the scores, for classification.
     pub labels: Vec<String>,
-    /// For each precision and profile, the most frequent and the largest shape.
+    /// For each precision and profile, the most frequent and the largest shape; empty for a prebuilt graph.
     pub costs: Vec<CostRow>,
     /// The exported graph.
     pub graph: PathBuf,
@@ -80,11 +80,14 @@ pub fn inspect(context: &PipelineContext) -> Result<Inspection> {
 /// Costs of the most frequent and the largest shape of each profile, in each precision.
 fn costs(context: &PipelineContext, snapshot: &Snapshot) -> Result<Vec<CostRow>> {
     let spec = &context.spec;
-    let checkpoint = Checkpoint::read(snapshot)?;
+    if spec.source.graph.is_some() {
+        return Ok(Vec::new());
+    }
+    let checkpoint = Checkpoint::read(snapshot, spec.task)?;
     let mut costs = Vec::new();
     for &precision in &spec.export.precisions {
-        let image_size = spec.export.image_size;
-        let options = ExportOptions { image_size, ..ExportOptions::new(spec.task, precision) };
+        let (image_size, ignore_tensors) = (spec.export.image_size, spec.export.ignore_tensors.clone());
+        let options = ExportOptions { image_size, ignore_tensors, ..ExportOptions::new(spec.task, precision) };
         for profile in &spec.profiles {
             let pick = |largest: bool| {
                 let of = |range: ProfileRange| if largest { range.max } else { range.opt };
@@ -126,11 +129,10 @@ impl EngineInspection {
         let header = planforge_tensorrt::read_header(&engine)
             .map_err(|source| Error::InvalidEngine { path: path.to_owned(), source: Box::new(source) })?;
         let log = fs_err::read_to_string(path.with_file_name("build.log")).ok();
-        let capability = |&(major, minor): &(u8, u8)| format!("{major}.{minor}");
         Ok(Self {
             byte_count: engine.len() as u64,
             version: header.version.map(|number| number.to_string()).join("."),
-            compute_capabilities: header.compute_capabilities.iter().map(capability).collect(),
+            compute_capabilities: header.compute_capabilities.iter().map(ToString::to_string).collect(),
             figures: log.map(|log| builder_figures(&log)),
             weight_files: PlacedWeights::beside(path)?
                 .map(|weights| weights.files().into_iter().map(str::to_owned).collect()),

@@ -27,6 +27,7 @@ mod context;
 mod error;
 mod error_kind;
 mod estimate;
+mod guess;
 mod infer;
 mod inspect;
 mod lock;
@@ -38,6 +39,7 @@ mod overrides;
 mod plan;
 mod record;
 mod report;
+mod response;
 mod run;
 mod stages;
 mod store;
@@ -48,7 +50,8 @@ mod warm_up;
 
 pub use context::PipelineContext;
 pub use error::{Error, Result};
-pub use infer::{Guess, Inference, infer};
+pub use guess::{Guess, GuessValue};
+pub use infer::{Inference, InferenceRequest, infer, infer_served, inference_request};
 pub use inspect::{ArchiveInspection, CostRow, EngineInspection, Inspection, inspect};
 pub use lock::{LockMode, LockState};
 pub use memory_plan::{MemoryPlan, plan_memory};
@@ -59,8 +62,9 @@ pub use record::{Measured, RunRecord};
 pub use run::{run_pipeline, run_pipelines};
 pub use stages::{
     BuiltEngines, Checks, CompileRequest, EngineChecks, Export, Exports, FetchedSource, PackagedVariants,
-    PublishedVariant, ServedVariant, ServingGpu, check, check_engines, compile, export, export_precision, fetch,
-    link_engines, load, package, probe, publish, select_served, start_endpoint, with_endpoint, write_provenance,
+    PublishedVariant, ServedCheck, ServedVariant, ServingGpu, check, check_engines, check_served, compile, export,
+    export_precision, fetch, link_engines, load, package, probe, publish, select_all_served, select_served,
+    start_endpoint, with_endpoint, write_provenance,
 };
 pub use store::{Unpublished, open_store, unpublish_pipeline};
 pub use unserved::Unserved;

@@ -22,7 +22,7 @@ pub struct MemoryPlan {
     pub pipeline: String,
     /// Largest batch of its profiles, which packages are made with.
     pub max_batch: u64,
-    /// The batch that `max_batch = "auto"` chooses; none for a graph that is taken as it is.
+    /// The batch that `max_batch = "auto"` chooses; none for a prebuilt graph.
     #[serde(rename = "dense_batch")]
     pub recommended_max_batch: Option<u64>,
     /// Set aside for the CUDA context, once for each GPU.
@@ -47,7 +47,7 @@ pub fn plan_memory(context: &PipelineContext, limits: Option<BuildLimits>) -> Re
         context,
         plan: &record.plan,
         models: &record.exports.models,
-        library_version: builder_version(context, &record.plan.targets)?,
+        library_version: builder_version(context, &record.plan.selection.targets)?,
     };
     if let Some(limits) = limits {
         engines.build_all(limits)?;
@@ -63,7 +63,7 @@ pub fn plan_memory(context: &PipelineContext, limits: Option<BuildLimits>) -> Re
         max_batch: max_batch(profiles),
         recommended_max_batch: auto_max_batch(&estimates, max_batch(profiles)),
         context_byte_count: CONTEXT_BYTE_COUNT,
-        skipped: record.plan.skipped.clone(),
+        skipped: record.plan.selection.skipped.clone(),
         rows,
     })
 }
@@ -79,7 +79,7 @@ struct BatchEngines<'a> {
 impl<'a> BatchEngines<'a> {
     fn build_all(&self, limits: BuildLimits) -> Result<()> {
         let mut jobs = Vec::new();
-        for target in &self.plan.targets {
+        for target in &self.plan.selection.targets {
             for batch in self.batches() {
                 jobs.push(self.job(target, batch)?);
             }
@@ -93,7 +93,7 @@ impl<'a> BatchEngines<'a> {
     fn rows(&self, estimates: &CopyEstimates) -> Result<Vec<PlanRow>> {
         let own = max_batch(&self.plan.profiles);
         let mut rows = Vec::new();
-        for target in &self.plan.targets {
+        for target in &self.plan.selection.targets {
             let other = self.figures(target, own)?.map(|figures| OtherReport { batch: own, figures });
             for batch in self.batches() {
                 let reports = BuilderReports { exact: self.figures(target, batch)?, other };

@@ -67,6 +67,12 @@ impl NativeLibraries {
         if path.exists() { Ok(path) } else { Err(Error::NoOnnxRuntime { path }) }
     }
 
+    /// The server of `scripts/setup`.
+    #[must_use]
+    pub fn tritonserver(&self) -> PathBuf {
+        self.folder.join("triton/bin/tritonserver")
+    }
+
     /// Folder of the TensorRT-RTX libraries.
     #[must_use]
     pub fn tensorrt_folder(&self) -> PathBuf {
@@ -104,4 +110,6 @@ pub struct Workers {
     pub run_engine: ChildProgram,
     /// Serves the local endpoint: [`planforge_host::HostRequest`].
     pub host: ChildProgram,
+    /// Runs a server in namespaces of its own: [`planforge_host::run_isolated`].
+    pub isolated: ChildProgram,
 }

@@ -2,7 +2,7 @@
 
 use crate::lock::LockMode;
 use crate::{Error, Result};
-use planforge_core::{ComputeCapability, GpuCatalogue, Pipeline, Platform, Precision};
+use planforge_core::{GpuCatalogue, HostContainer, Pipeline, Platform, Precision};
 use std::path::{Path, PathBuf};
 
 /// The GPU name that stands for the GPUs of this machine.
@@ -21,6 +21,8 @@ pub struct Overrides {
     pub catalogue: Option<PathBuf>,
     /// Number of copies.
     pub copies: Option<u32>,
+    /// What runs models of the local endpoint; that of the pipeline where it is not named.
+    pub container: Option<HostContainer>,
     /// Fetches every file of the repository, not only those that the pipeline needs.
     pub all_files: bool,
     /// What is done with the lock.
@@ -43,6 +45,9 @@ impl Overrides {
             spec.export.precisions.clone_from(&self.precisions);
         }
         spec.compile.multi_target |= self.multi_target;
+        if let Some(container) = &self.container {
+            spec.host.container.clone_from(container);
+        }
         if let Some(copies) = self.copies {
             spec.package.copies = copies.try_into().map_err(|reason| Error::InvalidCopies { reason })?;
         }
@@ -75,8 +80,7 @@ fn local_types(catalogue: &GpuCatalogue) -> Result<Vec<String>> {
     }
     let mut names = Vec::new();
     for gpu in gpus {
-        let (major, minor) = gpu.compute_capability;
-        let compute_capability = ComputeCapability { major, minor };
+        let compute_capability = gpu.compute_capability;
         let known = catalogue
             .matching(&gpu.product, compute_capability, gpu.memory_byte_count)
             .ok_or_else(|| Error::UnknownLocalGpu { product: gpu.product.clone(), compute_capability })?;

@@ -54,14 +54,8 @@ pub struct RequestShape {
 /// What a run makes, with everything that is known once the checkpoint is there.
 #[derive(Debug, Clone)]
 pub struct BuildPlan {
-    /// Engines to build.
-    pub targets: Vec<EngineTarget>,
-    /// Packages to make.
-    pub variants: Vec<Variant>,
-    /// Precisions to export.
-    pub precisions: Vec<Precision>,
-    /// A sentence about each combination that was asked for and cannot be made.
-    pub skipped: Vec<String>,
+    /// Engines, packages and precisions.
+    pub selection: Selection,
     /// Optimization profiles, up to the chosen largest batch.
     pub profiles: Vec<Profile>,
     /// The probe's request.
@@ -95,13 +89,9 @@ pub fn resolve_plan(
 impl BuildPlan {
     /// The plan for a selection with the profiles and requests of `spec`.
     fn new(selection: Selection, spec: &Pipeline) -> Self {
-        let Selection { targets, variants, precisions, skipped } = selection;
         let shape = |(batch, sequence)| RequestShape { batch, sequence };
         Self {
-            targets,
-            variants,
-            precisions,
-            skipped,
+            selection,
             profiles: spec.profiles.clone(),
             probe_request: shape(spec.probe_request()),
             load_request: shape(spec.load_request()),

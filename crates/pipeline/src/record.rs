@@ -6,7 +6,9 @@ use crate::plan::BuildPlan;
 use crate::stages::{
     BuiltEngines, Checks, CompileRequest, EngineChecks, Exports, FetchedSource, PackagedVariants, PublishedVariant,
 };
-use planforge_core::{ArtifactFile, Capacity, LoadResult, Lock, LockedEngine, LockedFile, Model, Precision};
+use planforge_core::{
+    ArtifactFile, Capacity, CheckFacts, LoadResult, Lock, LockedEngine, LockedFile, Model, Precision,
+};
 use planforge_report::{Library, Served};
 use planforge_store::ObjectStore;
 use planforge_validate::LIBTORCH_VERSION;
@@ -56,6 +58,8 @@ pub struct Measured {
     pub capacity: Option<Capacity>,
     /// Result of the load test.
     pub load: Option<LoadResult>,
+    /// What the endpoint answers, compared with the fp32 export.
+    pub checks: Vec<CheckFacts>,
     /// Sentences for the report.
     pub notes: Vec<String>,
 }
@@ -135,7 +139,7 @@ impl From<&RunRecord<'_>> for Lock {
             let id = format!("{}-{}", model.record.format, model.record.precision);
             lock.exports.insert(id, locked_files(&model.files));
         }
-        for (target, engine) in record.plan.targets.iter().zip(&record.built.engines) {
+        for (target, engine) in record.plan.selection.targets.iter().zip(&record.built.engines) {
             if let Some(ArtifactFile { byte_count, sha256, .. }) = engine.file(&engine.record.plan).cloned() {
                 let gpus = target.gpus.iter().map(|gpu| gpu.name.clone()).collect();
                 lock.engines.insert(target.variant.id(), LockedEngine { byte_count, sha256, gpus });

@@ -20,11 +20,15 @@ impl From<&RunRecord<'_>> for Report {
         Self {
             source: Some(SourceFacts { card: record.source.card.clone(), ..SourceFacts::from(snapshot) }),
             models: models.map(|model| ModelFacts::from(&model.record)).collect(),
-            checks: record.checks.facts.iter().chain(&record.engine_checks.facts).cloned().collect(),
+            checks: [&record.checks.facts, &record.engine_checks.facts, &record.measured.checks]
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect(),
             engines: engine_facts(record),
             plan: predicted_copies(record),
             archives: archive_facts(record),
-            skipped: record.plan.skipped.clone(),
+            skipped: record.plan.selection.skipped.clone(),
             served: record.measured.served.clone(),
             capacity: record.measured.capacity.clone(),
             load: record.measured.load.clone(),
@@ -49,7 +53,7 @@ fn engine_facts(record: &RunRecord<'_>) -> Vec<EngineFacts> {
 /// How many copies of each engine are predicted to fit on each of its GPU types.
 fn predicted_copies(record: &RunRecord<'_>) -> Vec<PlanRow> {
     let mut rows = Vec::new();
-    for (target, engine) in record.plan.targets.iter().zip(&record.built.engines) {
+    for (target, engine) in record.plan.selection.targets.iter().zip(&record.built.engines) {
         if let Some(memory) = reported_memory(&engine.record.figures) {
             let known = KnownMemory { memory, source: PlanSource::Builder };
             rows.extend(plan_rows(&record.context.spec, target, max_batch(&engine.record.profiles), known));
@@ -92,7 +96,7 @@ fn export_rows(record: &RunRecord<'_>) -> Vec<ArtifactRow> {
 }
 
 fn engine_rows(record: &RunRecord<'_>) -> Vec<ArtifactRow> {
-    let engines = record.plan.targets.iter().zip(&record.built.engines);
+    let engines = record.plan.selection.targets.iter().zip(&record.built.engines);
     let rows = engines.filter_map(|(target, engine)| {
         let plan = &engine.record.plan;
         let path = record.context.layout.engine(&target.variant).join(plan);

@@ -5,12 +5,12 @@ use crate::lock::check_or_write_lock;
 use crate::plan::{Selection, resolve_plan, select_variants};
 use crate::record::{Measured, RunRecord};
 use crate::stages::{
-    ServedVariant, check, check_engines, compile, describe_endpoint, export, fetch, link_engines, load, package, probe,
-    publish, select_served, with_endpoint, write_provenance,
+    ServedCheck, ServedVariant, check, check_engines, check_served, compile, describe_endpoint, export, fetch,
+    link_engines, load, package, probe, publish, select_all_served, select_served, with_endpoint, write_provenance,
 };
 use crate::store::open_store_of;
 use crate::{Error, Result};
-use planforge_core::{Lock, Outcome, Step};
+use planforge_core::{HostContainer, Lock, Outcome, Step};
 use planforge_engine::BuildLimits;
 use planforge_report::{Report, write_report};
 use std::time::Instant;
@@ -137,17 +137,23 @@ fn measure(record: &RunRecord<'_>) -> Result<Measured> {
         return Ok(Measured { notes: vec![note.to_owned()], ..Measured::default() });
     };
     with_endpoint(context, &served, |url| {
-        let capacity = probe(context, url, &served)?;
         let mut notes = served.notes.clone();
-        let load = if capacity.copies == 0 {
+        // The memory of a container that planforge has not started cannot be read.
+        let is_measured = !matches!(context.spec.host.container, HostContainer::Address(_));
+        let capacity = if is_measured { Some(probe(context, url, &served)?) } else { None };
+        let copies = capacity.as_ref().map_or(usize::MAX, |it| usize::try_from(it.copies).unwrap_or(usize::MAX));
+        if !is_measured {
+            notes.push("Copies were not counted: the memory of the container cannot be read.".to_owned());
+        }
+        let (mut checks, mut loaded) = (Vec::new(), None);
+        if copies == 0 {
             notes.push("There was no load test: not one copy fits.".to_owned());
-            None
         } else {
-            let copies = usize::try_from(capacity.copies).unwrap_or(usize::MAX);
-            Some(load(context, url, &served, copies)?)
-        };
+            checks = check_served(context, &record.served_check(url, &served))?;
+            loaded = Some(load(context, url, &served, copies)?);
+        }
         let served = Some(describe_endpoint(context, &served));
-        Ok(Measured { served, capacity: Some(capacity), load, notes })
+        Ok(Measured { served, capacity, load: loaded, checks, notes })
     })
 }
 
@@ -169,5 +175,21 @@ impl RunRecord<'_> {
     pub fn served_variant(&self) -> Result<Option<ServedVariant>> {
         let Self { context, plan, source, exports, published, .. } = self;
         select_served(context, plan, &source.snapshot, &exports.models, published)
+    }
+
+    /// What the local endpoint can serve of the published variants.
+    ///
+    /// # Errors
+    /// As [`select_all_served`].
+    pub fn served_variants(&self) -> Result<Vec<ServedVariant>> {
+        let Self { context, plan, source, exports, published, .. } = self;
+        select_all_served(context, plan, &source.snapshot, &exports.models, published)
+    }
+
+    /// The comparison of what the endpoint at `url` answers.
+    #[must_use]
+    pub fn served_check<'b>(&'b self, url: &'b str, served: &'b ServedVariant) -> ServedCheck<'b> {
+        let (snapshot, models, profiles) = (&self.source.snapshot, &self.exports.models, &self.plan.profiles);
+        ServedCheck { url, served, snapshot, models, profiles }
     }
 }

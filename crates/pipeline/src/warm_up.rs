@@ -1,14 +1,15 @@
 //! Data that a server warms a model up with.
 
 use crate::{Error, Result};
-use planforge_core::{Model, Profile};
+use planforge_core::{Model, Profile, fixed_batch};
 use planforge_engine::Sample;
 use planforge_runtime::Tensor;
 use planforge_triton_config::WarmUpInput;
 use planforge_validate::input_tensors;
 
 /// The first of `samples`, each of which is a batch of one, as one item of each of the model's inputs. A text is padded
-/// where the `profiles` of an engine need that in a batch of one of these sizes; other models have no profiles.
+/// where the `profiles` of an engine need that in a batch of one of these sizes; other models have no profiles. For a model
+/// with a fixed batch, an item is a whole batch.
 pub(crate) fn warm_up_inputs(
     model: &Model,
     samples: &[Sample],
@@ -17,10 +18,12 @@ pub(crate) fn warm_up_inputs(
 ) -> Result<Vec<WarmUpInput>> {
     let sample = samples.first().ok_or(Error::NoWarmUpSample)?;
     let sample = pad_to_profile(sample.clone(), batch_sizes, profiles)?;
+    let fixed = fixed_batch(&model.inputs).and_then(|batch| usize::try_from(batch).ok());
+    let sample = fixed.map_or(sample.clone(), |batch| sample.select(&vec![0; batch]));
     let item = |tensor: &Tensor| WarmUpInput {
         name: tensor.name.clone(),
         data_type: tensor.data_type(),
-        dims: tensor.shape.iter().skip(1).map(|&size| size as u64).collect(),
+        dims: tensor.shape.iter().skip(usize::from(fixed.is_none())).map(|&size| size as u64).collect(),
         bytes: tensor.view().bytes.to_vec(),
     };
     Ok(input_tensors(&model.inputs, &sample)?.iter().map(item).collect())

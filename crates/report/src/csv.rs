@@ -3,7 +3,8 @@
 use planforge_core::{Capacity, LatencySummary, LoadPoint, LoadResult};
 use std::time::Duration;
 
-const PROBE_HEAD: [&str; 6] = ["copy", "target_model", "cold_seconds", "warm_seconds", "used_bytes", "loaded"];
+const PROBE_HEAD: [&str; 7] =
+    ["copy", "target_model", "cold_seconds", "warm_seconds", "used_bytes", "growth_bytes", "loaded"];
 
 const LOAD_HEAD: [&str; 15] = [
     "span",
@@ -30,9 +31,10 @@ pub(crate) fn probe_csv(capacity: Option<&Capacity>) -> String {
         text += &record(&[
             (index + 1).to_string(),
             step.target_model.clone(),
-            seconds(step.cold),
+            step.cold.map(seconds).unwrap_or_default(),
             seconds(step.warm),
             step.used_byte_count.to_string(),
+            step.growth_byte_count.map(|count| count.to_string()).unwrap_or_default(),
             step.loaded.to_string(),
         ]);
     }

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 pub(crate) fn full() -> Report {
     let digest = digest_bytes(b"engine");
-    let t4 = ComputeCapability { major: 7, minor: 5 };
     Report {
         source: Some(SourceFacts {
             repo: "sentence-transformers/all-MiniLM-L6-v2".to_owned(),
@@ -21,51 +20,10 @@ pub(crate) fn full() -> Report {
             byte_count: 91_000_000,
             card: Some(ModelCard { license: Some("apache-2.0".to_owned()), ..ModelCard::default() }),
         }),
-        models: vec![ModelFacts {
-            architecture: "bert".to_owned(),
-            precision: Precision::Fp16,
-            format: ModelFormat::Onnx,
-            opset: Some(20),
-            parameter_count: 22_713_216,
-            weight_byte_count: 45_426_432,
-            keep_fp32: Vec::new(),
-        }],
-        checks: vec![CheckFacts {
-            subject: "onnx-fp16".to_owned(),
-            reference: "onnx-fp32".to_owned(),
-            output: "sentence_embedding".to_owned(),
-            samples: 2,
-            min_cosine: 0.999_999_8,
-            max_absolute_error: 0.000_25,
-            passed: true,
-        }],
-        engines: vec![EngineFacts {
-            gpu: "t4".to_owned(),
-            gpus: vec!["t4".to_owned()],
-            compute_capabilities: vec![t4],
-            precision: Precision::Fp16,
-            header_version: "1.7.1.116".to_owned(),
-            header_compute_capabilities: vec![t4],
-            byte_count: 46_000_000,
-            layer_count: 312,
-            figures: BuilderFigures { activation_byte_count: Some(9_000_000), ..BuilderFigures::default() },
-            build_duration: Duration::from_millis(2340),
-            builder_duration: Duration::from_millis(2290),
-            build_peak_byte_count: 900_000_000,
-            sha256: digest.clone(),
-            outcome: Outcome::Built,
-            run: Some(EngineRunFacts::NotRun("there is no CUDA driver here".to_owned())),
-        }],
-        plan: vec![PlanRow {
-            variant: "tensorrt-fp16-t4".to_owned(),
-            gpu: "t4".to_owned(),
-            gpu_byte_count: 16 << 30,
-            max_batch: 32,
-            memory: CopyMemory { weight_byte_count: 45_000_000, activation_byte_count: 9_000_000 },
-            threshold: 0.9,
-            copies: 276,
-            source: PlanSource::Builder,
-        }],
+        models: vec![model()],
+        checks: vec![check()],
+        engines: vec![engine()],
+        plan: vec![plan_row()],
         archives: vec![ArchiveFacts {
             variant: Variant::onnx(Precision::Fp16),
             byte_count: 42_000_000,
@@ -99,12 +57,72 @@ pub(crate) fn full() -> Report {
     }
 }
 
+fn model() -> ModelFacts {
+    ModelFacts {
+        architecture: "bert".to_owned(),
+        precision: Precision::Fp16,
+        format: ModelFormat::Onnx,
+        opset: Some(20),
+        parameter_count: 22_713_216,
+        weight_byte_count: 45_426_432,
+        keep_fp32: Vec::new(),
+    }
+}
+
+fn check() -> CheckFacts {
+    CheckFacts {
+        subject: "onnx-fp16".to_owned(),
+        reference: "onnx-fp32".to_owned(),
+        output: "sentence_embedding".to_owned(),
+        samples: 2,
+        min_cosine: 0.999_999_8,
+        max_absolute_error: 0.000_25,
+        passed: true,
+    }
+}
+
+fn engine() -> EngineFacts {
+    let t4 = ComputeCapability { major: 7, minor: 5 };
+    EngineFacts {
+        gpu: "t4".to_owned(),
+        gpus: vec!["t4".to_owned()],
+        compute_capabilities: vec![t4],
+        precision: Precision::Fp16,
+        header_version: "1.7.1.116".to_owned(),
+        header_compute_capabilities: vec![t4],
+        byte_count: 46_000_000,
+        layer_count: 312,
+        figures: BuilderFigures { activation_byte_count: Some(9_000_000), ..BuilderFigures::default() },
+        build_duration: Duration::from_millis(2340),
+        builder_duration: Duration::from_millis(2290),
+        build_peak_byte_count: 900_000_000,
+        sha256: digest_bytes(b"engine"),
+        outcome: Outcome::Built,
+        run: Some(EngineRunFacts::NotRun("there is no CUDA driver here".to_owned())),
+    }
+}
+
+fn plan_row() -> PlanRow {
+    PlanRow {
+        variant: "tensorrt-fp16-t4".to_owned(),
+        gpu: "t4".to_owned(),
+        gpu_byte_count: 15_360 << 20,
+        is_board_memory: false,
+        max_batch: 32,
+        memory: CopyMemory { weight_byte_count: 45_000_000, activation_byte_count: 9_000_000 },
+        threshold: 0.9,
+        copies: 276,
+        source: PlanSource::Builder,
+    }
+}
+
 fn capacity() -> Capacity {
     let steps = (0..4_u32).map(|index| ProbeStep {
         target_model: format!("all-minilm-v{index}.tar.gz"),
-        cold: Duration::from_millis(410 + u64::from(index)),
+        cold: Some(Duration::from_millis(410 + u64::from(index))),
         warm: Duration::from_millis(9),
-        used_byte_count: u64::from(index + 1) * 300_000_000,
+        used_byte_count: 50_000_000 + u64::from(index + 1) * 250_000_000,
+        growth_byte_count: Some(if index == 0 { 300_000_000 } else { 250_000_000 }),
         loaded: index + 1,
     });
     Capacity {
@@ -112,7 +130,8 @@ fn capacity() -> Capacity {
         threshold: 0.9,
         copies: 3,
         limit: CapacityLimit::Threshold,
-        byte_count_per_copy: 300_000_000,
+        base_byte_count: Some(50_000_000),
+        byte_count_per_copy: 250_000_000,
         steps: steps.collect(),
     }
 }

@@ -3,6 +3,7 @@
 use crate::{Error, Result};
 use half::{bf16, f16};
 use planforge_core::DataType;
+use std::borrow::Cow;
 
 /// A named tensor, elements in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,6 +128,17 @@ impl TensorValues {
             Self::Int64(_) => DataType::Int64,
             Self::Int32(_) => DataType::Int32,
             Self::Bool(_) => DataType::Bool,
+        }
+    }
+
+    /// Floating-point elements in fp32; none for other types.
+    #[must_use]
+    pub fn floats(&self) -> Option<Cow<'_, [f32]>> {
+        match self {
+            Self::Fp32(values) => Some(Cow::Borrowed(values)),
+            Self::Fp16(values) => Some(values.iter().map(|value| value.to_f32()).collect()),
+            Self::Bf16(values) => Some(values.iter().map(|value| value.to_f32()).collect()),
+            Self::Int64(_) | Self::Int32(_) | Self::Bool(_) => None,
         }
     }
 

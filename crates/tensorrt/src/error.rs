@@ -50,12 +50,12 @@ pub enum Error {
         message: String,
     },
     /// A compute capability the library does not know.
-    #[error("TensorRT-RTX has no compute capability {major}.{minor}")]
+    #[error(
+        "unsupported compute capability {found}; expected one that TensorRT-RTX builds for: `planforge gpus` lists them"
+    )]
     ComputeCapability {
-        /// Architecture generation.
-        major: u8,
-        /// Variant.
-        minor: u8,
+        /// The compute capability.
+        found: planforge_types::ComputeCapability,
     },
     /// The tool `trtexec` does not start, or failed.
     #[error("`{}` failed: {message}", tool.display())]

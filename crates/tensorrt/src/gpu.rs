@@ -2,14 +2,15 @@
 
 use crate::{Error, Result};
 use cudarc::driver::{DriverError, result, sys};
+use planforge_types::ComputeCapability;
 
 /// A GPU of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalGpu {
     /// Product name, such as `NVIDIA A10G`.
     pub product: String,
-    /// Compute capability as `(major, minor)`.
-    pub compute_capability: (u8, u8),
+    /// Its compute capability.
+    pub compute_capability: ComputeCapability,
     /// Its memory in bytes.
     pub memory_byte_count: u64,
 }
@@ -51,7 +52,7 @@ pub(crate) fn local_gpu(ordinal: i32) -> std::result::Result<LocalGpu, DriverErr
     let memory = unsafe { result::device::total_mem(device) }?;
     Ok(LocalGpu {
         product: result::device::get_name(device)?,
-        compute_capability: (number(major), number(minor)),
+        compute_capability: ComputeCapability::new(number(major), number(minor)),
         memory_byte_count: memory as u64,
     })
 }

@@ -5,13 +5,21 @@
 //! built for every target by version 1.7.1.116 and is checked against what was asked at each build.
 
 use crate::{Error, Result};
+use planforge_types::ComputeCapability;
 
 const START: &[u8] = b"vtrt";
 const VERSION: usize = 24;
 const CAPABILITIES: usize = 32;
 
 /// Bit of the mask, and the compute capability it stands for.
-const BITS: [(u32, (u8, u8)); 6] = [(0, (7, 5)), (1, (8, 0)), (2, (8, 6)), (3, (8, 9)), (4, (12, 0)), (5, (12, 1))];
+const BITS: [(u32, ComputeCapability); 6] = [
+    (0, ComputeCapability::new(7, 5)),
+    (1, ComputeCapability::new(8, 0)),
+    (2, ComputeCapability::new(8, 6)),
+    (3, ComputeCapability::new(8, 9)),
+    (4, ComputeCapability::new(12, 0)),
+    (5, ComputeCapability::new(12, 1)),
+];
 
 /// The header's values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +27,7 @@ pub struct Header {
     /// Library version: major, minor, patch, build.
     pub version: [u8; 4],
     /// Compute capabilities, ascending.
-    pub compute_capabilities: Vec<(u8, u8)>,
+    pub compute_capabilities: Vec<ComputeCapability>,
 }
 
 /// Reads the header of an engine.
@@ -55,7 +63,8 @@ mod tests {
         assert!(reason(&bytes).ends_with("it names no known compute capability"));
         bytes[VERSION..VERSION + 4].copy_from_slice(&[1, 7, 1, 116]);
         bytes[CAPABILITIES] = 0b1100;
-        let header = Header { version: [1, 7, 1, 116], compute_capabilities: vec![(8, 6), (8, 9)] };
+        let compute_capabilities = vec![ComputeCapability::new(8, 6), ComputeCapability::new(8, 9)];
+        let header = Header { version: [1, 7, 1, 116], compute_capabilities };
         assert_eq!(read_header(&bytes).unwrap(), header);
     }
 }

@@ -41,8 +41,9 @@ pub(crate) fn network_types(network: &NetworkDefinition<'_>) -> Result<NetworkTy
         *types.layer_counts.entry(data_type_name(output.data_type(network)).to_owned()).or_default() += 1;
         if is_product(kind) {
             let data_type = data_type_name(layer.input(network, 0)?.data_type(network)).to_owned();
-            let inputs = 0..layer.num_inputs(network);
-            let inputs = inputs.map(|input| layer.input(network, input)?.name(network)).collect::<trtx::Result<_>>()?;
+            // A convolution has no input for a kernel or a bias that is a constant, but places for both.
+            let inputs = (0..layer.num_inputs(network)).filter_map(|input| layer.input(network, input).ok());
+            let inputs = inputs.map(|input| input.name(network)).collect::<trtx::Result<_>>()?;
             types.products.push(Product { output: output.name(network)?, inputs, data_type });
         }
     }

@@ -46,6 +46,10 @@ pub enum CaseKind {
     PytorchCheckpoint,
     /// Images as a checkpoint's preprocessing prepares them.
     Preprocessing,
+    /// The outputs of a checkpoint when the small files next to it are changed.
+    SmallFiles,
+    /// The outputs of an ONNX file as another tool writes it, or why it is refused.
+    Graph,
 }
 
 const CASE_FILE: &str = "case.toml";
@@ -146,7 +150,7 @@ mod tests {
 
     #[test]
     fn every_fixture_of_a_model_has_a_case_file() {
-        for kind in [CaseKind::Checkpoint, CaseKind::PytorchCheckpoint, CaseKind::Preprocessing] {
+        for kind in [CaseKind::Checkpoint, CaseKind::PytorchCheckpoint, CaseKind::Preprocessing, CaseKind::Graph] {
             assert!(!fixture_cases(kind).is_empty());
         }
     }

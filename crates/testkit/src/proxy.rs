@@ -171,6 +171,15 @@ impl Shared {
         result
     }
 
+    /// The fault of the next request, which is logged.
+    fn next_fault(&self, head: &str) -> Option<ProxyFault> {
+        let first = head.lines().next().unwrap_or_default();
+        let fault = (self.choose)(self.requests.fetch_add(1, Ordering::Relaxed), head);
+        let noted = fault.as_ref().map_or_else(|| first.to_owned(), |fault| format!("{first} !! {fault:?}"));
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).push(noted);
+        fault
+    }
+
     fn requests(&self, client: &TcpStream, mut server: &TcpStream, answers: &Answers) -> io::Result<()> {
         let mut reader = BufReader::with_capacity(BUFFER, client);
         loop {
@@ -180,15 +189,9 @@ impl Shared {
                     return Ok(());
                 }
             }
-            let length = head.lines().filter_map(|line| line.split_once(':'));
-            let length = length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-            let length = length.filter_map(|(_, value)| value.trim().parse::<u64>().ok()).next().unwrap_or(0);
-            let first = head.lines().next().unwrap_or_default().to_owned();
-            let fault = (self.choose)(self.requests.fetch_add(1, Ordering::Relaxed), &head);
-            let noted = fault.as_ref().map_or_else(|| first.clone(), |fault| format!("{first} !! {fault:?}"));
-            self.log.lock().unwrap_or_else(PoisonError::into_inner).push(noted);
-            match fault {
-                None | Some(ProxyFault::Delay(_) | ProxyFault::SlowAnswer(_)) => {
+            let length = content_length(&head);
+            match self.next_fault(&head) {
+                fault @ (None | Some(ProxyFault::Delay(_) | ProxyFault::SlowAnswer(_))) => {
                     match fault {
                         Some(ProxyFault::Delay(wait)) => std::thread::sleep(wait),
                         Some(ProxyFault::SlowAnswer(wait)) => {
@@ -242,6 +245,13 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// The value of the header `Content-Length`; 0 without one.
+fn content_length(head: &str) -> u64 {
+    let headers = head.lines().filter_map(|line| line.split_once(':'));
+    let mut found = headers.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    found.find_map(|(_, value)| value.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Answers in the server's place.

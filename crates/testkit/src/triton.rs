@@ -106,6 +106,12 @@ impl TritonServer {
         }
     }
 
+    /// The port of SageMaker's calls.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Unpacks an archive where SageMaker does and asks the server to load it as `target_model`.
     ///
     /// # Panics

@@ -32,6 +32,20 @@ pub(crate) const FORMATS: [&str; 3] = ["FORMAT_NONE", "FORMAT_NHWC", "FORMAT_NCH
 pub(crate) const INSTANCE_KINDS: [&str; 4] = ["KIND_AUTO", "KIND_GPU", "KIND_CPU", "KIND_MODEL"];
 /// What becomes of requests that wait too long.
 pub(crate) const TIMEOUT_ACTIONS: [&str; 2] = ["REJECT", "DELAY"];
+/// Kinds of inputs that are made of a whole batch.
+pub(crate) const BATCH_INPUTS: [&str; 6] = [
+    "BATCH_ELEMENT_COUNT",
+    "BATCH_ACCUMULATED_ELEMENT_COUNT",
+    "BATCH_ACCUMULATED_ELEMENT_COUNT_WITH_ZERO",
+    "BATCH_MAX_ELEMENT_COUNT_AS_SHAPE",
+    "BATCH_ITEM_SHAPE",
+    "BATCH_ITEM_SHAPE_FLATTEN",
+];
+/// Kinds of outputs that are taken apart by a backend.
+pub(crate) const BATCH_OUTPUTS: [&str; 1] = ["BATCH_SCATTER_WITH_INPUT_SHAPE"];
+/// What the tensors of a sequence tell.
+pub(crate) const CONTROLS: [&str; 4] =
+    ["CONTROL_SEQUENCE_START", "CONTROL_SEQUENCE_READY", "CONTROL_SEQUENCE_END", "CONTROL_SEQUENCE_CORRID"];
 /// Data types.
 pub(crate) const DATA_TYPES: [&str; 15] = [
     "TYPE_INVALID",
@@ -75,24 +89,9 @@ const OUTPUT: Schema = &[
     ("is_shape_tensor", Truth),
     ("is_non_linear_format_io", Truth),
 ];
-const BATCH_INPUT: Schema = &[
-    (
-        "kind",
-        Word(&[
-            "BATCH_ELEMENT_COUNT",
-            "BATCH_ACCUMULATED_ELEMENT_COUNT",
-            "BATCH_ACCUMULATED_ELEMENT_COUNT_WITH_ZERO",
-            "BATCH_MAX_ELEMENT_COUNT_AS_SHAPE",
-            "BATCH_ITEM_SHAPE",
-            "BATCH_ITEM_SHAPE_FLATTEN",
-        ]),
-    ),
-    ("target_name", TEXTS),
-    ("data_type", TYPE),
-    ("source_input", TEXTS),
-];
-const BATCH_OUTPUT: Schema =
-    &[("target_name", TEXTS), ("kind", Word(&["BATCH_SCATTER_WITH_INPUT_SHAPE"])), ("source_input", TEXTS)];
+const BATCH_INPUT: Schema =
+    &[("kind", Word(&BATCH_INPUTS)), ("target_name", TEXTS), ("data_type", TYPE), ("source_input", TEXTS)];
+const BATCH_OUTPUT: Schema = &[("target_name", TEXTS), ("kind", Word(&BATCH_OUTPUTS)), ("source_input", TEXTS)];
 const VERSION_POLICY: Schema = &[
     ("latest", OneOf(&Message(&[("num_versions", Uint32)]))),
     ("all", OneOf(&Message(&[]))),
@@ -138,10 +137,7 @@ const DYNAMIC_BATCHING: Schema = &[
     ("priority_queue_policy", Map(&Uint64, &QUEUE_POLICY)),
 ];
 const CONTROL: Schema = &[
-    (
-        "kind",
-        Word(&["CONTROL_SEQUENCE_START", "CONTROL_SEQUENCE_READY", "CONTROL_SEQUENCE_END", "CONTROL_SEQUENCE_CORRID"]),
-    ),
+    ("kind", Word(&CONTROLS)),
     ("int32_false_true", Many(&Int32)),
     ("fp32_false_true", Many(&Decimal)),
     ("bool_false_true", Many(&Truth)),

@@ -1,7 +1,9 @@
 //! Reads what a host needs from a `config.pbtxt`. Fields that it does not know are left out, so configurations that
 //! other tools wrote are read too.
 
+use crate::configured::{ConfiguredTensor, Reshape};
 use crate::files::{MODULE_FILE, ONNX_FILE, PLAN_FILE, PLANFORGE_BACKEND};
+use crate::schema::DATA_TYPES;
 use crate::text_format::{self, Field, Value, all, last};
 use crate::{Error, Result, SyntaxError};
 use std::collections::BTreeMap;
@@ -30,6 +32,36 @@ pub struct ServingConfig {
     pub model_file: String,
     /// Names of files by the compute capability of the GPUs that take each.
     pub files_by_capability: BTreeMap<String, String>,
+    /// Whether the backend takes inputs and outputs that are left out from the model.
+    pub is_completed: bool,
+    /// Inputs; none where they are left out.
+    pub inputs: Vec<ConfiguredTensor>,
+    /// Outputs; none where they are left out.
+    pub outputs: Vec<ConfiguredTensor>,
+    /// Which versions are loaded.
+    pub versions: VersionPolicy,
+}
+
+/// Which versions of a model a server loads. Requests that name none get the highest of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VersionPolicy {
+    /// The highest, or more, of which the highest answers.
+    Highest,
+    /// Those of these numbers that exist.
+    Specific(Vec<i64>),
+}
+
+impl VersionPolicy {
+    /// The version that answers; none where no version is loaded.
+    #[must_use]
+    pub fn choose(&self, versions: impl Iterator<Item = i64>) -> Option<i64> {
+        versions
+            .filter(|version| match self {
+                Self::Highest => true,
+                Self::Specific(wanted) => wanted.contains(version),
+            })
+            .max()
+    }
 }
 
 impl ServingConfig {
@@ -46,6 +78,7 @@ impl ServingConfig {
         if file.is_empty() {
             file = files_by_capability.values().next().map_or("", String::as_str);
         }
+        let is_completed = backend != PLANFORGE_BACKEND;
         let (backend, default_file) = match (backend, platform) {
             ("onnxruntime", _) | ("", "onnxruntime_onnx") => (Backend::Onnxruntime, ONNX_FILE),
             ("pytorch", _) | ("", "pytorch_libtorch") => (Backend::Pytorch, MODULE_FILE),
@@ -55,7 +88,17 @@ impl ServingConfig {
             ("", other) | (other, _) => return Err(Error::UnknownBackend(other.to_owned())),
         };
         let model_file = if file.is_empty() { default_file } else { file }.to_owned();
-        Ok(Self { backend, max_batch_size, model_file, files_by_capability })
+        let tensors = |name| all(&fields, name).map(tensor).collect();
+        Ok(Self {
+            backend,
+            max_batch_size,
+            model_file,
+            files_by_capability,
+            is_completed,
+            inputs: tensors("input"),
+            outputs: tensors("output"),
+            versions: versions(&fields),
+        })
     }
 }
 
@@ -74,6 +117,27 @@ fn unsigned(field: &Field) -> std::result::Result<u64, SyntaxError> {
         _ => None,
     };
     number.ok_or_else(|| fault(field, format!("`{}` must be a number of 0 or more", field.name)))
+}
+
+/// An item of `input` or `output`. Mistakes in it are the server's to refuse, and lint's to name.
+fn tensor(item: &Field) -> ConfiguredTensor {
+    let text = |name: &str| item.last(name).map_or_else(String::new, |field| field.text().to_owned());
+    let numbers = |field: &Field, name: &str| field.all(name).filter_map(Field::number).collect::<Vec<i64>>();
+    let data_type = item.last("data_type").map_or_else(String::new, |field| field.word_of(&DATA_TYPES).to_owned());
+    ConfiguredTensor {
+        name: text("name"),
+        data_type,
+        dims: numbers(item, "dims"),
+        reshape: item.last("reshape").map(|reshape| Reshape { shape: numbers(reshape, "shape") }),
+        label_filename: text("label_filename"),
+    }
+}
+
+fn versions(fields: &[Field]) -> VersionPolicy {
+    let specific = last(fields, "version_policy").and_then(|policy| policy.last("specific"));
+    specific.map_or(VersionPolicy::Highest, |specific| {
+        VersionPolicy::Specific(specific.all("versions").filter_map(Field::number).collect())
+    })
 }
 
 /// Compute capability and file of one item of `cc_model_filenames`.
@@ -112,7 +176,17 @@ default_model_filename: "a\056\x6fnnx""#;
                 backend: Backend::Onnxruntime,
                 max_batch_size: 8,
                 model_file,
-                files_by_capability: BTreeMap::new()
+                files_by_capability: BTreeMap::new(),
+                is_completed: true,
+                inputs: vec![ConfiguredTensor {
+                    name: "x".to_owned(),
+                    data_type: String::new(),
+                    dims: vec![-1, 3],
+                    reshape: Some(Reshape { shape: Vec::new() }),
+                    label_filename: String::new(),
+                }],
+                outputs: Vec::new(),
+                versions: VersionPolicy::Highest,
             }
         );
     }

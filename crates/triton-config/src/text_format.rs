@@ -100,6 +100,19 @@ pub(crate) fn last<'a>(fields: &'a [Field], name: &str) -> Option<&'a Field> {
     fields.iter().rev().find(|field| field.name == name && field.value != Value::Nothing)
 }
 
+/// Entries of a map of this name, of each key the last, which is the one that counts.
+pub(crate) fn entries<'a>(fields: &'a [Field], name: &'a str) -> Vec<&'a Field> {
+    let key = |entry: &Field| entry.last("key").map_or("", Field::text).to_owned();
+    let mut entries: Vec<&Field> = Vec::new();
+    for entry in all(fields, name) {
+        match entries.iter_mut().find(|other| key(other) == key(entry)) {
+            Some(other) => *other = entry,
+            None => entries.push(entry),
+        }
+    }
+    entries
+}
+
 /// A whole number: decimal, octal after `0`, hexadecimal after `0x`, and of 64 bits at most.
 pub(crate) fn integer(word: &str) -> Option<i128> {
     let (sign, digits) = word.strip_prefix('-').map_or((1, word), |digits| (-1, digits));

@@ -2,7 +2,8 @@
 
 use crate::settings::Parameters;
 use crate::{Error, Result};
-use planforge_core::{DataType, Dim, TensorSpec};
+use planforge_core::TensorSpec;
+use planforge_triton_config::{ConfiguredTensor, ConfiguredTensors};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -15,9 +16,9 @@ pub(crate) struct ModelConfig {
     #[serde(default)]
     pub(crate) max_batch_size: u64,
     #[serde(default)]
-    input: Vec<ConfigTensor>,
+    input: Vec<ConfiguredTensor>,
     #[serde(default)]
-    output: Vec<ConfigTensor>,
+    output: Vec<ConfiguredTensor>,
     /// Name of the model file; empty for the usual one.
     #[serde(default)]
     pub(crate) default_model_filename: String,
@@ -40,21 +41,6 @@ struct Optimization {
 struct Cuda {
     #[serde(default)]
     graphs: bool,
-}
-
-#[derive(Debug, Deserialize)]
-struct ConfigTensor {
-    name: String,
-    data_type: String,
-    #[serde(default)]
-    dims: Vec<i64>,
-    reshape: Option<Reshape>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Reshape {
-    #[serde(default)]
-    shape: Vec<i64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -91,71 +77,16 @@ impl ModelConfig {
     /// # Errors
     /// [`Error::Config`] with the first difference.
     pub(crate) fn check(&self, inputs: &[TensorSpec], outputs: &[TensorSpec]) -> Result<()> {
-        for tensor in &self.input {
-            self.check_tensor(("input", tensor), inputs)?;
-        }
-        for tensor in &self.output {
-            self.check_tensor(("output", tensor), outputs)?;
-        }
-        match inputs.iter().find(|spec| self.input.iter().all(|tensor| tensor.name != spec.name)) {
-            Some(missing) => Err(Error::Config(format!("input `{}` of the model is not configured", missing.name))),
-            None if self.output.is_empty() => Err(Error::Config("no output is configured".to_owned())),
-            None => Ok(()),
-        }
+        let Self { input, output, max_batch_size, .. } = self;
+        let configured = ConfiguredTensors { inputs: input, outputs: output, max_batch_size: *max_batch_size };
+        configured.check(inputs, outputs).map_err(Error::Config)
     }
-
-    fn check_tensor(&self, (kind, tensor): (&str, &ConfigTensor), specs: &[TensorSpec]) -> Result<()> {
-        let name = &tensor.name;
-        let fault = |text: String| Err(Error::Config(format!("{kind} `{name}` {text}")));
-        let Some(spec) = specs.iter().find(|spec| spec.name == *name) else {
-            let known: Vec<_> = specs.iter().map(|spec| format!("`{}`", spec.name)).collect();
-            return fault(format!("is not one of the model's {kind}s: {}", known.join(", ")));
-        };
-        let Some(data_type) = tensor.data_type.strip_prefix("TYPE_").and_then(DataType::from_kserve_name) else {
-            return fault(format!("has data type {}, which this backend does not handle", tensor.data_type));
-        };
-        if data_type != spec.data_type {
-            let expected = spec.data_type.kserve_name();
-            return fault(format!("has data type {}, the model's is TYPE_{expected}", tensor.data_type));
-        }
-        let dims = self.full_dims(tensor);
-        if dims.len() == spec.dims.len() && dims.iter().zip(&spec.dims).all(|(&dim, spec)| fits(dim, spec)) {
-            return Ok(());
-        }
-        let batch = if self.is_batched() { ", the batch before its `dims`" } else { "" };
-        let found = list(dims.iter().map(ToString::to_string));
-        fault(format!("has shape {found}{batch}; the model's is {}", list(spec.dims.iter().map(dim_text))))
-    }
-
-    /// Dimensions as the model sees them.
-    fn full_dims(&self, tensor: &ConfigTensor) -> Vec<i64> {
-        let own = tensor.reshape.as_ref().map_or(&tensor.dims, |reshape| &reshape.shape);
-        self.is_batched().then_some(-1).into_iter().chain(own.iter().copied()).collect()
-    }
-}
-
-/// A size that the model leaves open takes any; one that it fixes must be configured as it is.
-fn fits(dim: i64, spec: &Dim) -> bool {
-    match spec {
-        Dim::Dynamic(_) => true,
-        Dim::Fixed(size) => u64::try_from(dim).is_ok_and(|dim| dim == *size),
-    }
-}
-
-fn dim_text(dim: &Dim) -> String {
-    match dim {
-        Dim::Fixed(size) => size.to_string(),
-        Dim::Dynamic(name) => name.clone(),
-    }
-}
-
-fn list(items: impl Iterator<Item = String>) -> String {
-    format!("[{}]", items.collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use planforge_core::{DataType, Dim};
 
     const TEXT: &str = r#"{"name":"m","max_batch_size":8,
         "input":[{"name":"ids","data_type":"TYPE_INT64","format":"FORMAT_NONE","dims":[-1]}],

@@ -1,6 +1,7 @@
 //! Errors of the backend, whose texts reach the caller that loads or invokes a model.
 
 use crate::library::NativeLibrary;
+use planforge_core::{ErrorKind, io_hint};
 use std::path::PathBuf;
 
 /// Errors of this crate.
@@ -62,6 +63,32 @@ pub(crate) enum Error {
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// The class of the error.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Parameter { .. } | Self::Config(_) | Self::Input { .. } => ErrorKind::BadInput,
+            Self::Interface { .. }
+            | Self::NoLibrary { .. }
+            | Self::Engine { .. }
+            | Self::FileKind { .. }
+            | Self::Gpu(_) => ErrorKind::Environment,
+            Self::Io(error) => ErrorKind::of_io(error),
+            Self::Runtime(error) => error.kind(),
+            Self::Server(_) | Self::Described { .. } | Self::NotBatched { .. } | Self::Panicked(_) => {
+                ErrorKind::Internal
+            }
+        }
+    }
+
+    /// The next step, where the text does not name it.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Io(error) => io_hint(error),
+            Self::Runtime(error) => error.hint(),
+            _ => None,
+        }
+    }
+
     /// The error and everything that caused it, in one line.
     pub(crate) fn chain(&self) -> String {
         let causes = std::iter::successors(Some(self as &dyn std::error::Error), |error| error.source());

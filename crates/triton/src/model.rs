@@ -3,7 +3,7 @@
 use crate::config::ModelConfig;
 use crate::native::RuntimePlaces;
 use crate::{Error, Result};
-use planforge_core::{METRICS_FILE, metrics_outputs};
+use planforge_core::{ComputeCapability, METRICS_FILE, metrics_outputs};
 use planforge_runtime::{Device, EngineModel, ExecutionOptions, Gpu, OnnxSession, SessionOptions, has_cuda_driver};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -166,14 +166,14 @@ impl Files {
     }
 
     /// The one for a GPU of this compute capability.
-    fn on_gpu(&self, (major, minor): (u8, u8)) -> Result<&Path> {
+    fn on_gpu(&self, gpu: ComputeCapability) -> Result<&Path> {
         match self {
             Self::One(file) => Ok(file),
             Self::ByCapability { files, other } => {
-                files.get(&format!("{major}.{minor}")).or(other.as_ref()).map(PathBuf::as_path).ok_or_else(|| {
+                files.get(&gpu.to_string()).or(other.as_ref()).map(PathBuf::as_path).ok_or_else(|| {
                     let known: Vec<_> = files.keys().map(String::as_str).collect();
                     Error::Config(format!(
-                        "`cc_model_filenames` has engines for compute capability {}, and the GPU here has {major}.{minor}; \
+                        "`cc_model_filenames` has engines for compute capability {}, and the GPU here has {gpu}; \
                          package one for it too",
                         known.join(", ")
                     ))
@@ -268,9 +268,9 @@ mod tests {
         let json = r#"{"cc_model_filenames":{"8.6":"a.plan","8.9":"b.plan"}}"#;
         let (files, kind) = model_files(&ModelConfig::parse(json).unwrap(), folder.path()).unwrap();
         assert_eq!(kind, Kind::Engine);
-        assert_eq!(files.on_gpu((8, 6)).unwrap(), folder.path().join("a.plan"));
-        assert_eq!(files.on_gpu((8, 9)).unwrap(), folder.path().join("b.plan"));
-        let other = files.on_gpu((9, 0)).unwrap_err().to_string();
+        assert_eq!(files.on_gpu(ComputeCapability::new(8, 6)).unwrap(), folder.path().join("a.plan"));
+        assert_eq!(files.on_gpu(ComputeCapability::new(8, 9)).unwrap(), folder.path().join("b.plan"));
+        let other = files.on_gpu(ComputeCapability::new(9, 0)).unwrap_err().to_string();
         assert!(
             other.ends_with(
                 "has engines for compute capability 8.6, 8.9, and the GPU here has 9.0; package one for it too"
@@ -279,7 +279,7 @@ mod tests {
         );
         let with = json.replace("{\"cc", "{\"default_model_filename\":\"a.plan\",\"cc");
         let (files, _) = model_files(&ModelConfig::parse(&with).unwrap(), folder.path()).unwrap();
-        assert_eq!(files.on_gpu((9, 0)).unwrap(), folder.path().join("a.plan"));
+        assert_eq!(files.on_gpu(ComputeCapability::new(9, 0)).unwrap(), folder.path().join("a.plan"));
         let fails =
             |json: &str| model_files(&ModelConfig::parse(json).unwrap(), folder.path()).unwrap_err().to_string();
         assert!(fails(&json.replace("b.plan", "c.plan")).contains("/c.plan"));

@@ -52,7 +52,7 @@ impl Places {
     /// The library for a model with these parameters.
     ///
     /// # Errors
-    /// [`Error::NoLibrary`]. A library that is named is taken as it is: it must exist.
+    /// [`Error::NoLibrary`]. A library that is named must exist.
     pub(crate) fn find(&self, parameters: &Parameters) -> Result<PathBuf> {
         if let Some(library) = parameters.library(self.library.parameter).or_else(|| self.chosen.clone()) {
             return Ok(library);

@@ -17,5 +17,5 @@ pub use error_kind::{ErrorKind, io_hint};
 pub use hardware::{ComputeCapability, HardwareCompatibility, InvalidComputeCapability};
 pub use precision::Precision;
 pub use progress::{Event, EventKind, NoProgress, Outcome, Progress, Step};
-pub use tensor::{Dim, InputShapes, TensorSpec};
+pub use tensor::{Dim, InputShapes, TensorSpec, fixed_batch};
 pub use weight_transform::WeightTransform;

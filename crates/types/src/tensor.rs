@@ -2,6 +2,7 @@
 
 use crate::DataType;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// One dimension of a tensor.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -41,6 +42,23 @@ impl TensorSpec {
     }
 }
 
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(size) => size.fmt(f),
+            Self::Dynamic(name) => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for TensorSpec {
+    /// The name and the shape: `` `input_ids` [batch, sequence] ``.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dims: Vec<_> = self.dims.iter().map(ToString::to_string).collect();
+        write!(f, "`{}` [{}]", self.name, dims.join(", "))
+    }
+}
+
 /// Shapes of one input in one optimization profile; dimensions are signed, as in TensorRT's interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,4 +71,14 @@ pub struct InputShapes {
     pub opt: Vec<i64>,
     /// Largest shape.
     pub max: Vec<i64>,
+}
+
+/// The batch of a model none of whose inputs takes another; none where an input leaves it to each request.
+#[must_use]
+pub fn fixed_batch(inputs: &[TensorSpec]) -> Option<u64> {
+    let size = |input: &TensorSpec| match input.dims.first()? {
+        Dim::Fixed(size) => Some(*size),
+        Dim::Dynamic(_) => None,
+    };
+    inputs.iter().map(size).min().flatten()
 }

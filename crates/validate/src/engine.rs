@@ -9,7 +9,7 @@ use crate::samples::Samples;
 use crate::{Error, Result};
 use planforge_core::{
     Builder, Cache, CacheKey, CacheKind, CachedArtifact, CheckFacts, ChildProgram, ComputeCapability, Engine, Model,
-    Outcome, Precision, Profile, Progress, Snapshot, Step, Variant,
+    Outcome, Precision, Profile, Progress, Snapshot, Step, Variant, fixed_batch,
 };
 use planforge_engine::Sample;
 use planforge_runtime::Tensor;
@@ -154,11 +154,14 @@ fn skip_reason(engine: &Engine) -> Option<&'static str> {
 }
 
 /// The samples in batches that the profiles take, as far as possible: each sample alone where all are too many, and
-/// texts padded to the shortest sequence.
+/// texts padded to the shortest sequence. A graph may take one batch only.
 fn batches_within_profiles(check: &EngineCheck<'_>) -> Result<Vec<Sample>> {
     let EngineCheck { snapshot, model, samples, .. } = *check;
     let profiles = &check.engine.record.profiles;
     let whole = samples.batch(snapshot, &model.record)?;
+    if let Some(size) = fixed_batch(&model.record.inputs) {
+        return Ok(whole.in_batches_of(usize::try_from(size).unwrap_or(usize::MAX)));
+    }
     let most = profiles.iter().map(|profile| profile.batch.max).max().unwrap_or(u64::MAX);
     let batches = if whole.batch() as u64 <= most { vec![whole] } else { samples.singles(snapshot, &model.record)? };
     Ok(batches.into_iter().map(|batch| padded(batch, profiles)).collect())

@@ -133,12 +133,9 @@ pub fn run_engine_here(request: &EngineRunRequest) -> EngineRunResponse {
 
 fn run(request: &EngineRunRequest) -> Result<Response> {
     let gpus = planforge_tensorrt::local_gpus()?;
-    let capability = |gpu: &planforge_tensorrt::LocalGpu| {
-        let (major, minor) = gpu.compute_capability;
-        ComputeCapability { major, minor }
-    };
-    let Some(ordinal) = gpus.iter().position(|gpu| request.compute_capabilities.contains(&capability(gpu))) else {
-        let found: Vec<_> = gpus.iter().map(|gpu| format!("{} ({})", gpu.product, capability(gpu))).collect();
+    let fits = |gpu: &planforge_tensorrt::LocalGpu| request.compute_capabilities.contains(&gpu.compute_capability);
+    let Some(ordinal) = gpus.iter().position(fits) else {
+        let found: Vec<_> = gpus.iter().map(|gpu| format!("{} ({})", gpu.product, gpu.compute_capability)).collect();
         return Ok(Response::NoGpu(no_gpu(&request.compute_capabilities, &found)));
     };
     let engine = EngineModel::load(&request.library, &request.plan, ordinal)?;

@@ -39,8 +39,25 @@ pub enum Error {
         reason: &'static str,
     },
     /// A model without an input for images.
-    #[error("unsupported model input: expected images as three planes of a fixed size")]
-    NoImageInput,
+    #[error(
+        "unsupported model input for images: {}; expected one input [batch, 3, height, width] of a fixed size; send \
+         tensors to the packages, or export the model in that layout",
+        inputs.join(", ")
+    )]
+    NoImageInput {
+        /// The inputs with their shapes.
+        inputs: Vec<String>,
+    },
+    /// An output that does not have a row for each sample.
+    #[error("output `{name}` has shape {shape:?}; expected {batch} in its first dimension, the batch of the inputs")]
+    NotBatched {
+        /// The output.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// The batch.
+        batch: usize,
+    },
     /// An engine artifact without its plan.
     #[error("`{subject}` has no engine file")]
     NoPlan {
@@ -103,8 +120,8 @@ impl Error {
             Self::OutputDiffers { .. } => ErrorKind::CheckFailed,
             Self::NoLibtorch => ErrorKind::Environment,
             Self::EngineRun { source, .. } => source.kind(),
+            Self::NoImageInput { .. } | Self::NotBatched { .. } => ErrorKind::BadInput,
             Self::Skipped { .. }
-            | Self::NoImageInput
             | Self::NoPlan { .. }
             | Self::Reported { .. }
             | Self::Start { .. }

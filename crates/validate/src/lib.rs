@@ -32,5 +32,5 @@ pub use module::{ModuleCheck, check_module};
 pub use onnx::{input_tensors, run_model, skip_reason};
 pub use outputs::{SampleOutputs, append_samples, is_per_token, outputs_per_sample};
 pub use ranges::{RangeCheck, values_beyond_fp16};
-pub use samples::{Samples, takes_prepared_inputs};
+pub use samples::{Samples, lacks_tokenizer, takes_prepared_inputs};
 pub use torchscript::{LIBTORCH_VERSION, require_libtorch};

@@ -98,8 +98,8 @@ pub(crate) fn file_digests(model: &CachedArtifact<Model>) -> Vec<&Digest> {
     model.files.iter().map(|file| &file.sha256).collect()
 }
 
-/// Digests of the files that decide how samples become inputs, for cache keys.
+/// Digests of the files that decide how samples become inputs, in any folder, for cache keys: everything but weights.
 pub(crate) fn preparation_digests(snapshot: &Snapshot) -> Vec<&Digest> {
-    let files = ["config.json", "preprocessor_config.json", "sentence_bert_config.json", "tokenizer.json"];
-    files.iter().filter_map(|name| snapshot.file(name)).map(|file| &file.sha256).collect()
+    let decides = |path: &str| [".json", ".txt", ".model"].iter().any(|ending| path.ends_with(ending));
+    snapshot.files.iter().filter(|file| decides(&file.path)).map(|file| &file.sha256).collect()
 }

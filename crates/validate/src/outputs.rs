@@ -1,7 +1,7 @@
 //! Outputs of a batch, split by sample, without the values of padding.
 
 use planforge_engine::{Sample, TextSample};
-use planforge_runtime::{Tensor, TensorValues};
+use planforge_runtime::Tensor;
 
 /// Outputs of question answering, which have one value for each token.
 const ONE_VALUE_PER_TOKEN: [&str; 2] = ["start_logits", "end_logits"];
@@ -15,11 +15,11 @@ pub struct SampleOutputs {
     pub values: Vec<Vec<f32>>,
 }
 
-/// The fp32 `outputs` of a model that was run on the batch `sample`, split by sample.
+/// The floating-point `outputs` of a model that was run on the batch `sample`, split by sample.
 #[must_use]
 pub fn outputs_per_sample(outputs: &[Tensor], sample: &Sample) -> Vec<SampleOutputs> {
     let split = |tensor: &Tensor| {
-        let TensorValues::Fp32(values) = &tensor.values else { return None };
+        let values = tensor.values.floats()?;
         let count = values.len() / sample.batch().max(1);
         let of_sample = |index: usize| {
             let all = &values[index * count..(index + 1) * count];
@@ -61,6 +61,7 @@ fn without_padding(values: &[f32], sample: &TextSample, index: usize) -> Vec<f32
 #[cfg(test)]
 mod tests {
     use super::*;
+    use planforge_runtime::TensorValues;
 
     #[test]
     fn values_of_padding_are_left_out_of_outputs_per_token() {

@@ -6,7 +6,7 @@
 //! fp16 graphs in binary32.
 
 use crate::Result;
-use crate::model::file_digests;
+use crate::model::{file_digests, preparation_digests};
 use crate::onnx::run_model;
 use crate::samples::Samples;
 use planforge_core::{Cache, CacheKey, CacheKind, CachedArtifact, Model, Progress, Snapshot};
@@ -45,7 +45,8 @@ pub struct RangeCheck<'a> {
 /// Samples that the model does not take, errors of ONNX Runtime and of the cache.
 pub fn values_beyond_fp16(check: &RangeCheck<'_>, cache: &Cache, progress: &dyn Progress) -> Result<Vec<String>> {
     let RangeCheck { snapshot, model, samples, library_version } = *check;
-    let key = CacheKey::of(&("ranges", FORMAT, file_digests(model), samples.identity()?, library_version));
+    let prepared = preparation_digests(snapshot);
+    let key = CacheKey::of(&("ranges", FORMAT, file_digests(model), samples.identity()?, library_version, prepared));
     let found = cache.get_or_build(CacheKind::Check, &key, progress, |_| {
         let batch = samples.batch(snapshot, &model.record)?;
         Ok::<_, crate::Error>(out_of_range(&run_model(model, &batch)?))

@@ -1,7 +1,9 @@
 //! Arguments of `host`, `probe` and `load`.
 
-use super::values::parse_url;
+use super::values::{parse_container, parse_url};
 use clap::Args;
+use planforge_core::HostContainer;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// `host`.
@@ -13,15 +15,38 @@ pub(crate) struct HostArguments {
     /// Port on 127.0.0.1; 0 chooses a free one.
     #[arg(long, default_value_t = 8080)]
     pub(crate) port: u16,
+    #[command(flatten)]
+    pub(crate) container: ContainerArgument,
 }
 
-/// `probe` and `load`.
+/// What runs the models of the endpoint that is started.
+#[derive(Debug, Args)]
+pub(crate) struct ContainerArgument {
+    /// What runs the models instead of the pipeline's key `host.container`: `embedded`, `triton`, or the address of a running
+    /// container such as http://127.0.0.1:8080.
+    #[arg(long, value_name = "CONTAINER", value_parser = parse_container)]
+    pub(crate) container: Option<HostContainer>,
+}
+
+/// `probe`.
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArguments {
+    #[command(flatten)]
+    pub(crate) endpoint: EndpointArguments,
+    /// Stop after this many copies, whether or not more fit [default: all published copies].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_copies: Option<NonZeroUsize>,
+}
+
+/// `load`.
 #[derive(Debug, Args)]
 pub(crate) struct EndpointArguments {
     /// The pipeline file.
     #[arg(value_name = "PIPELINE")]
     pub(crate) pipeline: PathBuf,
     /// URL of a running `planforge host` [default: one is started for the measurement].
-    #[arg(long, value_name = "URL", value_parser = parse_url)]
+    #[arg(long, value_name = "URL", value_parser = parse_url, conflicts_with = "container")]
     pub(crate) url: Option<String>,
+    #[command(flatten)]
+    pub(crate) container: ContainerArgument,
 }

@@ -81,14 +81,16 @@ fn takes_value(argument: &Arg) -> bool {
     argument.get_action().takes_values()
 }
 
-/// `-o, --output <DIR>`.
+/// `-o, --output <DIR>`, with other names of the option after the first.
 fn name_of(argument: &Arg) -> String {
     let values = argument.get_value_names().unwrap_or_default();
     let values: String = values.iter().map(|value| format!(" <{value}>")).collect();
     let values = if takes_value(argument) { values } else { String::new() };
+    let aliases = argument.get_visible_aliases().unwrap_or_default();
+    let aliases: String = aliases.iter().map(|alias| format!(", --{alias}")).collect();
     match (argument.get_short(), argument.get_long()) {
-        (Some(short), Some(long)) => format!("-{short}, --{long}{values}"),
-        (None, Some(long)) => format!("--{long}{values}"),
+        (Some(short), Some(long)) => format!("-{short}, --{long}{aliases}{values}"),
+        (None, Some(long)) => format!("--{long}{aliases}{values}"),
         _ => values.trim_start().to_owned(),
     }
 }

@@ -1,6 +1,6 @@
 //! Parsers of argument values.
 
-use planforge_core::{MemorySize, Precision};
+use planforge_core::{HostContainer, MemorySize, Precision};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -31,6 +31,10 @@ pub(super) fn parse_url(text: &str) -> Result<String, String> {
         Some(rest) if !rest.is_empty() && !rest.starts_with(['/', ':']) => Ok(text.to_owned()),
         _ => Err("expected e.g. http://127.0.0.1:8080".to_owned()),
     }
+}
+
+pub(super) fn parse_container(text: &str) -> Result<HostContainer, String> {
+    HostContainer::try_from(text.to_owned())
 }
 
 pub(super) fn parse_memory(text: &str) -> Result<MemorySize, String> {

@@ -55,7 +55,7 @@ fn run_visible(context: &CommandContext, command: &Command) -> Result<()> {
         Command::Run(pipelines) => run::run(context, pipelines),
         Command::Fetch(arguments) => run::fetch(context, arguments),
         Command::Export(pipelines) => run::make(context, pipelines, Step::Export),
-        Command::Check(pipelines) => run::make(context, pipelines, Step::Check),
+        Command::Check(arguments) => run::check(context, arguments),
         Command::Infer(arguments) => infer::infer(context, arguments),
         Command::Inspect(arguments) => inspect::inspect(context, arguments),
         Command::Compile(pipelines) => run::make(context, pipelines, Step::Compile),

@@ -1,6 +1,6 @@
 //! `host`, `probe` and `load`.
 
-use crate::args::{EndpointArguments, HostArguments};
+use crate::args::{ContainerArgument, EndpointArguments, HostArguments, ProbeArguments};
 use crate::commands::context::CommandContext;
 use crate::commands::summary::{capacity_line, load_table};
 use crate::printer;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Serves until interrupted.
 pub(super) fn host(context: &CommandContext, arguments: &HostArguments) -> Result<()> {
-    let pipeline = context.open(&arguments.pipeline, &Overrides::default())?;
+    let pipeline = context.open(&arguments.pipeline, &overrides(&arguments.container))?;
     let record = publish(&pipeline)?;
     let served = served_variant(&record)?;
     let mut endpoint = planforge_pipeline::start_endpoint(&pipeline, &served, arguments.port)?;
@@ -35,10 +35,14 @@ pub(super) fn host(context: &CommandContext, arguments: &HostArguments) -> Resul
 }
 
 /// Counts the copies that fit.
-pub(super) fn probe(context: &CommandContext, arguments: &EndpointArguments) -> Result<()> {
-    let pipeline = context.open(&arguments.pipeline, &Overrides::default())?;
+pub(super) fn probe(context: &CommandContext, arguments: &ProbeArguments) -> Result<()> {
+    let ProbeArguments { endpoint: arguments, max_copies } = arguments;
+    let pipeline = context.open(&arguments.pipeline, &overrides(&arguments.container))?;
     let record = publish(&pipeline)?;
-    let served = served_variant(&record)?;
+    let mut served = served_variant(&record)?;
+    if let Some(most) = max_copies {
+        served.published.target_models.truncate(most.get());
+    }
     let capacity =
         with_endpoint(&pipeline, &served, arguments, |url| planforge_pipeline::probe(&pipeline, url, &served))?;
     context.show(&capacity, &capacity_line(&capacity, &served.published.variant.id()))
@@ -46,7 +50,7 @@ pub(super) fn probe(context: &CommandContext, arguments: &EndpointArguments) -> 
 
 /// Puts load on all published copies.
 pub(super) fn load(context: &CommandContext, arguments: &EndpointArguments) -> Result<()> {
-    let pipeline = context.open(&arguments.pipeline, &Overrides::default())?;
+    let pipeline = context.open(&arguments.pipeline, &overrides(&arguments.container))?;
     let record = publish(&pipeline)?;
     let served = served_variant(&record)?;
     let result = with_endpoint(&pipeline, &served, arguments, |url| {
@@ -59,6 +63,10 @@ pub(super) fn load(context: &CommandContext, arguments: &EndpointArguments) -> R
         }
         _ => Ok(()),
     }
+}
+
+fn overrides(ContainerArgument { container }: &ContainerArgument) -> Overrides {
+    Overrides { container: container.clone(), ..Overrides::default() }
 }
 
 /// Publishes the copies of a pipeline. While the record lives, no other program prunes what it relies on.

@@ -2,11 +2,14 @@
 
 use crate::args::InferArguments;
 use crate::commands::context::CommandContext;
+use crate::failure::BadUsage;
 use crate::table::table;
 use anyhow::Result;
-use planforge_pipeline::{Inference, Overrides};
+use planforge_core::{TARGET_MODEL_HEADER, invocations_path};
+use planforge_pipeline::{GuessValue, Inference, InferenceRequest, Overrides};
 use planforge_validate::{Samples, cosine};
 use std::fmt::Write;
+use std::path::Path;
 
 /// Values shown of each sample; `--json` has all.
 const SHOWN: usize = 6;
@@ -14,23 +17,60 @@ const SHOWN: usize = 6;
 /// Prints the output that the pipeline's task is about, and for embeddings how similar the texts are.
 pub(super) fn infer(context: &CommandContext, arguments: &InferArguments) -> Result<()> {
     let pipeline = context.open(&arguments.pipeline, &Overrides::default())?;
-    let inference = planforge_pipeline::infer(&pipeline, samples(arguments).as_ref(), arguments.precision)?;
+    let samples = samples(arguments)?;
+    let request = || planforge_pipeline::inference_request(&pipeline, samples.as_ref(), arguments.precision);
+    if let Some(file) = &arguments.request {
+        return write_request(context, &request()?, file);
+    }
+    let inference = match &arguments.url {
+        Some(url) => planforge_pipeline::infer_served(&pipeline, &request()?, url)?,
+        None => planforge_pipeline::infer(&pipeline, samples.as_ref(), arguments.precision)?,
+    };
     context.show(&inference, &text(&inference))
 }
 
+/// Writes the body, and prints the command that sends it.
+fn write_request(context: &CommandContext, request: &InferenceRequest, file: &Path) -> Result<()> {
+    let InferenceRequest { body, endpoint, target_model, .. } = request;
+    fs_err::write(file, &body.bytes)?;
+    let (route, content_type) = (invocations_path(endpoint), &body.content_type);
+    let quoted = file.display().to_string().replace('\'', r"'\''");
+    let command = format!(
+        "curl -s http://127.0.0.1:8080{route} -H '{TARGET_MODEL_HEADER}: {target_model}' -H 'Content-Type: {content_type}' \
+         --data-binary @'{quoted}'"
+    );
+    let shown = serde_json::json!({
+        "file": file, "content_type": content_type, "target_model": target_model, "route": route, "command": command,
+    });
+    context.show(&shown, &format!("{command}\n"))
+}
+
 /// The samples on the command line; none where it names none.
-fn samples(arguments: &InferArguments) -> Option<Samples> {
-    let texts = || arguments.texts.iter().cloned();
-    if !arguments.images.is_empty() {
-        return Some(Samples::Images(arguments.images.clone()));
-    }
-    if arguments.texts.is_empty() {
-        return None;
-    }
-    Some(match &arguments.context {
-        Some(context) => Samples::Pairs(texts().map(|question| (question, context.clone())).collect()),
-        None => Samples::Texts(texts().collect()),
+fn samples(arguments: &InferArguments) -> Result<Option<Samples>> {
+    let InferArguments { texts, contexts, images, .. } = arguments;
+    Ok(if !images.is_empty() {
+        Some(Samples::Images(images.clone()))
+    } else if texts.is_empty() {
+        None
+    } else if contexts.is_empty() {
+        Some(Samples::Texts(texts.clone()))
+    } else {
+        Some(Samples::Pairs(pairs(texts, contexts)?))
     })
+}
+
+/// Each text with its context; the only text with each context, or each text with the only context.
+fn pairs(texts: &[String], contexts: &[String]) -> Result<Vec<(String, String)>, BadUsage> {
+    let count = texts.len().max(contexts.len());
+    if [texts.len(), contexts.len()].iter().any(|&given| given != 1 && given != count) {
+        return Err(BadUsage(format!(
+            "invalid number of --context: {}; expected 1 or {}, as of --text",
+            contexts.len(),
+            texts.len()
+        )));
+    }
+    let of = |given: &[String], index: usize| given[if given.len() == 1 { 0 } else { index }].clone();
+    Ok((0..count).map(|index| (of(texts, index), of(contexts, index))).collect())
 }
 
 fn text(inference: &Inference) -> String {
@@ -56,10 +96,16 @@ fn text(inference: &Inference) -> String {
 /// Each sample with what it is taken for.
 fn guesses(inference: &Inference) -> String {
     let mut text = String::new();
-    for (sample, guesses) in inference.samples.iter().zip(&inference.guesses) {
+    for (index, (sample, guesses)) in inference.samples.iter().zip(&inference.guesses).enumerate() {
         let _ = writeln!(text, "  {sample}");
+        if let Some(second) = inference.text_pairs.get(index) {
+            let _ = writeln!(text, "  + {second}");
+        }
         for guess in guesses {
-            let _ = writeln!(text, "    {:>5.1} %  {}", guess.probability * 100.0, guess.text);
+            let _ = match guess.value {
+                GuessValue::Probability(share) => writeln!(text, "    {:>5.1} %  {}", share * 100.0, guess.text),
+                GuessValue::Score(score) => writeln!(text, "    {score:>+7.4}  {}", guess.text),
+            };
         }
     }
     text
@@ -86,4 +132,23 @@ fn similarities(vectors: &[Vec<f32>]) -> String {
         std::iter::once((index + 1).to_string()).chain(cells).collect::<Vec<_>>()
     };
     table(&headings, &vectors.iter().enumerate().map(row).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_text_or_context_is_paired_with_all_of_the_others() {
+        let made = |texts: &[&str], contexts: &[&str]| {
+            let owned = |given: &[&str]| given.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+            pairs(&owned(texts), &owned(contexts))
+                .map(|pairs| pairs.iter().map(|(first, second)| format!("{first}{second}")).collect::<Vec<_>>())
+        };
+        assert_eq!(made(&["a"], &["1", "2"]).unwrap(), ["a1", "a2"]);
+        assert_eq!(made(&["a", "b"], &["1"]).unwrap(), ["a1", "b1"]);
+        assert_eq!(made(&["a", "b"], &["1", "2"]).unwrap(), ["a1", "b2"]);
+        let refused = made(&["a", "b"], &["1", "2", "3"]).unwrap_err().to_string();
+        assert!(refused.contains("3; expected 1 or 2"), "{refused}");
+    }
 }

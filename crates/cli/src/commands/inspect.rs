@@ -53,6 +53,9 @@ fn text(inspection: &Inspection) -> String {
         let more = if inspection.labels.len() > 3 { ", …" } else { "" };
         let _ = writeln!(text, "{} labels: {}{more}", inspection.labels.len(), shown.join(", "));
     }
+    if inspection.costs.is_empty() {
+        return text;
+    }
     let headings = ["precision", ">batch", ">tokens", ">GFLOP", ">weights", ">peak of values"];
     let rows: Vec<_> = inspection
         .costs

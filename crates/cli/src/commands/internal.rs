@@ -4,10 +4,11 @@ use crate::args::Internal;
 use crate::printer;
 use anyhow::{Context, Result};
 use planforge_core::{exit_when_stdin_ends, read_request, wait_for_end_of_stdin};
-use planforge_host::{Host, HostRequest, HostResponse};
+use planforge_host::{Host, HostRequest, HostResponse, run_isolated};
 use planforge_pipeline::open_store;
 use planforge_store::StoreUrl;
 use planforge_validate::{EngineRunRequest, run_engine_here};
+use std::os::fd::AsFd;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -19,6 +20,7 @@ pub(super) fn internal(command: &Internal, runtime: &Runtime) -> Result<()> {
     match command {
         Internal::RunEngine => run_engine(),
         Internal::Host => host(runtime),
+        Internal::Isolated => isolated(),
     }
 }
 
@@ -27,6 +29,11 @@ fn run_engine() -> Result<()> {
     exit_when_stdin_ends();
     printer::stdout(&serde_json::to_string(&run_engine_here(&request))?);
     Ok(())
+}
+
+fn isolated() -> Result<()> {
+    let line = std::io::stdin().as_fd().try_clone_to_owned().context(OWN)?;
+    Ok(run_isolated(line.into())?)
 }
 
 fn host(runtime: &Runtime) -> Result<()> {

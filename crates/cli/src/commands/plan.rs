@@ -9,6 +9,7 @@ use crate::table::table;
 use anyhow::Result;
 use planforge_pipeline::{MemoryPlan, plan_memory};
 use planforge_report::{PlanRow, PlanSource};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// Prints the plan of each pipeline.
@@ -33,6 +34,7 @@ fn text(plan: &MemoryPlan) -> String {
         "\ncopies: in {threshold:.0} % of the GPU's memory, next to {} for the CUDA context (an allowance)",
         format_bytes(plan.context_byte_count)
     );
+    text += &gpu_memory(&plan.rows);
     let _ = writeln!(
         text,
         "from: the builder's log; the model's count, with activations scaled by that log;\n\
@@ -47,6 +49,24 @@ fn text(plan: &MemoryPlan) -> String {
     }
     for skipped in &plan.skipped {
         let _ = writeln!(text, "skipped: {skipped}");
+    }
+    text
+}
+
+/// Where the memory of each GPU type is known from.
+fn gpu_memory(rows: &[PlanRow]) -> String {
+    let names = |of_board: bool| {
+        let found: BTreeSet<&str> =
+            rows.iter().filter(|row| row.is_board_memory == of_board).map(|row| row.gpu.as_str()).collect();
+        found.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    let (reported, sold) = (names(false), names(true));
+    let mut text = String::new();
+    if !reported.is_empty() {
+        let _ = writeln!(text, "memory of {reported}: as the driver reports it");
+    }
+    if !sold.is_empty() {
+        let _ = writeln!(text, "memory of {sold}: as the board is sold; the driver reports less");
     }
     text
 }

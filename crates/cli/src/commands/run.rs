@@ -1,14 +1,14 @@
 //! `run` and the commands that run a part of it.
 
-use crate::args::{FetchArguments, LockArguments, Pipelines};
+use crate::args::{CheckArguments, FetchArguments, LockArguments, Pipelines};
 use crate::commands::context::CommandContext;
-use crate::commands::summary::summary;
+use crate::commands::summary::{checks_table, summary};
 use crate::failure::BadUsage;
 use crate::printer;
 use crate::settings::build_limits;
 use anyhow::{Context, Result};
 use planforge_core::Step;
-use planforge_pipeline::{LockMode, Overrides, PipelineContext, RunRecord, run_pipelines};
+use planforge_pipeline::{LockMode, Overrides, PipelineContext, RunRecord, check_served, run_pipelines, with_endpoint};
 use planforge_report::Report;
 use std::path::PathBuf;
 
@@ -20,6 +20,37 @@ pub(super) fn run(context: &CommandContext, pipelines: &Pipelines) -> Result<()>
 /// Runs the stages of each pipeline up to `until`.
 pub(super) fn make(context: &CommandContext, pipelines: &Pipelines, until: Step) -> Result<()> {
     run_until(context, pipelines, &overrides(pipelines), until)
+}
+
+/// Runs exports on the samples; with `--served`, compares what an endpoint answers too.
+pub(super) fn check(context: &CommandContext, arguments: &CheckArguments) -> Result<()> {
+    let CheckArguments { pipelines, served, url, container } = arguments;
+    if !served {
+        if container.container.is_some() {
+            return Err(BadUsage("--container has an effect with --served only".to_owned()).into());
+        }
+        return make(context, pipelines, Step::Check);
+    }
+    let overrides = Overrides { container: container.container.clone(), ..overrides(pipelines) };
+    let limits = build_limits(pipelines.memory, pipelines.jobs);
+    let opened = open_with(context, pipelines, &overrides)?;
+    let started = |pipeline: &PipelineContext| context.terminal.say(pipeline.spec.name.as_str());
+    run_pipelines(&opened, Step::Publish, limits, started, |record| {
+        let mut report = Report::from(record);
+        let variants =
+            if url.is_some() { record.served_variant()?.into_iter().collect() } else { record.served_variants()? };
+        if variants.is_empty() {
+            return Err(planforge_pipeline::Error::NothingToServe { file: record.context.file.clone() }.into());
+        }
+        for variant in variants {
+            let check = |url: &str| check_served(record.context, &record.served_check(url, &variant));
+            report.checks.extend(match url {
+                Some(url) => check(url)?,
+                None => with_endpoint(record.context, &variant, check)?,
+            });
+        }
+        context.show(&report, &format!("\n{}", checks_table(&report.checks)))
+    })
 }
 
 /// Fetches the snapshot of each pipeline's repository.
@@ -53,6 +84,7 @@ fn overrides(pipelines: &Pipelines) -> Overrides {
         gpus: pipelines.gpus.clone(),
         precisions: pipelines.precisions.clone(),
         multi_target: pipelines.fat,
+        container: None,
         catalogue: pipelines.catalogue.clone(),
         copies: pipelines.copies,
         all_files: false,
@@ -65,7 +97,7 @@ fn run_until(context: &CommandContext, pipelines: &Pipelines, overrides: &Overri
     let opened = open_with(context, pipelines, overrides)?;
     let started = |pipeline: &PipelineContext| context.terminal.say(pipeline.spec.name.as_str());
     run_pipelines(&opened, until, limits, started, |record| {
-        if until == Step::Compile && record.plan.targets.is_empty() {
+        if until == Step::Compile && record.plan.selection.targets.is_empty() {
             let reason = "makes no engines: `package.platforms` does not name \"tensorrt\"; name GPU types with --gpu";
             record.context.progress().note(Step::Compile, record.context.spec.name.as_str(), reason);
         }

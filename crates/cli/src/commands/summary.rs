@@ -2,7 +2,7 @@
 
 use crate::printer::{duration, format_bytes};
 use crate::table::table;
-use planforge_core::{Capacity, CapacityLimit, LoadPoint, LoadResult, Outcome, Step};
+use planforge_core::{Capacity, CapacityLimit, CheckFacts, LoadPoint, LoadResult, Outcome, Step};
 use planforge_report::{ArtifactRow, Report};
 use std::fmt::Write;
 use std::path::Path;
@@ -10,6 +10,9 @@ use std::path::Path;
 /// Results and measurements of a run, for people.
 pub(crate) fn summary(report: &Report, folder: &Path) -> String {
     let mut text = artifacts(&report.artifacts);
+    if !report.checks.is_empty() {
+        let _ = write!(text, "\n{}", checks_table(&report.checks));
+    }
     for skipped in &report.skipped {
         let _ = writeln!(text, "\nskipped: {skipped}");
     }
@@ -48,11 +51,21 @@ fn artifacts(rows: &[ArtifactRow]) -> String {
     if places.is_empty() { text } else { format!("{text}\n{places}") }
 }
 
+/// One row for each comparison, of which the report names the reference. All hold: a run ends at the first that does not.
+pub(crate) fn checks_table(checks: &[CheckFacts]) -> String {
+    let row = |check: &CheckFacts| {
+        let CheckFacts { subject, output, min_cosine, max_absolute_error, .. } = check;
+        vec![subject.clone(), output.clone(), format!("{min_cosine:.6}"), format!("{max_absolute_error:.1e}")]
+    };
+    let rows: Vec<_> = checks.iter().map(row).collect();
+    table(&["checked", "output", ">cosine", ">difference"], &rows)
+}
+
 /// `probe: 6 copies of onnx-fp32 fit …`.
 pub(crate) fn capacity_line(capacity: &Capacity, variant: &str) -> String {
     let limit = match capacity.limit {
         CapacityLimit::Threshold => "one more would pass it",
-        CapacityLimit::PublishedCopies => "all published copies; more may fit",
+        CapacityLimit::PublishedCopies => "all copies that were tried; more may fit",
         CapacityLimit::Eviction => "one more made the endpoint unload another",
     };
     // A copy that was refused before it was loaded has no size.
@@ -60,8 +73,10 @@ pub(crate) fn capacity_line(capacity: &Capacity, variant: &str) -> String {
         0 => String::new(),
         byte_count => format!(", {} each", format_bytes(byte_count)),
     };
+    let base = capacity.base_byte_count.filter(|&base| base > 0);
+    let base = base.map(|base| format!(" and {} once", format_bytes(base))).unwrap_or_default();
     format!(
-        "probe: {} copies of {variant} fit in {:.0} % of {} ({limit}){each}\n",
+        "probe: {} copies of {variant} fit in {:.0} % of {} ({limit}){each}{base}\n",
         capacity.copies,
         capacity.threshold * 100.0,
         format_bytes(capacity.budget_byte_count),

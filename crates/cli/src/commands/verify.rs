@@ -22,18 +22,26 @@ pub(super) fn verify(context: &CommandContext, arguments: &VerifyArguments) -> R
         context.show(&verification, &text(&verification))?;
         failed.extend(verification.differing().map(|item| format!("\n  {}: {item}", verification.name)));
     }
-    if failed.is_empty() { Ok(()) } else { Err(CheckFailed(format!("rebuilt otherwise:{}", failed.concat())).into()) }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(CheckFailed(format!("rebuild produced different bytes:{}", failed.concat())).into())
 }
 
 fn text(verification: &Verification) -> String {
     let shown = verification.items.iter().filter(|item| item.kind != ItemKind::Tool);
     let rows: Vec<_> = shown.map(row).collect();
     let mut text = table(&["what", "name", "locked", "rebuilt", "result"], &rows);
-    for tool in verification.items.iter().filter(|item| item.kind == ItemKind::Tool && item.is_drift()) {
+    let tools: Vec<_> =
+        verification.items.iter().filter(|item| item.kind == ItemKind::Tool && item.is_drift()).collect();
+    for tool in &tools {
         let _ = writeln!(text, "{tool}");
     }
     let differing = verification.differing().count();
     let lock = verification.lock.display();
+    if differing > 0 && !tools.is_empty() {
+        let _ = writeln!(text, "use the versions in the lock, or renew it with `planforge lock`");
+    }
     let _ = match differing {
         0 => writeln!(text, "\n{}: all {} are as in {lock}", verification.name, rows.len()),
         _ => writeln!(text, "\n{}: {differing} of {} differ from {lock}", verification.name, rows.len()),

@@ -35,7 +35,8 @@ struct GpuEntry {
     name: String,
     product: String,
     compute_capability: ComputeCapability,
-    memory_gib: u32,
+    memory_gib: Option<u32>,
+    memory_mib: Option<u32>,
     /// `type`, or `type x count` where there is more than one GPU.
     #[serde(default)]
     instances: Vec<String>,
@@ -90,7 +91,7 @@ impl GpuCatalogue {
     #[must_use]
     pub fn matching(&self, product: &str, capability: ComputeCapability, memory_byte_count: u64) -> Option<&Gpu> {
         let words = |gpu: &Gpu| gpu.product.trim_start_matches("NVIDIA ").to_owned();
-        let distance = |gpu: &Gpu| (u64::from(gpu.memory_gib) << 30).abs_diff(memory_byte_count);
+        let distance = |gpu: &Gpu| gpu.memory_byte_count().abs_diff(memory_byte_count);
         let rank = |gpu: &&Gpu| {
             let named = product.contains(&words(gpu));
             // Of two names that fit, `L40` and `L40S`, the longer one is more specific.
@@ -140,13 +141,17 @@ fn resolve(entry: &GpuEntry, data: &Data) -> std::result::Result<Gpu, String> {
             nearest: BTreeMap::new(),
         }
     };
+    let memory_gib = entry.memory_gib.or_else(|| entry.memory_mib.map(|mib| mib.div_ceil(1024)));
+    let memory_gib = memory_gib
+        .ok_or_else(|| format!("missing memory of `{}`; expected `memory_gib` or `memory_mib`", entry.name))?;
     let instance = |text: &String| instance(text, &data.multi_model_instances);
     Ok(Gpu {
         name: entry.name.clone(),
         product: entry.product.clone(),
         compute_capability: capability,
         architecture: architecture.map_or_else(|| "unknown".to_owned(), |known| known.name.clone()),
-        memory_gib: entry.memory_gib,
+        memory_gib,
+        memory_mib: entry.memory_mib,
         instances: entry.instances.iter().map(instance).collect::<std::result::Result<_, _>>()?,
         builders: Builder::ALL.map(support).to_vec(),
     })
@@ -226,6 +231,24 @@ mod tests {
         fs_err::write(&path, own.replace("x 2", "x two")).unwrap();
         let error = GpuCatalogue::built_in().extended_by(&path).unwrap_err().to_string();
         assert!(error.contains("`two` is not a number of GPUs"), "{error}");
+    }
+
+    #[test]
+    fn memory_is_what_the_driver_reports_where_that_is_known() {
+        let catalogue = GpuCatalogue::built_in();
+        let memory = |name| catalogue.find(name).unwrap().memory_byte_count();
+        assert_eq!((memory("t4"), memory("a10g")), (15_360 << 20, 23_028 << 20));
+        assert_eq!(memory("v100"), 16 << 30);
+        assert!(catalogue.gpus.iter().all(|gpu| gpu.memory_byte_count() <= u64::from(gpu.memory_gib) << 30));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own.toml");
+        let own = "[[gpu]]\nname = \"a16\"\nproduct = \"NVIDIA A16\"\ncompute_capability = \"8.6\"\n";
+        fs_err::write(&path, format!("{own}memory_mib = 15356\n")).unwrap();
+        let own_gpu = GpuCatalogue::built_in().extended_by(&path).unwrap().find("a16").unwrap().clone();
+        assert_eq!((own_gpu.memory_gib, own_gpu.memory_byte_count()), (15, 15_356 << 20));
+        fs_err::write(&path, own).unwrap();
+        let error = GpuCatalogue::built_in().extended_by(&path).unwrap_err().to_string();
+        assert!(error.contains("missing memory of `a16`; expected `memory_gib` or `memory_mib`"), "{error}");
     }
 
     #[test]

@@ -13,13 +13,14 @@ const HEAD: &str = "# Written by planforge; keep it beside the pipeline file and
 
 /// Keys of a pipeline file that decide no bytes of an artifact, or decide only which artifacts there are: those are
 /// named one by one.
-const NOT_LOCKED: [&str; 19] = [
+const NOT_LOCKED: [&str; 20] = [
     "name",
     "source.repo",
     "source.revision",
     "source.path",
     "export.formats",
     "export.precisions",
+    "export.link",
     "compile.gpus",
     "compile.fat",
     "compile.catalogue",

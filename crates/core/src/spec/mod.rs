@@ -1,11 +1,12 @@
 //! The pipeline file: all settings of one model, and its checks.
 //!
-//! - `tables`, `triton`, `values`: the structs and values, whose comments are the reference
+//! - `tables`, `host`, `triton`, `values`: the structs and values, whose comments are the reference
 //! - `schema`: every mistake of a file at once, with line and key
 //! - `pipeline`: the whole file, and contradictions between keys
 //! - `reference`: the reference of the file, generated from all of these
 //! - `targets`: the engines that it asks for
 
+mod host;
 mod pipeline;
 mod profiles;
 mod reference;
@@ -16,16 +17,15 @@ mod targets;
 mod triton;
 mod values;
 
+pub use host::{HostContainer, HostSpec};
 pub use pipeline::Pipeline;
 pub use profiles::{max_batch, max_sequence, profiles_up_to};
 pub use reference::pipeline_reference;
 pub use schema::Mistake;
-pub use tables::{
-    CompileSpec, ExportSpec, HostSpec, LoadSpec, LoadStage, PackageSpec, ProbeSpec, SourceSpec, StoreSpec,
-};
+pub use tables::{CompileSpec, ExportSpec, LoadSpec, LoadStage, PackageSpec, ProbeSpec, SourceSpec, StoreSpec};
 pub use targets::EngineTarget;
 pub use triton::{AcceleratorSpec, InstanceKind, TritonSpec};
 pub use values::{
     Copies, ImageSize, MaxBatch, MemorySize, ModelName, OptimizationLevel, Profile, ProfileRange, StorageClass, Task,
-    Threshold,
+    Threshold, TokenType,
 };

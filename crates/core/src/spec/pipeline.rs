@@ -6,11 +6,10 @@
 mod check;
 mod triton;
 
+use super::host::HostSpec;
 use super::profiles::{max_batch, max_sequence, profiles_up_to};
 use super::schema::{Contradiction, Mistake, Validated, table_of, validate};
-use super::tables::{
-    CompileSpec, ExportSpec, HostSpec, LoadSpec, PackageSpec, ProbeSpec, SAMPLE_TEXTS, SourceSpec, StoreSpec,
-};
+use super::tables::{CompileSpec, ExportSpec, LoadSpec, PackageSpec, ProbeSpec, SAMPLE_TEXTS, SourceSpec, StoreSpec};
 use super::triton::TritonSpec;
 use super::values::{MemorySize, ModelName, Profile, Task};
 use crate::{Builder, BuilderOptions, Error, Model, OnnxBackend, Platform, Result};
@@ -132,7 +131,7 @@ impl Pipeline {
         Err(Error::Pipeline { path: path.to_owned(), mistakes })
     }
 
-    /// The largest batch of any profile: the one source of Triton's `max_batch_size`.
+    /// The largest batch of any profile.
     #[must_use]
     pub fn max_batch_size(&self) -> u64 {
         max_batch(&self.profiles)
@@ -166,10 +165,14 @@ impl Pipeline {
         max_sequence(&self.profiles)
     }
 
-    /// Outputs of the engines of `model`.
+    /// Outputs of the engines of `model`: those that the file names, else those of the task, or all of a prebuilt graph.
     #[must_use]
     pub fn engine_outputs(&self, model: &Model) -> Vec<String> {
-        self.compile.outputs.clone().unwrap_or_else(|| model.main_outputs())
+        match &self.compile.outputs {
+            Some(outputs) => outputs.clone(),
+            None if model.prebuilt => model.outputs.iter().map(|output| output.name.clone()).collect(),
+            None => model.main_outputs(),
+        }
     }
 
     /// Options of the builder besides target and profiles.
@@ -194,12 +197,11 @@ impl Pipeline {
         }
     }
 
-    /// Batch and tokens of the probe's request.
+    /// Batch and tokens of the probe's request: the largest that a copy may get, unless the pipeline names others.
     #[must_use]
     pub fn probe_request(&self) -> (u64, Option<u64>) {
-        let opt = self.profiles.first();
-        let batch = self.probe.batch.or(opt.map(|profile| profile.batch.opt)).unwrap_or(1);
-        (batch, self.probe.sequence.or_else(|| self.opt_sequence()))
+        let batch = self.probe.batch.unwrap_or_else(|| self.max_batch_size());
+        (batch, self.probe.sequence.or_else(|| self.max_sequence()))
     }
 
     /// Batch and tokens of the load test's requests.

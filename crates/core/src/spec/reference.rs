@@ -152,7 +152,11 @@ impl ValueType {
             Shape::Map(item) => format!("table of {}s", item.type_name()),
             Shape::Array { item, length } => {
                 let count = length.map_or_else(String::new, |length| format!("{length} "));
-                format!("array of {count}{}s", item.type_name())
+                let item = item.type_name();
+                match item.strip_prefix("array of ") {
+                    Some(inner) => format!("array of {count}arrays of {inner}"),
+                    None => format!("array of {count}{item}s"),
+                }
             }
             Shape::Choice(_) | Shape::String => "string".to_owned(),
             Shape::Integer { .. } => "integer".to_owned(),

@@ -2,9 +2,8 @@
 //! pipeline file is generated from, and what files are checked against.
 
 use super::schema::Listed;
-use super::values::{Copies, ImageSize, MaxBatch, MemorySize, OptimizationLevel, StorageClass, Threshold};
+use super::values::{Copies, ImageSize, MaxBatch, MemorySize, OptimizationLevel, StorageClass, Threshold, TokenType};
 use crate::{Builder, HardwareCompatibility, ModelFormat, OnnxBackend, Platform, Precision};
-use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -60,7 +59,12 @@ pub struct ExportSpec {
         extend("x-example" = ["A small sample.", "Another sample."], "x-allowed" = "texts, or paths to images", "x-default" = "two built-in texts; for images, random images", "x-also" = ["texts", "sentences", "images"])
     )]
     pub samples: Option<Vec<String>>,
-    /// Size of the images that the model takes.
+    /// Pairs of texts in place of `samples`, for models over two texts: queries with passages, questions each with the text
+    /// that has its answer, premises with hypotheses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-example" = [["who sat on the mat ?", "the cat sat on the mat ."]], "x-allowed" = "a first and a second text each", "x-default" = "`[]`", "x-also" = ["pairs", "text_pairs", "contexts"]))]
+    pub sample_pairs: Vec<[String; 2]>,
+    /// Size of the images that the model takes. A prebuilt graph (`source.graph`) must leave it open.
     #[schemars(extend("x-example" = [224, 224], "x-default" = "the checkpoint's own", "x-also" = ["size", "resolution"]))]
     pub image_size: Option<ImageSize>,
     /// Whether the samples are run in fp32 before an fp16 export, to find the values that fp16 cannot represent. Those
@@ -74,6 +78,28 @@ pub struct ExportSpec {
     /// `blocks.3`.
     #[schemars(extend("x-example" = ["blocks.3"], "x-allowed" = "names of values or scopes"))]
     pub keep_fp32: Vec<String>,
+    /// Tensors of the checkpoint that the model does without, such as those of training: names, in which a `*` stands for
+    /// anything. Without this, a tensor that nothing uses is an error.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-example" = ["fit_denses.*"], "x-allowed" = "names of tensors, with `*`", "x-default" = "`[]`", "x-also" = ["ignore", "ignore_unexpected", "keys_to_ignore_on_load_unexpected"]))]
+    pub ignore_tensors: Vec<String>,
+    /// Type of the inputs over tokens. `int32` is for clients that send INT32; the graph converts them.
+    #[serde(skip_serializing_if = "is_default")]
+    #[schemars(with = "Listed<TokenType>", extend("x-example" = "int32", "x-default" = "`int64`", "x-also" = ["input_type", "token_dtype"]))]
+    pub token_type: TokenType,
+    /// Whether the files of an export are hard links to those of the checkpoint and the cache. Python's `onnx` refuses weights
+    /// with more than one link; with `false` they are copies, which share their blocks where the file system can do that.
+    #[serde(skip_serializing_if = "is_true")]
+    #[schemars(extend("x-example" = false, "x-default" = "`true`", "x-also" = ["hardlink", "hard_links", "links"]))]
+    pub link: bool,
+}
+
+fn is_default(value: &TokenType) -> bool {
+    *value == TokenType::default()
+}
+
+const fn is_true(value: &bool) -> bool {
+    *value
 }
 
 impl Default for ExportSpec {
@@ -82,10 +108,14 @@ impl Default for ExportSpec {
             formats: vec![ModelFormat::Onnx],
             precisions: vec![Precision::Fp32],
             samples: None,
+            sample_pairs: Vec::new(),
             image_size: None,
             measure_ranges: true,
             self_contained: false,
             keep_fp32: Vec::new(),
+            ignore_tensors: Vec::new(),
+            token_type: TokenType::Int64,
+            link: true,
         }
     }
 }
@@ -140,7 +170,7 @@ pub struct CompileSpec {
     #[schemars(extend("x-example" = "gpus.toml", "x-allowed" = "a path to a file", "x-default" = "none; the built-in GPU types", "x-also" = ["catalog"]))]
     pub catalogue: Option<PathBuf>,
     /// Outputs of the engines.
-    #[schemars(extend("x-example" = ["sentence_embedding"], "x-allowed" = "names of the model's outputs", "x-default" = "the output of the task"))]
+    #[schemars(extend("x-example" = ["sentence_embedding"], "x-allowed" = "names of the model's outputs", "x-default" = "the output of the task; of a prebuilt graph, all"))]
     pub outputs: Option<Vec<String>>,
     /// Limit of the time for building one engine, in seconds.
     #[schemars(range(min = 1), extend("x-example" = 1800, "x-also" = ["timeout"]))]
@@ -262,31 +292,6 @@ impl Default for StoreSpec {
     }
 }
 
-/// The local multi-model endpoint.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(extend("x-example" = {"variant": "onnx-fp32", "memory": "8 GiB"}))]
-pub struct HostSpec {
-    /// Variant that the endpoint serves.
-    #[schemars(
-        extend("x-example" = "onnx-fp32", "x-allowed" = "a variant such as `onnx-fp32` or `tensorrt-fp16-l4`", "x-default" = "the first ONNX variant",
-            "x-also" = ["model", "platform"])
-    )]
-    pub variant: Option<String>,
-    /// Memory that all loaded models together may use.
-    #[schemars(extend("x-example" = "8 GiB", "x-also" = ["memory_budget", "memory_limit", "budget"]))]
-    pub memory: MemorySize,
-    /// Threads of one inference.
-    #[schemars(range(min = 1), extend("x-example" = 1, "x-also" = ["threads"]))]
-    pub intra_op_threads: usize,
-}
-
-impl Default for HostSpec {
-    fn default() -> Self {
-        Self { variant: None, memory: MemorySize(ByteSize::gib(1)), intra_op_threads: 1 }
-    }
-}
-
 /// The measurement of how many copies fit.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -295,17 +300,17 @@ pub struct ProbeSpec {
     /// Share of the memory budget that loaded copies may use.
     #[schemars(extend("x-example" = 0.9))]
     pub threshold: Threshold,
-    /// Batch size of the request that each copy gets.
+    /// Batch size of the request that each copy gets; memory is that of a copy that has answered it.
     #[schemars(
         range(min = 1),
-        extend("x-example" = 1, "x-allowed" = "from 1 to the largest batch of all profiles", "x-default" = "`opt` of the first profile",
+        extend("x-example" = 1, "x-allowed" = "from 1 to the largest batch of all profiles", "x-default" = "the largest of all profiles",
             "x-also" = ["batch_size"])
     )]
     pub batch: Option<u64>,
     /// Sequence length of that request's texts, in tokens.
     #[schemars(
         range(min = 1),
-        extend("x-example" = 128, "x-allowed" = "from 1 to the largest sequence of all profiles", "x-default" = "`opt` of the first profile",
+        extend("x-example" = 128, "x-allowed" = "from 1 to the largest sequence of all profiles", "x-default" = "the largest of all profiles",
             "x-also" = ["seq_len", "sequence_length", "tokens"])
     )]
     pub sequence: Option<u64>,

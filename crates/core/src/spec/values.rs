@@ -1,5 +1,6 @@
 //! Values that check themselves while they are parsed.
 
+use crate::DataType;
 use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ pub enum Task {
     FillMask,
     /// A score for each class of images.
     ImageClassification,
+    /// The last hidden state of images and, where there is one, the vector that a head would be given.
+    #[schemars(extend("x-also" = ["image-embedding", "image-embeddings", "image-features"]))]
+    ImageFeatureExtraction,
 }
 
 impl Task {
@@ -35,7 +39,7 @@ impl Task {
     #[must_use]
     pub const fn main_outputs(self) -> &'static [&'static str] {
         match self {
-            Self::FeatureExtraction => &["last_hidden_state"],
+            Self::FeatureExtraction | Self::ImageFeatureExtraction => &["last_hidden_state"],
             Self::SentenceEmbedding => &["sentence_embedding"],
             Self::TextClassification | Self::TokenClassification | Self::FillMask => &["logits"],
             Self::QuestionAnswering => &["start_logits", "end_logits"],
@@ -46,7 +50,7 @@ impl Task {
     /// Whether the model's inputs are images rather than texts.
     #[must_use]
     pub const fn is_over_images(self) -> bool {
-        matches!(self, Self::ImageClassification)
+        matches!(self, Self::ImageClassification | Self::ImageFeatureExtraction)
     }
 }
 
@@ -60,7 +64,30 @@ impl fmt::Display for Task {
             Self::QuestionAnswering => "question-answering",
             Self::FillMask => "fill-mask",
             Self::ImageClassification => "image-classification",
+            Self::ImageFeatureExtraction => "image-feature-extraction",
         })
+    }
+}
+
+/// Type of the inputs over tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenType {
+    /// 64-bit integers, as transformers has them.
+    #[default]
+    Int64,
+    /// 32-bit integers, which the graph converts: for clients that send those.
+    Int32,
+}
+
+impl TokenType {
+    /// The type of an input whose values are computed with as `data_type`.
+    #[must_use]
+    pub const fn of_input(self, data_type: DataType) -> DataType {
+        match (self, data_type) {
+            (Self::Int32, DataType::Int64) => DataType::Int32,
+            _ => data_type,
+        }
     }
 }
 

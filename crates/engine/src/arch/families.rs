@@ -9,11 +9,15 @@ mod resnet;
 mod roberta;
 mod vit;
 
+use super::keys::{BASE, Keys, check};
 use super::request::Request;
 use super::text::TextModel;
+use super::timm::check_keys;
 use crate::checkpoint::{Checkpoint, Parameters};
+use crate::pattern::matches;
 use crate::{Error, Ops, Result};
 use planforge_core::{ImageSize, Task};
+use serde_json::Value;
 
 /// A kind of model that can be exported.
 #[derive(Debug)]
@@ -31,8 +35,10 @@ pub struct Family {
     /// What task heads put before the names of the other tensors.
     prefix: &'static str,
     /// Tensors that a checkpoint may have and the graph does without, by name without `prefix`: heads of other tasks,
-    /// and numbers that are not parameters. A `*` at the start or the end stands for anything.
+    /// and numbers that are not parameters. A `*` stands for anything.
     ignorable: &'static [&'static str],
+    /// The keys of `config.json` of transformers.
+    keys: &'static [&'static Keys],
     /// Reads the network from `config.json`.
     read: fn(&Checkpoint, Request) -> Result<Network>,
 }
@@ -45,7 +51,19 @@ const OVER_TEXTS: &[Task] = &[
     Task::QuestionAnswering,
     Task::FillMask,
 ];
-const OVER_IMAGES: &[Task] = &[Task::ImageClassification];
+const OVER_IMAGES: &[Task] = &[Task::ImageClassification, Task::ImageFeatureExtraction];
+
+/// What a Vision Transformer may do without: heads, and the token and the decoder of masked images.
+const VIT_IGNORABLE: &[&str] = &[
+    "embeddings.mask_token",
+    "pooler.*",
+    "decoder.*",
+    "head.*",
+    "head_dist.*",
+    "classifier.*",
+    "cls_classifier.*",
+    "distillation_classifier.*",
+];
 
 /// Every family, in the order in which people read them.
 pub const FAMILIES: &[Family] = &[
@@ -57,6 +75,7 @@ pub const FAMILIES: &[Family] = &[
         is_timm_name: |_| false,
         prefix: "bert.",
         ignorable: &["*embeddings.position_ids", "pooler.*", "cls.*", "classifier.*", "qa_outputs.*"],
+        keys: &[&BASE, &bert::KEYS],
         read: |checkpoint, request| bert::read(checkpoint, request).map(Network::Text),
     },
     Family {
@@ -67,6 +86,7 @@ pub const FAMILIES: &[Family] = &[
         is_timm_name: |_| false,
         prefix: "roberta.",
         ignorable: &["*embeddings.position_ids", "pooler.*", "lm_head.*", "classifier.*", "qa_outputs.*"],
+        keys: &[&BASE, &bert::KEYS, &roberta::KEYS],
         read: |checkpoint, request| roberta::read(checkpoint, request).map(Network::Text),
     },
     Family {
@@ -85,6 +105,7 @@ pub const FAMILIES: &[Family] = &[
             "classifier.*",
             "qa_outputs.*",
         ],
+        keys: &[&BASE, &distilbert::KEYS],
         read: |checkpoint, request| distilbert::read(checkpoint, request).map(Network::Text),
     },
     Family {
@@ -95,6 +116,7 @@ pub const FAMILIES: &[Family] = &[
         is_timm_name: |_| false,
         prefix: "mpnet.",
         ignorable: &["*embeddings.position_ids", "pooler.*", "lm_head.*", "classifier.*", "qa_outputs.*"],
+        keys: &[&BASE, &mpnet::KEYS],
         read: |checkpoint, request| mpnet::read(checkpoint, request).map(Network::Text),
     },
     Family {
@@ -113,6 +135,7 @@ pub const FAMILIES: &[Family] = &[
             "classifier.*",
             "qa_outputs.*",
         ],
+        keys: &[&BASE, &electra::KEYS, &bert::KEYS],
         read: |checkpoint, request| electra::read(checkpoint, request).map(Network::Text),
     },
     Family {
@@ -122,7 +145,8 @@ pub const FAMILIES: &[Family] = &[
         tasks: OVER_IMAGES,
         is_timm_name: |name| resnet::timm_layers(name).is_some(),
         prefix: "resnet.",
-        ignorable: &["*.num_batches_tracked"],
+        ignorable: &["*.num_batches_tracked", "fc.*", "classifier.*"],
+        keys: &[&BASE, &resnet::KEYS],
         read: |checkpoint, request| resnet::read(checkpoint, request).map(Network::ResNet),
     },
     Family {
@@ -132,7 +156,8 @@ pub const FAMILIES: &[Family] = &[
         tasks: OVER_IMAGES,
         is_timm_name: |name| convnext::timm_sizes(name).is_some(),
         prefix: "convnext.",
-        ignorable: &[],
+        ignorable: &["head.fc.*", "classifier.*"],
+        keys: &[&BASE, &convnext::KEYS],
         read: |checkpoint, request| convnext::read(checkpoint, request).map(Network::ConvNext),
     },
     Family {
@@ -142,7 +167,8 @@ pub const FAMILIES: &[Family] = &[
         tasks: OVER_IMAGES,
         is_timm_name: |name| name.starts_with("vit_") && vit::timm_sizes(name).is_some(),
         prefix: "vit.",
-        ignorable: &["embeddings.mask_token", "pooler.*", "decoder.*"],
+        ignorable: VIT_IGNORABLE,
+        keys: &[&BASE, &vit::KEYS],
         read: |checkpoint, request| vit::read(checkpoint, request).map(Network::Vit),
     },
     Family {
@@ -152,7 +178,8 @@ pub const FAMILIES: &[Family] = &[
         tasks: OVER_IMAGES,
         is_timm_name: |name| name.starts_with("deit_") && vit::timm_sizes(name).is_some(),
         prefix: "deit.",
-        ignorable: &["embeddings.mask_token", "pooler.*", "decoder.*"],
+        ignorable: VIT_IGNORABLE,
+        keys: &[&BASE, &vit::KEYS],
         read: |checkpoint, request| vit::read(checkpoint, request).map(Network::Vit),
     },
 ];
@@ -163,14 +190,16 @@ impl Family {
         FAMILIES.iter().find(|family| family.model_types.contains(&model_type) || (family.is_timm_name)(model_type))
     }
 
+    /// Whether a key of `config.json` of transformers is accounted for.
+    #[cfg(test)]
+    fn accounts_for(&self, key: &str) -> bool {
+        self.keys.iter().any(|table| table.has(key))
+    }
+
     /// Whether the graph may do without the tensor of this name.
     fn may_ignore(&self, name: &str) -> bool {
         let name = name.strip_prefix(self.prefix).unwrap_or(name);
-        self.ignorable.iter().any(|pattern| match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
-            (Some(end), _) => name.ends_with(end),
-            (_, Some(start)) => name.starts_with(start),
-            (None, None) => name == *pattern,
-        })
+        self.ignorable.iter().any(|pattern| matches(pattern, name))
     }
 }
 
@@ -202,13 +231,20 @@ impl Architecture {
     /// An unsupported `model_type`, a configuration of another shape, or a task without its files.
     pub(crate) fn read(checkpoint: &Checkpoint, task: Task, image_size: Option<ImageSize>) -> Result<Self> {
         let family = Family::find(&checkpoint.model_type).ok_or_else(|| unsupported(checkpoint))?;
+        match &checkpoint.config {
+            Value::Object(config) if !checkpoint.is_timm() => check(checkpoint, config, family.keys)?,
+            _ => check_keys(checkpoint)?,
+        }
         let network = (family.read)(checkpoint, Request { task, image_size })?;
         Ok(Self { family, network })
     }
 
-    /// The checkpoint's tensors under the names this architecture uses.
-    pub(crate) fn parameters(&self, checkpoint: &Checkpoint) -> Parameters {
-        Parameters::new(checkpoint, self.family.prefix)
+    /// The checkpoint's tensors under the names this architecture uses, without those that match a pattern of `ignored`.
+    ///
+    /// # Errors
+    /// As [`Parameters::new`].
+    pub(crate) fn parameters(&self, checkpoint: &Checkpoint, ignored: &[String]) -> Result<Parameters> {
+        Parameters::new(checkpoint, self.family.prefix, ignored)
     }
 
     /// Writes the whole model into `ops`.
@@ -242,4 +278,23 @@ fn unsupported(checkpoint: &Checkpoint) -> Error {
     let timm_names = FAMILIES.iter().map(|family| family.timm_names).filter(|names| !names.is_empty());
     supported.extend(timm_names);
     Error::UnsupportedModelType { model_type: checkpoint.model_type.clone(), supported: supported.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::reference;
+
+    /// The list is `scripts/reference/config-keys.py`'s: run it after each release of transformers, and add what is
+    /// missing here to the `KEYS` of the family, or to those of every model in `keys.rs`.
+    #[test]
+    fn every_key_that_the_reference_reads_is_accounted_for() {
+        for family in FAMILIES {
+            for model_type in family.model_types {
+                let keys = reference().base.keys().chain(reference().model(model_type).unwrap().keys.keys());
+                let missing: Vec<&String> = keys.filter(|key| !family.accounts_for(key)).collect();
+                assert!(missing.is_empty(), "{model_type}: {missing:?}");
+            }
+        }
+    }
 }

@@ -3,6 +3,7 @@
 mod config;
 mod families;
 mod image;
+mod keys;
 mod labels;
 mod request;
 mod text;
@@ -10,5 +11,5 @@ mod timm;
 
 pub(crate) use families::Architecture;
 pub use families::{FAMILIES, Family};
-pub(crate) use labels::task_labels;
+pub(crate) use labels::{label_names, task_labels};
 pub(crate) use timm::TimmConfig;

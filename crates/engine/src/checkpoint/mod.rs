@@ -1,15 +1,20 @@
 //! A checkpoint: configuration and tensors of a snapshot, checked before anything uses them.
 
+mod elements;
 mod pytorch;
 mod safetensors;
 mod tensors;
 
-pub(crate) use self::safetensors::{StoredTensor, StoredType, TensorFile};
+pub(crate) use self::safetensors::{StoredTensor, StoredType, TensorFile, TensorIdentity};
 pub(crate) use self::tensors::{Parameters, TensorRef};
 
+pub(crate) use crate::json::read_json;
+
+use crate::json::{file_error, in_folder, required};
+use crate::sentence::{SentenceModules, encoder_folder};
+use crate::undescribed::with_onnx_route;
 use crate::{Error, Result};
-use planforge_core::Snapshot;
-use serde::de::DeserializeOwned;
+use planforge_core::{Snapshot, Task};
 use serde_json::Value;
 
 /// A snapshot whose configuration and tensor headers have been read.
@@ -21,35 +26,57 @@ pub struct Checkpoint {
     pub model_type: String,
     /// `config.json`.
     pub config: Value,
-    /// The files of weights, sorted by name.
+    /// Folder of `config.json` and the weights; empty for the top of the snapshot.
+    folder: String,
+    /// The modules after the encoder, for sentence embeddings.
+    pub(crate) sentence: Option<SentenceModules>,
+    /// The files of weights, sorted by name, and those of `sentence`, whose tensors are named after their folders.
     pub(crate) files: Vec<TensorFile>,
 }
 
 impl Checkpoint {
-    /// Reads `config.json` and the headers of all files of weights the checkpoint consists of: safetensors
-    /// where it has them, else what `torch.save` wrote.
+    /// Reads `config.json` and the headers of all files of weights that `task` needs: safetensors where the
+    /// snapshot has them, else what `torch.save` wrote.
     ///
     /// # Errors
-    /// Missing files, JSON of another shape, damaged or hostile headers and pickles.
-    pub fn read(snapshot: &Snapshot) -> Result<Self> {
-        let config: Value = read_json(snapshot, "config.json")?;
+    /// Missing files, JSON of another shape, damaged or hostile headers and pickles, and for sentence embeddings modules
+    /// that are not supported.
+    pub fn read(snapshot: &Snapshot, task: Task) -> Result<Self> {
+        with_onnx_route(snapshot, Self::read_files(snapshot, task))
+    }
+
+    fn read_files(snapshot: &Snapshot, task: Task) -> Result<Self> {
+        let folder = encoder_folder(snapshot, task)?;
+        let config = read_json(snapshot, &in_folder(&folder, "config.json"))?;
+        let checkpoint = Self::in_folder(snapshot, &folder, config)?;
+        let mut files = read_weights(snapshot, &folder)?;
+        let sentence = if task == Task::SentenceEmbedding { Some(SentenceModules::read(snapshot)?) } else { None };
+        for scope in sentence.iter().flat_map(SentenceModules::weight_folders) {
+            for mut file in read_weights(snapshot, scope)? {
+                file.tensors.iter_mut().for_each(|tensor| tensor.name = format!("{scope}.{}", tensor.name));
+                files.push(file);
+            }
+        }
+        Ok(Self { sentence, files, ..checkpoint })
+    }
+
+    /// A checkpoint with the configuration `config`, without its tensors.
+    ///
+    /// # Errors
+    /// A configuration that does not name its model.
+    pub(crate) fn of_config(snapshot: &Snapshot, config: Value) -> Result<Self> {
+        Self::in_folder(snapshot, "", config)
+    }
+
+    fn in_folder(snapshot: &Snapshot, folder: &str, config: Value) -> Result<Self> {
         let name = |key: &str| config.get(key).and_then(Value::as_str).map(str::to_owned);
-        let model_type = name("model_type").or_else(|| name("architecture")).ok_or_else(|| Error::Config {
-            path: snapshot.directory.join("config.json"),
-            message: "it has neither `model_type` (transformers) nor `architecture` (timm)".to_owned(),
+        let model_type = name("model_type").or_else(|| name("architecture")).ok_or_else(|| {
+            let message = "it has neither `model_type` (transformers) nor `architecture` (timm); if the model is of a known \
+                           family, add for example `\"model_type\": \"bert\"`";
+            file_error(snapshot, &in_folder(folder, "config.json"), message.to_owned())
         })?;
-        let files = weight_files(snapshot)?
-            .into_iter()
-            .map(|name| {
-                let path = required(snapshot, &name)?;
-                if name.ends_with(".bin") {
-                    TensorFile::read_pytorch(&name, &path)
-                } else {
-                    TensorFile::read(&name, &path)
-                }
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Self { snapshot: snapshot.clone(), model_type, config, files })
+        let (snapshot, folder) = (snapshot.clone(), folder.to_owned());
+        Ok(Self { snapshot, model_type, config, folder, sentence: None, files: Vec::new() })
     }
 
     /// Whether `config.json` is timm's rather than transformers'.
@@ -58,55 +85,45 @@ impl Checkpoint {
         self.config.get("model_type").is_none()
     }
 
-    /// `config.json` as the type of one architecture.
-    ///
-    /// # Errors
-    /// [`Error::Config`] naming the key.
-    pub(crate) fn config<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_value(self.config.clone()).map_err(|error| self.config_error(error.to_string()))
-    }
-
     /// The error for a value of `config.json` that is not supported.
     pub(crate) fn config_error(&self, message: String) -> Error {
-        Error::Config { path: self.snapshot.directory.join("config.json"), message }
+        file_error(&self.snapshot, &in_folder(&self.folder, "config.json"), message)
     }
-}
-
-/// A JSON file of the snapshot.
-///
-/// # Errors
-/// When it is not there or has another shape.
-pub(crate) fn read_json<T: DeserializeOwned>(snapshot: &Snapshot, file: &str) -> Result<T> {
-    let path = required(snapshot, file)?;
-    let bytes = fs_err::read(&path)?;
-    serde_json::from_slice(&bytes).map_err(|error| Error::Config { path, message: error.to_string() })
-}
-
-fn required(snapshot: &Snapshot, file: &str) -> Result<std::path::PathBuf> {
-    snapshot.path(file).ok_or_else(|| Error::MissingFile { repo: snapshot.repo.clone(), file: file.to_owned() })
 }
 
 /// Files of weights by preference: the one file, and the index that names its shards otherwise.
 const WEIGHTS: [(&str, &str); 2] =
     [("model.safetensors", "model.safetensors.index.json"), ("pytorch_model.bin", "pytorch_model.bin.index.json")];
 
-/// The file of weights, or the shards that an index names.
-fn weight_files(snapshot: &Snapshot) -> Result<Vec<String>> {
+/// The headers of the files of weights in `folder`.
+fn read_weights(snapshot: &Snapshot, folder: &str) -> Result<Vec<TensorFile>> {
+    let read = |name: String| {
+        let path = required(snapshot, &name)?;
+        if name.ends_with(".bin") { TensorFile::read_pytorch(&name, &path) } else { TensorFile::read(&name, &path) }
+    };
+    weight_files(snapshot, folder)?.into_iter().map(read).collect()
+}
+
+/// The file of weights in `folder`, or the shards that an index names.
+fn weight_files(snapshot: &Snapshot, folder: &str) -> Result<Vec<String>> {
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: std::collections::BTreeMap<String, String>,
     }
     for (single, index) in WEIGHTS {
-        if snapshot.file(single).is_some() {
-            return Ok(vec![single.to_owned()]);
+        let [single, index] = [single, index].map(|file| in_folder(folder, file));
+        if snapshot.file(&single).is_some() {
+            return Ok(vec![single]);
         }
-        if snapshot.file(index).is_some() {
-            let index: Index = read_json(snapshot, index)?;
+        if snapshot.file(&index).is_some() {
+            let index: Index = read_json(snapshot, &index)?;
             let shards: std::collections::BTreeSet<String> = index.weight_map.into_values().collect();
-            return Ok(shards.into_iter().collect());
+            return Ok(shards.iter().map(|shard| in_folder(folder, shard)).collect());
         }
     }
-    Err(Error::MissingWeights { repo: snapshot.repo.clone() })
+    // A folder of a repository is written like a repository.
+    let repo = [snapshot.repo.as_str(), folder].join("/");
+    Err(Error::MissingWeights { repo: repo.trim_end_matches('/').to_owned() })
 }
 
 #[cfg(test)]
@@ -116,13 +133,15 @@ mod tests {
 
     fn chosen(files: &[&str]) -> Result<Vec<String>> {
         let file = |path: &&str| ArtifactFile { path: (*path).to_owned(), byte_count: 0, sha256: digest_bytes(b"") };
-        weight_files(&Snapshot {
+        let snapshot = Snapshot {
             repo: "o/n".to_owned(),
             revision: "local".to_owned(),
             commit: planforge_core::Commit::Local,
             directory: "/nowhere".into(),
             files: files.iter().map(file).collect(),
-        })
+            graphs: Vec::new(),
+        };
+        weight_files(&snapshot, "")
     }
 
     #[test]

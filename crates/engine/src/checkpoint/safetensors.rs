@@ -31,15 +31,34 @@ pub(crate) struct StoredTensor {
     pub(crate) shape: Vec<usize>,
     /// Offset of its first byte from the start of the file.
     pub(crate) offset: u64,
-    /// Length in bytes.
+    /// Length of all elements in bytes.
     pub(crate) byte_count: u64,
+    /// Elements between neighbours in each dimension; none for elements that follow each other in row-major order.
+    pub(crate) strides: Option<Vec<usize>>,
+}
+
+/// What two tensors of one file have in common that are one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TensorIdentity {
+    offset: u64,
+    byte_count: u64,
+    shape: Vec<usize>,
+    strides: Option<Vec<usize>>,
 }
 
 impl StoredTensor {
-    /// Whether its elements are at multiples of their size, as programs that map the file may need.
+    /// Whether a graph can refer to it: its elements follow each other, at multiples of their size, as programs that map the
+    /// file may need.
     #[must_use]
-    pub(crate) fn is_aligned(&self) -> bool {
-        self.data_type.byte_count().is_none_or(|width| self.offset.is_multiple_of(width))
+    pub(crate) fn can_be_mapped(&self) -> bool {
+        self.strides.is_none() && self.data_type.byte_count().is_none_or(|width| self.offset.is_multiple_of(width))
+    }
+
+    /// Where it is, and how its elements follow each other.
+    #[must_use]
+    pub(crate) fn identity(&self) -> TensorIdentity {
+        let (shape, strides) = (self.shape.clone(), self.strides.clone());
+        TensorIdentity { offset: self.offset, byte_count: self.byte_count, shape, strides }
     }
 }
 
@@ -52,6 +71,8 @@ pub(crate) enum StoredType {
     F16,
     /// bfloat16.
     Bf16,
+    /// IEEE 754 binary64.
+    F64,
     /// Integers and other types: never weights.
     Other(Dtype),
 }
@@ -71,6 +92,7 @@ impl StoredType {
     #[must_use]
     pub(crate) const fn byte_count(self) -> Option<u64> {
         match self {
+            Self::F64 => Some(8),
             Self::F32 => Some(4),
             Self::F16 | Self::Bf16 => Some(2),
             Self::Other(_) => None,
@@ -84,6 +106,7 @@ impl StoredType {
             Self::F32 => "F32".to_owned(),
             Self::F16 => "F16".to_owned(),
             Self::Bf16 => "BF16".to_owned(),
+            Self::F64 => "F64".to_owned(),
             Self::Other(other) => format!("{other:?}"),
         }
     }
@@ -95,6 +118,7 @@ impl From<Dtype> for StoredType {
             Dtype::F32 => Self::F32,
             Dtype::F16 => Self::F16,
             Dtype::BF16 => Self::Bf16,
+            Dtype::F64 => Self::F64,
             other => Self::Other(other),
         }
     }
@@ -135,7 +159,7 @@ fn stored_tensors(metadata: &Metadata, data_start: u64) -> Vec<StoredTensor> {
         let (start, end) = info.data_offsets;
         let data_type = StoredType::from(info.dtype);
         let (offset, byte_count) = (data_start + start as u64, (end - start) as u64);
-        Some(StoredTensor { name, data_type, shape: info.shape.clone(), offset, byte_count })
+        Some(StoredTensor { name, data_type, shape: info.shape.clone(), offset, byte_count, strides: None })
     };
     metadata.offset_keys().into_iter().filter_map(stored).collect()
 }

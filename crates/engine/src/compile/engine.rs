@@ -1,19 +1,17 @@
 //! One engine: found, or built.
 
+use super::builder::{ExpectedEngine, engine_builder};
 use super::child::ChildBuild;
 use super::context::BuildContext;
 use super::job::{CompileJob, CompileOptions};
 use super::log::builder_figures;
-use super::precision::check_precision;
 use super::profiles::{Shapes, profile_shapes};
 use super::shared::{Source, WEIGHTS};
-use super::verify::{check_engine, check_plan};
-use crate::limits::check_graph;
 use crate::{Error, Result};
 use bytesize::ByteSize;
 use planforge_core::{
-    Builder, BuilderOptions, Cache, CacheKey, CacheKind, CachedArtifact, Digest, Engine, EngineHeader, EngineTarget,
-    Model, Outcome, Progress, Step, TensorSpec,
+    BuilderOptions, Cache, CacheKey, CacheKind, CachedArtifact, ComputeCapability, Digest, Engine, EngineHeader,
+    EngineTarget, Model, Outcome, Progress, Step, TensorSpec,
 };
 use planforge_engine_protocol::{WorkerRequest, WorkerResponse, WorkerTool};
 use std::path::{Path, PathBuf};
@@ -35,9 +33,7 @@ pub(super) fn compile(
     let subject = &options.subject;
     for gpu in &options.target.gpus {
         gpu.check(options.builder, model.record.precision)?;
-        if options.builder == Builder::Rtx {
-            check_graph(model, gpu)?;
-        }
+        engine_builder(options.builder).check_model(model, gpu)?;
     }
     let shapes = profile_shapes(&model.record, &options.profiles)?;
     let outputs = selected_outputs(&model.record, &options.outputs)?;
@@ -74,8 +70,7 @@ fn names(target: &EngineTarget) -> (String, Vec<String>) {
 
 fn engine_key(source: &Source<'_>, options: &CompileOptions) -> CacheKey {
     let files = source.digests();
-    // TensorRT-RTX builds for compute capabilities, trtexec chooses kernels by timing them on one GPU type.
-    let gpu = (options.builder == Builder::Trtexec).then(|| names(&options.target));
+    let gpu = engine_builder(options.builder).is_tuned_to_gpu().then(|| names(&options.target));
     CacheKey::of(&(
         FORMAT,
         files,
@@ -136,19 +131,9 @@ fn build(
     };
     let (mut response, build_duration) = run_within_limits(&worker_request, request, order, context, progress)?;
     if !response.is_repeatable {
-        let reason = match options.builder {
-            Builder::Rtx => "the heap was not under control",
-            Builder::Trtexec => "kernels are chosen by timing them, which the timing cache makes alike but not certain",
-        };
-        let note = format!("Another build of this engine may differ in some bytes: {reason}.");
-        progress.note(Step::Compile, &options.subject, note);
+        note_unrepeatable(options, progress);
     }
-    let checked = match options.builder {
-        Builder::Rtx => check_engine(&model.record.inputs, outputs, &targets, &response)
-            .and_then(|()| check_precision(&model.record, &response.products)),
-        Builder::Trtexec => check_plan(&targets, &response),
-    };
-    checked.map_err(|message| Error::EngineMismatch { subject: options.subject.clone(), message })?;
+    check_response(request, &targets, &response)?;
     let weights = source.write_weights(std::mem::take(&mut response.left_out), folder)?;
     let (gpu, gpus) = names(&options.target);
     let digests = response.plan_sha256.map(|sha256| (worker_request.plan, sha256)).into_iter().collect();
@@ -177,7 +162,26 @@ fn build(
     Ok((engine, digests))
 }
 
-/// The tool to build with, if it is one that context.
+/// Sends a note on why the engine may differ from one built at another time.
+fn note_unrepeatable(options: &CompileOptions, progress: &dyn Progress) {
+    let reason = engine_builder(options.builder).unrepeatable_reason();
+    let note = format!("Another build of this engine may differ in some bytes: {reason}.");
+    progress.note(Step::Compile, &options.subject, note);
+}
+
+/// Compares what was built with what was asked for.
+///
+/// # Errors
+/// [`Error::EngineMismatch`].
+fn check_response(request: &BuildRequest<'_>, targets: &[ComputeCapability], response: &WorkerResponse) -> Result<()> {
+    let BuildRequest { model, options, outputs, .. } = request;
+    let expected = ExpectedEngine { model: &model.record, outputs, compute_capabilities: targets };
+    engine_builder(options.builder)
+        .check_response(&expected, response)
+        .map_err(|message| Error::EngineMismatch { subject: options.subject.clone(), message })
+}
+
+/// The tool to build with; none where the library builds.
 fn worker_tool(
     model: &CachedArtifact<Model>,
     options: &CompileOptions,

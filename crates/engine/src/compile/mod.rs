@@ -10,6 +10,7 @@
 //! - `context`: what they share
 //! - `scheduler`: how many at once, by memory and processes
 //! - `peak_history`: the memory a build is expected to take
+//! - `builder`: what builders differ in
 //! - `worker`, `child`: the program that builds, and one process of it
 //! - `log`: figures from the builder's log
 //! - `profiles`: shapes of every input
@@ -17,6 +18,7 @@
 //! - `verify`, `precision`: the engine against the request
 
 mod all;
+mod builder;
 mod child;
 mod context;
 mod engine;

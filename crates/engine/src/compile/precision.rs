@@ -5,7 +5,7 @@ use planforge_core::{Model, Precision};
 use planforge_engine_protocol::WorkerProduct;
 
 /// Whether the network multiplies in the model's precision, except for values that the export keeps in binary32 and what
-/// is computed from them. A graph that is taken as it is chooses its own types.
+/// is computed from them. A prebuilt graph chooses its own types.
 pub(super) fn check_precision(model: &Model, products: &[WorkerProduct]) -> Result<(), String> {
     if model.prebuilt { Ok(()) } else { check_products(model.precision, &model.keep_fp32, products) }
 }

@@ -1,7 +1,8 @@
 //! Shapes of every input in every optimization profile.
 
+use crate::sample::fixed_length;
 use crate::{Error, Result};
-use planforge_core::{Dim, InputShapes, Model, Profile, ProfileRange, TensorSpec};
+use planforge_core::{Dim, InputShapes, Model, Profile, ProfileRange, TensorSpec, fixed_batch};
 
 /// For each profile, the shapes of every input.
 pub(super) type Shapes = Vec<Vec<InputShapes>>;
@@ -9,37 +10,40 @@ pub(super) type Shapes = Vec<Vec<InputShapes>>;
 /// Checks that the model can serve every profile.
 ///
 /// # Errors
-/// [`Error::ProfileLimit`] for a sequence beyond the checkpoint's position table and a batch beyond a graph's fixed one,
-/// [`Error::ProfileDimension`] for a profile without a dimension that an input has.
+/// [`Error::ProfileLimit`] for a sequence beyond the checkpoint's position table, [`Error::ProfileFixed`] for a batch or sequence
+/// other than that which a graph fixes, [`Error::ProfileDimension`] for a profile without a dimension that an input has.
 pub fn check_profiles(model: &Model, profiles: &[Profile]) -> Result<()> {
     profile_shapes(model, profiles).map(drop)
 }
 
 /// Shapes of every input in every profile.
 pub(super) fn profile_shapes(model: &Model, profiles: &[Profile]) -> Result<Shapes> {
+    check_fixed(model, profiles)?;
     let sequence = profiles.iter().filter_map(|profile| profile.sequence).map(|range| range.max).max();
-    let batch = profiles.iter().map(|profile| profile.batch.max).max();
-    for (dimension, asked, allowed) in
-        [("sequence", sequence, model.max_sequence), ("batch", batch, fixed_batch(&model.inputs))]
+    if let (Some(asked), Some(allowed)) = (sequence, model.max_sequence)
+        && asked > allowed
     {
-        if let (Some(asked), Some(allowed)) = (asked, allowed)
-            && asked > allowed
-        {
-            return Err(Error::ProfileLimit { dimension, asked, allowed });
-        }
+        return Err(Error::ProfileLimit { asked, allowed });
     }
     let of_profile =
         |profile: &Profile| model.inputs.iter().map(|input| input_shapes(input, profile)).collect::<Result<Vec<_>>>();
     profiles.iter().map(of_profile).collect()
 }
 
-/// The batch of a graph none of whose inputs takes another.
-fn fixed_batch(inputs: &[TensorSpec]) -> Option<u64> {
-    let size = |input: &TensorSpec| match input.dims.first()? {
-        Dim::Fixed(size) => Some(*size),
-        Dim::Dynamic(_) => None,
-    };
-    inputs.iter().map(size).min().flatten()
+/// Fails for a profile with other sizes than those that a graph fixes.
+fn check_fixed(model: &Model, profiles: &[Profile]) -> Result<()> {
+    let (batch, length) = (fixed_batch(&model.inputs), fixed_length(&model.inputs));
+    for profile in profiles {
+        let ranges = [("batch", Some(profile.batch), batch), ("sequence", profile.sequence, length)];
+        for (dimension, asked, fixed) in ranges {
+            if let (Some(asked), Some(fixed)) = (asked, fixed)
+                && (asked.min, asked.max) != (fixed, fixed)
+            {
+                return Err(Error::ProfileFixed { dimension, asked: asked.into(), fixed });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn input_shapes(input: &TensorSpec, profile: &Profile) -> Result<InputShapes> {

@@ -1,11 +1,11 @@
 //! What an engine is built from: a model with its weights, or a graph that checkpoints share.
 
+use super::builder::engine_builder;
 use super::job::CompileOptions;
 use crate::onnx::{SharedGraph, graph_error, weight_places};
 use crate::{Error, Result};
 use planforge_core::{
-    Builder, CachedArtifact, Digest, Engine, EngineWeight, EngineWeights, Model, PlacedWeights, TensorSpec,
-    WeightTransform,
+    CachedArtifact, Digest, Engine, EngineWeight, EngineWeights, Model, PlacedWeights, TensorSpec, WeightTransform,
 };
 use planforge_onnx::{Transposed, keep_outputs};
 use std::borrow::Cow;
@@ -33,7 +33,7 @@ impl<'a> Source<'a> {
         outputs: &[TensorSpec],
     ) -> Result<Self> {
         let outputs: Vec<String> = outputs.iter().map(|spec| spec.name.clone()).collect();
-        if options.builder != Builder::Rtx || !options.builder_options.strip_weights {
+        if !engine_builder(options.builder).shares_engines(options.builder_options) {
             return Ok(Self::Model(model, outputs));
         }
         let path = model.path(&model.record.graph);
@@ -81,7 +81,9 @@ impl<'a> Source<'a> {
             None => fs_err::os::unix::fs::symlink(model.path(&model.record.graph), place)?,
         }
         for weights in &model.record.weights {
-            fs_err::os::unix::fs::symlink(model.path(weights), temporary.path().join(weights))?;
+            let link = temporary.path().join(weights);
+            fs_err::create_dir_all(link.parent().unwrap_or(temporary.path()))?;
+            fs_err::os::unix::fs::symlink(model.path(weights), link)?;
         }
         Ok(temporary)
     }

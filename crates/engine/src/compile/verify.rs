@@ -1,6 +1,6 @@
 //! The engine that was built, against the request.
 
-use planforge_core::{ComputeCapability, Dim, TensorSpec};
+use planforge_core::{ComputeCapability, Dim, Model, TensorSpec};
 use planforge_engine_protocol::{WorkerResponse, WorkerTensor};
 
 /// Whether a plan was built on a GPU that it is for, as far as `trtexec` reports its GPU.
@@ -15,7 +15,7 @@ pub(super) fn check_plan(targets: &[ComputeCapability], response: &WorkerRespons
 
 /// Whether the engine has the requested targets, inputs and outputs.
 pub(super) fn check_engine(
-    inputs: &[TensorSpec],
+    model: &Model,
     outputs: &[TensorSpec],
     targets: &[ComputeCapability],
     response: &WorkerResponse,
@@ -24,15 +24,22 @@ pub(super) fn check_engine(
         let (found, expected) = (listed(&response.compute_capabilities), listed(targets));
         return Err(format!("its header names compute capabilities {found}; expected {expected}"));
     }
-    check_tensors("input", inputs, &response.inputs)?;
-    check_tensors("output", outputs, &response.outputs)
+    // A prebuilt graph may leave sizes of images open, which the profiles fix.
+    let open = model.prebuilt;
+    check_tensors("input", &model.inputs, &response.inputs, open)?;
+    check_tensors("output", outputs, &response.outputs, open)
 }
 
-fn check_tensors(what: &str, expected: &[TensorSpec], found: &[WorkerTensor]) -> std::result::Result<(), String> {
+fn check_tensors(
+    what: &str,
+    expected: &[TensorSpec],
+    found: &[WorkerTensor],
+    open: bool,
+) -> std::result::Result<(), String> {
     if expected.len() != found.len() {
         return Err(format!("it has {} {what}s; expected {}", found.len(), expected.len()));
     }
-    match expected.iter().find(|spec| !found.iter().any(|tensor| is_same(spec, tensor))) {
+    match expected.iter().find(|spec| !found.iter().any(|tensor| is_same(spec, tensor, open))) {
         Some(spec) => Err(format!("its {what} `{}` differs from the model's", spec.name)),
         None => Ok(()),
     }
@@ -42,9 +49,10 @@ fn listed(capabilities: &[ComputeCapability]) -> String {
     capabilities.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn is_same(spec: &TensorSpec, tensor: &WorkerTensor) -> bool {
+/// Whether name, element type and shape agree; where sizes may be `open`, the engine need not fix those that `spec` fixes.
+fn is_same(spec: &TensorSpec, tensor: &WorkerTensor, open: bool) -> bool {
     let same_dim = |(dim, found): (&Dim, &i64)| match dim {
-        Dim::Fixed(size) => i64::try_from(*size) == Ok(*found),
+        Dim::Fixed(size) => i64::try_from(*size) == Ok(*found) || open && *found == -1,
         Dim::Dynamic(_) => *found == -1,
     };
     spec.name == tensor.name

@@ -1,8 +1,8 @@
 //! Interpreter of [`Ops`] over shapes.
 
 use super::memory::Memory;
-use crate::checkpoint::Parameters;
-use crate::ops::{Activation, AttentionShape, Conv2d, LinearWidths, RelativeBias, Window};
+use crate::checkpoint::{Parameters, TensorIdentity};
+use crate::ops::{Activation, AttentionShape, Conv2d, LinearWidths, PoolingMode, RelativeBias, Window};
 use crate::{Ops, Result, Scope};
 use planforge_core::{DataType, Dim, Precision, TensorSpec};
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ pub(super) struct Counter<'a> {
     batch: u64,
     sequence: u64,
     memory: Memory,
-    counted: BTreeSet<(usize, u64)>,
+    counted: BTreeSet<(usize, TensorIdentity)>,
     cost: Cost,
 }
 
@@ -65,7 +65,7 @@ impl<'a> Counter<'a> {
     /// Counts a tensor of the checkpoint as `data_type`; `trained` for a parameter, not for a statistic.
     fn stored(&mut self, name: &str, shape: &[usize], data_type: DataType, trained: bool) -> Result<()> {
         let found = self.parameters.take(name, shape)?;
-        if self.counted.insert((found.file, found.tensor.offset)) {
+        if self.counted.insert((found.file, found.tensor.identity())) {
             let element_count = shape.iter().product();
             self.cost.weight_byte_count += data_type.bytes_of(element_count) as u64;
             self.cost.parameter_count += if trained { element_count as u64 } else { 0 };
@@ -286,9 +286,22 @@ impl Ops for Counter<'_> {
         self.compute(vec![x.shape[0], x.last()], &[x])
     }
 
-    fn masked_mean_pool(&mut self, x: &Traced, mask: &Traced) -> Traced {
+    fn pool_tokens(&mut self, _mode: PoolingMode, x: &Traced, mask: &Traced) -> Traced {
         let kept = self.value(x.shape.clone(), DataType::Fp32, &[x, mask]);
         self.value(vec![x.shape[0], x.last()], DataType::Fp32, &[&kept])
+    }
+
+    fn join(&mut self, first: &Traced, rest: &[Traced]) -> Traced {
+        let parts: Vec<&Traced> = std::iter::once(first).chain(rest).collect();
+        let width = parts.iter().map(|part| part.last()).sum();
+        self.value(vec![first.shape[0], width], DataType::Fp32, &parts)
+    }
+
+    fn leading_features(&mut self, width: usize, x: &Traced) -> Traced {
+        let mut shape = x.shape.clone();
+        shape.pop();
+        shape.push(width as u64);
+        self.compute(shape, &[x])
     }
 
     fn normalize(&mut self, x: &Traced) -> Traced {

@@ -23,6 +23,16 @@ pub(crate) fn graph_needs(path: &Path) -> Result<GraphNeeds> {
     Ok(GraphNeeds::of(&graph.map_err(|error| graph_error(path, &error))?))
 }
 
+/// The operator that computes the values of an output of the graph in an ONNX file; none for an output that is an input.
+///
+/// # Errors
+/// [`Error::Graph`] when the file is not an ONNX graph.
+pub(crate) fn operator_of(path: &Path, output: &str) -> Result<Option<String>> {
+    let graph = parse_model(&fs_err::read(path)?).and_then(ModelProto::into_graph);
+    let graph = graph.map_err(|error| graph_error(path, &error))?;
+    Ok(graph.operator_of(output).map(str::to_owned))
+}
+
 /// The bf16 graph in the file `path`, each of whose operators runs in binary32 on the same values and has its result rounded
 /// to bfloat16, as GPUs do that add up in binary32. Weights stay where they are, next to that file.
 ///

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::checkpoint::{Parameters, TensorRef};
-use planforge_core::{DataType, Dim, Precision, TensorSpec};
+use planforge_core::{DataType, Dim, Precision, TensorSpec, TokenType};
 use planforge_onnx::tensor_shape_proto::Dimension;
 use planforge_onnx::{
     AttributeProto, ElementType, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto,
@@ -10,6 +10,10 @@ use planforge_onnx::{
 };
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Version of the exports: raised whenever the same checkpoint gives other bytes. Graphs carry it as the version of their
+/// producer, so a release that changes nothing of them leaves locks as they are.
+pub(crate) const FORMAT: u32 = 3;
 
 /// Version of the operator set of a graph, and the first version of the format with it.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +77,7 @@ pub(crate) type WeightPlan = BTreeMap<String, (String, u64, u64)>;
 /// Interpreter of [`crate::Ops`] that writes an ONNX graph.
 pub(crate) struct OnnxGraph<'a> {
     precision: Precision,
+    token_type: TokenType,
     wide: &'a BTreeSet<String>,
     parameters: &'a mut Parameters,
     graph: GraphProto,
@@ -93,9 +98,15 @@ pub(crate) struct Value {
 
 impl<'a> OnnxGraph<'a> {
     /// An empty graph over these parameters. In fp16 and bf16, the values named in `wide` are kept in binary32.
-    pub(crate) fn new(precision: Precision, wide: &'a BTreeSet<String>, parameters: &'a mut Parameters) -> Self {
+    pub(crate) fn new(
+        precision: Precision,
+        token_type: TokenType,
+        wide: &'a BTreeSet<String>,
+        parameters: &'a mut Parameters,
+    ) -> Self {
         Self {
             precision,
+            token_type,
             wide,
             parameters,
             graph: GraphProto::default(),
@@ -105,6 +116,11 @@ impl<'a> OnnxGraph<'a> {
             outputs: Vec::new(),
             computed: Vec::new(),
         }
+    }
+
+    /// The input as the graph takes it: tokens in their type.
+    pub(super) fn given(&self, spec: &TensorSpec) -> TensorSpec {
+        TensorSpec { data_type: self.token_type.of_input(spec.data_type), ..spec.clone() }
     }
 
     /// The weights used, by name.
@@ -306,7 +322,7 @@ fn model(precision: Precision) -> ModelProto {
         ir_version: Some(opset.ir_version),
         opset_import: vec![OperatorSetIdProto::new("", opset.version)],
         producer_name: Some("planforge".to_owned()),
-        producer_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        producer_version: Some(FORMAT.to_string()),
         ..ModelProto::default()
     }
 }

@@ -4,9 +4,10 @@ mod emit;
 mod file;
 mod graph;
 mod nodes;
+mod pooling;
 mod shared;
 
 pub use file::{emulate_bf16, graph_text};
-pub(crate) use file::{graph_error, graph_needs};
-pub(crate) use graph::{EncodedModel, OnnxGraph, Opset, WeightPlan, WeightUse, covers};
+pub(crate) use file::{graph_error, graph_needs, operator_of};
+pub(crate) use graph::{EncodedModel, FORMAT, OnnxGraph, Opset, WeightPlan, WeightUse, covers};
 pub(crate) use shared::{SharedGraph, weight_places};

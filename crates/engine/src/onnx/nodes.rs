@@ -5,7 +5,7 @@
 
 use super::emit::window_attributes;
 use super::graph::{OnnxGraph, Value};
-use crate::ops::{Activation, AttentionShape, Conv2d, LinearWidths, RelativeBias, Window};
+use crate::ops::{Activation, AttentionShape, Conv2d, LinearWidths, PoolingMode, QUICK_GELU, RelativeBias, Window};
 use crate::{Ops, Result, Scope};
 use planforge_core::{DataType, TensorSpec};
 use planforge_onnx::AttributeProto;
@@ -14,8 +14,11 @@ impl Ops for OnnxGraph<'_> {
     type Tensor = Value;
 
     fn input(&mut self, spec: &TensorSpec) -> Value {
-        let value = self.add_input(spec);
-        if spec.data_type == DataType::Fp32 { self.cast(&value, self.compute_type()) } else { value }
+        let value = self.add_input(&self.given(spec));
+        match spec.data_type {
+            DataType::Fp32 => self.cast(&value, self.compute_type()),
+            data_type => self.cast(&value, data_type),
+        }
     }
 
     fn output(&mut self, spec: &TensorSpec, value: &Value) {
@@ -172,7 +175,15 @@ impl Ops for OnnxGraph<'_> {
             Activation::Gelu => ("Gelu", vec![AttributeProto::string("approximate", "none")]),
             Activation::GeluTanh => ("Gelu", vec![AttributeProto::string("approximate", "tanh")]),
             Activation::Relu => ("Relu", Vec::new()),
+            Activation::Sigmoid => ("Sigmoid", Vec::new()),
             Activation::Tanh => ("Tanh", Vec::new()),
+            Activation::Identity => return x.clone(),
+            Activation::Silu => return self.gated(x, x),
+            Activation::QuickGelu => {
+                let factor = self.number(QUICK_GELU, self.compute_type());
+                let scaled = self.compute_binary("Mul", &format!("{}/sharper", x.name), x, &factor);
+                return self.gated(x, &scaled);
+            }
         };
         self.compute(op, &format!("{}/{}", x.name, op.to_lowercase()), &[x], attributes)
     }
@@ -234,18 +245,20 @@ impl Ops for OnnxGraph<'_> {
         self.gather(&format!("{}/token{index}", x.name), x, &number, 1)
     }
 
-    fn masked_mean_pool(&mut self, x: &Value, mask: &Value) -> Value {
-        let x = self.cast(x, DataType::Fp32);
-        let mask = self.cast(mask, DataType::Fp32);
-        let columns = self.unsqueeze("pooling/mask", &mask, &[2]);
-        let kept = self.binary("Mul", "pooling/kept", &x, &columns);
-        let axis = self.integers(&[1]);
-        let no_axes_kept = || vec![AttributeProto::int("keepdims", 0)];
-        let sum = self.node("ReduceSum", "pooling/sum", &[&kept, &axis], no_axes_kept(), DataType::Fp32);
-        let count = self.node("ReduceSum", "pooling/count", &[&columns, &axis], no_axes_kept(), DataType::Fp32);
-        let smallest = self.number(1e-9, DataType::Fp32);
-        let count = self.binary("Max", "pooling/count/positive", &count, &smallest);
-        self.binary("Div", "pooling/mean", &sum, &count)
+    fn pool_tokens(&mut self, mode: PoolingMode, x: &Value, mask: &Value) -> Value {
+        self.pool(mode, x, mask)
+    }
+
+    fn join(&mut self, first: &Value, rest: &[Value]) -> Value {
+        let parts: Vec<Value> =
+            std::iter::once(first).chain(rest).map(|part| self.cast(part, DataType::Fp32)).collect();
+        let axis = vec![AttributeProto::int("axis", -1)];
+        self.node("Concat", "joined", &parts.iter().collect::<Vec<_>>(), axis, DataType::Fp32)
+    }
+
+    fn leading_features(&mut self, width: usize, x: &Value) -> Value {
+        let (start, end, axis) = (self.integers(&[0]), self.integers(&[width as i64]), self.integers(&[-1]));
+        self.node("Slice", &format!("{}/leading", x.name), &[x, &start, &end, &axis], Vec::new(), x.data_type)
     }
 
     fn normalize(&mut self, x: &Value) -> Value {
@@ -255,5 +268,13 @@ impl Ops for OnnxGraph<'_> {
         let smallest = self.number(1e-12, DataType::Fp32);
         let length = self.binary("Max", "normalize/length/positive", &length, &smallest);
         self.binary("Div", "normalize/unit", &x, &length)
+    }
+}
+
+impl OnnxGraph<'_> {
+    /// `x sigmoid(gate)`.
+    fn gated(&mut self, x: &Value, gate: &Value) -> Value {
+        let gate = self.compute("Sigmoid", &format!("{}/sigmoid", gate.name), &[gate], Vec::new());
+        self.compute_binary("Mul", &format!("{}/gated", x.name), x, &gate)
     }
 }

@@ -1,12 +1,15 @@
 //! Images from files, and images that mean nothing.
 
-use super::preprocessing::{OddMargins, Preprocessing, Resize};
+use super::preprocessing::{Preprocessing, Resize};
+use super::resample::{self, Library};
 use crate::{Error, Result};
-use image::{ImageReader, RgbImage, imageops};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage, imageops};
 use planforge_core::{ImageSize, Snapshot};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 const CHANNELS: usize = 3;
 
@@ -21,32 +24,75 @@ pub struct ImageSample {
     pub values: Vec<f32>,
 }
 
-impl ImageSample {
-    /// Image `index` as a batch of its own.
-    #[must_use]
-    pub fn one(&self, index: usize) -> Self {
-        let count = CHANNELS * self.size.height * self.size.width;
-        Self { batch: 1, size: self.size, values: self.values[index * count..(index + 1) * count].to_vec() }
-    }
-}
-
-/// Reads images (JPEG, PNG, WebP, GIF, BMP) and brings them to `size` as the checkpoint's training did. The
-/// orientation that a camera notes is not applied, as in the references.
+/// Reads images (JPEG, PNG, WebP, GIF, BMP) and prepares them for a model that takes images of `size`, as the
+/// checkpoint's reference does: transformers applies the orientation that a camera noted, timm does not.
 ///
 /// # Errors
-/// A file that is not an image, and preprocessing that is not described.
+/// A file that is not an image, preprocessing that is not described, an image that comes out in another size, and one with
+/// a transparent colour where the reference makes that white.
 pub fn read_images(snapshot: &Snapshot, paths: &[PathBuf], size: ImageSize) -> Result<ImageSample> {
     let preprocessing = Preprocessing::read(snapshot, size)?;
     let mut values = Vec::with_capacity(paths.len() * CHANNELS * size.height * size.width);
     for path in paths {
         let fail = |message: String| Error::Image { path: path.clone(), message };
-        let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
-        let image = reader.map_err(|error| fail(error.to_string()))?.decode();
-        let image = image.map_err(|error| fail(error.to_string()))?.to_rgb8();
-        let image = resize(&image, &preprocessing, size).map_err(fail)?;
+        let image = decode(path, preprocessing.library).map_err(|error| fail(error.to_string()))?;
+        if preprocessing.whitens_transparency && has_transparent_colour(path, &image)? {
+            let message = "a colour of it stands for transparency, which the image processor makes white \
+                           (`do_convert_rgb`); expected an image without transparency, or with an alpha channel";
+            return Err(fail(message.to_owned()));
+        }
+        let image = resize(&to_rgb(&image), &preprocessing).map_err(fail)?;
+        let (width, height) = image.dimensions();
+        if (width as usize, height as usize) != (size.width, size.height) {
+            let message = format!("the image processor gives {height}x{width} pixels, but the model takes {size}");
+            return Err(fail(message));
+        }
         append(&mut values, &image, &preprocessing);
     }
     Ok(ImageSample { batch: paths.len(), size, values })
+}
+
+/// The image in a file: transformers applies the orientation that a camera noted, timm does not.
+fn decode(path: &Path, library: Library) -> image::ImageResult<DynamicImage> {
+    let mut decoder = ImageReader::open(path)?.with_guessed_format()?.into_decoder()?;
+    let orientation = match library {
+        Library::Torchvision => decoder.orientation()?,
+        Library::Pillow => Orientation::NoTransforms,
+    };
+    let mut image = DynamicImage::from_decoder(decoder)?;
+    image.apply_orientation(orientation);
+    Ok(image)
+}
+
+/// Whether transparent pixels of an image have a colour that stands for that in its file, and not an alpha channel: Pillow
+/// keeps such a colour when it drops transparency.
+fn has_transparent_colour(path: &Path, image: &DynamicImage) -> std::io::Result<bool> {
+    let mut start = Vec::with_capacity(PNG_COLOUR_TYPE + 1);
+    fs_err::File::open(path)?.take(PNG_COLOUR_TYPE as u64 + 1).read_to_end(&mut start)?;
+    let is_png = start.starts_with(b"\x89PNG") && start.get(PNG_COLOUR_TYPE).is_some_and(|kind| kind & PNG_ALPHA == 0);
+    let is_keyed = is_png || start.starts_with(b"GIF");
+    Ok(is_keyed && image.color().has_alpha() && image.to_rgba8().pixels().any(|pixel| pixel.0[3] < u8::MAX))
+}
+
+/// Where a PNG has the type of its colours, and the bit of that for an alpha channel (PNG 3rd edition, 11.2.1).
+const PNG_COLOUR_TYPE: usize = 25;
+const PNG_ALPHA: u8 = 4;
+
+/// The colours of an image without transparency, as Pillow converts them: of 16 bits it takes the upper eight, but cuts
+/// shades of grey off at 255.
+fn to_rgb(image: &DynamicImage) -> RgbImage {
+    match image {
+        DynamicImage::ImageLuma16(grey) => RgbImage::from_fn(grey.width(), grey.height(), |x, y| {
+            image::Rgb([u8::try_from(grey.get_pixel(x, y).0[0]).unwrap_or(u8::MAX); 3])
+        }),
+        DynamicImage::ImageLumaA16(_) | DynamicImage::ImageRgb16(_) | DynamicImage::ImageRgba16(_) => {
+            let wide = image.to_rgb16();
+            RgbImage::from_fn(wide.width(), wide.height(), |x, y| {
+                image::Rgb(wide.get_pixel(x, y).0.map(|value| (value >> 8) as u8))
+            })
+        }
+        _ => image.to_rgb8(),
+    }
 }
 
 /// Smooth coloured waves with some noise, normalised as the checkpoint's images are. Equal seeds give equal
@@ -79,32 +125,63 @@ fn random_image(size: ImageSize, generator: &mut StdRng) -> RgbImage {
 /// Most pixels of a resized image; a strip of one pixel by thousands would take gigabytes.
 const MAX_PIXELS: u64 = 1 << 26;
 
-/// Resizes, then cuts the centre out; what is smaller than the cut is framed in black.
-fn resize(image: &RgbImage, preprocessing: &Preprocessing, size: ImageSize) -> std::result::Result<RgbImage, String> {
+/// Resizes, then cuts the centre out; what is smaller than the cut is framed.
+fn resize(image: &RgbImage, preprocessing: &Preprocessing) -> std::result::Result<RgbImage, String> {
     let (width, height) = image.dimensions();
-    let target = match preprocessing.resize {
-        Resize::Keep => (width, height),
-        Resize::Exactly(size) => (size.width as u32, size.height as u32),
-        Resize::ShorterEdge(edge) => with_shorter_edge(width, height, edge),
-    };
+    let target = resized(preprocessing.resize, width, height);
     if u64::from(target.0) * u64::from(target.1.max(height)) > MAX_PIXELS {
         return Err(format!("{width}x{height} pixels would become {}x{}", target.0, target.1));
     }
-    // One direction after the other, as Pillow does, which rounds to whole bytes in between.
-    let narrowed = imageops::resize(image, target.0, height, preprocessing.filter);
-    let resized = imageops::resize(&narrowed, target.0, target.1, preprocessing.filter);
-    let mut cut = RgbImage::new(size.width as u32, size.height as u32);
-    let margin = |outer, inner| -margin(outer, inner, preprocessing.odd_margins);
+    let resized = resample::resize(image, target.0, target.1, preprocessing.filter, preprocessing.library);
+    let Some(size) = preprocessing.crop else { return Ok(resized) };
+    let mut cut = RgbImage::from_pixel(size.width as u32, size.height as u32, image::Rgb(preprocessing.fill));
+    let margin = |outer, inner| -margin(outer, inner, preprocessing.library);
     imageops::replace(&mut cut, &resized, margin(target.0, size.width), margin(target.1, size.height));
     Ok(cut)
 }
 
-/// Pixels before the centre of `inner` pixels.
-fn margin(outer: u32, inner: usize, odd: OddMargins) -> i64 {
+/// Pixels before the centre of `inner` pixels; fewer than none where a frame is added, half of which is rounded down. Half
+/// of an odd number is rounded down in transformers, and to the even number in torchvision's transforms, which timm uses.
+fn margin(outer: u32, inner: usize, library: Library) -> i64 {
     let both = i64::from(outer) - inner as i64;
-    let half = both.div_euclid(2);
-    let rounds_up = odd == OddMargins::ToEven && both.rem_euclid(2) == 1 && half.rem_euclid(2) == 1;
+    let half = both / 2;
+    let rounds_up = library == Library::Pillow && both > 0 && both % 2 == 1 && half % 2 == 1;
     if rounds_up { half + 1 } else { half }
+}
+
+/// Width and height after resizing.
+fn resized(resize: Resize, width: u32, height: u32) -> (u32, u32) {
+    match resize {
+        Resize::Keep => (width, height),
+        Resize::Exactly(size) => (size.width as u32, size.height as u32),
+        Resize::ShorterEdge(edge) => with_shorter_edge(width, height, edge),
+        Resize::Between(edge, most) => between(width, height, edge, most),
+        Resize::Cover(size) => in_proportion(width, height, size, f64::min),
+        Resize::Within(size) => in_proportion(width, height, size, f64::max),
+    }
+}
+
+/// Width and height by one of the two ratios to `size`, each rounded.
+fn in_proportion(width: u32, height: u32, size: ImageSize, pick: fn(f64, f64) -> f64) -> (u32, u32) {
+    let (width, height) = (f64::from(width), f64::from(height));
+    let ratio = pick(height / size.height as f64, width / size.width as f64);
+    let edge = |length: f64| ((length / ratio).round_ties_even() as u32).max(1);
+    (edge(width), edge(height))
+}
+
+/// Width and height with the shorter at `edge`, or less so that the longer does not exceed `most`.
+fn between(width: u32, height: u32, edge: usize, most: usize) -> (u32, u32) {
+    let (short, long) = (f64::from(width.min(height)), f64::from(width.max(height)));
+    let (edge, most) = (edge as f64, most as f64);
+    let exact = if long / short * edge > most { most * short / long } else { edge };
+    let shorter = exact.round_ties_even();
+    let longer = (exact * long / short) as u32;
+    let shorter = shorter as u32;
+    match (width < height, short as u32 == shorter) {
+        (_, true) => (width, height),
+        (true, false) => (shorter, longer),
+        (false, false) => (longer, shorter),
+    }
 }
 
 /// Width and height with the shorter at `edge`; the longer is cut down to a whole number.
@@ -136,9 +213,23 @@ mod tests {
 
     #[test]
     fn the_centre_is_that_of_the_reference() {
-        let sizes = [(39, 24), (41, 24), (40, 24), (24, 24), (22, 24)];
-        assert_eq!(sizes.map(|(outer, inner)| margin(outer, inner, OddMargins::ToEven)), [8, 8, 8, 0, -1]);
-        assert_eq!(sizes.map(|(outer, inner)| margin(outer, inner, OddMargins::Down)), [7, 8, 8, 0, -1]);
+        let sizes = [(39, 24), (41, 24), (40, 24), (24, 24), (22, 24), (21, 24)];
+        assert_eq!(sizes.map(|(outer, inner)| margin(outer, inner, Library::Pillow)), [8, 8, 8, 0, -1, -1]);
+        assert_eq!(sizes.map(|(outer, inner)| margin(outer, inner, Library::Torchvision)), [7, 8, 8, 0, -1, -1]);
+    }
+
+    #[test]
+    fn a_transparent_colour_is_told_from_an_alpha_channel() {
+        let folder = tempfile::tempdir().unwrap();
+        let found = |name: &str, alpha: u8| {
+            let path = folder.path().join(name);
+            let image =
+                image::RgbaImage::from_fn(4, 4, |x, _| image::Rgba([9, 90, 200, if x == 0 { alpha } else { 255 }]));
+            image.save(&path).unwrap();
+            has_transparent_colour(&path, &decode(&path, Library::Torchvision).unwrap()).unwrap()
+        };
+        assert!(found("a.gif", 0) && !found("b.gif", 255));
+        assert!(!found("a.png", 0) && !found("a.webp", 0));
     }
 
     #[test]

@@ -1,40 +1,35 @@
 //! What a checkpoint's training did to images, as timm (`pretrained_cfg`) and transformers
 //! (`preprocessor_config.json`) write it down.
 
+use super::resample::{Filter, Library};
 use crate::arch::TimmConfig;
-use crate::checkpoint::read_json;
+use crate::checkpoint::{Checkpoint, read_json};
+use crate::image_processor::{ImageProcessor, Resize as ProcessorResize};
 use crate::{Error, Result};
-use image::imageops::FilterType;
 use planforge_core::{ImageSize, Snapshot};
-use serde::Deserialize;
 use serde_json::Value;
-
-const PREPROCESSOR: &str = "preprocessor_config.json";
 
 /// Steps from an image to the values a model is given.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Preprocessing {
+    /// The library that resizes and crops: Pillow for timm, torchvision for transformers.
+    pub(super) library: Library,
+    /// Whether a colour that stands for transparency becomes white, which is not done here.
+    pub(super) whitens_transparency: bool,
     /// First step.
     pub(super) resize: Resize,
-    /// The centre when an odd number of pixels is cut off.
-    pub(super) odd_margins: OddMargins,
+    /// What is then cut out of the middle, unless all is kept.
+    pub(super) crop: Option<ImageSize>,
+    /// Colour of the frame around a smaller image.
+    pub(super) fill: [u8; 3],
     /// How pixels between pixels are found.
-    pub(super) filter: FilterType,
+    pub(super) filter: Filter,
     /// What a byte is multiplied by.
     pub(super) rescale: f32,
     /// Mean of each channel, after that.
     pub(super) mean: [f32; 3],
     /// Standard deviation of each channel.
     pub(super) deviation: [f32; 3],
-}
-
-/// Half of an odd number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OddMargins {
-    /// Rounded down, as in transformers.
-    Down,
-    /// Rounded to the even number, as in torchvision, which timm uses.
-    ToEven,
 }
 
 /// To which size an image is brought before its centre is cut out.
@@ -44,8 +39,14 @@ pub(super) enum Resize {
     Keep,
     /// The shorter edge to this length, the longer in proportion.
     ShorterEdge(usize),
+    /// The shorter edge to the first length, or less so that the longer does not exceed the second.
+    Between(usize, usize),
     /// Both edges, regardless of the proportions.
     Exactly(ImageSize),
+    /// In proportion, so that both edges are at least these.
+    Cover(ImageSize),
+    /// In proportion, so that both edges are at most these.
+    Within(ImageSize),
 }
 
 /// Share of the image that timm keeps where a checkpoint does not say.
@@ -56,16 +57,20 @@ const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const IMAGENET_DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 impl Preprocessing {
-    /// As [`Self::read`]; ImageNet's defaults for a checkpoint of transformers without a preprocessing file.
+    /// As [`Self::read`]; ImageNet's defaults where the preprocessing is missing or is not described, since images that
+    /// mean nothing need no other.
     ///
     /// # Errors
     /// As [`Self::read`].
     pub(super) fn read_or_default(snapshot: &Snapshot, size: ImageSize) -> Result<Self> {
         match Self::read(snapshot, size) {
-            Err(Error::MissingFile { file, .. }) if file == PREPROCESSOR => Ok(Self {
+            Err(Error::MissingFile { .. } | Error::Json { .. } | Error::Config { .. }) => Ok(Self {
+                library: Library::Torchvision,
+                whitens_transparency: false,
                 resize: Resize::Exactly(size),
-                odd_margins: OddMargins::Down,
-                filter: FilterType::CatmullRom,
+                crop: None,
+                fill: [0; 3],
+                filter: Filter::Bicubic,
                 rescale: 1.0 / 255.0,
                 mean: IMAGENET_MEAN,
                 deviation: IMAGENET_DEVIATION,
@@ -79,128 +84,79 @@ impl Preprocessing {
     /// # Errors
     /// A missing file, values of another shape, and steps that are not described here.
     pub(super) fn read(snapshot: &Snapshot, size: ImageSize) -> Result<Self> {
-        let config: Value = read_json(snapshot, "config.json")?;
-        if config.get("model_type").is_some() {
-            let config: TransformersConfig = read_json(snapshot, PREPROCESSOR)?;
-            return of_transformers(&config, size).map_err(|message| failure(snapshot, PREPROCESSOR, message));
+        let config: Value = match snapshot.file("config.json") {
+            Some(_) => read_json(snapshot, "config.json")?,
+            None => Value::Null,
+        };
+        if config.get("model_type").is_none() && config.get("architecture").is_some() {
+            let checkpoint = Checkpoint::of_config(snapshot, config)?;
+            let config = TimmConfig::read(&checkpoint)?;
+            return of_timm(&config, size).map_err(|message| checkpoint.config_error(message));
         }
-        let config: TimmConfig = read_json(snapshot, "config.json")?;
-        of_timm(&config, size).map_err(|message| failure(snapshot, "config.json", message))
+        Ok(of_transformers(&ImageProcessor::read(snapshot)?.with_output_size(size)))
     }
-}
-
-fn failure(snapshot: &Snapshot, file: &str, message: String) -> Error {
-    Error::Config { path: snapshot.directory.join(file), message }
 }
 
 fn of_timm(config: &TimmConfig, size: ImageSize) -> std::result::Result<Preprocessing, String> {
     let trained = &config.pretrained_cfg;
-    let crop = trained.crop_pct.unwrap_or(DEFAULT_CROP);
-    if !(crop > 0.0 && crop <= 1.0) {
-        return Err(format!("`crop_pct` is {crop}, expected a share above 0 and at most 1"));
+    let crop = if trained.crop_pct == 0.0 { DEFAULT_CROP } else { trained.crop_pct };
+    if crop.is_nan() || crop < 0.1 {
+        return Err(format!("`crop_pct` is {crop}, expected a share of at least 0.1"));
     }
     let before_crop = |edge: usize| (edge as f64 / crop).floor() as usize;
     let (height, width) = (before_crop(size.height), before_crop(size.width));
-    let resize = match trained.crop_mode.as_deref().unwrap_or("center") {
-        "squash" => Resize::Exactly(ImageSize { height, width }),
+    let scaled = ImageSize { height, width };
+    let resize = match trained.crop_mode.as_str() {
+        "squash" => Resize::Exactly(scaled),
+        "border" => Resize::Within(scaled),
         "center" if height == width => Resize::ShorterEdge(height),
-        "center" => Resize::Exactly(ImageSize { height, width }),
-        other => return Err(format!("`crop_mode` is `{other}`, expected `center` or `squash`")),
+        "center" => Resize::Cover(scaled),
+        other => return Err(format!("`crop_mode` is `{other}`, expected `center`, `squash` or `border`")),
     };
-    let filter = match trained.interpolation.as_deref().unwrap_or("bilinear") {
-        "bicubic" => FilterType::CatmullRom,
-        "bilinear" => FilterType::Triangle,
-        "nearest" => FilterType::Nearest,
-        other => return Err(format!("`interpolation` is `{other}`, expected bicubic, bilinear or nearest")),
+    let filter = match trained.interpolation.as_str() {
+        "bicubic" => Filter::Bicubic,
+        "bilinear" => Filter::Bilinear,
+        "nearest" => Filter::Nearest,
+        "lanczos" => Filter::Lanczos,
+        other => return Err(format!("`interpolation` is `{other}`, expected bicubic, bilinear, lanczos or nearest")),
     };
+    let mean_color = trained.mean.map(|mean| (f64::from(mean) * 255.0).round_ties_even() as u8);
     Ok(Preprocessing {
+        library: Library::Pillow,
+        whitens_transparency: false,
         resize,
-        odd_margins: OddMargins::ToEven,
+        crop: Some(size),
+        fill: if trained.crop_mode == "border" { mean_color } else { [0; 3] },
         filter,
         rescale: 1.0 / 255.0,
-        mean: trained.mean.unwrap_or(IMAGENET_MEAN),
-        deviation: trained.std.unwrap_or(IMAGENET_DEVIATION),
+        mean: trained.mean,
+        deviation: trained.std,
     })
 }
 
-/// `preprocessor_config.json`.
-#[derive(Debug, Deserialize)]
-struct TransformersConfig {
-    #[serde(alias = "feature_extractor_type")]
-    image_processor_type: Option<String>,
-    #[serde(default = "yes")]
-    do_resize: bool,
-    size: Option<Value>,
-    crop_pct: Option<f64>,
-    resample: Option<u8>,
-    #[serde(default = "yes")]
-    do_rescale: bool,
-    rescale_factor: Option<f32>,
-    #[serde(default = "yes")]
-    do_normalize: bool,
-    image_mean: Option<[f32; 3]>,
-    image_std: Option<[f32; 3]>,
-}
-
-const fn yes() -> bool {
-    true
-}
-
-/// From this edge on, processors of the ConvNeXt kind stretch images and cut nothing off.
-const STRETCHED_FROM: usize = 384;
-
-fn of_transformers(config: &TransformersConfig, size: ImageSize) -> std::result::Result<Preprocessing, String> {
-    let kind = config.image_processor_type.as_deref().unwrap_or_default();
-    let is_convnext = kind.starts_with("ConvNext") || config.crop_pct.is_some();
-    let resize = match (config.do_resize, &config.size) {
-        (false, _) => Resize::Keep,
-        (true, None) => Resize::Exactly(size),
-        (true, Some(asked)) if is_convnext => convnext_resize(edge_of(asked)?, config.crop_pct),
-        (true, Some(asked)) => plain_resize(asked)?,
-    };
-    // The numbers of Pillow's filters.
-    let filter = match config.resample.unwrap_or(2) {
-        0 => FilterType::Nearest,
-        1 => FilterType::Lanczos3,
-        2 => FilterType::Triangle,
-        3 => FilterType::CatmullRom,
-        other => return Err(format!("`resample` is {other}, expected 0 to 3")),
-    };
-    let (mean, deviation) = if config.do_normalize {
-        (config.image_mean.unwrap_or(IMAGENET_MEAN), config.image_std.unwrap_or(IMAGENET_DEVIATION))
-    } else {
-        ([0.0; 3], [1.0; 3])
-    };
-    let rescale = if config.do_rescale { config.rescale_factor.unwrap_or(1.0 / 255.0) } else { 1.0 };
-    Ok(Preprocessing { resize, odd_margins: OddMargins::Down, filter, rescale, mean, deviation })
-}
-
-fn convnext_resize(edge: usize, crop: Option<f64>) -> Resize {
-    if edge >= STRETCHED_FROM {
-        return Resize::Exactly(ImageSize { height: edge, width: edge });
+const fn of_transformers(processor: &ImageProcessor) -> Preprocessing {
+    Preprocessing {
+        library: Library::Torchvision,
+        whitens_transparency: processor.whitens_transparency,
+        resize: match processor.resize {
+            None => Resize::Keep,
+            Some(ProcessorResize::ShorterEdge(edge)) => Resize::ShorterEdge(edge),
+            Some(ProcessorResize::Between(edge, most)) => Resize::Between(edge, most),
+            Some(ProcessorResize::Exactly(size)) => Resize::Exactly(size),
+        },
+        crop: processor.crop,
+        fill: [0; 3],
+        // The numbers of Pillow's filters.
+        filter: match processor.resample {
+            0 => Filter::Nearest,
+            1 => Filter::Lanczos,
+            3 => Filter::Bicubic,
+            _ => Filter::Bilinear,
+        },
+        rescale: processor.rescale,
+        mean: processor.mean,
+        deviation: processor.deviation,
     }
-    Resize::ShorterEdge((edge as f64 / crop.unwrap_or(DEFAULT_CROP)) as usize)
-}
-
-fn edge_of(size: &Value) -> std::result::Result<usize, String> {
-    let edge = size.as_u64().or_else(|| size.get("shortest_edge").and_then(Value::as_u64));
-    edge.and_then(positive).ok_or_else(|| format!("`size` is {size}, expected an edge"))
-}
-
-fn plain_resize(size: &Value) -> std::result::Result<Resize, String> {
-    let number = |key: &str| size.get(key).and_then(Value::as_u64).and_then(positive);
-    match (size.as_u64().and_then(positive), number("height"), number("width"), number("shortest_edge")) {
-        (Some(edge), ..) => Ok(Resize::Exactly(ImageSize { height: edge, width: edge })),
-        (None, Some(height), Some(width), _) => Ok(Resize::Exactly(ImageSize { height, width })),
-        (None, _, _, Some(edge)) => Ok(Resize::ShorterEdge(edge)),
-        _ => Err(format!("`size` is {size}, expected an edge, height and width, or the shortest edge")),
-    }
-}
-
-/// An edge that is not absurd.
-fn positive(edge: u64) -> Option<usize> {
-    let edge = usize::try_from(edge).ok()?;
-    ImageSize::try_from([edge, edge]).ok().map(|size| size.height)
 }
 
 #[cfg(test)]
@@ -210,38 +166,32 @@ mod tests {
 
     const SIZE: ImageSize = ImageSize { height: 224, width: 224 };
 
-    fn transformers(config: Value) -> std::result::Result<Preprocessing, String> {
-        of_transformers(&serde_json::from_value(config).unwrap(), SIZE)
-    }
-
-    #[test]
-    fn every_way_of_writing_sizes_is_read() {
-        let resize = |config: Value| transformers(config).unwrap().resize;
-        let square = |edge| Resize::Exactly(ImageSize { height: edge, width: edge });
-        assert_eq!(resize(json!({ "size": { "height": 256, "width": 256 } })), square(256));
-        assert_eq!(resize(json!({ "size": 224 })), square(224));
-        assert_eq!(resize(json!({ "size": { "shortest_edge": 256 } })), Resize::ShorterEdge(256));
-        assert_eq!(resize(json!({ "do_resize": false })), Resize::Keep);
-        let convnext = |size: Value| json!({ "feature_extractor_type": "ConvNextFeatureExtractor", "size": size });
-        assert_eq!(resize(convnext(json!(224))), Resize::ShorterEdge(256));
-        assert_eq!(resize(convnext(json!({ "shortest_edge": 384 }))), square(384));
-        assert!(transformers(json!({ "size": { "longest_edge": 3 } })).unwrap_err().contains("shortest edge"));
-        assert!(transformers(json!({ "size": 0 })).is_err());
-    }
-
     #[test]
     fn timm_crops_a_share() {
-        let config = |crop: f64, mode: &str| {
-            serde_json::from_value::<TimmConfig>(json!({
+        let resize = |size: ImageSize, crop: f64, mode: &str| {
+            let [height, width] = <[usize; 2]>::from(size);
+            let config = json!({
                 "architecture": "resnet50", "num_classes": 2,
-                "pretrained_cfg": { "input_size": [3, 224, 224], "crop_pct": crop, "crop_mode": mode }
-            }))
-            .unwrap()
+                "pretrained_cfg": { "input_size": [3, height, width], "crop_pct": crop, "crop_mode": mode }
+            });
+            let snapshot = Snapshot {
+                repo: "o/n".to_owned(),
+                revision: "local".to_owned(),
+                commit: planforge_core::Commit::Local,
+                directory: "/nowhere".into(),
+                files: Vec::new(),
+                graphs: Vec::new(),
+            };
+            let config = TimmConfig::read(&Checkpoint::of_config(&snapshot, config).unwrap()).unwrap();
+            of_timm(&config, size).map(|preprocessing| preprocessing.resize)
         };
-        assert_eq!(of_timm(&config(0.95, "center"), SIZE).unwrap().resize, Resize::ShorterEdge(235));
-        let square = Resize::Exactly(ImageSize { height: 235, width: 235 });
-        assert_eq!(of_timm(&config(0.95, "squash"), SIZE).unwrap().resize, square);
-        assert!(of_timm(&config(0.95, "border"), SIZE).unwrap_err().contains("border"));
-        assert!(of_timm(&config(0.0, "center"), SIZE).unwrap_err().contains("crop_pct"));
+        let square = ImageSize { height: 235, width: 235 };
+        assert_eq!(resize(SIZE, 0.95, "center"), Ok(Resize::ShorterEdge(235)));
+        assert_eq!(resize(SIZE, 0.95, "squash"), Ok(Resize::Exactly(square)));
+        assert_eq!(resize(SIZE, 0.95, "border"), Ok(Resize::Within(square)));
+        let wide = ImageSize { height: 112, width: 224 };
+        assert_eq!(resize(wide, 1.0, "center"), Ok(Resize::Cover(wide)));
+        assert!(resize(SIZE, 0.95, "corner").unwrap_err().contains("corner"));
+        assert!(resize(SIZE, -1.0, "center").unwrap_err().contains("crop_pct"));
     }
 }

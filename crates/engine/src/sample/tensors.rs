@@ -1,6 +1,6 @@
 //! Random numbers for the inputs of graphs that are neither over texts nor over images as planforge knows them.
 
-use super::values::SampleValues;
+use super::values::{SampleValues, select_rows};
 use crate::{Error, Result};
 use planforge_core::{DataType, Dim, Model, TensorSpec};
 use rand::rngs::StdRng;
@@ -37,28 +37,26 @@ impl TensorSample {
         Some((input.shape.clone(), values))
     }
 
-    /// Sample `index` as a batch of its own; the whole where a model takes only whole batches.
-    #[must_use]
-    pub fn one(&self, index: usize) -> Self {
-        let cut = |input: &Input| {
-            let count = input.shape.iter().skip(1).product::<usize>();
-            let range = index * count..(index + 1) * count;
+    /// The samples of these numbers as a batch of their own.
+    pub(super) fn select(&self, numbers: &[usize]) -> Self {
+        let select = |input: &Input| {
+            let count = input.shape.first().copied().unwrap_or(1);
             let values = match &input.values {
-                Values::Int64(values) => Values::Int64(values[range].to_vec()),
-                Values::Fp32(values) => Values::Fp32(values[range].to_vec()),
+                Values::Int64(values) => Values::Int64(select_rows(values, count, numbers)),
+                Values::Fp32(values) => Values::Fp32(select_rows(values, count, numbers)),
             };
-            let shape = std::iter::once(1).chain(input.shape.iter().skip(1).copied()).collect();
+            let shape = std::iter::once(numbers.len()).chain(input.shape.iter().skip(1).copied()).collect();
             Input { name: input.name.clone(), shape, values }
         };
-        Self { batch: 1, inputs: self.inputs.iter().map(cut).collect() }
+        Self { batch: numbers.len(), inputs: self.inputs.iter().map(select).collect() }
     }
 }
 
-/// Numbers for `model`: floats between 0 and 1, integers 0 and 1. Dimensions called `batch` and `sequence` take the
+/// Numbers for `model`: floats between 0 and 1, integers 0 and 1, booleans. Dimensions called `batch` and `sequence` take the
 /// sizes given; a batch that the model fixes is kept. Equal seeds give equal numbers in one version of planforge.
 ///
 /// # Errors
-/// [`Error::SampleInput`] for element types other than FP32 and INT64, and for other dimensions that are not fixed.
+/// [`Error::SampleInput`] for other dimensions that are not fixed.
 pub fn random_tensors(model: &Model, batch: usize, sequence: usize, seed: u64) -> Result<TensorSample> {
     let mut generator = StdRng::seed_from_u64(seed);
     let inputs = model
@@ -68,9 +66,12 @@ pub fn random_tensors(model: &Model, batch: usize, sequence: usize, seed: u64) -
             let shape = shape(spec, batch, sequence)?;
             let count = shape.iter().product();
             let values = match spec.data_type {
-                DataType::Int64 => Values::Int64((0..count).map(|_| generator.random_range(0..=1)).collect()),
-                DataType::Fp32 => Values::Fp32((0..count).map(|_| generator.random_range(0.0..1.0)).collect()),
-                other => return Err(unfit(spec, format!("has element type {}", other.kserve_name().to_lowercase()))),
+                DataType::Int64 | DataType::Int32 | DataType::Bool => {
+                    Values::Int64((0..count).map(|_| generator.random_range(0..=1)).collect())
+                }
+                DataType::Fp32 | DataType::Fp16 | DataType::Bf16 => {
+                    Values::Fp32((0..count).map(|_| generator.random_range(0.0..1.0)).collect())
+                }
             };
             Ok(Input { name: spec.name.clone(), shape, values })
         })

@@ -1,15 +1,12 @@
 //! Texts through the checkpoint's own tokenizer.
 
-use crate::checkpoint::read_json;
+use crate::tokenizer::TextTokenizer;
 use crate::{Error, Result};
-use planforge_core::Snapshot;
+use planforge_core::{Snapshot, Task};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
-use tokenizers::{EncodeInput, PaddingStrategy, Tokenizer, TruncationParams};
-
-const TOKENIZER: &str = "tokenizer.json";
+use tokenizers::{EncodeInput, Tokenizer};
 
 /// A batch of tokenized texts, padded to the longest: every list has `batch * sequence` elements in
 /// row-major order.
@@ -44,6 +41,23 @@ impl TextSample {
         }
     }
 
+    /// Text `index` as a batch of its own, without padding.
+    #[must_use]
+    pub fn one(&self, index: usize) -> Self {
+        let row = index * self.sequence..(index + 1) * self.sequence;
+        let kept: Vec<bool> = self.attention_mask[row.clone()].iter().map(|&kept| kept != 0).collect();
+        let numbers = |values: &[i64]| unpadded(&values[row.clone()], &kept);
+        Self {
+            batch: 1,
+            sequence: kept.iter().filter(|kept| **kept).count(),
+            input_ids: numbers(&self.input_ids),
+            attention_mask: numbers(&self.attention_mask),
+            token_type_ids: numbers(&self.token_type_ids),
+            tokens: self.tokens.get(row.clone()).map_or_else(Vec::new, |tokens| unpadded(tokens, &kept)),
+            second_spans: self.second_spans.get(row.clone()).map_or_else(Vec::new, |spans| unpadded(spans, &kept)),
+        }
+    }
+
     /// The batch with padding up to `sequence` tokens, or as it is where it is that long.
     #[must_use]
     pub fn padded_to(self, sequence: usize) -> Self {
@@ -69,46 +83,58 @@ fn padded<T: Clone>(rows: &[T], own: usize, sequence: usize, filler: &T) -> Vec<
     rows.chunks(own.max(1)).flat_map(|row| -> Vec<T> { fill(row) }).collect()
 }
 
-/// Tokenizes `texts`, each cut to `max_sequence` tokens and to the checkpoint's own limit.
+/// The elements of a row that are not padding.
+fn unpadded<T: Clone>(row: &[T], kept: &[bool]) -> Vec<T> {
+    row.iter().zip(kept).filter(|(_, kept)| **kept).map(|(value, _)| value.clone()).collect()
+}
+
+/// Tokenizes `texts` as `task` has it: after the default prompt of a sentence-transformers model, and each cut to
+/// `max_sequence` tokens and to the checkpoint's own limit.
 ///
 /// # Errors
-/// A missing or damaged `tokenizer.json`.
-pub fn tokenize(snapshot: &Snapshot, texts: &[String], max_sequence: u64) -> Result<TextSample> {
-    encode(snapshot, texts.iter().map(|text| EncodeInput::Single(text.as_str().into())).collect(), max_sequence)
+/// A missing, unsupported or damaged tokenizer.
+pub fn tokenize(snapshot: &Snapshot, task: Task, texts: &[String], max_sequence: u64) -> Result<TextSample> {
+    let tokenizer = TextTokenizer::read(snapshot, task)?;
+    let texts = texts.iter().map(|text| EncodeInput::Single(format!("{}{text}", tokenizer.prompt).into()));
+    let texts = texts.collect();
+    encode(tokenizer, texts, max_sequence)
 }
 
 /// Tokenizes pairs of texts, such as a question and the text with its answer; the first of a pair is the first
-/// segment, and the longer of the two is cut when they are too long together.
+/// segment, and the longer of the two is cut when they are too long together. A default prompt comes before the first.
 ///
 /// # Errors
-/// A missing or damaged `tokenizer.json`.
-pub fn tokenize_pairs(snapshot: &Snapshot, pairs: &[(String, String)], max_sequence: u64) -> Result<TextSample> {
-    let pairs = pairs.iter().map(|(first, second)| EncodeInput::Dual(first.as_str().into(), second.as_str().into()));
-    encode(snapshot, pairs.collect(), max_sequence)
+/// A missing, unsupported or damaged tokenizer.
+pub fn tokenize_pairs(
+    snapshot: &Snapshot,
+    task: Task,
+    pairs: &[(String, String)],
+    max_sequence: u64,
+) -> Result<TextSample> {
+    let tokenizer = TextTokenizer::read(snapshot, task)?;
+    let pairs = pairs.iter().map(|(first, second)| {
+        EncodeInput::Dual(format!("{}{first}", tokenizer.prompt).into(), second.as_str().into())
+    });
+    let pairs = pairs.collect();
+    encode(tokenizer, pairs, max_sequence)
 }
 
-fn encode(snapshot: &Snapshot, texts: Vec<EncodeInput<'_>>, max_sequence: u64) -> Result<TextSample> {
-    let path = tokenizer_path(snapshot)?;
-    let fail = |error: tokenizers::Error| Error::Tokenizer { path: path.clone(), message: error.to_string() };
-    let mut tokenizer = Tokenizer::from_file(&path).map_err(fail)?;
+fn encode(mut tokenizer: TextTokenizer, texts: Vec<EncodeInput<'_>>, max_sequence: u64) -> Result<TextSample> {
     let paired = texts.iter().any(|text| matches!(text, EncodeInput::Dual(..)));
-    let max_length =
-        usize::try_from(sentence_limit(snapshot)?.unwrap_or(u64::MAX).min(max_sequence)).unwrap_or(usize::MAX);
-    tokenizer.with_truncation(Some(TruncationParams { max_length, ..TruncationParams::default() })).map_err(fail)?;
-    // The file may ask for a fixed length; a batch here is as long as its longest text.
-    let mut padding = tokenizer.get_padding().cloned().unwrap_or_default();
-    padding.strategy = PaddingStrategy::BatchLongest;
-    tokenizer.with_padding(Some(padding));
-    let encodings = tokenizer.encode_batch(texts, true).map_err(fail)?;
+    tokenizer.limit(max_sequence, paired)?;
+    let TextTokenizer { tokenizer, path, has_token_types, .. } = tokenizer;
+    let encodings =
+        tokenizer.encode_batch(texts, true).map_err(|error| Error::Tokenizer { path, message: error.to_string() })?;
     let gather = |values: fn(&tokenizers::Encoding) -> &[u32]| {
         encodings.iter().flat_map(|encoding| values(encoding).iter().map(|&value| i64::from(value))).collect()
     };
+    let count = encodings.iter().map(tokenizers::Encoding::len).sum();
     Ok(TextSample {
         batch: encodings.len(),
         sequence: encodings.first().map_or(0, tokenizers::Encoding::len),
         input_ids: gather(tokenizers::Encoding::get_ids),
         attention_mask: gather(tokenizers::Encoding::get_attention_mask),
-        token_type_ids: gather(tokenizers::Encoding::get_type_ids),
+        token_type_ids: if has_token_types { gather(tokenizers::Encoding::get_type_ids) } else { vec![0; count] },
         tokens: encodings.iter().flat_map(|encoding| encoding.get_tokens().iter().cloned()).collect(),
         second_spans: if paired { encodings.iter().flat_map(second_spans).collect() } else { Vec::new() },
     })
@@ -124,6 +150,7 @@ fn second_spans(encoding: &tokenizers::Encoding) -> Vec<Option<(usize, usize)>> 
 #[derive(Debug)]
 pub struct Vocabulary {
     tokenizer: Tokenizer,
+    mask: Option<String>,
 }
 
 /// How models over masked tokens write the mask.
@@ -133,18 +160,17 @@ impl Vocabulary {
     /// The checkpoint's vocabulary.
     ///
     /// # Errors
-    /// A missing or damaged `tokenizer.json`.
-    pub fn read(snapshot: &Snapshot) -> Result<Self> {
-        let path = tokenizer_path(snapshot)?;
-        let tokenizer = Tokenizer::from_file(&path)
-            .map_err(|error| Error::Tokenizer { path: path.clone(), message: error.to_string() })?;
-        Ok(Self { tokenizer })
+    /// A missing, unsupported or damaged tokenizer.
+    pub fn read(snapshot: &Snapshot, task: Task) -> Result<Self> {
+        let TextTokenizer { tokenizer, mask_token, .. } = TextTokenizer::read(snapshot, task)?;
+        Ok(Self { tokenizer, mask: mask_token })
     }
 
     /// Number and text of the token that stands for a word to guess, if there is one.
     #[must_use]
-    pub fn mask(&self) -> Option<(i64, &'static str)> {
-        MASKS.iter().find_map(|&text| Some((i64::from(self.tokenizer.token_to_id(text)?), text)))
+    pub fn mask(&self) -> Option<(i64, &str)> {
+        let texts = self.mask.as_deref().into_iter().chain(MASKS);
+        texts.filter_map(|text| Some((i64::from(self.tokenizer.token_to_id(text)?), text))).next()
     }
 
     /// The text of one token.
@@ -162,11 +188,10 @@ impl Vocabulary {
 /// embedding table as varied traffic does. Equal seeds give equal tokens in one version of planforge.
 ///
 /// # Errors
-/// A missing or damaged `tokenizer.json`.
-pub fn random_texts(snapshot: &Snapshot, batch: usize, sequence: usize, seed: u64) -> Result<TextSample> {
-    let path = tokenizer_path(snapshot)?;
+/// A missing, unsupported or damaged tokenizer.
+pub fn random_texts(snapshot: &Snapshot, task: Task, batch: usize, sequence: usize, seed: u64) -> Result<TextSample> {
+    let TextTokenizer { tokenizer, path, .. } = TextTokenizer::read(snapshot, task)?;
     let fail = |error: tokenizers::Error| Error::Tokenizer { path: path.clone(), message: error.to_string() };
-    let tokenizer = Tokenizer::from_file(&path).map_err(fail)?;
     let words = plain_words(&tokenizer);
     if words.is_empty() {
         return Err(fail("its vocabulary is empty".into()));
@@ -212,41 +237,25 @@ fn frame(tokenizer: &Tokenizer, sequence: usize) -> tokenizers::Result<(Vec<i64>
     Ok((opening, closing))
 }
 
-fn tokenizer_path(snapshot: &Snapshot) -> Result<PathBuf> {
-    snapshot
-        .path(TOKENIZER)
-        .ok_or_else(|| Error::MissingFile { repo: snapshot.repo.clone(), file: TOKENIZER.to_owned() })
-}
-
-/// `max_seq_length` of a sentence-transformers checkpoint.
-fn sentence_limit(snapshot: &Snapshot) -> Result<Option<u64>> {
-    const FILE: &str = "sentence_bert_config.json";
-    #[derive(Deserialize)]
-    struct SentenceConfig {
-        max_seq_length: Option<u64>,
-    }
-    if snapshot.file(FILE).is_none() {
-        return Ok(None);
-    }
-    Ok(read_json::<SentenceConfig>(snapshot, FILE)?.max_seq_length)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use planforge_core::{ArtifactFile, digest_bytes};
     use std::collections::BTreeSet;
 
+    const TASK: Task = Task::FeatureExtraction;
+
     fn snapshot(folder: &std::path::Path) -> Snapshot {
         planforge_testkit::TinyBert::default().write(folder).unwrap();
-        let file = ArtifactFile { path: TOKENIZER.to_owned(), byte_count: 0, sha256: digest_bytes(b"") };
+        let file = |path: &str| ArtifactFile { path: path.to_owned(), byte_count: 0, sha256: digest_bytes(b"") };
         let local = || "local".to_owned();
         Snapshot {
             repo: local(),
             revision: local(),
             commit: planforge_core::Commit::Local,
             directory: folder.to_owned(),
-            files: vec![file],
+            files: vec![file("config.json"), file("tokenizer.json")],
+            graphs: Vec::new(),
         }
     }
 
@@ -254,18 +263,18 @@ mod tests {
     fn texts_are_padded_to_the_longest_and_cut_to_the_limit() {
         let folder = tempfile::tempdir().unwrap();
         let texts = ["the cat".to_owned(), "a small dog ran on".to_owned()];
-        let sample = tokenize(&snapshot(folder.path()), &texts, 64).unwrap();
+        let sample = tokenize(&snapshot(folder.path()), TASK, &texts, 64).unwrap();
         assert_eq!((sample.batch, sample.sequence), (2, 7));
         assert_eq!(sample.attention_mask, [1, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1]);
         assert_eq!(sample.input_ids[4..7], [0, 0, 0]);
-        assert_eq!(tokenize(&snapshot(folder.path()), &texts, 5).unwrap().sequence, 5);
+        assert_eq!(tokenize(&snapshot(folder.path()), TASK, &texts, 5).unwrap().sequence, 5);
     }
 
     #[test]
     fn random_texts_are_framed_and_never_hold_special_tokens() {
         let folder = tempfile::tempdir().unwrap();
         let snapshot = snapshot(folder.path());
-        let sample = random_texts(&snapshot, 3, 16, 7).unwrap();
+        let sample = random_texts(&snapshot, TASK, 3, 16, 7).unwrap();
         assert_eq!(sample.input_ids.len(), 48);
         for text in sample.input_ids.chunks(16) {
             assert_eq!((text[0], text[15]), (2, 3));
@@ -273,8 +282,8 @@ mod tests {
         }
         let distinct: BTreeSet<_> = sample.input_ids.iter().collect();
         assert!(distinct.len() > 15, "{distinct:?}");
-        assert_eq!(random_texts(&snapshot, 3, 16, 7).unwrap(), sample);
-        assert_ne!(random_texts(&snapshot, 3, 16, 8).unwrap(), sample);
-        assert_eq!(random_texts(&snapshot, 1, 1, 7).unwrap().input_ids, [2]);
+        assert_eq!(random_texts(&snapshot, TASK, 3, 16, 7).unwrap(), sample);
+        assert_ne!(random_texts(&snapshot, TASK, 3, 16, 8).unwrap(), sample);
+        assert_eq!(random_texts(&snapshot, TASK, 1, 1, 7).unwrap().input_ids, [2]);
     }
 }

@@ -9,6 +9,7 @@ use crate::checkpoint::Checkpoint;
 use crate::export::{export_inputs, parameter_count, refuse_unexplained};
 use crate::onnx::WeightUse;
 use crate::reporter::Reporter;
+use crate::undescribed::with_onnx_route;
 use crate::{Error, ExportOptions, Result};
 use planforge_core::{Cache, CacheKey, CacheKind, CachedArtifact, Model, ModelFormat, Progress, Snapshot};
 use std::path::Path;
@@ -33,7 +34,7 @@ pub fn export_torchscript(
     progress: &dyn Progress,
 ) -> Result<CachedArtifact<Model>> {
     // The module contains its weights regardless of `self_contained`.
-    let ExportOptions { task, precision, image_size, wide, self_contained: _ } = options;
+    let ExportOptions { task, precision, image_size, wide, .. } = options;
     if let Some(first) = wide.first() {
         return Err(Error::ModuleRange { precision: *precision, name: first.clone(), count: wide.len() });
     }
@@ -41,19 +42,24 @@ pub fn export_torchscript(
     let reporter = Reporter { progress, subject: &subject };
     reporter.started();
     let tools = ("torchscript", FORMAT, env!("CARGO_PKG_VERSION"), LIBTORCH_VERSION);
-    let key = CacheKey::of(&(tools, task, precision, image_size, export_inputs(snapshot)));
-    let stored = cache
-        .get_or_build(CacheKind::Model, &key, progress, |folder| write_module(snapshot, options, folder, reporter))?;
+    let parts = (tools, task, precision, image_size, export_inputs(snapshot));
+    let key = match options.additions() {
+        None => CacheKey::of(&parts),
+        Some(additions) => CacheKey::of(&(parts, additions)),
+    };
+    let stored = cache.get_or_build(CacheKind::Model, &key, progress, |folder| {
+        with_onnx_route(snapshot, write_module(snapshot, options, folder, reporter))
+    })?;
     reporter.finished(&stored);
     Ok(stored)
 }
 
 fn write_module(snapshot: &Snapshot, options: &ExportOptions, folder: &Path, reporter: Reporter<'_>) -> Result<Model> {
-    let checkpoint = Checkpoint::read(snapshot)?;
+    let checkpoint = Checkpoint::read(snapshot, options.task)?;
     let architecture = Architecture::read(&checkpoint, options.task, options.image_size)?;
-    let mut parameters = architecture.parameters(&checkpoint);
+    let mut parameters = architecture.parameters(&checkpoint, &options.ignore_tensors)?;
     let weights = Weights::new(&checkpoint, &mut parameters, reporter);
-    let mut torch = Torch::new(options.precision, architecture.max_sequence(), weights);
+    let mut torch = Torch::new(options, architecture.max_sequence(), weights);
     let traced = folder.join("traced.pt");
     trace(&architecture, &mut torch, &traced)?;
     let (inputs, outputs) = torch.interface();
@@ -63,7 +69,7 @@ fn write_module(snapshot: &Snapshot, options: &ExportOptions, folder: &Path, rep
     fs_err::remove_file(&traced)?;
 
     let unused_tensors = parameters.unused();
-    refuse_unexplained(&checkpoint, &architecture, &unused_tensors)?;
+    refuse_unexplained(&checkpoint, &architecture, &unused_tensors, &options.ignore_tensors)?;
     let used: Vec<&WeightUse> = used.iter().collect();
     Ok(Model {
         architecture: checkpoint.model_type.clone(),

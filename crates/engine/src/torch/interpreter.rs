@@ -2,8 +2,8 @@
 
 use super::failure::failed;
 use super::weights::{Weights, kind};
-use crate::{Error, Result};
-use planforge_core::{DataType, Dim, Precision, TensorSpec};
+use crate::{Error, ExportOptions, Result};
+use planforge_core::{DataType, Dim, Precision, TensorSpec, TokenType};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use tch::{Device, Kind, TchError, Tensor};
@@ -22,6 +22,7 @@ pub(super) struct Torch<'a> {
     /// Tables of numbers by name, made in the first run: what libtorch makes while it traces becomes an operation.
     tables: BTreeMap<String, Value>,
     precision: Precision,
+    token_type: TokenType,
     sequence: i64,
     inputs: Vec<(TensorSpec, Rc<Tensor>)>,
     next_input: usize,
@@ -44,18 +45,24 @@ pub(super) type Computed = std::result::Result<Tensor, TchError>;
 
 impl<'a> Torch<'a> {
     /// Nothing run yet. Texts have at most `max_sequence` tokens.
-    pub(super) fn new(precision: Precision, max_sequence: Option<u64>, weights: Weights<'a>) -> Self {
+    pub(super) fn new(options: &ExportOptions, max_sequence: Option<u64>, weights: Weights<'a>) -> Self {
         let most = max_sequence.and_then(|most| i64::try_from(most).ok()).unwrap_or(SEQUENCE);
         let (inputs, outputs) = (Vec::new(), Vec::new());
         let sequence = SEQUENCE.min(most).max(1);
         let tables = BTreeMap::new();
-        Self { weights, tables, precision, sequence, inputs, next_input: 0, outputs, failure: None }
+        let (precision, token_type) = (options.precision, options.token_type);
+        Self { weights, tables, precision, token_type, sequence, inputs, next_input: 0, outputs, failure: None }
     }
 
     /// Inputs and outputs, in order.
     pub(super) fn interface(&self) -> (Vec<TensorSpec>, Vec<TensorSpec>) {
         let inputs = self.inputs.iter().map(|(spec, _)| spec.clone()).collect();
         (inputs, self.outputs.iter().map(|(spec, _)| spec.clone()).collect())
+    }
+
+    /// The input as the module takes it: tokens in their type.
+    pub(super) fn given(&self, spec: &TensorSpec) -> TensorSpec {
+        TensorSpec { data_type: self.token_type.of_input(spec.data_type), ..spec.clone() }
     }
 
     /// The inputs of the last run.

@@ -3,8 +3,8 @@
 //! In fp16 and bf16 the matrix products, convolutions and point-wise functions run in that type; libtorch keeps the statistics
 //! of layer normalisation in binary32, and softmax, pooling of tokens and unit vectors are computed in binary32.
 
-use super::interpreter::{Torch, Value};
-use crate::ops::{Activation, AttentionShape, Conv2d, LinearWidths, RelativeBias, Window};
+use super::interpreter::{Computed, Torch, Value};
+use crate::ops::{Activation, AttentionShape, Conv2d, LinearWidths, PoolingMode, QUICK_GELU, RelativeBias, Window};
 use crate::{Ops, Result, Scope};
 use planforge_core::{DataType, TensorSpec};
 use tch::{Kind, Tensor};
@@ -13,8 +13,13 @@ impl Ops for Torch<'_> {
     type Tensor = Value;
 
     fn input(&mut self, spec: &TensorSpec) -> Value {
-        let value = self.next_input(spec);
-        if spec.data_type == DataType::Fp32 { self.cast(&value, self.compute_kind()) } else { value }
+        let given = self.given(spec);
+        let value = self.next_input(&given);
+        match spec.data_type {
+            DataType::Fp32 => self.cast(&value, self.compute_kind()),
+            data_type if data_type != given.data_type => self.cast(&value, Kind::Int64),
+            _ => value,
+        }
     }
 
     fn output(&mut self, spec: &TensorSpec, value: &Value) {
@@ -162,8 +167,12 @@ impl Ops for Torch<'_> {
         self.run("activation", [x], |[x]| match kind {
             Activation::Gelu => x.f_gelu("none"),
             Activation::GeluTanh => x.f_gelu("tanh"),
+            Activation::QuickGelu => x.f_mul(&x.f_mul_scalar(f64::from(QUICK_GELU))?.f_sigmoid()?),
             Activation::Relu => x.f_relu(),
+            Activation::Silu => x.f_silu(),
+            Activation::Sigmoid => x.f_sigmoid(),
             Activation::Tanh => x.f_tanh(),
+            Activation::Identity => Ok(x.shallow_clone()),
         })
     }
 
@@ -215,18 +224,53 @@ impl Ops for Torch<'_> {
         self.run("select", [x], |[x]| x.f_select(1, index as i64))
     }
 
-    fn masked_mean_pool(&mut self, x: &Value, mask: &Value) -> Value {
+    fn pool_tokens(&mut self, mode: PoolingMode, x: &Value, mask: &Value) -> Value {
         let (x, mask) = (self.cast(x, Kind::Float), self.cast(mask, Kind::Float));
-        self.run("sum", [&x, &mask], |[x, mask]| {
-            let columns = mask.f_unsqueeze(2)?;
-            let sum = |x: &Tensor| x.f_sum_dim_intlist([1].as_slice(), false, None);
-            sum(&x.f_mul(&columns)?)?.f_div(&sum(&columns)?.f_clamp_min(1e-9)?)
+        self.run("pool", [&x, &mask], |[x, mask]| pool(mode, x, mask))
+    }
+
+    fn join(&mut self, first: &Value, rest: &[Value]) -> Value {
+        let first = self.cast(first, Kind::Float);
+        rest.iter().fold(first, |joined, part| {
+            let part = self.cast(part, Kind::Float);
+            self.run("cat", [&joined, &part], |[joined, part]| Tensor::f_cat(&[joined, part], -1))
         })
+    }
+
+    fn leading_features(&mut self, width: usize, x: &Value) -> Value {
+        self.run("narrow", [x], |[x]| x.f_narrow(-1, 0, width as i64))
     }
 
     fn normalize(&mut self, x: &Value) -> Value {
         let x = self.cast(x, Kind::Float);
         self.run("norm", [&x], |[x]| x.f_div(&x.f_norm_scalaropt_dim(2.0, [-1], true)?.f_clamp_min(1e-12)?))
+    }
+}
+
+/// One vector of the tokens of `x` `[batch, sequence, width]` that `mask` `[batch, sequence]` keeps.
+fn pool(mode: PoolingMode, x: &Tensor, mask: &Tensor) -> Computed {
+    let sum = |x: &Tensor| x.f_sum_dim_intlist([1].as_slice(), false, None);
+    // 1 for a text's first token, 2 for its second and so on, 0 for padding.
+    let numbers = || -> Computed { mask.f_cumsum(1, Kind::Float)?.f_mul(mask) };
+    let weights = match mode {
+        PoolingMode::Max => {
+            let lowered = mask.f_rsub_scalar(1.0)?.f_mul_scalar(f64::from(f32::MIN))?;
+            return x.f_add(&lowered.f_unsqueeze(2)?)?.f_amax([1].as_slice(), false);
+        }
+        PoolingMode::Mean | PoolingMode::MeanSqrtLength => mask.shallow_clone(),
+        PoolingMode::WeightedMean => numbers()?,
+        PoolingMode::FirstToken => numbers()?.f_eq(1.0)?.f_to_dtype(Kind::Float, false, false)?,
+        PoolingMode::LastToken => {
+            let last = mask.f_sum_dim_intlist([1].as_slice(), true, None)?;
+            numbers()?.f_eq_tensor(&last)?.f_to_dtype(Kind::Float, false, false)?.f_mul(mask)?
+        }
+    };
+    let columns = weights.f_unsqueeze(2)?;
+    let summed = sum(&x.f_mul(&columns)?)?;
+    match mode {
+        PoolingMode::FirstToken | PoolingMode::LastToken => Ok(summed),
+        PoolingMode::MeanSqrtLength => summed.f_div(&sum(&columns)?.f_clamp_min(1e-9)?.f_sqrt()?),
+        _ => summed.f_div(&sum(&columns)?.f_clamp_min(1e-9)?),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::failure::failed;
 use crate::Result;
-use crate::checkpoint::{Checkpoint, Parameters};
+use crate::checkpoint::{Checkpoint, Parameters, TensorIdentity};
 use crate::convert::convert_tensor;
 use crate::onnx::WeightUse;
 use crate::reporter::Reporter;
@@ -17,8 +17,8 @@ pub(super) struct Weights<'a> {
     parameters: &'a mut Parameters,
     reporter: Reporter<'a>,
     used: BTreeMap<String, WeightUse>,
-    /// By file, offset and bytes of an element: what two names share is one tensor.
-    loaded: BTreeMap<(usize, u64, usize), Rc<Tensor>>,
+    /// By file, place and bytes of an element: what two names share is one tensor.
+    loaded: BTreeMap<(usize, TensorIdentity, usize), Rc<Tensor>>,
     read_byte_count: u64,
 }
 
@@ -49,7 +49,7 @@ impl<'a> Weights<'a> {
         trained: bool,
     ) -> Result<Rc<Tensor>> {
         let source = self.parameters.take(name, shape)?;
-        let key = (source.file, source.tensor.offset, data_type.byte_count());
+        let key = (source.file, source.tensor.identity(), data_type.byte_count());
         let weight = WeightUse { name: name.to_owned(), source, data_type, trained };
         let tensor = match self.loaded.get(&key) {
             Some(tensor) => Rc::clone(tensor),

@@ -3,6 +3,7 @@
 //! A value that its type cannot hold is an error, never rounded to an integer or wrapped. Integers
 //! and decimals become the nearest binary32, binary16 or bfloat16.
 
+use super::json_numbers::special_number;
 use half::{bf16, f16};
 use planforge_core::DataType;
 use planforge_runtime::TensorValues;
@@ -68,6 +69,10 @@ trait Element: Sized {
     fn from_bool(_: bool) -> Option<Self> {
         None
     }
+    /// Not a number, or infinite.
+    fn from_special(_: f64) -> Option<Self> {
+        None
+    }
 }
 
 impl Element for i64 {
@@ -106,6 +111,9 @@ impl Element for f32 {
     fn from_float(value: f64) -> Option<Self> {
         Some(value as Self).filter(|value| value.is_finite())
     }
+    fn from_special(value: f64) -> Option<Self> {
+        Some(value as Self)
+    }
 }
 
 /// A type of 16 bits. What would be infinite in it is no value of it.
@@ -122,6 +130,9 @@ macro_rules! half_element {
             }
             fn from_float(value: f64) -> Option<Self> {
                 Some(Self::from_f64(value)).filter(|value| value.is_finite())
+            }
+            fn from_special(value: f64) -> Option<Self> {
+                Some(Self::from_f64(value))
             }
         }
     };
@@ -215,11 +226,18 @@ impl<'de, T: Element> Visitor<'de> for Sink<'_, T> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
+        // -0 is a whole number to Triton, and not to the reader used here.
+        if value == 0.0 && value.is_sign_negative() && T::from_float(value).is_none() {
+            return self.0.take(T::from_signed(0), value);
+        }
         self.0.take(T::from_float(value), format_args!("{value:?}"))
     }
 
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<(), E> {
-        self.0.take(None, format_args!("{value:?}"))
+        match special_number(value) {
+            Some(number) => self.0.take(T::from_special(number), number),
+            None => self.0.take(None, format_args!("{value:?}")),
+        }
     }
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {

@@ -1,6 +1,7 @@
 //! How JSON and raw tensors share a body: Triton's binary tensor extension as SageMaker carries it.
 
 use crate::api_error::ApiError;
+use axum::http::HeaderValue;
 
 const BINARY_TYPE: &str = "application/vnd.sagemaker-triton.binary+json";
 const HEADER_SIZE: &str = "json-header-size=";
@@ -19,12 +20,12 @@ pub(crate) enum Encoding {
 
 impl Encoding {
     /// Reads a content type. A size that is not a number counts as 0, as it does in Triton.
-    pub(crate) fn of_content_type(content_type: Option<&str>) -> Self {
+    pub(crate) fn of_content_type(content_type: Option<&HeaderValue>) -> Self {
+        let content_type = content_type.and_then(|value| value.to_str().ok());
         let Some((name, parameters)) = content_type.and_then(|text| text.split_once(';')) else { return Self::Json };
-        match parameters.trim_start().strip_prefix(HEADER_SIZE) {
-            Some(size) if name.trim_end() == BINARY_TYPE => {
-                Self::Binary { json_byte_count: size.trim_end().parse().unwrap_or(0) }
-            }
+        // As Triton, with nothing between.
+        match parameters.strip_prefix(HEADER_SIZE) {
+            Some(size) if name == BINARY_TYPE => Self::Binary { json_byte_count: size.parse().unwrap_or(0) },
             _ => Self::Json,
         }
     }

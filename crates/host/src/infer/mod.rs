@@ -8,12 +8,18 @@
 //! is not JSON.
 
 mod check;
+mod classes;
 mod elements;
 mod encoding;
+mod given;
+mod interface;
+mod json;
+mod json_numbers;
 mod request;
 mod response;
 
-pub(crate) use check::Interface;
+pub(crate) use check::Named;
 pub(crate) use encoding::Encoding;
+pub(crate) use interface::Interface;
 pub(crate) use request::{Inference, read_request};
 pub(crate) use response::{ModelResponse, write_response};

@@ -1,14 +1,25 @@
-//! An inference request: JSON, its raw tensors, and what it wants back.
+//! An inference request: JSON, its raw tensors, and what it wants back. Mistakes are found in the order in which Triton finds
+//! them: those of the text, then those of tensors against the model.
 
-use super::check::{Interface, OutputForm};
+use super::check::{Named, OutputForm};
 use super::elements;
 use super::encoding::Encoding;
+use super::given::Given;
+use super::json::{NOT_UNSIGNED, Object, unsigned};
+use super::json_numbers::mark_special_numbers;
 use crate::api_error::ApiError;
 use planforge_core::{DataType, Dim, TensorSpec};
 use planforge_runtime::{Tensor, TensorValues};
-use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
+
+/// Element types of the protocol that no model here has. Requests with them are refused when they meet the model.
+const OTHER_TYPES: [&str; 8] = ["UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "FP64", "BYTES"];
+
+/// Part of the reader's error for a number that has no place in binary64, and Triton's words for it.
+const OUT_OF_RANGE: &str = "number out of range";
+const TOO_BIG: &str = "failed to parse the request JSON buffer: Number too big to be stored in double.";
+/// What some editors put before a text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A request that fits the model's interface.
 #[derive(Debug)]
@@ -21,187 +32,187 @@ pub(crate) struct Inference {
     pub(crate) outputs: Vec<OutputForm>,
 }
 
-#[derive(Deserialize)]
-struct RequestBody<'a> {
-    #[serde(borrow, default)]
-    id: Option<Id<'a>>,
-    #[serde(default)]
-    parameters: Parameters,
-    #[serde(borrow)]
-    inputs: Vec<InputBody<'a>>,
-    #[serde(borrow, default)]
-    outputs: Vec<OutputBody<'a>>,
-}
-
-/// Triton takes numbers too and answers with their text.
-struct Id<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Id<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw: &'de RawValue = Deserialize::deserialize(deserializer)?;
-        let text = raw.get();
-        if let Ok(id) = serde_json::from_str::<String>(text) {
-            Ok(Self(id.into()))
-        } else if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            Ok(Self(text.into()))
-        } else {
-            Err(serde::de::Error::custom("`id` is neither a string nor a number of 0 or more"))
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct InputBody<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    shape: Vec<i64>,
-    #[serde(borrow)]
-    datatype: Cow<'a, str>,
-    #[serde(default)]
-    parameters: Parameters,
-    #[serde(borrow, default)]
-    data: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct OutputBody<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(default)]
-    parameters: Parameters,
-}
-
-/// The parameters that mean something here; others are ignored, as Triton does.
-#[derive(Deserialize, Default)]
-struct Parameters {
-    #[serde(default)]
-    binary_data_size: Option<usize>,
-    #[serde(default)]
-    binary_data: Option<bool>,
-    #[serde(default)]
-    binary_data_output: Option<bool>,
-}
-
 /// Reads `body` and checks it against what the model takes and gives.
 ///
 /// # Errors
 /// The first mistake, in Triton's words.
-pub(crate) fn read_request(body: &[u8], encoding: Encoding, interface: &Interface<'_>) -> Result<Inference, ApiError> {
-    let (json, raw) = encoding.split(body)?;
-    if json.is_empty() && encoding != Encoding::Json {
-        return read_raw(raw, interface);
+pub(crate) fn read_request(body: &[u8], encoding: Encoding, model: &Named<'_>) -> Result<Inference, ApiError> {
+    let (json, mut raw) = encoding.split(body)?;
+    if json.is_empty() {
+        return read_raw(raw, model);
     }
-    let body: RequestBody<'_> = serde_json::from_slice(json)
-        .map_err(|error| ApiError::bad_input(format!("failed to parse the request JSON buffer: {error}")))?;
-    let mut raw = raw;
-    let inputs = body.inputs.iter().map(|input| read_input(input, &mut raw)).collect::<Result<Vec<_>, _>>()?;
+    let json = mark_special_numbers(json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json));
+    let body = Object::read(&json)?;
+    let id = body.optional_string("id")?;
+    let is_binary = body.parameters()?.boolean("binary_data_output")?.unwrap_or(false);
+    let mut inputs: Vec<Given> = Vec::new();
+    for input in Object::objects(body.list("inputs")?) {
+        let input = read_input(&input, &mut raw, model)?;
+        if inputs.iter().any(|earlier| earlier.name == input.name) {
+            return Err(model.refuse(id.as_deref(), &format!("input '{}' already exists in request", input.name)));
+        }
+        inputs.push(input);
+    }
     if !raw.is_empty() {
-        let text = format!("unexpected additional input data for model '{}'", interface.model);
+        let text = format!("unexpected additional input data for model '{}'", model.model);
         return Err(ApiError::bad_input(text));
     }
-    let outputs = wanted_outputs(&body, interface);
-    interface.check(&inputs, &outputs)?;
-    Ok(Inference { id: body.id.map(|id| id.0.into_owned()), inputs, outputs })
+    let outputs = wanted_outputs(&body, is_binary, model)?;
+    let inputs = model.check(id.as_deref(), inputs, &outputs)?;
+    Ok(Inference { id: id.map(|id| id.into_owned()), inputs, outputs })
 }
 
-fn wanted_outputs(body: &RequestBody<'_>, interface: &Interface<'_>) -> Vec<OutputForm> {
-    let default = body.parameters.binary_data_output.unwrap_or(false);
-    if body.outputs.is_empty() {
-        return all_outputs(interface, default);
+fn wanted_outputs(body: &Object<'_>, is_binary: bool, model: &Named<'_>) -> Result<Vec<OutputForm>, ApiError> {
+    let mut outputs: Vec<OutputForm> = Vec::new();
+    for output in Object::objects(body.optional_list("outputs")?) {
+        let (name, parameters) = (output.string("name")?, output.parameters()?);
+        let class_count = class_count(parameters.get("classification"))?;
+        let is_binary = parameters.boolean("binary_data")?.unwrap_or(is_binary);
+        // Twice asked for, once given.
+        outputs.retain(|earlier| earlier.name != *name);
+        outputs.push(OutputForm { name: name.into_owned(), is_binary, class_count });
     }
-    let form = |output: &OutputBody<'_>| OutputForm {
-        name: output.name.clone().into_owned(),
-        is_binary: output.parameters.binary_data.unwrap_or(default),
+    Ok(if outputs.is_empty() { all_outputs(model, is_binary) } else { outputs })
+}
+
+/// The parameter `classification`, a number of 0 or more.
+fn class_count(parameter: Option<&RawValue>) -> Result<usize, ApiError> {
+    let Some(parameter) = parameter else { return Ok(0) };
+    let count = unsigned(parameter).and_then(|count| usize::try_from(count).ok());
+    count.ok_or_else(|| ApiError::bad_input(format!("Unable to set 'classification': {NOT_UNSIGNED}")))
+}
+
+fn all_outputs(model: &Named<'_>, is_binary: bool) -> Vec<OutputForm> {
+    let form = |spec: &TensorSpec| OutputForm { name: spec.name.clone(), is_binary, class_count: 0 };
+    model.interface.outputs.iter().map(form).collect()
+}
+
+fn read_input(input: &Object<'_>, raw: &mut &[u8], model: &Named<'_>) -> Result<Given, ApiError> {
+    let (name, data_type) = (input.string("name")?, input.string("datatype")?);
+    let known = DataType::from_kserve_name(&data_type);
+    if known.is_none() && !OTHER_TYPES.contains(&&*data_type) {
+        return Err(ApiError::bad_input(format!("invalid datatype for input {name}")));
+    }
+    let shape = input.unsigned_list("shape")?;
+    let given = |values: Option<TensorValues>, byte_count| {
+        let (name, data_type) = (name.clone().into_owned(), data_type.clone().into_owned());
+        Given { name, data_type, shape: shape.clone(), values, byte_count }
     };
-    body.outputs.iter().map(form).collect()
-}
-
-fn all_outputs(interface: &Interface<'_>, is_binary: bool) -> Vec<OutputForm> {
-    interface.outputs.iter().map(|spec| OutputForm { name: spec.name.clone(), is_binary }).collect()
-}
-
-fn read_input(input: &InputBody<'_>, raw: &mut &[u8]) -> Result<Tensor, ApiError> {
-    let name = &input.name;
-    let data_type = DataType::from_kserve_name(&input.datatype)
-        .ok_or_else(|| ApiError::bad_input(format!("invalid datatype for input {name}")))?;
-    let (shape, element_count) = read_shape(input)?;
-    let values = match (input.parameters.binary_data_size, input.data) {
-        (Some(byte_count), None) => take_raw(name, data_type, element_count, byte_count, raw)?,
-        (None, Some(data)) => elements::from_json(data, data_type, element_count)
-            .map_err(|mistake| ApiError::bad_input(format!("Unable to parse 'data': {mistake} (input '{name}')")))?,
-        (Some(_), Some(_)) => {
-            let text = format!("must not specify 'data' for input '{name}', which has 'binary_data_size'");
-            return Err(ApiError::bad_input(text));
+    let one_of = "Input must set only one of the following fields: 'data', 'binary_data_size' in 'parameters', \
+                  'shared_memory_region' in 'parameters'.";
+    match (input.parameters()?.unsigned("binary_data_size")?, input.get("data")) {
+        (Some(_), Some(_)) => Err(ApiError::bad_input(format!("{one_of} But set 'data' 'binary_data_size'"))),
+        (None, None) => Err(ApiError::bad_input(format!("{one_of} But no field is set"))),
+        (Some(byte_count), None) => {
+            let bytes = take_raw(&name, byte_count, raw, model)?;
+            Ok(given(known.map(|known| elements::from_bytes(bytes, known)), byte_count))
         }
-        (None, None) => return Err(ApiError::bad_input(format!("must specify 'data' for input '{name}'"))),
-    };
-    Tensor::new(name, &shape, values).map_err(|error| ApiError::bad_input(error.to_string()))
+        (None, Some(data)) => {
+            let values = read_data(&name, &data_type, known, element_count(&shape), data)?;
+            let byte_count = values.as_ref().map_or(0, |values| values.len() * values.data_type().byte_count());
+            Ok(given(values, byte_count as u64))
+        }
+    }
 }
 
-/// Shape and number of elements.
-fn read_shape(input: &InputBody<'_>) -> Result<(Vec<usize>, usize), ApiError> {
-    let mistake = || {
-        ApiError::bad_input(format!(
-            "Unable to parse 'shape': {:?} is not a shape (input '{}')",
-            input.shape, input.name
-        ))
-    };
-    let sizes: Vec<usize> =
-        input.shape.iter().map(|&size| usize::try_from(size)).collect::<Result<_, _>>().map_err(|_| mistake())?;
-    let count = sizes.iter().try_fold(1_usize, |count, &size| count.checked_mul(size)).ok_or_else(mistake)?;
-    Ok((sizes, count))
+/// Number of elements, as Triton counts them: none without dimensions, and what overflows wraps.
+fn element_count(shape: &[u64]) -> usize {
+    let count = shape.iter().fold(u64::from(!shape.is_empty()), |count, &size| count.wrapping_mul(size));
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+/// Elements of a list; without a look at it where there are none.
+fn read_data(
+    name: &str,
+    data_type: &str,
+    known: Option<DataType>,
+    count: usize,
+    data: &RawValue,
+) -> Result<Option<TensorValues>, ApiError> {
+    if !data.get().starts_with('[') {
+        return Err(ApiError::bad_input("Unable to parse 'data': attempt to access JSON non-array as array"));
+    }
+    if count == 0 {
+        return Ok(known.map(|known| elements::from_bytes(&[], known)));
+    }
+    if ["FP16", "BF16"].contains(&data_type) {
+        // A number that is none is found before its type.
+        if let Err(mistake) = elements::from_json(data, DataType::Fp32, count)
+            && mistake.contains(OUT_OF_RANGE)
+        {
+            return Err(ApiError::bad_input(TOO_BIG));
+        }
+        return Err(ApiError::bad_input(format!(
+            "receiving {data_type} data via JSON is not supported. Please use the binary data format for input {name}"
+        )));
+    }
+    if data_type == "BYTES" {
+        let text = "Unable to parse JSON bytes array: attempt to access JSON non-string as string";
+        return if data.get().contains('"') { Ok(None) } else { Err(ApiError::bad_input(text)) };
+    }
+    let stand_in = if data_type == "FP64" { DataType::Fp32 } else { DataType::Int64 };
+    let values = elements::from_json(data, known.unwrap_or(stand_in), count).map_err(|mistake| {
+        ApiError::bad_input(if mistake.contains(OUT_OF_RANGE) {
+            TOO_BIG.to_owned()
+        } else {
+            format!("Unable to parse 'data': {mistake} (input '{name}')")
+        })
+    })?;
+    match &values {
+        TensorValues::Int64(values) if data_type.starts_with("UINT") && values.iter().any(|&value| value < 0) => {
+            Err(ApiError::bad_input(format!("Unable to parse 'data': {NOT_UNSIGNED}")))
+        }
+        _ => Ok(known.map(|_| values)),
+    }
 }
 
 /// The next input of the raw part.
-fn take_raw(
-    name: &str,
-    data_type: DataType,
-    element_count: usize,
-    byte_count: usize,
-    raw: &mut &[u8],
-) -> Result<TensorValues, ApiError> {
-    let expected = element_count.saturating_mul(data_type.byte_count());
-    if byte_count != expected {
+fn take_raw<'a>(name: &str, byte_count: u64, raw: &mut &'a [u8], model: &Named<'_>) -> Result<&'a [u8], ApiError> {
+    let split = usize::try_from(byte_count).ok().and_then(|count| raw.split_at_checked(count));
+    let Some((bytes, rest)) = split else {
         return Err(ApiError::bad_input(format!(
-            "input byte size mismatch for input '{name}'. Expected {expected}, got {byte_count}"
-        )));
-    }
-    let Some((bytes, rest)) = raw.split_at_checked(byte_count) else {
-        return Err(ApiError::bad_input(format!(
-            "unexpected size for input '{name}', expecting {} additional bytes",
-            byte_count - raw.len()
+            "unexpected size for input '{name}', expecting {} additional bytes for model '{}'",
+            byte_count - raw.len() as u64,
+            model.model
         )));
     };
     *raw = rest;
-    Ok(elements::from_bytes(bytes, data_type))
+    Ok(bytes)
 }
 
 /// A body without JSON: the only input, with a batch of one, and all outputs raw.
-fn read_raw(raw: &[u8], interface: &Interface<'_>) -> Result<Inference, ApiError> {
-    let [spec] = interface.inputs else {
-        let count = interface.inputs.len();
-        return Err(ApiError::bad_input(format!("a raw body needs a model with one input, this one has {count}")));
+fn read_raw(raw: &[u8], model: &Named<'_>) -> Result<Inference, ApiError> {
+    let [spec] = model.interface.inputs.as_slice() else {
+        let count = model.interface.inputs.len();
+        let text = format!(
+            "Raw request must only have 1 input (found 1) to be deduced but got {count} inputs in '{}' model configuration",
+            model.model
+        );
+        return Err(model.refuse(None, &text));
     };
-    let shape = raw_shape(spec, raw.len());
-    let element_count = shape.iter().product();
-    let values = take_raw(&spec.name, spec.data_type, element_count, raw.len(), &mut &*raw)?;
-    let inputs = vec![Tensor::new(&spec.name, &shape, values).map_err(|error| ApiError::bad_input(error.to_string()))?];
-    let outputs = all_outputs(interface, true);
-    interface.check(&inputs, &outputs)?;
+    let given = Given {
+        name: spec.name.clone(),
+        data_type: spec.data_type.kserve_name().to_owned(),
+        shape: raw_shape(spec, raw.len()),
+        values: Some(elements::from_bytes(raw, spec.data_type)),
+        byte_count: raw.len() as u64,
+    };
+    let outputs = all_outputs(model, true);
+    let inputs = model.check(None, vec![given], &outputs)?;
     Ok(Inference { id: None, inputs, outputs })
 }
 
 /// A batch of one; one more dynamic dimension takes what the number of bytes leaves for it.
-fn raw_shape(spec: &TensorSpec, byte_count: usize) -> Vec<usize> {
+fn raw_shape(spec: &TensorSpec, byte_count: usize) -> Vec<u64> {
     let size = |dim: &Dim| match dim {
-        Dim::Fixed(size) => usize::try_from(*size).unwrap_or(usize::MAX),
+        Dim::Fixed(size) => *size,
         Dim::Dynamic(_) => 1,
     };
-    let mut shape: Vec<usize> = spec.dims.iter().map(size).collect();
-    let fixed = shape.iter().fold(spec.data_type.byte_count(), |product, &size| product.saturating_mul(size));
+    let mut shape: Vec<u64> = spec.dims.iter().map(size).collect();
+    let fixed = shape.iter().fold(spec.data_type.byte_count() as u64, |product, &size| product.saturating_mul(size));
     let free = spec.dims.iter().enumerate().skip(1).filter(|(_, dim)| matches!(dim, Dim::Dynamic(_)));
     if let [(index, _)] = free.collect::<Vec<_>>().as_slice() {
-        shape[*index] = byte_count / fixed.max(1);
+        shape[*index] = byte_count as u64 / fixed.max(1);
     }
     shape
 }

@@ -80,6 +80,16 @@ impl Lease {
         &self.0.target_model
     }
 
+    /// The entry it is on.
+    pub(crate) fn entry(&self) -> Arc<CacheEntry> {
+        Arc::clone(&self.0)
+    }
+
+    /// Whether the model is loaded.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.0.model().is_some()
+    }
+
     /// Waits for the end of the load.
     ///
     /// # Errors
@@ -137,12 +147,14 @@ impl ModelCache {
         (lease, Some(entry))
     }
 
-    /// Removes an entry, so that the next request loads the model again.
-    pub(crate) fn forget(&self, entry: &Arc<CacheEntry>) {
+    /// Removes an entry, so that the next request loads the model again; whether it was there.
+    pub(crate) fn forget(&self, entry: &Arc<CacheEntry>) -> bool {
         let mut content = self.lock();
-        if content.entries.get(&entry.target_model).is_some_and(|place| Arc::ptr_eq(&place.entry, entry)) {
+        let is_there = content.entries.get(&entry.target_model).is_some_and(|place| Arc::ptr_eq(&place.entry, entry));
+        if is_there {
             content.entries.remove(&entry.target_model);
         }
+        is_there
     }
 
     /// Removes the least recently used loaded model, an idle one if there is one.

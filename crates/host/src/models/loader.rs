@@ -1,21 +1,21 @@
 //! Loading: from an archive in the store to a model that answers.
 
 use super::cache::{CacheEntry, Lease, LoadState};
-use super::endpoint_models::Models;
-use super::eviction::unload;
-use super::model::{Model, ModelFolder};
-use super::sizes::{ArchiveSize, MemoryEstimate};
-use crate::api_error::{ApiError, with_causes};
+use super::endpoint_models::{Executor, Models};
+use super::model::{Model, Runner};
+use super::prepare::Prepared;
+use super::sizes::MemoryEstimate;
+use crate::api_error::ApiError;
 use crate::blocking::blocking;
-use crate::options::EngineOptions;
+use crate::container::ContainerModel;
+use crate::statistics::UnloadReason;
 use crate::target::ArchiveLocation;
-use planforge_package::{UnpackLimits, UnpackedModel, unpack};
-use planforge_runtime::{EngineModel, ExecutionOptions, Gpu, OnnxSession, Session, SessionOptions};
-use planforge_triton_config::Backend;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+
+/// Status of a container for a model that it has no memory for.
+const OUT_OF_MEMORY: u16 = 507;
 
 impl Models {
     /// A lease on the model of `archive`. The first one starts the load, which goes on whether or not
@@ -28,24 +28,33 @@ impl Models {
         lease
     }
 
-    /// Ends: waits for the load under way, lets no other begin, and frees every model once its requests
+    /// Unloads a model that its container has lost; the next request for it loads it again.
+    pub(crate) fn give_up(self: &Arc<Self>, lease: &Lease) {
+        let entry = lease.entry();
+        if self.cache.forget(&entry) {
+            let models = Arc::clone(self);
+            tokio::spawn(async move { models.unload(&entry, UnloadReason::Lost).await });
+        }
+    }
+
+    /// Ends: waits for loads under way, lets no other begin, and frees every model once its requests
     /// are done.
     pub(crate) async fn close(&self) {
         self.is_closing.store(true, Ordering::Relaxed);
-        let _turn = self.loads.acquire().await;
+        let _turns = self.loads.acquire_many(self.load_limit).await;
         for entry in self.cache.clear() {
-            unload(&entry).await;
+            self.unload(&entry, UnloadReason::End).await;
         }
     }
 
     async fn load(self: Arc<Self>, entry: Arc<CacheEntry>, archive: ArchiveLocation) {
-        let outcome = match self.loads.acquire().await {
-            Ok(_turn) if !self.is_closing.load(Ordering::Relaxed) => {
-                self.load_in_turn(entry.target_model(), archive).await
-            }
-            Ok(_) | Err(_) => Err(ApiError::Closing),
-        };
-        match outcome {
+        let (models, target_model) = (Arc::clone(&self), entry.target_model().to_owned());
+        // In a task of its own, so that a panic becomes the error of the requests that wait.
+        let load = tokio::spawn(async move { models.load_in_turn(&target_model, archive).await });
+        let loaded = load.await.unwrap_or_else(|_| Err(ApiError::unexpected()));
+        let failure = loaded.as_ref().err().map(|error| error.container_status().unwrap_or(500));
+        self.statistics.count_load(failure);
+        match loaded {
             Ok(model) => {
                 entry.enter(LoadState::Ready(Arc::new(model)));
             }
@@ -60,97 +69,88 @@ impl Models {
 
     async fn load_in_turn(&self, target_model: &str, archive: ArchiveLocation) -> Result<Model, ApiError> {
         let start = Instant::now();
-        let index = self.folder_count.fetch_add(1, Ordering::Relaxed);
-        let folder = ModelFolder::new(self.options.work_folder.join(index.to_string()));
-        let (size, unpacked, folder) = self.unpack(target_model, archive, folder).await?;
-        self.evict_until_fits(target_model, self.sizes.estimate(size)).await?;
+        let fetched = self.fetch(target_model, archive).await?;
+        let _turn = self.loads.acquire().await.map_err(|_| ApiError::Closing)?;
+        if self.is_closing.load(Ordering::Relaxed) {
+            return Err(ApiError::Closing);
+        }
+        let load = self.begin_load();
+        let prepared = self.unpack(target_model, fetched).await?;
+        let size = prepared.size();
+        let estimate = self.sizes.estimate(size);
+        let reservation = self.evict_until_fits(target_model, estimate).await?;
         let before = self.used().await?;
-        let model = self.open(target_model, unpacked, folder, before).await?;
-        let byte_count = model.byte_count().min(self.keep_budget().await?);
-        let is_too_large = byte_count > self.options.budget_byte_count;
-        self.sizes.set(size, MemoryEstimate { byte_count, is_too_large });
-        if is_too_large {
-            blocking(move || drop(model)).await?;
-            return Err(self.too_large(target_model, byte_count));
+        let opening = Instant::now();
+        let runner = self.open(target_model, prepared).await?;
+        self.statistics.count_loading(opening.elapsed());
+        let growth = self.used().await?.saturating_sub(before);
+        drop(reservation);
+        let used = self.keep_budget().await?;
+        let was_alone = load.was_alone() && self.memory.is_seen();
+        let byte_count = if was_alone { growth.min(used) } else { estimate.byte_count };
+        let model = Model::new(runner, byte_count);
+        if was_alone {
+            let is_too_large = byte_count > self.options.budget_byte_count;
+            self.sizes.set(size, MemoryEstimate { byte_count, is_too_large });
+            if is_too_large {
+                model.close(target_model).await;
+                blocking(move || drop(model)).await?;
+                return Err(self.too_large(target_model, byte_count));
+            }
         }
         tracing::info!(target_model, byte_count, elapsed = ?start.elapsed(), "loaded");
         Ok(model)
     }
 
-    async fn unpack(
-        &self,
-        target_model: &str,
-        archive: ArchiveLocation,
-        folder: ModelFolder,
-    ) -> Result<(ArchiveSize, UnpackedModel, ModelFolder), ApiError> {
-        let archive = archive.fetch(target_model, folder.path()).await?;
-        let work = move || {
-            let unpacked = unpack(archive.path(), folder.path(), &UnpackLimits::default())?;
-            let packed = fs_err::metadata(archive.path())?.len();
-            Ok((ArchiveSize { packed, unpacked: unpacked.byte_count }, unpacked, folder))
-        };
-        let unpacked = blocking(work).await?;
-        let (size, unpacked, folder) = unpacked.map_err(|error| unpack_failure(target_model, &error))?;
-        match unpacked.backend {
-            Backend::Onnxruntime => Ok((size, unpacked, folder)),
-            Backend::TensorrtRtx if self.options.engines.is_some() => Ok((size, unpacked, folder)),
-            Backend::Tensorrt | Backend::TensorrtRtx => {
-                let text = match self.options.engines {
-                    Some(_) => "it is a plan of TensorRT, the local endpoint runs engines of TensorRT-RTX",
-                    None => "its engine needs a GPU, the local endpoint runs ONNX models on the CPU",
-                };
-                Err(ApiError::load_failed(target_model, text))
+    /// What runs the model.
+    async fn open(&self, target_model: &str, prepared: Prepared) -> Result<Runner, ApiError> {
+        match (prepared, &self.options.executor) {
+            (Prepared::Embedded { unpacked, folder, .. }, Executor::Embedded { intra_op_threads, engines }) => {
+                super::embedded::open(target_model, unpacked, folder, *intra_op_threads, engines.clone()).await
             }
-            Backend::Pytorch => {
-                let text = "it is a TorchScript module, the local endpoint runs ONNX models";
-                Err(ApiError::load_failed(target_model, text))
+            (Prepared::Container { slot, folder, .. }, Executor::Container(container)) => {
+                let model = ContainerModel { container: Arc::clone(container), _folder: folder, slot };
+                self.load_in_container(target_model, &model).await?;
+                Ok(Runner::Container(model))
+            }
+            _ => Err(ApiError::Internal("A model was unpacked for another engine".to_owned())),
+        }
+    }
+
+    /// Asks until the container has memory, or nothing more can be unloaded.
+    async fn load_in_container(&self, target_model: &str, model: &ContainerModel) -> Result<(), ApiError> {
+        loop {
+            match model.container.load(target_model, &model.slot).await {
+                Err(ApiError::Model { status: OUT_OF_MEMORY, .. })
+                    if self.unload_one(UnloadReason::OutOfMemory).await? => {}
+                loaded => return loaded,
             }
         }
     }
 
-    /// Opens the session; what the process grew by since it held `before` bytes is the model's.
-    async fn open(
-        &self,
-        target_model: &str,
-        unpacked: UnpackedModel,
-        folder: ModelFolder,
-        before: u64,
-    ) -> Result<Model, ApiError> {
-        let options = SessionOptions { intra_op_threads: self.options.intra_op_threads, ..SessionOptions::default() };
-        let engines = self.options.engines.clone();
-        let memory = Arc::clone(&self.memory);
-        let work = move || {
-            let session = match engines.filter(|_| unpacked.backend == Backend::TensorrtRtx) {
-                Some(engines) => open_engine(&engines, &unpacked)?,
-                None => Session::Onnx(Box::new(OnnxSession::load(&unpacked.model_file, &options)?)),
-            };
-            let byte_count = memory.used()?.saturating_sub(before);
-            Ok(Model::new(session, &unpacked, folder, byte_count))
-        };
-        let opened: planforge_runtime::Result<Model> = blocking(work).await?;
-        opened.map_err(|error| ApiError::load_failed(target_model, &with_causes(&error)))
+    fn begin_load(&self) -> LoadUnderWay<'_> {
+        let others = self.loads_under_way.fetch_add(1, Ordering::Relaxed);
+        let number = self.loads_begun.fetch_add(1, Ordering::Relaxed) + 1;
+        LoadUnderWay { models: self, was_first: others == 0, number }
     }
 }
 
-/// Every copy has weights of its own, as on SageMaker.
-fn open_engine(engines: &EngineOptions, unpacked: &UnpackedModel) -> planforge_runtime::Result<Session> {
-    let mut plan = &unpacked.model_file;
-    if !unpacked.files_by_capability.is_empty() {
-        let (major, minor) = Gpu::open(engines.gpu)?.facts().compute_capability;
-        // The error of another GPU's engine names the GPU it is for.
-        plan = unpacked.files_by_capability.get(&format!("{major}.{minor}")).unwrap_or(plan);
-    }
-    let engine = EngineModel::load(&engines.library, plan, engines.gpu)?;
-    Ok(Session::Engine(Box::new(engine.session(ExecutionOptions::default())?)))
+/// One load, for as long as it takes.
+struct LoadUnderWay<'a> {
+    models: &'a Models,
+    was_first: bool,
+    number: u64,
 }
 
-/// An archive that cannot be served is its owner's mistake; a full disk is the endpoint's.
-fn unpack_failure(target_model: &str, error: &planforge_package::Error) -> ApiError {
-    match error {
-        planforge_package::Error::BadArchive { path, fault } => {
-            let name = path.file_name().unwrap_or(Path::new("").as_os_str()).to_string_lossy();
-            ApiError::load_failed(target_model, &format!("archive '{name}' cannot be served: {fault}"))
-        }
-        other => ApiError::Internal(format!("Model {target_model} cannot be unpacked: {}", with_causes(other))),
+impl LoadUnderWay<'_> {
+    /// No other load was under way at any time.
+    fn was_alone(&self) -> bool {
+        self.was_first && self.models.loads_begun.load(Ordering::Relaxed) == self.number
+    }
+}
+
+impl Drop for LoadUnderWay<'_> {
+    fn drop(&mut self) {
+        self.models.loads_under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }

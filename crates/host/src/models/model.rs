@@ -1,63 +1,91 @@
 //! One loaded model.
 
+use crate::api_error::ApiError;
+use crate::container::ContainerModel;
 use crate::infer::Interface;
-use planforge_core::TensorSpec;
-use planforge_package::UnpackedModel;
+use crate::model_folder::ModelFolder;
 use planforge_runtime::Session;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-/// A loaded model with its files. Dropping it frees its memory and removes the files.
+/// A loaded model with its files. Dropping it frees its memory and removes the files; one in a container is unloaded
+/// before, with [`Self::close`].
 #[derive(Debug)]
 pub(crate) struct Model {
-    session: Arc<Mutex<Session>>,
-    inputs: Vec<TensorSpec>,
-    outputs: Vec<TensorSpec>,
-    max_batch_size: u64,
-    version: String,
+    runner: Runner,
     byte_count: AtomicU64,
     invocations: AtomicU64,
     has_run: AtomicBool,
+}
+
+/// What runs a model.
+#[derive(Debug)]
+pub(crate) enum Runner {
+    /// This process.
+    Embedded(EmbeddedModel),
+    /// A container.
+    Container(ContainerModel),
+}
+
+/// A model in this process.
+#[derive(Debug)]
+pub(crate) struct EmbeddedModel {
+    session: Arc<Mutex<Session>>,
+    interface: Interface,
     /// Declared last: the session lets go of its files first.
     _folder: ModelFolder,
 }
 
-impl Model {
-    /// A model that took `byte_count` bytes to load.
-    pub(crate) fn new(session: Session, unpacked: &UnpackedModel, folder: ModelFolder, byte_count: u64) -> Self {
-        Self {
-            inputs: session.inputs().to_vec(),
-            outputs: session.outputs().to_vec(),
-            session: Arc::new(Mutex::new(session)),
-            max_batch_size: unpacked.max_batch_size,
-            version: unpacked.version.clone(),
-            byte_count: AtomicU64::new(byte_count),
-            invocations: AtomicU64::new(0),
-            has_run: AtomicBool::new(false),
-            _folder: folder,
-        }
+impl EmbeddedModel {
+    /// A model that `session` runs.
+    pub(crate) fn new(session: Session, interface: Interface, folder: ModelFolder) -> Self {
+        Self { interface, session: Arc::new(Mutex::new(session)), _folder: folder }
     }
 
-    /// What it takes and gives; `target_model` is the name it was asked for by.
-    pub(crate) fn interface<'a>(&'a self, target_model: &'a str) -> Interface<'a> {
-        Interface {
-            model: target_model,
-            inputs: &self.inputs,
-            outputs: &self.outputs,
-            max_batch_size: self.max_batch_size,
-        }
-    }
-
-    /// Version, the name of its folder in the archive.
-    pub(crate) fn version(&self) -> &str {
-        &self.version
+    /// What it takes and gives.
+    pub(crate) const fn interface(&self) -> &Interface {
+        &self.interface
     }
 
     /// Waits for the session; one inference runs at a time, in order of arrival.
     pub(crate) async fn session(&self) -> OwnedMutexGuard<Session> {
         Arc::clone(&self.session).lock_owned().await
+    }
+}
+
+impl Model {
+    /// A model that took `byte_count` bytes to load.
+    pub(crate) fn new(runner: Runner, byte_count: u64) -> Self {
+        Self {
+            runner,
+            byte_count: AtomicU64::new(byte_count),
+            invocations: AtomicU64::new(0),
+            has_run: AtomicBool::new(false),
+        }
+    }
+
+    /// What runs it.
+    pub(crate) const fn runner(&self) -> &Runner {
+        &self.runner
+    }
+
+    /// The model in this process.
+    ///
+    /// # Errors
+    /// It is in a container.
+    pub(crate) fn embedded(&self) -> Result<&EmbeddedModel, ApiError> {
+        match &self.runner {
+            Runner::Embedded(model) => Ok(model),
+            Runner::Container(_) => Err(ApiError::Internal("The model is in a container".to_owned())),
+        }
+    }
+
+    /// Unloads it where it is in a container. No request may be using it.
+    pub(crate) async fn close(&self, target_model: &str) {
+        if let Runner::Container(ContainerModel { container, slot, .. }) = &self.runner {
+            container.unload(target_model, slot).await;
+        }
     }
 
     /// Growth of the process while it was loaded and first run.
@@ -83,32 +111,5 @@ impl Model {
     /// Adds memory that its first inference left behind.
     pub(crate) fn add_bytes(&self, byte_count: u64) {
         self.byte_count.fetch_add(byte_count, Ordering::Relaxed);
-    }
-}
-
-/// The folder of an unpacked model, removed when dropped.
-#[derive(Debug)]
-pub(crate) struct ModelFolder(PathBuf);
-
-impl ModelFolder {
-    /// Takes charge of a folder that may not exist yet.
-    pub(crate) const fn new(path: PathBuf) -> Self {
-        Self(path)
-    }
-
-    /// Its path.
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for ModelFolder {
-    fn drop(&mut self) {
-        match fs_err::remove_dir_all(&self.0) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(%error, "cannot remove the files of an unloaded model");
-            }
-            _ => {}
-        }
     }
 }

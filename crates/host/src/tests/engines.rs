@@ -20,7 +20,9 @@ async fn weights_are_put_in(served: &Served, folders: &Folders, folder: &Path) {
     assert!(status == 424 && format!("{error:?}").contains("was built without its weights"), "{error:?}");
 }
 
-const CONFIG: &str = "backend: \"planforge\" max_batch_size: 16 default_model_filename: \"model.plan\"";
+const CONFIG: &str = r#"backend: "planforge" max_batch_size: 16 default_model_filename: "model.plan"
+input [{ name: "ids" data_type: TYPE_INT64 dims: -1 }, { name: "mask" data_type: TYPE_INT64 dims: -1 }]
+output { name: "sum" data_type: TYPE_FP32 dims: 1 reshape { shape: [] } }"#;
 
 fn publish(folders: &Folders, folder: &Path, target_model: &str) {
     let engine = fs_err::read(fake_engine(folder, "model.plan", &[])).unwrap();

@@ -47,13 +47,30 @@ async fn other_element_types_pass_through() {
     folders.publish("m", "identity", 0);
     let served = Served::start(&folders, UNLIMITED).await;
     let tensors = |suffix: &str| {
+        let mut half = tensor(&format!("half{suffix}"), "FP16", &[2, 3], Value::Null);
+        half.as_object_mut().unwrap().remove("data");
+        half["parameters"] = json!({ "binary_data_size": 12 });
         json!([
-            tensor(&format!("half{suffix}"), "FP16", &[2, 3], json!([0.0, 0.5, -1.0, 2.0, 65504.0, 1.0])),
+            half,
             tensor(&format!("integer{suffix}"), "INT32", &[1, 3], json!([i32::MIN, 0, i32::MAX])),
             tensor(&format!("flag{suffix}"), "BOOL", &[2], json!([true, false])),
         ])
     };
-    assert_eq!(served.outputs("m", &json!({ "inputs": tensors("") })).await, tensors("_out"));
+    // Triton sends and takes 16-bit numbers as raw bytes alone.
+    let mut body = json!({ "inputs": tensors("") });
+    body["outputs"] = json!([
+        { "name": "half_out", "parameters": { "binary_data": true } }, { "name": "integer_out" }, { "name": "flag_out" },
+    ]);
+    let header = body.to_string();
+    let kind = |size: usize| format!("application/vnd.sagemaker-triton.binary+json;json-header-size={size}");
+    let raw = [0_u8, 56, 0, 184, 0, 64, 255, 123, 0, 60, 1, 0];
+    let request = served.post("m").header("content-type", kind(header.len())).body([header.as_bytes(), &raw].concat());
+    let response = request.send().await.unwrap();
+    let size = response.headers()["content-type"].to_str().unwrap().rsplit_once('=').unwrap().1.parse().unwrap();
+    let answer = response.bytes().await.unwrap();
+    let (header, found) = answer.split_at(size);
+    assert_eq!(serde_json::from_slice::<Value>(header).unwrap()["outputs"], tensors("_out"));
+    assert_eq!(found, raw);
     served.end().await;
 }
 
@@ -100,5 +117,24 @@ async fn binary_tensors_go_both_ways() {
         assert_eq!(answer["outputs"][0]["parameters"]["binary_data_size"], 16384);
         assert_eq!(tensors, raw.repeat(4));
     }
+    served.end().await;
+}
+
+#[tokio::test]
+async fn what_a_configuration_leaves_out_is_the_models_where_the_backend_completes_it() {
+    let folders = Folders::new();
+    let folder = repository().join("fixtures/tiny-onnx/embed");
+    let files =
+        ["model.onnx", "model.safetensors"].map(|name| (name.to_owned(), fs_err::read(folder.join(name)).unwrap()));
+    let output = "max_batch_size: 4 output { name: \"tokens\" data_type: TYPE_INT64 dims: 1 reshape { shape: [] } }";
+    for (name, backend) in [("completed", "onnxruntime"), ("strict", "planforge")] {
+        let config = format!("backend: \"{backend}\" {output}").into_bytes();
+        write_archive(&folders.store().join(name), &config, &files);
+    }
+    let served = Served::start(&folders, UNLIMITED).await;
+    let expected = json!([tensor("tokens", "INT64", &[2, 1], json!([2, 1]))]);
+    assert_eq!(served.outputs("completed", &embed_request()).await, expected);
+    let (_, _, error) = api_error(served.invoke("strict", &embed_request()).await).await;
+    assert!(error.message.contains("input `ids` of the model is not configured"), "{error:?}");
     served.end().await;
 }

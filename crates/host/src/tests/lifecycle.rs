@@ -114,3 +114,30 @@ async fn addresses_and_names_are_checked() {
     drop(first);
     assert_eq!(fs_err::read_dir(work).unwrap().count(), 0);
 }
+
+#[tokio::test]
+async fn what_was_done_is_counted_once() {
+    let folders = Folders::new();
+    folders.publish("m", "embed", 4);
+    fs_err::write(folders.store().join("bad"), "not an archive").unwrap();
+    let served = Served::start(&folders, UNLIMITED).await;
+    for name in ["m", "m", "m", "bad"] {
+        served.invoke(name, &embed_request()).await;
+    }
+    let metrics = served.state().await.metrics;
+    let counts = |name: &str| (metrics[name].sample_count, metrics[name].sum);
+    assert_eq!(counts("Invocations"), (4, 4.0));
+    assert_eq!(counts("ModelCacheHit"), (4, 2.0), "two of four found their model loaded");
+    assert_eq!((counts("ModelLoadingTime").0, counts("ModelLoadingWaitTime").0), (1, 2));
+    assert_eq!((counts("InvocationModelErrors").1, counts("Invocation4XXErrors").1), (1.0, 1.0));
+    let text =
+        served.client.get(format!("http://{}/metrics", served.address)).send().await.unwrap().text().await.unwrap();
+    for line in [
+        "planforge_loads_total{outcome=\"200\"} 1",
+        "planforge_loads_total{outcome=\"400\"} 1",
+        "planforge_loaded_models 1",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    served.end().await;
+}

@@ -149,3 +149,33 @@ fn is_right(cache: &Path, model: &Path) {
         assert_eq!(blob.of_file(&folder.join("blobs").join(&name), &NoProgress).unwrap(), name);
     }
 }
+
+#[test]
+fn shards_are_fetched_by_the_names_that_their_index_gives() {
+    let folder = checkpoint();
+    let model = folder.path().join("model");
+    let index = r#"{"weight_map": {"a": "first", "b": "parts/second.safetensors", "c": "first"}}"#;
+    fs_err::remove_file(model.join("model.safetensors")).unwrap();
+    fs_err::create_dir(model.join("parts")).unwrap();
+    for (path, bytes) in [
+        ("model.safetensors.index.json", index),
+        ("first", "1"),
+        ("parts/second.safetensors", "2"),
+        ("parts/other.safetensors", "3"),
+    ] {
+        fs_err::write(model.join(path), bytes).unwrap();
+    }
+    let place = Place { hub: TestHub::start(REPO, &model).unwrap(), folder };
+    let commit = FetchOptions { revision: "0123456789abcdef0123456789abcdef01234567".to_owned(), ..place.options() };
+    let fetched = || {
+        let snapshot = run(&commit, Arc::new(NoProgress)).unwrap();
+        let files = snapshot.files.iter().map(|file| file.path.clone());
+        (snapshot.directory.clone(), files.filter(|path| !path.ends_with("config.json")).collect::<Vec<_>>())
+    };
+    let expected = ["first", "model.safetensors.index.json", "parts/second.safetensors", "tokenizer.json", "vocab.txt"];
+    let (directory, files) = fetched();
+    assert_eq!(files, expected);
+    // A snapshot of another program that lacks a shard is completed.
+    fs_err::remove_file(directory.join("parts/second.safetensors")).unwrap();
+    assert_eq!(fetched().1, expected);
+}

@@ -8,7 +8,7 @@ use tar::{Builder, EntryType, Header};
 
 const CONFIG: &str = "backend: \"onnxruntime\" max_batch_size: 4";
 
-/// Writes a tar.gz of `(type, name, content)`; names are put into the header as they are.
+/// Writes a tar.gz of `(type, name, content or target)`; names are put into the header as they are.
 fn write(entries: &[(EntryType, &str, &str)]) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.tar.gz");
@@ -17,9 +17,11 @@ fn write(entries: &[(EntryType, &str, &str)]) -> (tempfile::TempDir, PathBuf) {
         let mut header = Header::new_gnu();
         header.set_entry_type(*entry_type);
         header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
-        if matches!(entry_type, EntryType::Symlink | EntryType::Link) {
-            header.set_link_name("/etc/passwd").unwrap();
+        let is_link = matches!(entry_type, EntryType::Symlink | EntryType::Link);
+        if is_link {
+            header.set_link_name(content).unwrap();
         }
+        let content = if is_link { "" } else { content };
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
         header.set_cksum();
@@ -67,11 +69,29 @@ fn entries_stay_in_the_folder() {
     assert_eq!(fault_of(&[("../x", "")]), "entry `../x` leads out of the archive");
     assert_eq!(fault_of(&[("m/../../x", "")]), "entry `m/../../x` leads out of the archive");
     assert_eq!(fault_of(&[("/tmp/x", "")]), "entry `/tmp/x` leads out of the archive");
-    for kind in [EntryType::Symlink, EntryType::Link, EntryType::Char, EntryType::Fifo] {
+    for kind in [EntryType::Char, EntryType::Fifo] {
         let (_folder, archive) = write(&[(kind, "m/config.pbtxt", "")]);
         assert!(fault(&archive, &UnpackLimits::default()).contains("neither a file nor a folder"), "{kind:?}");
     }
-    assert_eq!(fault_of(&[("m/a", "1"), ("m/a", "2")]), "entry `m/a` occurs twice");
+    for kind in [EntryType::Symlink, EntryType::Link] {
+        let (_folder, archive) = write(&[(kind, "m/config.pbtxt", "/etc/passwd")]);
+        let text = fault(&archive, &UnpackLimits::default());
+        assert!(text.ends_with("link `m/config.pbtxt` to `/etc/passwd`, which is an absolute path"), "{text}");
+    }
+}
+
+#[test]
+fn files_that_come_twice_or_by_a_link_are_served() {
+    let (_folder, archive) = write(&[
+        (EntryType::Regular, "m/config.pbtxt", "nonsense"),
+        (EntryType::Regular, "m/config.pbtxt", CONFIG),
+        (EntryType::Regular, "m/files/graph", "graph"),
+        (EntryType::Link, "m/files/same", "m/files/graph"),
+        (EntryType::Symlink, "m/1/model.onnx", "../files/same"),
+    ]);
+    let target = tempfile::tempdir().unwrap();
+    let model = unpack(&archive, &target.path().join("x"), &UnpackLimits::default()).unwrap();
+    assert_eq!(fs_err::read(&model.model_file).unwrap(), b"graph");
 }
 
 #[test]
@@ -93,10 +113,14 @@ fn the_model_must_be_the_only_one_and_complete() {
     assert!(fault_of(&[("README", "")]).contains("neither a folder nor"));
     assert_eq!(fault_of(&[config, ("m/1/model.onnx", ""), ("n/x", "")]), "it has several folders at the top: m, n");
     assert_eq!(fault_of(&[("m/1/model.onnx", "")]), "`m/config.pbtxt` is missing");
-    assert_eq!(fault_of(&[config]), "expected one version folder such as `1`, found none");
+    assert_eq!(fault_of(&[config]), "expected a version folder such as `1` that the version policy takes, found none");
     assert!(fault_of(&[config, ("m/v1/model.onnx", "")]).contains("found none"));
     assert!(fault_of(&[config, ("m/01/model.onnx", "")]).contains("found none"));
-    assert!(fault_of(&[config, ("m/1/model.onnx", ""), ("m/2/model.onnx", "")]).contains("found 1, 2"));
+    let chosen = format!("{CONFIG} version_policy {{ specific {{ versions: [3] }} }}");
+    let files = [("m/config.pbtxt", chosen.as_str()), ("m/1/model.onnx", ""), ("m/2/model.onnx", "")];
+    assert!(fault_of(&files).contains("that the version policy takes, found 1, 2"));
+    let labels = format!("{CONFIG} output {{ name: \"y\" label_filename: \"labels.txt\" }}");
+    assert_eq!(fault_of(&[("m/config.pbtxt", &labels), ("m/1/model.onnx", "")]), "labels `labels.txt` are missing");
     assert_eq!(fault_of(&[config, ("m/1/model.pt", "")]), "`m/1/model.onnx` is missing");
     assert!(fault_of(&[("m/config.pbtxt", "backend: \"python\""), ("m/1/model.py", "")]).contains("`python`"));
     assert!(fault_of(&[("m/config.pbtxt", "{"), ("m/1/model.onnx", "")]).contains("line 1"));

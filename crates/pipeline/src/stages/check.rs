@@ -38,6 +38,7 @@ pub fn check(context: &PipelineContext, snapshot: &Snapshot, exports: &Exports) 
             continue;
         }
         let samples = &Samples::of_pipeline(spec, snapshot, &model.record);
+        notes.extend(samples.note().filter(|note| !notes.contains(note)));
         let (reference, library_version) = (reference.as_ref(), library_version.as_str());
         let check = ModelCheck { snapshot, model, reference, samples, library_version };
         facts.extend(check_model(&check, cache, progress)?);
@@ -56,9 +57,9 @@ pub fn check(context: &PipelineContext, snapshot: &Snapshot, exports: &Exports) 
     Ok(Checks { facts, onnx_runtime: Some(library_version), notes })
 }
 
-/// The fp32 export, which points into the checkpoint and costs nothing. None for a graph that is taken as it is, where it is
-/// not among the models.
-fn fp32_reference(
+/// The fp32 export, which points into the checkpoint and costs nothing. None for a prebuilt graph, where it is not
+/// among the models.
+pub(super) fn fp32_reference(
     context: &PipelineContext,
     snapshot: &Snapshot,
     models: &[CachedArtifact<Model>],

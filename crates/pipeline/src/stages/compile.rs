@@ -51,7 +51,7 @@ pub fn compile(requests: &[CompileRequest<'_>], limits: BuildLimits) -> Result<V
     let worker = EngineWorker::new(first.context.options.workers.engine_worker.clone());
     let mut engines = compile_all(&jobs, &worker, limits, &first.context.cache, first.context.progress())?.into_iter();
     let built = requests.iter().zip(libraries).map(|(request, library)| BuiltEngines {
-        engines: engines.by_ref().take(request.plan.targets.len()).collect(),
+        engines: engines.by_ref().take(request.plan.selection.targets.len()).collect(),
         library,
     });
     Ok(built.collect())
@@ -61,13 +61,13 @@ impl<'a> CompileRequest<'a> {
     /// A job for each target, and what builds them.
     fn jobs(&self, prefix: &str) -> Result<(Vec<CompileJob<'a>>, Option<Library>)> {
         let Self { context, plan, models } = *self;
-        if plan.targets.is_empty() {
+        if plan.selection.targets.is_empty() {
             return Ok((Vec::new(), None));
         }
-        for sentence in &plan.skipped {
+        for sentence in &plan.selection.skipped {
             context.progress().note(Step::Compile, "skipped", sentence.clone());
         }
-        let version = builder_version(context, &plan.targets)?;
+        let version = builder_version(context, &plan.selection.targets)?;
         let job = |target: &EngineTarget| -> Result<CompileJob<'a>> {
             let model = model_of(models, target.variant.precision)?;
             let subject = format!("{prefix}{}", target.variant.id());
@@ -75,7 +75,7 @@ impl<'a> CompileRequest<'a> {
             let options = compile_options(context, target, &model.record, profiles, &version, subject)?;
             Ok(CompileJob { model, options })
         };
-        let jobs = plan.targets.iter().map(job).collect::<Result<_>>()?;
+        let jobs = plan.selection.targets.iter().map(job).collect::<Result<_>>()?;
         let name = context.spec.compile.builder.library().to_owned();
         Ok((jobs, Some(Library { name, version })))
     }
@@ -141,7 +141,7 @@ fn tensorrt_rtx_version(context: &PipelineContext) -> Result<String> {
 /// # Errors
 /// I/O errors.
 pub fn link_engines(request: &CompileRequest<'_>, engines: &[CachedArtifact<Engine>]) -> Result<()> {
-    for (target, engine) in request.plan.targets.iter().zip(engines) {
+    for (target, engine) in request.plan.selection.targets.iter().zip(engines) {
         let folder = request.context.layout.engine(&target.variant);
         link_outputs(engine, &folder)?;
         let model = model_of(request.models, target.variant.precision)?;

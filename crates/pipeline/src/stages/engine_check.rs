@@ -32,7 +32,7 @@ pub fn check_engines(
     };
     let mut checker = EngineChecker::new(&runner, &context.cache);
     let (mut checks, mut reasons) = (EngineChecks::default(), Vec::new());
-    for (target, engine) in plan.targets.iter().zip(engines) {
+    for (target, engine) in plan.selection.targets.iter().zip(engines) {
         let model = model_of(models, target.variant.precision)?;
         let check = EngineCheck {
             subject: &target.variant.id(),

@@ -1,7 +1,7 @@
 //! Snapshot → ONNX models and TorchScript modules of the plan.
 
 use super::modules::export_modules;
-use super::outputs::link_outputs;
+use super::outputs::{copy_outputs, link_outputs};
 use super::precision::{Export, export_precision};
 use crate::context::PipelineContext;
 use crate::plan::BuildPlan;
@@ -30,7 +30,7 @@ pub struct Exports {
 /// A checkpoint that cannot be exported, profiles that the model does not take, and errors of ONNX Runtime.
 pub fn export(context: &PipelineContext, plan: &BuildPlan, snapshot: &Snapshot) -> Result<Exports> {
     let mut exports = Exports::default();
-    for &precision in &plan.precisions {
+    for &precision in &plan.selection.precisions {
         let Export { model, onnx_runtime, notes } = export_precision(context, snapshot, precision)?;
         check_profiles(&model.record, &plan.profiles)
             .map_err(|source| Error::Profiles { file: context.file.clone(), source })?;
@@ -49,7 +49,8 @@ pub fn export(context: &PipelineContext, plan: &BuildPlan, snapshot: &Snapshot) 
     Ok(exports)
 }
 
-/// Links an export into the output folder.
+/// Links an export into the output folder, or copies it where the pipeline wants no links.
 fn link_export(context: &PipelineContext, model: &CachedArtifact<Model>) -> Result<()> {
-    link_outputs(model, &context.layout.export(model.record.format, model.record.precision))
+    let folder = context.layout.export(model.record.format, model.record.precision);
+    if context.spec.export.link { link_outputs(model, &folder) } else { copy_outputs(model, &folder) }
 }

@@ -14,6 +14,7 @@ mod package;
 mod precision;
 mod publish;
 mod serve;
+mod served_check;
 
 pub use check::{Checks, check};
 pub use compile::{BuiltEngines, CompileRequest, compile, link_engines};
@@ -30,4 +31,6 @@ pub use package::{PackagedVariants, package, write_provenance};
 pub(crate) use precision::model_of;
 pub use precision::{Export, export_precision};
 pub use publish::{PublishedVariant, publish};
-pub use serve::{ServedVariant, ServingGpu, select_served};
+pub(crate) use serve::request_body;
+pub use serve::{ServedVariant, ServingGpu, select_all_served, select_served};
+pub use served_check::{ServedCheck, check_served};

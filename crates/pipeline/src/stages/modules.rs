@@ -30,7 +30,7 @@ pub(super) fn export_modules(
     let all = context.spec.export.formats.contains(&ModelFormat::TorchScript);
     for Model { precision, keep_fp32, .. } in models.iter().map(|model| &model.record) {
         let variant = Variant::pytorch(*precision);
-        if !all && !plan.variants.contains(&variant) {
+        if !all && !plan.selection.variants.contains(&variant) {
             continue;
         }
         if !keep_fp32.is_empty() && models.len() > 1 {

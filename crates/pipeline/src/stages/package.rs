@@ -41,11 +41,11 @@ pub fn package(
         return Err(Error::StrippedPlan);
     }
     let mut packaged = PackagedVariants::default();
-    for variant in plan.variants.iter().filter(|variant| !exports.skipped.contains(variant)) {
+    for variant in plan.selection.variants.iter().filter(|variant| !exports.skipped.contains(variant)) {
         let is_module = variant.platform.model_format() == ModelFormat::TorchScript;
         let models = if is_module { &exports.modules } else { &exports.models };
         let model = model_of(models, variant.precision)?;
-        let pairs = plan.targets.iter().zip(engines);
+        let pairs = plan.selection.targets.iter().zip(engines);
         let packed = pairs.filter(|(target, _)| context.spec.is_packed(target, variant)).map(|(_, engine)| engine);
         let archive = package_variant(context, plan, snapshot, variant, model, &packed.collect::<Vec<_>>())?;
         link_or_copy(&archive.path(&archive.record.file), &context.layout.archive(variant))?;

@@ -4,7 +4,7 @@ use super::onnx_runtime::load_onnx_runtime;
 use crate::context::PipelineContext;
 use crate::{Error, Result};
 use planforge_core::{CachedArtifact, Model, Precision, Snapshot, Step};
-use planforge_engine::{ExportOptions, export_ranges, pass_through};
+use planforge_engine::{ExportOptions, GraphRequest, export_ranges, pass_through};
 use planforge_validate::{RangeCheck, Samples, values_beyond_fp16};
 use std::collections::BTreeSet;
 
@@ -29,7 +29,8 @@ pub struct Export {
 pub fn export_precision(context: &PipelineContext, snapshot: &Snapshot, precision: Precision) -> Result<Export> {
     let PipelineContext { spec, cache, .. } = context;
     if let Some(graph) = &spec.source.graph {
-        let model = pass_through(snapshot, graph, spec.task, precision, cache, context.progress())?;
+        let request = GraphRequest { graph, task: spec.task, precision, image_size: spec.export.image_size };
+        let model = pass_through(snapshot, request, cache, context.progress())?;
         return Ok(Export { model, onnx_runtime: None, notes: Vec::new() });
     }
     let mut options = export_options(context, precision);
@@ -49,8 +50,14 @@ pub fn export_precision(context: &PipelineContext, snapshot: &Snapshot, precisio
 
 /// How a precision is exported; no values are kept in fp32 yet.
 pub(super) fn export_options(context: &PipelineContext, precision: Precision) -> ExportOptions {
-    let (image_size, self_contained) = (context.spec.export.image_size, context.spec.export.self_contained);
-    ExportOptions { image_size, self_contained, ..ExportOptions::new(context.spec.task, precision) }
+    let export = &context.spec.export;
+    ExportOptions {
+        image_size: export.image_size,
+        self_contained: export.self_contained,
+        ignore_tensors: export.ignore_tensors.clone(),
+        token_type: export.token_type,
+        ..ExportOptions::new(context.spec.task, precision)
+    }
 }
 
 /// The exported model of a precision.
@@ -69,17 +76,12 @@ struct MeasuredRanges {
 fn measure_ranges(context: &PipelineContext, snapshot: &Snapshot, options: &ExportOptions) -> Result<MeasuredRanges> {
     let PipelineContext { spec, cache, .. } = context;
     let progress = context.progress();
-    if !spec.task.is_over_images() && snapshot.file("tokenizer.json").is_none() {
-        let note = "fp16 ranges were not measured: the checkpoint has no tokenizer.json for the samples.";
-        progress.note(Step::Export, "onnx-fp16", note);
-        return Ok(MeasuredRanges { notes: vec![note.to_owned()], ..MeasuredRanges::default() });
-    }
     let library_version = load_onnx_runtime(context)?;
     let model = export_ranges(snapshot, options, cache, progress)?;
     let samples = Samples::of_pipeline(spec, snapshot, &model.record);
     let check = RangeCheck { snapshot, model: &model, samples: &samples, library_version: &library_version };
     let values = values_beyond_fp16(&check, cache, progress)?;
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = samples.note().into_iter().collect();
     if !values.is_empty() {
         let note = format!("fp16 would not hold {}; kept in fp32.", first_names(&values));
         progress.note(Step::Export, "onnx-fp16", note.clone());

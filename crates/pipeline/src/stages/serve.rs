@@ -6,17 +6,13 @@ use crate::context::PipelineContext;
 use crate::plan::{BuildPlan, RequestShape};
 use crate::{Error, Result, Unserved};
 use planforge_core::{
-    Builder, CachedArtifact, ComputeCapability, DataType, Dim, EngineTarget, InferRequest, InferTensor,
-    MAX_BODY_BYTE_COUNT, Model, Platform, Precision, Published, RequestBody, RequestedOutput, Snapshot, TensorData,
-    Variant,
+    Builder, CachedArtifact, DataType, EngineTarget, HostContainer, InferRequest, InferTensor, MAX_BODY_BYTE_COUNT,
+    Model, Platform, Precision, Published, RequestBody, RequestedOutput, Snapshot, TensorData, TensorSpec, Variant,
+    fixed_batch,
 };
-use planforge_engine::{Sample, SampleValues, random_texts};
-use planforge_tensorrt::LocalGpu;
-use planforge_validate::{Samples, takes_prepared_inputs};
+use planforge_engine::{Sample, SampleValues, random_texts, random_tokens};
+use planforge_validate::{Samples, lacks_tokenizer, takes_prepared_inputs};
 use std::collections::BTreeSet;
-
-/// Bytes of a request's JSON before its pixels, which are some hundred.
-const JSON_BYTE_COUNT: usize = 4096;
 
 /// The copies of one variant, and the requests that it is measured with.
 #[derive(Debug, Clone)]
@@ -55,34 +51,84 @@ pub fn select_served(
     published: &[PublishedVariant],
 ) -> Result<Option<ServedVariant>> {
     let Some(published) = served(context, published)? else { return Ok(None) };
+    serve(context, plan, snapshot, models, published).map(Some)
+}
+
+/// The copies of every variant that the local endpoint can serve.
+///
+/// # Errors
+/// Requests that are too large.
+pub fn select_all_served(
+    context: &PipelineContext,
+    plan: &BuildPlan,
+    snapshot: &Snapshot,
+    models: &[CachedArtifact<Model>],
+    published: &[PublishedVariant],
+) -> Result<Vec<ServedVariant>> {
+    let is_embedded = context.spec.host.container == HostContainer::Embedded;
+    let can_run = |it: &Variant| !is_embedded && it.platform != Platform::Tensorrt || runs_on_cpu(it);
+    let all = published.iter().map(|published| &published.published).filter(|published| can_run(&published.variant));
+    all.map(|published| serve(context, plan, snapshot, models, published)).collect()
+}
+
+/// What planforge's own endpoint runs on the CPU.
+fn runs_on_cpu(variant: &Variant) -> bool {
+    variant.platform == Platform::Onnx && variant.precision != Precision::Bf16
+}
+
+fn serve(
+    context: &PipelineContext,
+    plan: &BuildPlan,
+    snapshot: &Snapshot,
+    models: &[CachedArtifact<Model>],
+    published: &Published,
+) -> Result<ServedVariant> {
     let variant = &published.variant;
     let gpu = gpu_for(context, plan, variant)?;
     let model = &model_of(models, variant.precision)?.record;
-    let mut probe_request = plan.probe_request;
-    if context.spec.probe.batch.is_none() && context.spec.task.is_over_images() {
-        probe_request.batch = probe_request.batch.min(largest_image_batch(model));
-    }
-    let probe = sample(context, snapshot, model, probe_request)?;
+    let named = context.spec.probe.batch.map(|_| "probe.batch");
+    let (probe, probe_body) = fitting_request(context, snapshot, model, plan.probe_request, named)?;
     let load = sample(context, snapshot, model, plan.load_request)?;
     let notes = [("Probe", &probe), ("Load", &load)];
     let notes = notes.map(|(what, sample)| format!("{what} requests carry {}.", sample.describe())).to_vec();
-    let probe_body = request_body("probe.batch", model, &probe)?;
     let load_body = request_body("load.batch", model, &load)?;
-    Ok(Some(ServedVariant { published: published.clone(), probe_body, load_body, gpu, notes }))
+    Ok(ServedVariant { published: published.clone(), probe_body, load_body, gpu, notes })
+}
+
+/// Samples and request of a shape; of the largest batch that a request can carry, where no `key` asks for this one.
+pub(super) fn fitting_request(
+    context: &PipelineContext,
+    snapshot: &Snapshot,
+    model: &Model,
+    mut shape: RequestShape,
+    key: Option<&'static str>,
+) -> Result<(Sample, RequestBody)> {
+    loop {
+        let sample = sample(context, snapshot, model, shape)?;
+        match request_body(key.unwrap_or("profiles"), model, &sample) {
+            Err(Error::RequestTooLarge { byte_count, limit, .. }) if key.is_none() && shape.batch > 1 => {
+                let fitting = u128::from(shape.batch) * limit as u128 / byte_count as u128;
+                shape.batch = u64::try_from(fitting).unwrap_or(1).clamp(1, shape.batch - 1);
+            }
+            body => return Ok((sample, body?)),
+        }
+    }
 }
 
 /// The copies of the first ONNX variant that runs on the CPU, or of the variant that the pipeline names.
 fn served<'a>(context: &PipelineContext, published: &'a [PublishedVariant]) -> Result<Option<&'a Published>> {
     let spec = &context.spec;
     let mut all = published.iter().map(|published| &published.published);
+    let is_embedded = spec.host.container == HostContainer::Embedded;
     let Some(wanted) = &spec.host.variant else {
-        let runs_on_cpu = |it: &Variant| it.platform == Platform::Onnx && it.precision != Precision::Bf16;
         return Ok(all.find(|published| runs_on_cpu(&published.variant)));
     };
     let known = || published.iter().map(|it| it.published.variant.id()).collect();
     let found = all.find(|published| published.variant.id() == *wanted);
     let found = found.ok_or_else(|| Error::UnknownHostVariant { variant: wanted.clone(), known: known() })?;
     let reason = match found.variant.platform {
+        // The container decides.
+        _ if !is_embedded => return Ok(Some(found)),
         Platform::Tensorrt if spec.compile.builder == Builder::Trtexec => Unserved::TensorrtPlan,
         Platform::Onnx if found.variant.precision == Precision::Bf16 => Unserved::OnnxBf16,
         Platform::Onnx | Platform::Tensorrt => return Ok(Some(found)),
@@ -93,33 +139,35 @@ fn served<'a>(context: &PipelineContext, published: &'a [PublishedVariant]) -> R
 
 /// The first GPU of this machine that runs an engine of a variant; none for variants without engines.
 fn gpu_for(context: &PipelineContext, plan: &BuildPlan, variant: &Variant) -> Result<Option<ServingGpu>> {
-    let targets = plan.targets.iter().filter(|target| context.spec.is_packed(target, variant));
+    let targets = plan.selection.targets.iter().filter(|target| context.spec.is_packed(target, variant));
     let wanted: BTreeSet<_> = targets.flat_map(EngineTarget::compute_capabilities).collect();
     if wanted.is_empty() {
         return Ok(None);
     }
-    let runs = |gpu: &LocalGpu| {
-        let (major, minor) = gpu.compute_capability;
-        wanted.contains(&ComputeCapability { major, minor })
-    };
     let gpus = planforge_tensorrt::local_gpus()?;
-    let found = gpus.into_iter().enumerate().find(|(_, gpu)| runs(gpu));
+    let found = gpus.into_iter().enumerate().find(|(_, gpu)| wanted.contains(&gpu.compute_capability));
     let found = found.map(|(ordinal, gpu)| ServingGpu { ordinal, product: gpu.product });
     let missing = || Error::NoGpuForVariant { variant: variant.id(), wanted: wanted.iter().copied().collect() };
     found.ok_or_else(missing).map(Some)
 }
 
-/// A batch of random tokens or images; of the pipeline's samples where the profiles have no sequence length.
+/// A batch of random tokens or images; of the pipeline's samples where the profiles have no sequence length. A graph may
+/// take one batch only.
 fn sample(context: &PipelineContext, snapshot: &Snapshot, model: &Model, shape: RequestShape) -> Result<Sample> {
     let (spec, seed) = (&context.spec, context.spec.load.seed);
-    let count = to_usize("batch", shape.batch)?;
+    let count = to_usize("batch", fixed_batch(&model.inputs).unwrap_or(shape.batch))?;
     let over_images = spec.task.is_over_images();
     let samples = if !takes_prepared_inputs(model, over_images, snapshot) {
         Samples::RandomTensors { count, sequence: to_usize("sequence", shape.sequence.unwrap_or(1))?, seed }
     } else if over_images {
         Samples::RandomImages { count, seed }
     } else if let Some(sequence) = shape.sequence {
-        return Ok(Sample::Text(random_texts(snapshot, count, to_usize("sequence", sequence)?, seed)?));
+        let sequence = to_usize("sequence", sequence)?;
+        return Ok(Sample::Text(if lacks_tokenizer(snapshot, model).is_some() {
+            random_tokens(snapshot, spec.task, &vec![sequence; count], seed)?
+        } else {
+            random_texts(snapshot, spec.task, count, sequence, seed)?
+        }));
     } else {
         Samples::Texts(spec.sample_texts().into_iter().cycle().take(count).collect())
     };
@@ -130,16 +178,18 @@ fn to_usize(what: &'static str, value: u64) -> Result<usize> {
     usize::try_from(value).map_err(|_| Error::OutOfRange { what, value })
 }
 
-/// A KServe v2 request that asks for the outputs that the task is about: tokens as JSON, pixels as raw bytes. `key` sets its
-/// batch.
-fn request_body(key: &'static str, model: &Model, sample: &Sample) -> Result<RequestBody> {
+/// A KServe v2 request that asks for the outputs that the task is about: integers as JSON, inputs with others as raw bytes.
+/// `key` sets its batch.
+pub(crate) fn request_body(key: &'static str, model: &Model, sample: &Sample) -> Result<RequestBody> {
+    let is_integer = |spec: &TensorSpec| matches!(spec.data_type, DataType::Int64 | DataType::Int32);
+    let is_raw = !model.inputs.iter().all(is_integer);
     let (mut inputs, mut raw) = (Vec::new(), Vec::new());
     for spec in &model.inputs {
         let Some((shape, values)) = sample.input(&spec.name) else { continue };
         let data = match values {
-            SampleValues::Int64(values) => TensorData::from_integers(values),
-            SampleValues::Fp32(values) => {
-                raw.push(values.iter().flat_map(|value| value.to_le_bytes()).collect());
+            SampleValues::Int64(values) if !is_raw => TensorData::from_integers(values),
+            _ => {
+                raw.push(values.to_bytes(spec.data_type));
                 TensorData::default()
             }
         };
@@ -152,7 +202,15 @@ fn request_body(key: &'static str, model: &Model, sample: &Sample) -> Result<Req
             data,
         });
     }
-    let output = |name: String| RequestedOutput { name, parameters: serde_json::Map::default() };
+    let output = |name: String| {
+        let mut parameters = serde_json::Map::default();
+        let spec = model.outputs.iter().find(|output| output.name == name);
+        // Triton sends 16-bit numbers as raw bytes alone.
+        if spec.is_some_and(|spec| matches!(spec.data_type, DataType::Fp16 | DataType::Bf16)) {
+            parameters.insert("binary_data".to_owned(), true.into());
+        }
+        RequestedOutput { name, parameters }
+    };
     let request = InferRequest {
         id: None,
         parameters: serde_json::Map::default(),
@@ -164,15 +222,4 @@ fn request_body(key: &'static str, model: &Model, sample: &Sample) -> Result<Req
     // SageMaker accepts bodies up to a size, and so does the local endpoint.
     let (byte_count, limit) = (body.bytes.len(), MAX_BODY_BYTE_COUNT);
     if byte_count > limit { Err(Error::RequestTooLarge { key, byte_count, limit }) } else { Ok(body) }
-}
-
-/// Images that fit into one request.
-fn largest_image_batch(model: &Model) -> u64 {
-    let fixed = |dim: &Dim| match dim {
-        Dim::Fixed(size) => usize::try_from(*size).ok(),
-        Dim::Dynamic(_) => None,
-    };
-    let pixels = model.inputs.first().map_or(1, |input| input.dims.iter().filter_map(fixed).product::<usize>());
-    let room = MAX_BODY_BYTE_COUNT - JSON_BYTE_COUNT;
-    (room / DataType::Fp32.bytes_of(pixels).max(1)).max(1) as u64
 }

@@ -52,17 +52,26 @@ fn missing(reason: &str) -> Markup {
 }
 
 fn probe_table(capacity: &Capacity) -> Markup {
-    let titles =
-        ["Copy", "Target model", "First response", "Second response", "Memory in use", "Models loaded", "Verdict"];
+    let titles = [
+        "Copy",
+        "Target model",
+        "First response",
+        "Second response",
+        "Memory in use",
+        "Added",
+        "Models loaded",
+        "Verdict",
+    ];
     let rows: Vec<_> = (1_u32..)
         .zip(&capacity.steps)
         .map(|(copy, step)| {
             vec![
                 Cell::Number(units::count(copy.into())),
                 Cell::Code(step.target_model.clone()),
-                Cell::Number(units::duration(step.cold)),
+                Cell::optional_number(step.cold.map(units::duration)),
                 Cell::Number(units::duration(step.warm)),
                 Cell::Number(units::bytes(step.used_byte_count)),
+                Cell::optional_number(step.growth_byte_count.map(units::bytes)),
                 Cell::Number(units::count(step.loaded.into())),
                 Cell::Text(if copy <= capacity.copies { "counts" } else { "does not count" }.to_owned()),
             ]

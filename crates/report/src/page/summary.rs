@@ -45,7 +45,11 @@ fn capacity_sentences(capacity: &Capacity, pipeline: &str) -> Markup {
             "."
         } @else {
             strong { (copies) } " of " (pipeline) " " (verb) " in " strong { (budget) }
-            " when at most " (share) " of it may be filled; " (takes) " " (each) ". "
+            " when at most " (share) " of it may be filled; " (takes) " " (each)
+            @if let Some(base) = capacity.base_byte_count.filter(|&base| base > 0) {
+                ", and all together " (units::bytes(base)) " once"
+            }
+            ". "
             (limit_sentence(capacity))
         }
     }
@@ -75,7 +79,7 @@ fn limit_sentence(capacity: &Capacity) -> String {
 )]
 fn estimated_copies(capacity: &Capacity) -> Option<u64> {
     let allowed = (capacity.budget_byte_count as f64 * capacity.threshold) as u64;
-    allowed.checked_div(capacity.byte_count_per_copy)
+    allowed.saturating_sub(capacity.base_byte_count.unwrap_or(0)).checked_div(capacity.byte_count_per_copy)
 }
 
 fn load_sentences(load: &LoadResult) -> Markup {

@@ -63,6 +63,9 @@ pub struct PlanRow {
     pub gpu: String,
     /// Memory of one such GPU in bytes.
     pub gpu_byte_count: u64,
+    /// Whether that is the memory of the board as it is sold, since what the driver reports is not known.
+    #[serde(default)]
+    pub is_board_memory: bool,
     /// Largest batch that the engine takes.
     pub max_batch: u64,
     /// Memory of one loaded copy.

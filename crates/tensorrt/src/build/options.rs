@@ -2,9 +2,10 @@
 
 use super::request::BuildRequest;
 use crate::{Error, Result};
+use planforge_types::ComputeCapability;
 use trtx::BuilderConfig;
 use trtx::builder::MemoryPoolType;
-use trtx::trtx_sys::ComputeCapability;
+use trtx::trtx_sys::ComputeCapability as LibraryCapability;
 
 /// Sets everything that `request` asks for, except its profiles.
 pub(super) fn set_options(config: &mut BuilderConfig<'_>, request: &BuildRequest) -> Result<()> {
@@ -18,23 +19,23 @@ pub(super) fn set_options(config: &mut BuilderConfig<'_>, request: &BuildRequest
     Ok(())
 }
 
-fn set_targets(config: &mut BuilderConfig<'_>, targets: &[(u8, u8)]) -> Result<()> {
+fn set_targets(config: &mut BuilderConfig<'_>, targets: &[ComputeCapability]) -> Result<()> {
     config.set_nb_compute_capabilities(i32::try_from(targets.len()).unwrap_or(i32::MAX))?;
-    for (index, &(major, minor)) in (0..).zip(targets) {
-        config.set_compute_capability(library_capability(major, minor)?, index)?;
+    for (index, &target) in (0..).zip(targets) {
+        config.set_compute_capability(library_capability(target)?, index)?;
     }
     Ok(())
 }
 
 /// The library's value for a compute capability.
-pub(super) fn library_capability(major: u8, minor: u8) -> Result<ComputeCapability> {
-    Ok(match (major, minor) {
-        (7, 5) => ComputeCapability::kSM75,
-        (8, 0) => ComputeCapability::kSM80,
-        (8, 6) => ComputeCapability::kSM86,
-        (8, 9) => ComputeCapability::kSM89,
-        (12, 0) => ComputeCapability::kSM120,
-        (12, 1) => ComputeCapability::kSM121,
-        _ => return Err(Error::ComputeCapability { major, minor }),
+pub(super) fn library_capability(target: ComputeCapability) -> Result<LibraryCapability> {
+    Ok(match (target.major, target.minor) {
+        (7, 5) => LibraryCapability::kSM75,
+        (8, 0) => LibraryCapability::kSM80,
+        (8, 6) => LibraryCapability::kSM86,
+        (8, 9) => LibraryCapability::kSM89,
+        (12, 0) => LibraryCapability::kSM120,
+        (12, 1) => LibraryCapability::kSM121,
+        _ => return Err(Error::ComputeCapability { found: target }),
     })
 }

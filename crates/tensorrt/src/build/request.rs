@@ -1,7 +1,7 @@
 //! What to build.
 
 use crate::Error;
-use planforge_types::InputShapes;
+use planforge_types::{ComputeCapability, InputShapes};
 use std::path::PathBuf;
 
 /// What to build.
@@ -10,7 +10,7 @@ pub struct BuildRequest {
     /// The ONNX graph; its external data is in the same folder.
     pub graph: PathBuf,
     /// Targets, at least one; one engine serves all of them.
-    pub compute_capabilities: Vec<(u8, u8)>,
+    pub compute_capabilities: Vec<ComputeCapability>,
     /// Optimization profiles, at least one when the graph has dynamic dimensions.
     pub profiles: Vec<ProfileShapes>,
     /// How long the builder searches, 0 to 5; the library's default when `None`.

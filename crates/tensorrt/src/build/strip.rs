@@ -157,8 +157,8 @@ pub(super) fn bytes_of(memory: &UniquePtr<nvinfer1::IHostMemory>) -> &[u8] {
 fn configure(config: &mut UniquePtr<nvinfer1::IBuilderConfig>, request: &BuildRequest) -> Result<()> {
     let targets = &request.compute_capabilities;
     let mut is_set = config.pin_mut().setNbComputeCapabilities(i32::try_from(targets.len()).unwrap_or(i32::MAX));
-    for (index, &(major, minor)) in (0..).zip(targets) {
-        is_set &= config.pin_mut().setComputeCapability(library_capability(major, minor)?.into(), index);
+    for (index, &target) in (0..).zip(targets) {
+        is_set &= config.pin_mut().setComputeCapability(library_capability(target)?.into(), index);
     }
     if !is_set {
         return Err(Error::Build { path: request.graph.clone(), log: "it refuses the targets".to_owned() });

@@ -21,42 +21,43 @@ pub fn check_fit(plan: &Path, header: &Header, library_version: &str, gpu: &Loca
     if header.compute_capabilities.contains(&gpu.compute_capability) {
         return Ok(());
     }
-    let text = |(major, minor): &(u8, u8)| format!("{major}.{minor}");
     Err(Error::EngineTarget {
         path: plan.to_owned(),
-        targets: header.compute_capabilities.iter().map(text).collect::<Vec<_>>().join(", "),
+        targets: header.compute_capabilities.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         gpu: gpu.product.clone(),
-        found: text(&gpu.compute_capability),
+        found: gpu.compute_capability.to_string(),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use planforge_types::ComputeCapability;
 
-    fn check(version: [u8; 4], library: &str, capability: (u8, u8)) -> String {
-        let header = Header { version, compute_capabilities: vec![(8, 6), (8, 9)] };
+    fn check(version: [u8; 4], library: &str, capability: &str) -> String {
+        let compute_capabilities = vec![ComputeCapability::new(8, 6), ComputeCapability::new(8, 9)];
+        let header = Header { version, compute_capabilities };
         let product = "NVIDIA L4".to_owned();
-        let gpu = LocalGpu { product, compute_capability: capability, memory_byte_count: 0 };
+        let gpu = LocalGpu { product, compute_capability: capability.parse().unwrap(), memory_byte_count: 0 };
         let checked = check_fit(Path::new("m.plan"), &header, library, &gpu);
         checked.map_or_else(|error| error.to_string(), |()| "fits".to_owned())
     }
 
     #[test]
     fn engines_of_the_gpu_and_the_minor_version_fit() {
-        assert_eq!(check([1, 7, 1, 116], "1.7.1.116", (8, 9)), "fits");
-        assert_eq!(check([1, 7, 0, 5], "1.7.1.116", (8, 6)), "fits");
+        assert_eq!(check([1, 7, 1, 116], "1.7.1.116", "8.9"), "fits");
+        assert_eq!(check([1, 7, 0, 5], "1.7.1.116", "8.6"), "fits");
     }
 
     #[test]
     fn others_are_told_what_differs() {
         assert_eq!(
-            check([1, 6, 0, 34], "1.7.1.116", (8, 9)),
+            check([1, 6, 0, 34], "1.7.1.116", "8.9"),
             "`m.plan` was built by TensorRT-RTX 1.6.0.34, the library here is 1.7.1.116; compile it again"
         );
-        assert!(check([1, 7, 0, 1], "1.70.0.1", (8, 9)).contains("compile it again"));
+        assert!(check([1, 7, 0, 1], "1.70.0.1", "8.9").contains("compile it again"));
         assert_eq!(
-            check([1, 7, 1, 116], "1.7.1.116", (7, 5)),
+            check([1, 7, 1, 116], "1.7.1.116", "7.5"),
             "`m.plan` was built for compute capability 8.6, 8.9, the GPU here (NVIDIA L4) has 7.5; compile it for that one"
         );
     }

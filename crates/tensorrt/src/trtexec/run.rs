@@ -2,6 +2,7 @@
 
 use super::{PlanRequest, TrtexecVersion, plan_arguments, trtexec_version, version::version_in};
 use crate::{Error, Result};
+use planforge_types::ComputeCapability;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -17,7 +18,7 @@ pub struct BuiltPlan {
     /// Version of the tool.
     pub version: TrtexecVersion,
     /// Compute capability of the GPU that it built on, where it printed one.
-    pub compute_capability: Option<(u8, u8)>,
+    pub compute_capability: Option<ComputeCapability>,
     /// Time the tool took.
     pub duration: Duration,
 }
@@ -75,7 +76,6 @@ fn start_tool(tool: &Path, arguments: &[String]) -> std::io::Result<Child> {
 }
 
 /// The compute capability in a line such as `[I] Compute Capability: 8.6`.
-fn capability_in(line: &str) -> Option<(u8, u8)> {
-    let (major, minor) = line.split_once("Compute Capability:")?.1.trim().split_once('.')?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
+fn capability_in(line: &str) -> Option<ComputeCapability> {
+    line.split_once("Compute Capability:")?.1.trim().parse().ok()
 }

@@ -1,14 +1,17 @@
 //! Predicts what Triton makes of an archive, whoever wrote it.
 //!
-//! [`lint()`] reads the archive without unpacking it, and checks its layout (`layout`, `versions`), its `config.pbtxt`
-//! against the fields that Triton knows, what the fields say (`rules`), the models of an ensemble (`ensemble`), and the
-//! weights next to engines that lack them (`weights`). Answers that are quoted are those of Triton 2.51 in SageMaker's
-//! multi-model mode; the tests compare them with a real server's.
+//! [`lint()`] reads the archive without unpacking it (`listing`), and checks its layout (`layout`, `versions`), its
+//! `config.pbtxt` against the fields that Triton knows, what the fields say (`rules`), the models of an ensemble
+//! (`ensemble`), the weights next to engines that lack them (`weights`), and where links lead (`links`). Answers that are
+//! quoted are those of Triton 2.51 in SageMaker's multi-model mode; the tests compare them with a real server's.
 
 mod check;
+mod checked;
 mod ensemble;
 mod finding;
 mod layout;
+mod links;
+mod listing;
 mod rules;
 mod runner;
 mod versions;

@@ -1,7 +1,8 @@
 //! What runs a model, and from which files, by the server's rules (triton-inference-server/core,
 //! `AutoCompleteBackendFields`).
 
-use super::layout::{Listing, ModelFolder};
+use super::layout::ModelFolder;
+use super::listing::Listing;
 use crate::files::{MODULE_FILE, ONNX_FILE, PLAN_FILE, PLANFORGE_BACKEND};
 use crate::text_format::{Field, all, last};
 

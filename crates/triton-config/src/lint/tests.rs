@@ -1,22 +1,25 @@
 //! Archives with one thing wrong.
 
 use super::*;
+use planforge_archive::{Content, Entries};
 use std::io::Write;
 use std::path::Path;
 
 const GOOD: &str = "backend: \"planforge\"\nmax_batch_size: 8\ninput { name: \"x\" data_type: TYPE_FP32 dims: 4 }\n\
                     output { name: \"y\" data_type: TYPE_FP32 dims: 4 }\n";
 
-/// A tar.gz of files; paths that end in `/` are folders.
+/// A tar.gz of files, of which those without a text have a letter; paths that end in `/` are folders.
 fn archive(folder: &Path, name: &str, entries: &[(&str, &str)]) -> std::path::PathBuf {
     let path = folder.join(name);
     let gzip = flate2::write::GzEncoder::new(fs_err::File::create(&path).unwrap(), flate2::Compression::fast());
     let mut tar = tar::Builder::new(gzip);
     for (entry, text) in entries {
         let mut header = tar::Header::new_gnu();
+        let is_folder = entry.ends_with('/');
+        let text = if text.is_empty() && !is_folder { "x" } else { text };
         header.set_size(text.len() as u64);
         header.set_mode(0o755);
-        if entry.ends_with('/') {
+        if is_folder {
             header.set_entry_type(tar::EntryType::Directory);
         }
         tar.append_data(&mut header, entry, text.as_bytes()).unwrap();
@@ -166,7 +169,7 @@ fn fields_of_newer_servers_are_warned_about() {
 fn warm_ups_are_requests_that_the_model_takes() {
     let with = |backend: &str, warmup: &str| {
         let config = format!("{}model_warmup {{ batch_size: {warmup} }}", GOOD.replace("planforge", backend));
-        found(&[("m/config.pbtxt", &config), ("m/1/model.onnx", ""), ("m/warmup/x", "")])
+        found(&[("m/config.pbtxt", &config), ("m/1/model.onnx", ""), ("m/warmup/x", "0123456789abcdef")])
     };
     let input = |name: &str, rest: &str| format!("inputs {{ key: \"{name}\" value {{ {rest} }} }}");
     let good = input("x", "data_type: 11 dims: 4 input_data_file: \"x\"");
@@ -225,9 +228,9 @@ fn tags_of_metrics_are_labels_of_prometheus() {
 
 #[test]
 fn models_of_an_ensemble_are_checked() {
-    let step =
-        "step { model_name: \"a\" input_map { key: \"x\" value: \"x\" } output_map { key: \"y\" value: \"y\" } }";
-    let ensemble = format!("platform: \"ensemble\" ensemble_scheduling {{ {step} {step} }}");
+    let step = "step { model_name: \"a\" model_version: -1 input_map { key: \"x\" value: \"x\" } output_map { key: \"y\" value: \"y\" } }";
+    let tensors = GOOD.replace("backend: \"planforge\"\n", "").replace('\n', " ");
+    let ensemble = format!("platform: \"ensemble\" {tensors} ensemble_scheduling {{ {step} }}");
     let with =
         |files: &[(&str, &str)]| found(&[&[("e/config.pbtxt", ensemble.as_str()), ("e/1/", "")], files].concat());
     assert!(with(&[("a/config.pbtxt", GOOD), ("a/1/model.onnx", "")]).is_empty());
@@ -275,4 +278,121 @@ fn findings_have_a_line_and_the_servers_response() {
     assert!(findings[1].message.contains("`OOM`"), "{findings:?}");
     fs_err::write(folder.path().join("no.tar.gz"), "no archive").unwrap();
     assert_eq!(lint(&folder.path().join("no.tar.gz")).unwrap()[0].severity, Severity::Error);
+}
+
+/// What is found in files with these bytes.
+fn found_in(files: &[(&str, &[u8])]) -> Vec<String> {
+    let entries = files.iter().map(|(path, bytes)| ((*path).to_owned(), Content::Bytes(bytes.to_vec())));
+    let findings = lint_entries(&entries.collect::<Entries>());
+    findings.iter().map(|finding| format!("{}: {}", finding.place, finding.message)).collect()
+}
+
+#[test]
+fn strings_of_a_warm_up_are_counted() {
+    let config = GOOD.replace("TYPE_FP32 dims: 4 }\noutput", "TYPE_STRING dims: 2 }\noutput");
+    let config = format!(
+        "{config}model_warmup {{ batch_size: 1 inputs {{ key: \"x\" value {{ \
+         data_type: TYPE_STRING dims: 2 input_data_file: \"f\" }} }} }}"
+    );
+    let with = |bytes: &[u8]| {
+        found_in(&[("m/config.pbtxt", config.as_bytes()), ("m/1/model.onnx", b"x"), ("m/warmup/f", bytes)])
+    };
+    assert!(with(b"\x01\0\0\0a\0\0\0\0").is_empty());
+    let message = |found: &str| [format!("m/config.pbtxt:5: warm-up file `warmup/f` is {found}; the tensor has [2]")];
+    assert_eq!(with(b"\x01\0\0\0a"), message("1 strings"));
+    assert_eq!(with(b"\0\0\0\0\0\0\0\0\0\0\0\0"), message("3 strings"));
+    assert_eq!(with(b""), message("0 strings"));
+    for bytes in [&b"\x01\0\0\0a\0\0"[..], b"\0\0\0\0\x02\0\0\0a"] {
+        assert_eq!(with(bytes), message("not strings, each after its length"));
+    }
+}
+
+#[test]
+fn files_have_bytes() {
+    let with = |config: &str, file: &str| found_in(&[("m/config.pbtxt", config.as_bytes()), (file, b"")]);
+    assert_eq!(with(GOOD, "m/1/model.onnx"), ["m/1/model.onnx: the model's file is empty"]);
+    let python = GOOD.replace("planforge", "python");
+    assert_eq!(with(&python, "m/1/model.py"), ["m/1/model.py: the model's file is empty"]);
+    let above = format!("{python}default_model_filename: \"../a.py\"");
+    let message = "m/config.pbtxt: `../a.py` leads out of the version's folder, where no Python module is found";
+    assert_eq!(found(&[("m/config.pbtxt", &above), ("m/a.py", "x"), ("m/1/", "")]), [message]);
+    let environment = format!(
+        "{python}parameters {{ key: \"EXECUTION_ENV_PATH\" value {{ string_value: \
+         \"$$TRITON_MODEL_DIRECTORY/env.tar.gz\" }} }}"
+    );
+    let with = |file: &str| found(&[("m/config.pbtxt", &environment), ("m/1/model.py", "x"), (file, "x")]);
+    assert!(with("m/env.tar.gz").is_empty());
+    assert!(with("m/other")[0].ends_with("environment `$$TRITON_MODEL_DIRECTORY/env.tar.gz` is missing"));
+    let own = format!("{GOOD}cc_model_filenames {{ key: \"8.6\" value: \"a.plan\" }}").replace("planforge", "python");
+    assert!(found(&[("m/config.pbtxt", &own), ("m/1/model.py", "x")]).is_empty(), "Python takes one file for all");
+}
+
+/// A tar.gz of files and symbolic links, those with a `->`.
+fn with_links(entries: &[(&str, &str)]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.tar.gz");
+    let gzip = flate2::write::GzEncoder::new(fs_err::File::create(&path).unwrap(), flate2::Compression::fast());
+    let mut tar = tar::Builder::new(gzip);
+    for (entry, text) in entries {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        if let Some(target) = text.strip_prefix("-> ") {
+            header.set_entry_type(tar::EntryType::Symlink);
+            header.set_size(0);
+            tar.append_link(&mut header, entry, target).unwrap();
+        } else {
+            header.set_size(text.len() as u64);
+            tar.append_data(&mut header, entry, text.as_bytes()).unwrap();
+        }
+    }
+    tar.into_inner().unwrap().finish().unwrap().flush().unwrap();
+    let findings = lint(&path).unwrap();
+    findings.iter().map(|finding| format!("{:?} {}: {}", finding.severity, finding.place, finding.message)).collect()
+}
+
+#[test]
+fn links_lead_to_something() {
+    let documented = "AWS documents that SageMaker does not extract archives with links";
+    let good =
+        with_links(&[("m/real", GOOD), ("m/config.pbtxt", "-> real"), ("m/1/a", "x"), ("m/1/model.onnx", "-> a")]);
+    let two = format!("Warning m/config.pbtxt: link to `real` and 1 more; {documented}");
+    assert_eq!(good, [two], "texts are read through links");
+    let with = |link: &str, target: &str| {
+        let mut findings = with_links(&[("m/config.pbtxt", GOOD), ("m/1/model.onnx", "x"), (link, target)]);
+        findings.retain(|finding| !finding.contains("AWS documents"));
+        findings
+    };
+    assert_eq!(with("m/1/a", "-> b"), ["Error m/1/a: link `m/1/a` to `b`, which is not in the archive"]);
+    assert_eq!(with("m/a", "-> /b"), ["Error m/a: link `m/a` to `/b`, which is an absolute path"]);
+    assert_eq!(with("m/o/a", "-> b"), ["Warning m/o/a: link `m/o/a` to `b`, which is not in the archive"]);
+    assert_eq!(with("a", "-> ../b"), ["Warning a: link `a` to `../b`, which leads out of the archive"]);
+    let model = with_links(&[("m/config.pbtxt", GOOD), ("m/1/model.onnx", "-> ../../../x")]);
+    let message = "Error m/1/model.onnx: the model's file is link `m/1/model.onnx` to `../../../x`, which leads out of the \
+                   archive";
+    assert_eq!(model[0], message);
+    assert_eq!(model.len(), 2, "it is named once: {model:?}");
+}
+
+/// A backend that completes configurations may have what they lack; one that does not may not.
+#[test]
+fn models_of_an_ensemble_may_be_completed() {
+    let step = "step { model_name: \"a\" model_version: -1 input_map { key: \"x\" value: \"x\" } output_map { key: \"y\" value: \"y\" } }";
+    let tensors = GOOD.replace("backend: \"planforge\"\n", "");
+    let ensemble = format!("platform: \"ensemble\"\n{tensors}ensemble_scheduling {{ {step} }}");
+    let with = |config: &str, file: &str, text: &str| {
+        let findings = found(&[("e/config.pbtxt", &ensemble), ("e/1/", ""), ("a/config.pbtxt", config), (file, text)]);
+        findings.into_iter().filter(|finding| finding.starts_with("e/")).collect::<Vec<_>>()
+    };
+    let bare = |backend: &str| format!("backend: \"{backend}\"\nmax_batch_size: 8");
+    assert!(with(&bare("onnxruntime"), "a/1/model.onnx", "x").is_empty());
+    assert!(with(&bare("python"), "a/1/model.py", "def auto_complete_config(config): pass").is_empty());
+    let missing = [
+        "e/config.pbtxt:5: model `a` has no input `x`, which is to take tensor `x`",
+        "e/config.pbtxt:5: model `a` has no output `y`, which is to be tensor `y`",
+    ];
+    assert_eq!(with(&bare("python"), "a/1/model.py", "def execute(requests): pass"), missing);
+    assert_eq!(with(&bare("planforge"), "a/1/model.onnx", "x"), missing);
+    let smaller = GOOD.replace("max_batch_size: 8", "max_batch_size: 4");
+    let batch = "e/config.pbtxt:5: the ensemble has `max_batch_size` 8, and its model `a` has 4";
+    assert_eq!(with(&smaller, "a/1/model.onnx", "x"), [batch]);
 }

@@ -2,7 +2,8 @@
 //! missing.
 
 use super::finding::Finding;
-use super::layout::{Listing, ModelFolder};
+use super::layout::ModelFolder;
+use super::listing::Listing;
 use planforge_core::PlacedWeights;
 use std::path::Path;
 
@@ -14,7 +15,7 @@ pub(super) fn check(model: &ModelFolder, listing: &Listing, served: &[i64]) -> V
 fn check_folder(folder: &str, listing: &Listing) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (list, text) in listing.weight_lists(folder) {
-        let placed = match PlacedWeights::parse(text.as_bytes(), Path::new(list)) {
+        let placed = match PlacedWeights::parse(text.as_bytes(), Path::new(&list)) {
             Ok(placed) => placed,
             Err(error) => {
                 findings.push(Finding::error(list, error.to_string(), "is not a valid list of weights"));

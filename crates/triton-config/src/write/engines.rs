@@ -98,9 +98,9 @@ fn list(capabilities: &[ComputeCapability]) -> String {
     capabilities.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// The largest batch that every one of the engines takes.
+/// The largest batch that every one of the engines takes; 0 for engines of a graph with a fixed batch.
 pub fn smallest_batch(engines: &[&Engine]) -> u64 {
-    engines.iter().map(|engine| max_batch_size(&engine.profiles)).min().unwrap_or(1)
+    engines.iter().map(|engine| max_batch_size(&engine.inputs, &engine.profiles)).min().unwrap_or(1)
 }
 
 #[cfg(test)]

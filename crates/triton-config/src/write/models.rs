@@ -36,7 +36,8 @@ pub fn onnx_config(
         }
     };
     fields.string("default_model_filename", ONNX_FILE);
-    let served = Served { inputs: &model.inputs, max_batch_size: max_batch_size(profiles), by, kind: None };
+    let served =
+        Served { inputs: &model.inputs, max_batch_size: max_batch_size(&model.inputs, profiles), by, kind: None };
     finish(fields, &served, Outputs { specs: &model.outputs, labels: &model.labels }, serving)
 }
 
@@ -60,7 +61,7 @@ pub fn module_config(
     fields.string("default_model_filename", MODULE_FILE);
     let outputs: Vec<TensorSpec> =
         module.outputs.iter().enumerate().map(|(index, output)| numbered(index, output)).collect();
-    let (by, max_batch_size) = (ServedBy::Pytorch, max_batch_size(profiles));
+    let (by, max_batch_size) = (ServedBy::Pytorch, max_batch_size(&module.inputs, profiles));
     let served = Served { inputs: &module.inputs, max_batch_size, by, kind: None };
     finish(fields, &served, Outputs { specs: &outputs, labels: &module.labels }, serving)
 }

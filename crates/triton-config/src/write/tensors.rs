@@ -4,8 +4,8 @@ use super::serving::{Served, ServedBy};
 use super::text::{Fields, line, quoted, type_name};
 use crate::files::LABELS_FILE;
 use crate::{Error, Result};
-use planforge_core::{Model, Profile};
-use planforge_types::{Dim, TensorSpec};
+use planforge_core::{Model, Profile, max_batch};
+use planforge_types::{Dim, TensorSpec, fixed_batch};
 
 /// The outputs of a model, and the labels of its scores.
 #[derive(Clone, Copy)]
@@ -14,9 +14,12 @@ pub(super) struct Outputs<'a> {
     pub(super) labels: &'a [String],
 }
 
-/// The largest batch of any profile, at least 1: Triton reads 0 as "no batching".
-pub fn max_batch_size(profiles: &[Profile]) -> u64 {
-    profiles.iter().map(|profile| profile.batch.max).max().unwrap_or(1).max(1)
+/// The largest batch of any profile, at least 1; 0, which Triton reads as "no batching", for inputs with a fixed batch.
+pub fn max_batch_size(inputs: &[TensorSpec], profiles: &[Profile]) -> u64 {
+    if fixed_batch(inputs).is_some() {
+        return 0;
+    }
+    max_batch(profiles).max(1)
 }
 
 /// The names of the scores as a file of a package, one to a line; nothing where no output is called by them.
@@ -28,7 +31,7 @@ pub fn label_file(model: &Model) -> Option<String> {
 /// Whether an output is one score for each label.
 fn is_labelled(output: &TensorSpec, labels: &[String]) -> bool {
     let count = u64::try_from(labels.len()).unwrap_or(u64::MAX);
-    !labels.is_empty() && matches!(output.dims.as_slice(), [Dim::Dynamic(_), Dim::Fixed(size)] if *size == count)
+    !labels.is_empty() && matches!(output.dims.as_slice(), [_, Dim::Fixed(size)] if *size == count)
 }
 
 /// Adds the largest batch, inputs and outputs to `fields`.
@@ -36,10 +39,11 @@ pub(super) fn tensors(fields: &mut Fields, served: &Served<'_>, outputs: Outputs
     let Outputs { specs: outputs, labels } = outputs;
     fields.add("max_batch_size", format!("max_batch_size: {}\n", served.max_batch_size));
     let input = |spec: &TensorSpec| ragged(spec, served).then(|| "    allow_ragged_batch: true\n".to_owned());
-    fields.add("input", tensor_list("input", served.inputs, input)?);
+    let is_batched = served.max_batch_size > 0;
+    fields.add("input", tensor_list("input", served.inputs, is_batched, input)?);
     let output =
         |spec: &TensorSpec| is_labelled(spec, labels).then(|| format!("    label_filename: {}\n", quoted(LABELS_FILE)));
-    fields.add("output", tensor_list("output", outputs, output)?);
+    fields.add("output", tensor_list("output", outputs, is_batched, output)?);
     Ok(())
 }
 
@@ -50,12 +54,20 @@ fn ragged(spec: &TensorSpec, served: &Served<'_>) -> bool {
     is_free && served.by == ServedBy::Planforge && served.max_batch_size > 1
 }
 
-/// The tensors, each with the lines that `extra` returns for it.
-fn tensor_list(field: &str, specs: &[TensorSpec], extra: impl Fn(&TensorSpec) -> Option<String>) -> Result<String> {
+/// The tensors, each with the lines that `extra` returns for it. The server adds the batch to the dimensions of tensors that
+/// are batched.
+fn tensor_list(
+    field: &str,
+    specs: &[TensorSpec],
+    is_batched: bool,
+    extra: impl Fn(&TensorSpec) -> Option<String>,
+) -> Result<String> {
     let mut text = format!("{field} [\n");
     for (index, spec) in specs.iter().enumerate() {
-        let [Dim::Dynamic(_), dims @ ..] = spec.dims.as_slice() else {
-            return Err(Error::BatchDimension { tensor: spec.name.clone() });
+        let dims = match spec.dims.as_slice() {
+            all if !is_batched => all,
+            [Dim::Dynamic(_), dims @ ..] => dims,
+            _ => return Err(Error::BatchDimension { tensor: spec.name.clone() }),
         };
         text.push_str("  {\n");
         line(&mut text, format_args!("    name: {}", quoted(&spec.name)));

@@ -6,6 +6,7 @@ use super::functions::{
     TRITONSERVER_MessageSerializeToJson, malloc_trim,
 };
 use crate::{Error, Result};
+use planforge_core::ErrorKind;
 use rustix::time::{ClockId, clock_gettime};
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,11 +41,11 @@ pub(super) fn check(status: Status) -> Result<()> {
 pub(super) fn raw_error(error: &Error) -> Status {
     let code = match error {
         Error::Interface { .. } | Error::Engine { .. } | Error::FileKind { .. } => ERROR_UNSUPPORTED,
-        Error::Parameter { .. } | Error::Config(_) | Error::Input { .. } => ERROR_INVALID_ARGUMENT,
-        Error::Runtime(error) if error.is_mistake() => ERROR_INVALID_ARGUMENT,
+        _ if error.kind() == ErrorKind::BadInput => ERROR_INVALID_ARGUMENT,
         _ => ERROR_INTERNAL,
     };
-    let text = c_string(&error.chain());
+    let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+    let text = c_string(&(error.chain() + &hint));
     // SAFETY: the text ends in a zero byte; the server copies it.
     unsafe { TRITONSERVER_ErrorNew(code, text.as_ptr()) }
 }

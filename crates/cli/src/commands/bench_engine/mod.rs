@@ -73,11 +73,10 @@ pub(super) fn bench_engine(context: &CommandContext, arguments: &BenchEngineArgu
         return Err(planforge_core::Error::Cancelled.into());
     }
     let batch = shapes.first().and_then(|(_, shape)| shape.first().copied()).unwrap_or(1);
-    let (major, minor) = engine.gpu().facts().compute_capability;
     let benched = Benched {
         engine: arguments.engine.clone(),
         gpu: engine.gpu().facts().product.clone(),
-        compute_capability: format!("{major}.{minor}"),
+        compute_capability: engine.gpu().facts().compute_capability.to_string(),
         cuda_driver: engine.gpu().driver_version()?,
         tensorrt: engine.library_version().to_owned(),
         batch,

@@ -4,7 +4,7 @@ use super::Pipeline;
 use crate::nearest::{one_of, similar};
 use crate::spec::schema::Contradiction;
 use crate::spec::tables::{CompileSpec, PackageSpec};
-use crate::{Builder, HardwareCompatibility, ModelFormat, Platform, Precision, TritonRelease};
+use crate::{Builder, HardwareCompatibility, ModelFormat, Platform, Precision, Task, TokenType, TritonRelease};
 use std::path::Path;
 
 /// Collects contradictions.
@@ -85,6 +85,13 @@ impl Pipeline {
         findings.refuse(export.precisions.is_empty(), &["export.precisions"], message);
         let message = "expected at least one sample; add one or remove the key";
         findings.refuse(export.samples.as_ref().is_some_and(Vec::is_empty), &["export.samples"], message);
+        let has_pairs = !export.sample_pairs.is_empty();
+        let message = "both `export.samples` and `export.sample_pairs` are set; keep one of the two";
+        findings.refuse(has_pairs && export.samples.is_some(), &["export.sample_pairs", "export.samples"], message);
+        let takes_pairs = matches!(self.task, Task::TextClassification | Task::QuestionAnswering);
+        let message =
+            "pairs of texts are for the tasks `text-classification` and `question-answering`; use `export.samples`";
+        findings.refuse(has_pairs && !takes_pairs, &["export.sample_pairs", "task"], message);
         let message = "expected at least one output; add one or remove the key";
         findings.refuse(self.compile.outputs.as_ref().is_some_and(Vec::is_empty), &["compile.outputs"], message);
         findings.refuse_repeats("export.formats", &export.formats);
@@ -163,6 +170,9 @@ impl Pipeline {
         let has_size = !task.is_over_images() && self.export.image_size.is_some();
         let message = format!("task `{task}` is for texts, which have no image size; remove this key");
         findings.refuse(has_size, &["export.image_size", "task"], &message);
+        let has_tokens = task.is_over_images() && self.export.token_type != TokenType::Int64;
+        let message = format!("task `{task}` is for images, which have no tokens; remove this key");
+        findings.refuse(has_tokens, &["export.token_type", "task"], &message);
     }
 
     /// A prebuilt graph has its own sizes and precision, and is a file of the repository.
@@ -179,8 +189,13 @@ impl Pipeline {
                 export.formats.contains(&ModelFormat::TorchScript),
                 "stays ONNX; remove \"torchscript\"",
             ),
-            ("export.image_size", export.image_size.is_some(), "has its own image size; remove this key"),
             ("export.keep_fp32", !export.keep_fp32.is_empty(), "has its own precisions; remove this key"),
+            ("export.ignore_tensors", !export.ignore_tensors.is_empty(), "has its own weights; remove this key"),
+            (
+                "export.token_type",
+                export.token_type != TokenType::Int64,
+                "has its own types of inputs; remove this key",
+            ),
             ("export.precisions", export.precisions.len() > 1, "has one precision; name only that"),
         ];
         for (key, is_set, words) in rules {

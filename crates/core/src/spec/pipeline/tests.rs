@@ -54,6 +54,24 @@ fn contradictions_name_the_key() {
 }
 
 #[test]
+fn pairs_of_texts_are_for_tasks_over_two_texts() {
+    let pairs = |task: &str, keys: &str| {
+        let file = SMALL.replace("sentence-embedding", task);
+        read(&format!("{file}[export]\nsample_pairs = [{keys}]\n")).map_err(|error| error.to_string())
+    };
+    let sound = pairs("text-classification", r#"["a", "b"], ["a", "c"]"#).unwrap();
+    assert_eq!(sound.export.sample_pairs.len(), 2);
+    let task = pairs("sentence-embedding", r#"["a", "b"]"#).unwrap_err();
+    assert!(task.contains("key `export.sample_pairs`") && task.contains("use `export.samples`"), "{task}");
+    let both = pairs("question-answering", "[\"a\", \"b\"]]\nsamples = [\"a\"").unwrap_err();
+    assert!(both.contains("keep one of the two"), "{both}");
+    let one = pairs("text-classification", r#"["a"]"#).unwrap_err();
+    assert!(one.contains("line 8: key `export.sample_pairs`"), "{one}");
+    let text = pairs("text-classification", r#""a", "b""#).unwrap_err();
+    assert!(text.contains("line 8: key `export.sample_pairs`"), "{text}");
+}
+
+#[test]
 fn values_that_are_listed_twice_are_refused() {
     for (table, key, value) in [
         ("export", "precisions", "fp16"),
@@ -117,8 +135,8 @@ fn every_mistake_of_a_file_is_reported_at_once() {
     let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
     let expected = [
         "line 2: key `task`: unknown value `ner`; expected `feature-extraction`, `sentence-embedding`, \
-         `text-classification`, `token-classification`, `question-answering`, `fill-mask` or `image-classification`; did \
-         you mean `token-classification`?",
+         `text-classification`, `token-classification`, `question-answering`, `fill-mask`, \
+         `image-classification` or `image-feature-extraction`; did you mean `token-classification`?",
         "line 3: unknown key `colour`; expected `name`, `profiles`, `source`, `task`, `compile`, `export`, `host`, `load`, \
          `package`, `probe`, `store` or `triton`",
         "line 6: key `source.path`: both `source.repo` and `source.path` are set; keep one of the two",
@@ -173,7 +191,7 @@ fn the_variant_of_the_endpoint_is_one_of_the_packages() {
 #[test]
 fn requests_of_measurements_stay_within_the_profiles() {
     let pipeline = read(&SMALL.replace("batch = [1, 2, 4]", "batch = [1, 2, 4]\nsequence = [8, 64, 128]")).unwrap();
-    assert_eq!(pipeline.probe_request(), (2, Some(64)));
+    assert_eq!(pipeline.probe_request(), (4, Some(128)));
     assert_eq!(pipeline.load_request(), (1, Some(64)));
     let batch = message(&format!("{SMALL}[load]\nbatch = 5\n"));
     assert!(batch.contains("`load.batch`") && batch.contains("1 to 4"), "{batch}");

@@ -31,6 +31,8 @@ impl ValueType {
             Shape::Table(_) => "tables".to_owned(),
             Shape::String => "strings".to_owned(),
             Shape::Integer { .. } => "integers".to_owned(),
+            Shape::Array { length: Some(length), item } => format!("arrays of {length} {}", item.plural()),
+            Shape::Array { length: None, item } => format!("arrays of {}", item.plural()),
             _ => self.expected(),
         }
     }

@@ -4,7 +4,8 @@
 //! checkpoint's, without the prefix `bert.` that task heads add.
 
 use crate::Result;
-use crate::arch::config::activation;
+use crate::arch::config::{activation, read as read_config};
+use crate::arch::keys::{Fixed, Keys};
 use crate::arch::request::Request;
 use crate::arch::text::{
     ClassificationHead, Embeddings, Encoder, Heads, LayerNames, MaskedLanguageModel, Positions, TextHead, TextModel,
@@ -25,6 +26,37 @@ const LAYER_NAMES: LayerNames = LayerNames {
     output_norm: "output.LayerNorm",
 };
 
+/// Keys of BERT and of relatives whose encoder is the same.
+pub(super) const KEYS: Keys = Keys {
+    read: &[
+        "vocab_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "intermediate_size",
+        "hidden_act",
+        "max_position_embeddings",
+        "type_vocab_size",
+        "layer_norm_eps",
+        "tie_word_embeddings",
+    ],
+    fixed: &[
+        // Attention to the tokens before only, and to another model's.
+        Fixed { key: "is_decoder", values: &["false"] },
+        Fixed { key: "add_cross_attention", values: &["false"] },
+        // Read before release 5 only.
+        Fixed { key: "position_embedding_type", values: &["\"absolute\""] },
+    ],
+    neutral: &[
+        "attention_probs_dropout_prob",
+        "classifier_dropout",
+        // Decides whether a width that the heads do not divide is an error; it always is one here.
+        "embedding_size",
+        "hidden_dropout_prob",
+        "use_cache",
+    ],
+};
+
 /// `config.json`; relatives have the same keys.
 #[derive(Debug, Deserialize)]
 pub(super) struct Config {
@@ -37,31 +69,17 @@ pub(super) struct Config {
     pub(super) max_position_embeddings: usize,
     pub(super) type_vocab_size: usize,
     layer_norm_eps: f32,
-    #[serde(default = "absolute")]
-    position_embedding_type: String,
-    #[serde(default)]
-    is_decoder: bool,
-}
-
-fn absolute() -> String {
-    "absolute".to_owned()
+    pub(super) tie_word_embeddings: bool,
 }
 
 impl Config {
     /// Reads the configuration and the encoder it describes.
     ///
     /// # Errors
-    /// Keys that are missing or have values that are not supported.
+    /// Keys of another type, or with values that are not supported.
     pub(super) fn read(checkpoint: &Checkpoint) -> Result<(Self, Encoder)> {
-        let config: Self = checkpoint.config()?;
+        let config: Self = read_config(checkpoint)?;
         let fail = |message: String| checkpoint.config_error(message);
-        if config.position_embedding_type != "absolute" {
-            let found = &config.position_embedding_type;
-            return Err(fail(format!("`position_embedding_type` is `{found}`, expected `absolute`")));
-        }
-        if config.is_decoder {
-            return Err(fail("`is_decoder` is true, expected false: causal attention is not supported".to_owned()));
-        }
         let encoder = Encoder {
             layers: "encoder.layer",
             names: &LAYER_NAMES,
@@ -100,6 +118,7 @@ pub(super) fn read(checkpoint: &Checkpoint, request: Request) -> Result<TextMode
             norm: "cls.predictions.transform.LayerNorm",
             decoder: "cls.predictions.decoder",
             bias: "cls.predictions",
+            tied: config.tie_word_embeddings,
             vocab_size: config.vocab_size,
             embedding_size: encoder.hidden_size,
         },

@@ -1,10 +1,13 @@
 //! ConvNeXt (Liu et al., arXiv:2201.03545).
 //!
-//! Reference: `convnext_tiny` to `convnext_xlarge` of timm and `ConvNextForImageClassification` of transformers.
+//! Reference: `convnext_tiny` to `convnext_xlarge` of timm, `ConvNextModel` and `ConvNextForImageClassification` of transformers.
 //! Tensor names are the checkpoint's.
 
-use crate::arch::config::{activation, plausible};
-use crate::arch::image::{ImageTask, Naming, TrainedImages};
+use crate::arch::config::{Edges, activation, plausible, read as read_config};
+use crate::arch::image::{
+    ImageOutputs, ImageTask, Naming, TrainedImages, output_hidden, output_pooled, output_scores_of,
+};
+use crate::arch::keys::Keys;
 use crate::arch::request::Request;
 use crate::arch::timm::TimmConfig;
 use crate::checkpoint::Checkpoint;
@@ -21,22 +24,36 @@ const KERNEL: usize = 7;
 /// Ratio of a block's inner width to its own.
 const EXPANSION: usize = 4;
 
+/// Keys of `config.json` of transformers.
+pub(super) const KEYS: Keys = Keys {
+    read: &[
+        "num_channels",
+        "patch_size",
+        "num_stages",
+        "hidden_sizes",
+        "depths",
+        "hidden_act",
+        "layer_norm_eps",
+        "layer_scale_init_value",
+        "image_size",
+    ],
+    fixed: &[],
+    // Of a network that only gives features to another, and of training.
+    neutral: &["drop_path_rate", "out_features", "out_indices", "stage_names"],
+};
+
 /// `config.json` of transformers.
 #[derive(Debug, Deserialize)]
 struct Config {
     num_channels: usize,
-    patch_size: usize,
+    patch_size: Edges,
+    num_stages: usize,
     hidden_sizes: Vec<usize>,
     depths: Vec<usize>,
     hidden_act: String,
     layer_norm_eps: f32,
     layer_scale_init_value: f32,
-    #[serde(default = "default_image_size")]
-    image_size: usize,
-}
-
-const fn default_image_size() -> usize {
-    224
+    image_size: Edges,
 }
 
 /// What a timm name stands for.
@@ -110,13 +127,19 @@ pub(super) fn read(checkpoint: &Checkpoint, request: Request) -> Result<ConvNext
 
 impl ConvNext {
     fn of_transformers(checkpoint: &Checkpoint, request: Request) -> Result<Self> {
-        let config: Config = checkpoint.config()?;
-        let images = TrainedImages::square(config.num_channels, config.image_size);
+        let config: Config = read_config(checkpoint)?;
+        let images = TrainedImages { channels: config.num_channels, size: config.image_size.size() };
         let fail = |message: String| checkpoint.config_error(message);
+        let (stages, found) = (config.num_stages, config.depths.len());
+        if stages != found {
+            return Err(fail(format!(
+                "key `num_stages`: unsupported value {stages}; expected {found}, as `depths` has"
+            )));
+        }
         let model = Self {
             task: ImageTask::of_transformers(checkpoint, request, images)?,
             names: &TRANSFORMERS,
-            patch: config.patch_size,
+            patch: config.patch_size.square("patch_size").map_err(fail)?,
             depths: config.depths,
             widths: config.hidden_sizes,
             layer_scale: config.layer_scale_init_value > 0.0,
@@ -128,7 +151,7 @@ impl ConvNext {
 
     fn of_timm(checkpoint: &Checkpoint, request: Request, sizes: &TimmSizes) -> Result<Self> {
         let config = TimmConfig::read(checkpoint)?;
-        let sizes = config.with_arguments(checkpoint, sizes)?;
+        let sizes = config.with_arguments(checkpoint, "convnext", sizes)?;
         let model = Self {
             task: ImageTask::of_timm(checkpoint, request, &config, "avg")?,
             names: &TIMM,
@@ -180,7 +203,22 @@ impl ConvNext {
         let width = self.widths[self.widths.len() - 1];
         let pooled = ops.global_average_pool(&x);
         let pooled = ops.layer_norm(&root.child(self.names.head_norm), width, self.head_epsilon, &pooled)?;
-        self.task.output(ops, &root.child(self.names.head), width, &pooled)
+        match self.task.outputs {
+            ImageOutputs::Scores(output) => {
+                output_scores_of(ops, &root.child(self.names.head), LinearWidths { input: width, output }, &pooled)
+            }
+            ImageOutputs::Features => {
+                let size = self.task.size;
+                output_hidden(ops, &[width, self.positions(size.height), self.positions(size.width)], &x);
+                output_pooled(ops, width, &pooled);
+                Ok(())
+            }
+        }
+    }
+
+    /// Positions that are left of an edge of `length` pixels.
+    fn positions(&self, length: usize) -> usize {
+        (1..self.widths.len()).fold(length / self.patch, |length, _| length / 2)
     }
 
     fn downsampling(&self, stage: usize) -> Scope {

@@ -4,7 +4,8 @@
 //! segments and pooler, under names of its own.
 
 use crate::Result;
-use crate::arch::config::activation;
+use crate::arch::config::{activation, read as read_config};
+use crate::arch::keys::Keys;
 use crate::arch::request::Request;
 use crate::arch::text::{
     ClassificationHead, Embeddings, Encoder, Heads, LayerNames, MaskedLanguageModel, Positions, TextHead, TextModel,
@@ -27,6 +28,29 @@ const LAYER_NAMES: LayerNames = LayerNames {
     output_norm: "output_layer_norm",
 };
 
+/// Keys of `config.json`.
+pub(super) const KEYS: Keys = Keys {
+    read: &[
+        "vocab_size",
+        "dim",
+        "n_layers",
+        "n_heads",
+        "hidden_dim",
+        "activation",
+        "max_position_embeddings",
+        "tie_word_embeddings",
+    ],
+    fixed: &[],
+    neutral: &[
+        "attention_dropout",
+        "dropout",
+        "qa_dropout",
+        "seq_classif_dropout",
+        // What the table of positions is initialised with; a checkpoint has the table.
+        "sinusoidal_pos_embds",
+    ],
+};
+
 /// `config.json`.
 #[derive(Debug, Deserialize)]
 struct Config {
@@ -37,11 +61,12 @@ struct Config {
     hidden_dim: usize,
     activation: String,
     max_position_embeddings: usize,
+    tie_word_embeddings: bool,
 }
 
 /// Reads a DistilBERT.
 pub(super) fn read(checkpoint: &Checkpoint, request: Request) -> Result<TextModel> {
-    let config: Config = checkpoint.config()?;
+    let config: Config = read_config(checkpoint)?;
     let fail = |message: String| checkpoint.config_error(message);
     let encoder = Encoder {
         layers: "transformer.layer",
@@ -79,6 +104,7 @@ const fn heads(config: &Config, encoder: &Encoder) -> Heads {
             norm: "vocab_layer_norm",
             decoder: "vocab_projector",
             bias: "vocab_projector",
+            tied: config.tie_word_embeddings,
             vocab_size: config.vocab_size,
             embedding_size: config.dim,
         },

@@ -5,11 +5,28 @@
 
 use super::bert::Config;
 use crate::Result;
+use crate::arch::config::read as read_config;
+use crate::arch::keys::Keys;
 use crate::arch::request::Request;
 use crate::arch::text::{ClassificationHead, Embeddings, Heads, MaskedLanguageModel, Positions, TextHead, TextModel};
 use crate::checkpoint::Checkpoint;
 use crate::ops::Activation;
 use serde::Deserialize;
+
+/// Keys that BERT does not have.
+pub(super) const KEYS: Keys = Keys {
+    read: &["embedding_size"],
+    fixed: &[],
+    // Of the head for multiple choice.
+    neutral: &[
+        "summary_activation",
+        "summary_first_dropout",
+        "summary_last_dropout",
+        "summary_proj_to_labels",
+        "summary_type",
+        "summary_use_proj",
+    ],
+};
 
 /// The key that BERT does not have.
 #[derive(Debug, Deserialize)]
@@ -20,7 +37,7 @@ struct Tables {
 /// Reads an ELECTRA. Its heads have a fixed activation, regardless of `hidden_act`.
 pub(super) fn read(checkpoint: &Checkpoint, request: Request) -> Result<TextModel> {
     let (config, encoder) = Config::read(checkpoint)?;
-    let Tables { embedding_size } = checkpoint.config()?;
+    let Tables { embedding_size } = read_config(checkpoint)?;
     let heads = Heads {
         classification: ClassificationHead {
             dense: "classifier.dense",
@@ -33,6 +50,7 @@ pub(super) fn read(checkpoint: &Checkpoint, request: Request) -> Result<TextMode
             norm: "generator_predictions.LayerNorm",
             decoder: "generator_lm_head",
             bias: "generator_lm_head",
+            tied: config.tie_word_embeddings,
             vocab_size: config.vocab_size,
             embedding_size,
         },

@@ -6,7 +6,8 @@
 
 use super::roberta::heads;
 use crate::Result;
-use crate::arch::config::activation;
+use crate::arch::config::{activation, read as read_config};
+use crate::arch::keys::Keys;
 use crate::arch::request::Request;
 use crate::arch::text::{
     Embeddings, Encoder, LayerNames, Positions, RelativePositions, TextHead, TextModel, TokenTypes,
@@ -33,6 +34,30 @@ const LAYER_NAMES: LayerNames = LayerNames {
     output_norm: "output.LayerNorm",
 };
 
+/// Keys of `config.json`.
+pub(super) const KEYS: Keys = Keys {
+    read: &[
+        "vocab_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "intermediate_size",
+        "hidden_act",
+        "max_position_embeddings",
+        "layer_norm_eps",
+        "relative_attention_num_buckets",
+        "tie_word_embeddings",
+    ],
+    fixed: &[],
+    neutral: &[
+        "attention_probs_dropout_prob",
+        "classifier_dropout",
+        // Decides whether a width that the heads do not divide is an error; it always is one here.
+        "embedding_size",
+        "hidden_dropout_prob",
+    ],
+};
+
 /// `config.json`.
 #[derive(Debug, Deserialize)]
 struct Config {
@@ -45,11 +70,12 @@ struct Config {
     max_position_embeddings: usize,
     layer_norm_eps: f32,
     relative_attention_num_buckets: usize,
+    tie_word_embeddings: bool,
 }
 
 /// Reads an MPNet.
 pub(super) fn read(checkpoint: &Checkpoint, request: Request) -> Result<TextModel> {
-    let config: Config = checkpoint.config()?;
+    let config: Config = read_config(checkpoint)?;
     let fail = |message: String| checkpoint.config_error(message);
     let encoder = Encoder {
         layers: "encoder.layer",
@@ -77,7 +103,8 @@ pub(super) fn read(checkpoint: &Checkpoint, request: Request) -> Result<TextMode
     };
     let scope = "encoder.relative_attention_bias";
     let relative_positions = Some(RelativePositions { scope, bucket_count, bucket });
-    let head = TextHead::read(checkpoint, request.task, heads(&encoder, config.vocab_size))?;
+    let heads = heads(&encoder, config.vocab_size, config.tie_word_embeddings);
+    let head = TextHead::read(checkpoint, request.task, heads)?;
     Ok(TextModel { embeddings, relative_positions, encoder, head })
 }
 

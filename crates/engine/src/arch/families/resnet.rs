@@ -1,22 +1,46 @@
 //! ResNet (He et al., arXiv:1512.03385), with the stride of a bottleneck in its 3x3 convolution ("version 1.5").
 //!
-//! Reference: `resnet18` to `resnet152` of timm and `ResNetForImageClassification` of transformers. Tensor names
-//! are the checkpoint's.
+//! Reference: `resnet18` to `resnet152` of timm, `ResNetModel` and `ResNetForImageClassification` of transformers.
+//! Tensor names are the checkpoint's.
 
-use crate::arch::config::plausible;
-use crate::arch::image::{ImageTask, Naming, TrainedImages};
+use crate::arch::config::{activation, plausible, read as read_config};
+use crate::arch::image::{
+    ImageOutputs, ImageTask, Naming, TrainedImages, output_hidden, output_pooled, output_scores_of,
+};
+use crate::arch::keys::Keys;
 use crate::arch::request::Request;
 use crate::arch::timm::TimmConfig;
 use crate::checkpoint::Checkpoint;
-use crate::ops::{Activation, Conv2d, Window};
+use crate::ops::{Activation, Conv2d, LinearWidths, Window};
 use crate::{Ops, Result, Scope};
+use planforge_core::ImageSize;
 use serde::{Deserialize, Serialize};
 
 /// PyTorch's default, which both references leave as it is.
 const EPSILON: f32 = 1e-5;
 
+/// Between the convolutions of a block; the key `hidden_act` of transformers is for the stem and the sums only.
+const INNER_ACTIVATION: Activation = Activation::Relu;
+
 /// Ratio of a bottleneck's output to its inner channels.
 const EXPANSION: usize = 4;
+
+/// Keys of `config.json` of transformers.
+pub(super) const KEYS: Keys = Keys {
+    read: &[
+        "num_channels",
+        "embedding_size",
+        "hidden_sizes",
+        "depths",
+        "layer_type",
+        "hidden_act",
+        "downsample_in_first_stage",
+        "downsample_in_bottleneck",
+    ],
+    fixed: &[],
+    // Of a network that only gives features to another.
+    neutral: &["out_features", "out_indices", "stage_names"],
+};
 
 /// `config.json` of transformers.
 #[derive(Debug, Deserialize)]
@@ -27,9 +51,7 @@ struct Config {
     depths: Vec<usize>,
     layer_type: Layer,
     hidden_act: String,
-    #[serde(default)]
     downsample_in_first_stage: bool,
-    #[serde(default)]
     downsample_in_bottleneck: bool,
 }
 
@@ -63,6 +85,8 @@ pub(crate) struct ResNet {
     task: ImageTask,
     naming: Naming,
     layer: Layer,
+    /// After the stem and after each sum.
+    activation: Activation,
     stem: usize,
     depths: Vec<usize>,
     /// Channels that each stage gives.
@@ -83,22 +107,20 @@ pub(super) fn read(checkpoint: &Checkpoint, request: Request) -> Result<ResNet> 
 
 impl ResNet {
     fn of_transformers(checkpoint: &Checkpoint, request: Request) -> Result<Self> {
-        let config: Config = checkpoint.config()?;
+        let config: Config = read_config(checkpoint)?;
         let fail = |message: String| checkpoint.config_error(message);
-        if config.hidden_act != "relu" {
-            return Err(fail(format!("`hidden_act` is `{}`, expected `relu`", config.hidden_act)));
-        }
         if config.hidden_sizes.len() != config.depths.len() || config.depths.is_empty() {
             let (sizes, depths) = (config.hidden_sizes.len(), config.depths.len());
             return Err(fail(format!("`hidden_sizes` has {sizes} stages, `depths` has {depths}")));
         }
         plausible(checkpoint, "hidden_sizes", &config.hidden_sizes)?;
         // The configuration names no size; the originals were trained at 224.
-        let images = TrainedImages::square(config.num_channels, 224);
+        let images = TrainedImages { channels: config.num_channels, size: ImageSize { height: 224, width: 224 } };
         Ok(Self {
             task: ImageTask::of_transformers(checkpoint, request, images)?,
             naming: Naming::Transformers,
             layer: config.layer_type,
+            activation: activation("hidden_act", &config.hidden_act).map_err(fail)?,
             stem: config.embedding_size,
             depths: config.depths,
             widths: config.hidden_sizes,
@@ -111,7 +133,7 @@ impl ResNet {
         let config = TimmConfig::read(checkpoint)?;
         let TimmBlocks { layer, layers } = blocks;
         let sizes = TimmSizes { layers: layers.to_vec(), channels: vec![64, 128, 256, 512] };
-        let sizes = config.with_arguments(checkpoint, &sizes)?;
+        let sizes = config.with_arguments(checkpoint, "resnet", &sizes)?;
         if sizes.layers.len() != sizes.channels.len() || sizes.layers.is_empty() {
             let (layers, channels) = (sizes.layers.len(), sizes.channels.len());
             return Err(checkpoint.config_error(format!("`layers` has {layers} stages, `channels` has {channels}")));
@@ -122,6 +144,7 @@ impl ResNet {
             task: ImageTask::of_timm(checkpoint, request, &config, "avg")?,
             naming: Naming::Timm,
             layer,
+            activation: Activation::Relu,
             stem: 64,
             depths: sizes.layers,
             widths: sizes.channels.iter().map(|channels| channels * expansion).collect(),
@@ -141,13 +164,12 @@ impl ResNet {
         };
         let stem = Convolution { input: 3, output: self.stem, window: Window::centred(7, 2) };
         let x = stem.forward(ops, &scopes, &image)?;
-        let x = ops.activation(Activation::Relu, &x);
+        let x = ops.activation(self.activation, &x);
         let mut x = ops.max_pool(Window::centred(3, 2), &x);
         let mut input = self.stem;
         for (stage, (&depth, &output)) in self.depths.iter().zip(&self.widths).enumerate() {
             for block in 0..depth {
-                let strides = block == 0 && (stage > 0 || self.first_stage_strides);
-                let stride = if strides { 2 } else { 1 };
+                let stride = if block == 0 { self.stride(stage) } else { 1 };
                 x = self.block(ops, &self.block_scope(stage, block), BlockSizes { input, output, stride }, &x)?;
                 input = output;
             }
@@ -157,7 +179,29 @@ impl ResNet {
             Naming::Timm => "fc",
             Naming::Transformers => "classifier.1",
         };
-        self.task.output(ops, &root.child(head), input, &pooled)
+        match self.task.outputs {
+            ImageOutputs::Scores(output) => {
+                output_scores_of(ops, &root.child(head), LinearWidths { input, output }, &pooled)
+            }
+            ImageOutputs::Features => {
+                let ImageSize { height, width } = self.task.size;
+                output_hidden(ops, &[input, self.positions(height), self.positions(width)], &x);
+                output_pooled(ops, input, &pooled);
+                Ok(())
+            }
+        }
+    }
+
+    /// By how much the first block of a stage reduces an edge.
+    const fn stride(&self, stage: usize) -> usize {
+        if stage > 0 || self.first_stage_strides { 2 } else { 1 }
+    }
+
+    /// Positions that are left of an edge of `length` pixels.
+    fn positions(&self, length: usize) -> usize {
+        let stem = Window::centred(3, 2).positions(Window::centred(7, 2).positions(length));
+        let stages = self.depths.iter().enumerate().filter(|(_, depth)| **depth > 0);
+        stages.fold(stem, |length, (stage, _)| Window::centred(3, self.stride(stage)).positions(length))
     }
 
     fn block_scope(&self, stage: usize, block: usize) -> Scope {
@@ -174,7 +218,7 @@ impl ResNet {
         for (index, convolution) in convolutions.iter().enumerate() {
             inner = convolution.forward(ops, &self.scopes(scope, index), &inner)?;
             if index + 1 < convolutions.len() {
-                inner = ops.activation(Activation::Relu, &inner);
+                inner = ops.activation(INNER_ACTIVATION, &inner);
             }
         }
         let BlockSizes { input, output, stride } = sizes;
@@ -188,7 +232,7 @@ impl ResNet {
             Convolution { input, output, window: Window::centred(1, stride) }.forward(ops, &scopes, x)?
         };
         let sum = ops.add(&inner, &shortcut);
-        Ok(ops.activation(Activation::Relu, &sum))
+        Ok(ops.activation(self.activation, &sum))
     }
 
     /// The convolutions of a block, in order.

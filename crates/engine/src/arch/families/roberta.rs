@@ -6,6 +6,8 @@
 
 use super::bert::Config;
 use crate::Result;
+use crate::arch::config::read as read_config;
+use crate::arch::keys::Keys;
 use crate::arch::request::Request;
 use crate::arch::text::{
     ClassificationHead, Embeddings, Encoder, Heads, MaskedLanguageModel, Positions, TextHead, TextModel, TokenTypes,
@@ -14,14 +16,17 @@ use crate::checkpoint::Checkpoint;
 use crate::ops::Activation;
 use serde::Deserialize;
 
+/// Keys that BERT does not need.
+pub(super) const KEYS: Keys = Keys { read: &["pad_token_id"], fixed: &[], neutral: &[] };
+
 /// The key that BERT does not need.
 #[derive(Debug, Deserialize)]
 struct Padding {
     pad_token_id: usize,
 }
 
-/// Heads of RoBERTa and MPNet.
-pub(super) const fn heads(encoder: &Encoder, vocab_size: usize) -> Heads {
+/// Heads of RoBERTa and MPNet, whose last product may be `tied` to the table of tokens.
+pub(super) const fn heads(encoder: &Encoder, vocab_size: usize, tied: bool) -> Heads {
     Heads {
         classification: ClassificationHead {
             dense: "classifier.dense",
@@ -34,6 +39,7 @@ pub(super) const fn heads(encoder: &Encoder, vocab_size: usize) -> Heads {
             norm: "lm_head.layer_norm",
             decoder: "lm_head.decoder",
             bias: "lm_head",
+            tied,
             vocab_size,
             embedding_size: encoder.hidden_size,
         },
@@ -43,7 +49,7 @@ pub(super) const fn heads(encoder: &Encoder, vocab_size: usize) -> Heads {
 /// Reads a RoBERTa.
 pub(super) fn read(checkpoint: &Checkpoint, request: Request) -> Result<TextModel> {
     let (config, encoder) = Config::read(checkpoint)?;
-    let Padding { pad_token_id } = checkpoint.config()?;
+    let Padding { pad_token_id } = read_config(checkpoint)?;
     let positions = Positions::after_padding(config.max_position_embeddings, pad_token_id)
         .map_err(|message| checkpoint.config_error(message))?;
     let embeddings = Embeddings {
@@ -57,6 +63,7 @@ pub(super) fn read(checkpoint: &Checkpoint, request: Request) -> Result<TextMode
         epsilon: encoder.epsilon,
         projection: None,
     };
-    let head = TextHead::read(checkpoint, request.task, heads(&encoder, config.vocab_size))?;
+    let heads = heads(&encoder, config.vocab_size, config.tie_word_embeddings);
+    let head = TextHead::read(checkpoint, request.task, heads)?;
     Ok(TextModel { embeddings, relative_positions: None, encoder, head })
 }

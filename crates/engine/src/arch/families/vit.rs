@@ -1,11 +1,17 @@
 //! Vision Transformer (Dosovitskiy et al., arXiv:2010.11929) and DeiT (Touvron et al., arXiv:2012.12877), with its
 //! distillation token where a checkpoint has one.
 //!
-//! Reference: `vit_*_patch*` and `deit_*_patch16_*` of timm, `ViTForImageClassification` and
+//! Reference: `vit_*_patch*` and `deit_*_patch16_*` of timm, `ViTModel`, `ViTForImageClassification`, `DeiTModel` and
 //! `DeiTForImageClassificationWithTeacher` of transformers. Tensor names are the checkpoint's.
 
-use crate::arch::config::{activation, plausible};
-use crate::arch::image::{ImageTask, Naming, TrainedImages};
+mod names;
+
+use self::names::{Names, TIMM, TRANSFORMERS};
+use crate::arch::config::{Edges, activation, plausible, read as read_config};
+use crate::arch::image::{
+    ImageOutputs, ImageTask, Naming, TrainedImages, output_hidden, output_pooled, output_scores, output_scores_of,
+};
+use crate::arch::keys::Keys;
 use crate::arch::request::Request;
 use crate::arch::timm::TimmConfig;
 use crate::checkpoint::Checkpoint;
@@ -17,24 +23,48 @@ use serde::{Deserialize, Serialize};
 /// Fixed in timm.
 const TIMM_EPSILON: f32 = 1e-6;
 
+/// Keys of `config.json` of transformers.
+pub(super) const KEYS: Keys = Keys {
+    read: &[
+        "num_channels",
+        "image_size",
+        "patch_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "head_dim",
+        "intermediate_size",
+        "hidden_act",
+        "layer_norm_eps",
+        "qkv_bias",
+        "pooler_output_size",
+        "pooler_act",
+    ],
+    fixed: &[],
+    neutral: &[
+        "attention_probs_dropout_prob",
+        // Of the head for masked images.
+        "encoder_stride",
+        "hidden_dropout_prob",
+    ],
+};
+
 /// `config.json` of transformers.
 #[derive(Debug, Deserialize)]
 struct Config {
     num_channels: usize,
-    image_size: usize,
-    patch_size: usize,
+    image_size: Edges,
+    patch_size: Edges,
     hidden_size: usize,
     num_hidden_layers: usize,
     num_attention_heads: usize,
     intermediate_size: usize,
     hidden_act: String,
     layer_norm_eps: f32,
-    #[serde(default = "yes")]
     qkv_bias: bool,
-}
-
-const fn yes() -> bool {
-    true
+    head_dim: Option<usize>,
+    pooler_output_size: Option<usize>,
+    pooler_act: String,
 }
 
 /// What a timm name stands for.
@@ -59,62 +89,21 @@ pub(crate) struct Vit {
     intermediate_size: usize,
     layer_count: usize,
     heads: usize,
+    head_width: usize,
     epsilon: f32,
     activation: Activation,
+    pooler: Pooler,
     qkv_bias: bool,
     /// Whether each branch's result is scaled by a parameter for each feature.
     layer_scale: bool,
 }
 
-/// Names of a checkpoint's parts.
-#[derive(Debug)]
-struct Names {
-    naming: Naming,
-    class_token: &'static str,
-    distillation_token: &'static str,
-    positions: &'static str,
-    patches: &'static str,
-    layers: &'static str,
-    projection: &'static str,
-    norms: [&'static str; 2],
-    up: &'static str,
-    down: &'static str,
-    final_norm: &'static str,
-    head: &'static str,
-    distilled_heads: [&'static str; 2],
+/// A product over the class token; timm has none.
+#[derive(Debug, Clone, Copy)]
+struct Pooler {
+    width: usize,
+    activation: Activation,
 }
-
-const TIMM: Names = Names {
-    naming: Naming::Timm,
-    class_token: "cls_token",
-    distillation_token: "dist_token",
-    positions: "pos_embed",
-    patches: "patch_embed.proj",
-    layers: "blocks",
-    projection: "attn.proj",
-    norms: ["norm1", "norm2"],
-    up: "mlp.fc1",
-    down: "mlp.fc2",
-    final_norm: "norm",
-    head: "head",
-    distilled_heads: ["head", "head_dist"],
-};
-
-const TRANSFORMERS: Names = Names {
-    naming: Naming::Transformers,
-    class_token: "embeddings.cls_token",
-    distillation_token: "embeddings.distillation_token",
-    positions: "embeddings.position_embeddings",
-    patches: "embeddings.patch_embeddings.projection",
-    layers: "encoder.layer",
-    projection: "attention.output.dense",
-    norms: ["layernorm_before", "layernorm_after"],
-    up: "intermediate.dense",
-    down: "output.dense",
-    final_norm: "layernorm",
-    head: "classifier",
-    distilled_heads: ["cls_classifier", "distillation_classifier"],
-};
 
 /// Reads a Vision Transformer or a DeiT of either naming.
 pub(super) fn read(checkpoint: &Checkpoint, request: Request) -> Result<Vit> {
@@ -126,19 +115,30 @@ pub(super) fn read(checkpoint: &Checkpoint, request: Request) -> Result<Vit> {
 
 impl Vit {
     fn of_transformers(checkpoint: &Checkpoint, request: Request) -> Result<Self> {
-        let config: Config = checkpoint.config()?;
-        let images = TrainedImages::square(config.num_channels, config.image_size);
+        let config: Config = read_config(checkpoint)?;
+        let images = TrainedImages { channels: config.num_channels, size: config.image_size.size() };
         let fail = |message: String| checkpoint.config_error(message);
+        let heads = config.num_attention_heads;
+        if heads == 0 || (config.head_dim.is_none() && !config.hidden_size.is_multiple_of(heads)) {
+            let width = config.hidden_size;
+            return Err(fail(format!("`hidden_size` {width} is not a multiple of `num_attention_heads` {heads}")));
+        }
         let model = Self {
             task: ImageTask::of_transformers(checkpoint, request, images)?,
             names: &TRANSFORMERS,
-            patch: config.patch_size,
+            patch: config.patch_size.square("patch_size").map_err(fail)?,
             width: config.hidden_size,
             intermediate_size: config.intermediate_size,
             layer_count: config.num_hidden_layers,
-            heads: config.num_attention_heads,
+            heads,
+            head_width: config.head_dim.unwrap_or(config.hidden_size / heads),
             epsilon: config.layer_norm_eps,
             activation: activation("hidden_act", &config.hidden_act).map_err(fail)?,
+            pooler: Pooler {
+                // A width of 0 is as good as none.
+                width: config.pooler_output_size.filter(|&width| width > 0).unwrap_or(config.hidden_size),
+                activation: activation("pooler_act", &config.pooler_act).map_err(fail)?,
+            },
             qkv_bias: config.qkv_bias,
             layer_scale: false,
         };
@@ -147,17 +147,25 @@ impl Vit {
 
     fn of_timm(checkpoint: &Checkpoint, request: Request, sizes: &TimmSizes) -> Result<Self> {
         let config = TimmConfig::read(checkpoint)?;
-        let sizes = config.with_arguments(checkpoint, sizes)?;
+        let sizes = config.with_arguments(checkpoint, "vit", sizes)?;
+        let (width, heads) = (sizes.embed_dim, sizes.num_heads);
+        if heads == 0 || !width.is_multiple_of(heads) {
+            return Err(
+                checkpoint.config_error(format!("`embed_dim` {width} is not a multiple of `num_heads` {heads}"))
+            );
+        }
         let model = Self {
             task: ImageTask::of_timm(checkpoint, request, &config, "token")?,
             names: &TIMM,
             patch: sizes.patch_size,
-            width: sizes.embed_dim,
+            width,
             intermediate_size: (sizes.embed_dim as f64 * sizes.mlp_ratio) as usize,
             layer_count: sizes.depth,
-            heads: sizes.num_heads,
+            heads,
+            head_width: width / heads,
             epsilon: TIMM_EPSILON,
             activation: Activation::Gelu,
+            pooler: Pooler { width, activation: Activation::Identity },
             qkv_bias: sizes.qkv_bias,
             layer_scale: sizes.init_values.is_some(),
         };
@@ -168,16 +176,14 @@ impl Vit {
     fn check(self, checkpoint: &Checkpoint, native: ImageSize) -> Result<Self> {
         let fail = |message: String| Err(checkpoint.config_error(message));
         let (size, patch) = (self.task.size, self.patch);
-        plausible(checkpoint, "hidden_size", &[self.width, self.intermediate_size])?;
-        if self.heads == 0 || !self.width.is_multiple_of(self.heads) {
-            return fail(format!("a width of {} is not a multiple of {} attention heads", self.width, self.heads));
-        }
+        plausible(checkpoint, "hidden_size", &[self.width, self.intermediate_size, self.head_width, self.heads])?;
         if patch == 0 || !size.height.is_multiple_of(patch) || !size.width.is_multiple_of(patch) {
             return fail(format!("images of {size} cannot be cut into patches of {patch}x{patch}"));
         }
         if size != native {
             return fail(format!(
-                "its position table is for images of {native}; key `export.image_size` asks for {size}"
+                "its position table is for images of {native}; expected the same of `export.image_size` and of the \
+                 image processor, found {size}"
             ));
         }
         Ok(self)
@@ -192,19 +198,58 @@ impl Vit {
             x = self.layer(ops, &root.child(self.names.layers).child(layer), &x)?;
         }
         let x = ops.layer_norm(&root.child(self.names.final_norm), self.width, self.epsilon, &x)?;
-        let class = ops.token(0, &x);
+        match self.task.outputs {
+            ImageOutputs::Scores(labels) => self.scores(ops, labels, &x),
+            ImageOutputs::Features => self.features(ops, distilled, &x),
+        }
+    }
+
+    fn scores<O: Ops>(&self, ops: &mut O, labels: usize, x: &O::Tensor) -> Result<()> {
+        let root = Scope::root();
+        let class = ops.token(0, x);
         let [head, teacher] = self.names.distilled_heads;
+        let widths = LinearWidths { input: self.width, output: labels };
         if !ops.has(&root.child(teacher), "weight") {
-            return self.task.output(ops, &root.child(self.names.head), self.width, &class);
+            return output_scores_of(ops, &root.child(self.names.head), widths, &class);
         }
         // Two heads were trained, one of them on a teacher's answers; together they decide.
-        let widths = LinearWidths { input: self.width, output: self.task.labels };
         let class = ops.linear(&root.child(head), widths, &class)?;
-        let distillation = ops.token(1, &x);
+        let distillation = ops.token(1, x);
         let distillation = ops.linear(&root.child(teacher), widths, &distillation)?;
         let scores = ops.average(&class, &distillation);
-        self.task.output_scores(ops, &scores);
+        output_scores(ops, labels, &scores);
         Ok(())
+    }
+
+    /// The tokens, and the vector of the class: what timm gives a head, or the pooler of transformers where the
+    /// checkpoint has one.
+    fn features<O: Ops>(&self, ops: &mut O, distilled: bool, x: &O::Tensor) -> Result<()> {
+        output_hidden(ops, &[self.tokens(distilled), self.width], x);
+        let class = ops.token(0, x);
+        match self.names.naming {
+            Naming::Timm if distilled => {
+                let distillation = ops.token(1, x);
+                let pooled = ops.average(&class, &distillation);
+                output_pooled(ops, self.width, &pooled);
+            }
+            Naming::Timm => output_pooled(ops, self.width, &class),
+            Naming::Transformers => {
+                let scope = Scope::root().child("pooler.dense");
+                if ops.has(&scope, "weight") {
+                    let widths = LinearWidths { input: self.width, output: self.pooler.width };
+                    let pooled = ops.linear(&scope, widths, &class)?;
+                    let pooled = ops.activation(self.pooler.activation, &pooled);
+                    output_pooled(ops, self.pooler.width, &pooled);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The patches of an image, the class token and, where there is one, the distillation token.
+    const fn tokens(&self, distilled: bool) -> usize {
+        let size = self.task.size;
+        (size.height / self.patch) * (size.width / self.patch) + if distilled { 2 } else { 1 }
     }
 
     fn embeddings<O: Ops>(&self, ops: &mut O, distilled: bool, image: &O::Tensor) -> Result<O::Tensor> {
@@ -213,14 +258,11 @@ impl Vit {
         let patches = Conv2d { input: 3, output: self.width, window, groups: 1, bias: true };
         let x = ops.conv2d(&Scope::root().child(names.patches), patches, image)?;
         let mut x = ops.patches_to_tokens(&x);
-        let size = self.task.size;
-        let mut rows = (size.height / self.patch) * (size.width / self.patch) + 1;
         if distilled {
             x = ops.prepend_token(names.distillation_token, self.width, &x)?;
-            rows += 1;
         }
         let x = ops.prepend_token(names.class_token, self.width, &x)?;
-        ops.add_parameter(names.positions, &[1, rows, self.width], &x)
+        ops.add_parameter(names.positions, &[1, self.tokens(distilled), self.width], &x)
     }
 
     fn layer<O: Ops>(&self, ops: &mut O, scope: &Scope, x: &O::Tensor) -> Result<O::Tensor> {
@@ -228,10 +270,10 @@ impl Vit {
         let [before_attention, before_products] = names.norms.map(|name| scope.child(name));
         let normed = ops.layer_norm(&before_attention, self.width, self.epsilon, x)?;
         let [query, key, value] = self.query_key_value(ops, scope, &normed)?;
-        let shape = AttentionShape { heads: self.heads, head_width: self.width / self.heads };
+        let shape = AttentionShape { heads: self.heads, head_width: self.head_width };
         let context = ops.attention(&scope.child("attention"), shape, [&query, &key, &value], &[]);
-        let square = LinearWidths { input: self.width, output: self.width };
-        let mut branch = ops.linear(&scope.child(names.projection), square, &context)?;
+        let joined = LinearWidths { input: self.heads * self.head_width, output: self.width };
+        let mut branch = ops.linear(&scope.child(names.projection), joined, &context)?;
         if self.layer_scale {
             branch = ops.scale(&scope.tensor("ls1.gamma"), self.width, &branch)?;
         }
@@ -263,7 +305,8 @@ impl Vit {
                 Ok(ops.chunk(self.width, &together))
             }
             Naming::Transformers => {
-                let mut part = |name: &str| project(&format!("attention.attention.{name}"), self.width);
+                let mut part =
+                    |name: &str| project(&format!("attention.attention.{name}"), self.heads * self.head_width);
                 Ok([part("query")?, part("key")?, part("value")?])
             }
         }

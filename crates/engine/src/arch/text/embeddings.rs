@@ -40,17 +40,19 @@ impl TokenTypes {
 }
 
 impl Embeddings {
-    /// Vectors of `ids` `[batch, sequence, hidden_size]`; `token_types` is there where [`TokenTypes::is_input`].
+    /// Vectors of `ids` `[batch, sequence, hidden_size]`, from the table of tokens in scope `table`; `token_types` is there
+    /// where [`TokenTypes::is_input`].
     pub(super) fn forward<O: Ops>(
         &self,
         ops: &mut O,
         hidden_size: usize,
+        table: &Scope,
         ids: &O::Tensor,
         token_types: Option<&O::Tensor>,
     ) -> Result<O::Tensor> {
         let scope = Scope::root().child("embeddings");
         let width = self.embedding_size;
-        let mut sum = ops.embedding(&scope.child("word_embeddings"), [self.vocab_size, width], ids)?;
+        let mut sum = ops.embedding(table, [self.vocab_size, width], ids)?;
         if let Some(segments) = self.segments(ops, &scope.child("token_type_embeddings"), token_types)? {
             sum = ops.add(&sum, &segments);
         }

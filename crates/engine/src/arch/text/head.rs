@@ -1,10 +1,12 @@
 //! What a task adds to the hidden states, and the outputs of the graph.
 
 use super::encoder::Encoder;
-use super::pooling::Pooling;
+use super::fit::check_head;
+use super::sentence::SentenceHead;
 use crate::arch::labels::labels;
 use crate::checkpoint::Checkpoint;
 use crate::ops::{Activation, LinearWidths};
+use crate::sentence::check_cross_encoder;
 use crate::{Error, Ops, Result, Scope};
 use planforge_core::{DataType, Dim, Task, TensorSpec};
 
@@ -16,7 +18,7 @@ pub(crate) enum TextHead {
     /// Nothing.
     None,
     /// One vector for each text.
-    Embedding(Pooling),
+    Embedding(SentenceHead),
     /// A score for each label, and nothing else: a response carries every output that is not deselected.
     Classification {
         /// Names of the head.
@@ -68,14 +70,29 @@ pub(crate) struct MaskedLanguageModel {
     pub(crate) decoder: &'static str,
     /// Scope of the last product's bias where it has none of its own.
     pub(crate) bias: &'static str,
+    /// Whether the last product may do without tensors of its own.
+    pub(crate) tied: bool,
     /// Rows of the table of tokens.
     pub(crate) vocab_size: usize,
     /// Width of the table of tokens.
     pub(crate) embedding_size: usize,
 }
 
-/// The table of tokens of BERT and its relatives.
-const TABLE: &str = "embeddings.word_embeddings.weight";
+/// The scope of the table of tokens of BERT and its relatives.
+const TABLE: &str = "embeddings.word_embeddings";
+
+impl Heads {
+    /// The scope of a tensor that only the head for `task` has; none for tasks without a head.
+    const fn scope(self, task: Task) -> Option<&'static str> {
+        match task {
+            Task::TextClassification => Some(self.classification.output),
+            Task::TokenClassification => Some("classifier"),
+            Task::QuestionAnswering => Some("qa_outputs"),
+            Task::FillMask => Some(self.masked_language_model.dense),
+            _ => None,
+        }
+    }
+}
 
 impl ClassificationHead {
     /// The graph output `logits` `[batch, labels]`.
@@ -100,11 +117,10 @@ impl MaskedLanguageModel {
         let x = ops.activation(self.activation, &x);
         let x = ops.layer_norm(&root.child(self.norm), self.embedding_size, encoder.epsilon, &x)?;
         let decoder = root.child(self.decoder);
-        let own = decoder.tensor("weight");
-        let weight = if ops.has(&decoder, "weight") { own.as_str() } else { TABLE };
-        let holder = if ops.has(&decoder, "bias") { self.decoder } else { self.bias };
+        let table = if self.tied && !ops.has(&decoder, "weight") { root.child(TABLE) } else { decoder.clone() };
+        let holder = if self.tied && !ops.has(&decoder, "bias") { self.bias } else { self.decoder };
         let widths = LinearWidths { input: self.embedding_size, output: self.vocab_size };
-        let logits = ops.linear_with(weight, Some(&root.child(holder).tensor("bias")), widths, &x)?;
+        let logits = ops.linear_with(&table.tensor("weight"), Some(&root.child(holder).tensor("bias")), widths, &x)?;
         output_per_token(ops, "logits", self.vocab_size, &logits);
         Ok(())
     }
@@ -116,19 +132,36 @@ impl TextHead {
     /// # Errors
     /// A sentence embedding without the files that describe it, and a task over images.
     pub(crate) fn read(checkpoint: &Checkpoint, task: Task, heads: Heads) -> Result<Self> {
-        let label_count = || labels(&checkpoint.config).len();
+        check_head(checkpoint, task, |task| heads.scope(task))?;
+        let label_count = || labels(checkpoint).map(|labels| labels.len());
         Ok(match task {
             Task::FeatureExtraction => Self::None,
-            Task::SentenceEmbedding => Self::Embedding(Pooling::read(&checkpoint.snapshot)?),
-            Task::TextClassification => Self::Classification { head: heads.classification, labels: label_count() },
-            Task::TokenClassification => Self::TokenClassification { labels: label_count() },
+            Task::SentenceEmbedding => Self::Embedding(SentenceHead::read(checkpoint)?),
+            Task::TextClassification => {
+                check_cross_encoder(&checkpoint.snapshot)?;
+                Self::Classification { head: heads.classification, labels: label_count()? }
+            }
+            Task::TokenClassification => Self::TokenClassification { labels: label_count()? },
             Task::QuestionAnswering => Self::QuestionAnswering,
             Task::FillMask => Self::MaskedLanguageModel(heads.masked_language_model),
-            Task::ImageClassification => {
+            Task::ImageClassification | Task::ImageFeatureExtraction => {
                 let message = format!("model type `{}` is for texts", checkpoint.model_type);
                 return Err(Error::Task { task: task.to_string(), repo: checkpoint.snapshot.repo.clone(), message });
             }
         })
+    }
+
+    /// The scope of the table of tokens: that of the last product over masked words where only this has one, since the
+    /// reference ties either to the other.
+    pub(super) fn token_table<O: Ops>(&self, ops: &O) -> Scope {
+        let table = Scope::root().child(TABLE);
+        match self {
+            Self::MaskedLanguageModel(head) if head.tied && !ops.has(&table, "weight") => {
+                let decoder = Scope::root().child(head.decoder);
+                if ops.has(&decoder, "weight") { decoder } else { table }
+            }
+            _ => table,
+        }
     }
 
     /// The task's outputs from the hidden states.
@@ -141,10 +174,10 @@ impl TextHead {
     ) -> Result<()> {
         match *self {
             Self::None => output_hidden_states(ops, encoder, hidden),
-            Self::Embedding(pooling) => {
+            Self::Embedding(ref modules) => {
                 output_hidden_states(ops, encoder, hidden)?;
-                let embedding = pooling.forward(ops, hidden, mask);
-                output_per_text(ops, "sentence_embedding", encoder.hidden_size, &embedding);
+                let embedding = modules.forward(ops, encoder.hidden_size, hidden, mask)?;
+                output_per_text(ops, "sentence_embedding", embedding.width, &embedding.value);
                 Ok(())
             }
             Self::Classification { head, labels } => head.forward(ops, encoder, labels, hidden),

@@ -2,10 +2,11 @@
 
 mod embeddings;
 mod encoder;
+mod fit;
 mod head;
 mod model;
-mod pooling;
 mod positions;
+mod sentence;
 
 pub(super) use embeddings::{Embeddings, TokenTypes};
 pub(super) use encoder::{Encoder, LayerNames};

@@ -33,7 +33,9 @@ impl TextModel {
         let token_types = self.embeddings.token_types.is_input().then(|| token_input(ops, "token_type_ids"));
         let mask = ops.attention_mask(&attention_mask);
         // Before the relative positions: the checkpoint's own table shows whether the length in its configuration is true.
-        let hidden = self.embeddings.forward(ops, self.encoder.hidden_size, &input_ids, token_types.as_ref())?;
+        let table = self.head.token_table(ops);
+        let hidden =
+            self.embeddings.forward(ops, self.encoder.hidden_size, &table, &input_ids, token_types.as_ref())?;
         let relative = self.relative_positions.as_ref().map(|positions| {
             positions.forward(ops, self.encoder.heads, self.embeddings.positions.max_sequence(), &input_ids)
         });

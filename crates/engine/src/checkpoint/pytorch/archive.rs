@@ -1,5 +1,6 @@
 //! The zip container that `torch.save` writes: its pickle, and the places of its storages.
 
+use super::storages::Storages;
 use super::subject::{Subject, shown};
 use crate::{Error, Result};
 use rawzip::{
@@ -10,14 +11,12 @@ use std::io::Read;
 use std::ops::Range;
 
 /// Largest pickle read: names, shapes and places, not weights.
-const MAX_PICKLE_BYTE_COUNT: u64 = 64 << 20;
+pub(super) const MAX_PICKLE_BYTE_COUNT: u64 = 64 << 20;
 /// Most records of a container.
 const MAX_RECORD_COUNT: usize = 1 << 18;
 
 /// First bytes of a zip container.
 const ZIP: &[u8] = b"PK\x03\x04";
-/// First bytes of what PyTorch 0.1.10 to 1.5 wrote: its magic number as a pickle.
-const BEFORE_ZIP: &[u8] = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.";
 /// What PyTorch before 0.1.10 wrote has this word of a tar header at this place.
 const TAR: (usize, &[u8]) = (257, b"ustar");
 
@@ -43,7 +42,7 @@ impl Archive {
     /// Reads the directory of the container and its pickle.
     ///
     /// # Errors
-    /// Another format, compressed records, big-endian numbers, and damage of any kind.
+    /// Another format than that of PyTorch 1.6 and later, compressed records, big-endian numbers, and damage of any kind.
     pub(super) fn read(subject: Subject<'_>) -> Result<Self> {
         refuse_other_formats(subject)?;
         let file = fs_err::File::open(subject.0)?;
@@ -66,9 +65,10 @@ impl Archive {
         let pickle = content(&zip, &records[&format!("{root}/data.pkl")], MAX_PICKLE_BYTE_COUNT, subject)?;
         Ok(Self { pickle, root: root.to_owned(), records })
     }
+}
 
-    /// The bytes of storage `key` in the file; none for an unknown key.
-    pub(super) fn storage(&self, key: &str) -> Option<Range<u64>> {
+impl Storages for Archive {
+    fn find(&self, key: &str) -> Option<Range<u64>> {
         self.records.get(&format!("{}/data/{key}", self.root)).map(|record| record.range.clone())
     }
 }
@@ -79,8 +79,8 @@ fn refuse_other_formats(subject: Subject<'_>) -> Result<()> {
     if start.starts_with(ZIP) {
         return Ok(());
     }
-    if start.starts_with(BEFORE_ZIP) || start.get(TAR.0..).is_some_and(|rest| rest.starts_with(TAR.1)) {
-        return Err(subject.unsupported("it has the format of PyTorch before 1.6"));
+    if start.get(TAR.0..).is_some_and(|rest| rest.starts_with(TAR.1)) {
+        return Err(subject.unsupported("it has the format of PyTorch before 0.1.10"));
     }
     Err(subject.damaged("it does not start as a zip container does"))
 }

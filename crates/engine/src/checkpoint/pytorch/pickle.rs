@@ -13,12 +13,23 @@ use std::collections::HashMap;
 /// bounds time, stack, memo and heap.
 const MAX_OPCODE_COUNT: usize = 1 << 21;
 
-/// Reads a pickle and returns its value, with the heap that the value points into.
+/// What a pickle is.
+#[derive(Debug)]
+pub(super) struct Loaded<'a> {
+    /// Its value.
+    pub(super) value: Value<'a>,
+    /// What the value points into.
+    pub(super) heap: Heap<'a>,
+    /// Its length; the bytes may go on.
+    pub(super) byte_count: usize,
+}
+
+/// Reads the pickle at the start of `bytes`.
 ///
 /// # Errors
 /// [`Error::PytorchGlobal`] when it asks for code, [`Error::Pytorch`] and [`Error::PytorchUnsupported`]
 /// when it is cut, contradicts itself, or is not a pickle of a state dict.
-pub(super) fn load<'a>(bytes: &'a [u8], subject: Subject<'a>) -> Result<(Value<'a>, Heap<'a>)> {
+pub(super) fn load<'a>(bytes: &'a [u8], subject: Subject<'a>) -> Result<Loaded<'a>> {
     let mut machine = Machine {
         subject,
         bytes,
@@ -31,7 +42,7 @@ pub(super) fn load<'a>(bytes: &'a [u8], subject: Subject<'a>) -> Result<(Value<'
     for _ in 0..MAX_OPCODE_COUNT {
         let [code] = machine.array()?;
         if code == op::STOP {
-            return Ok((machine.pop()?, machine.heap));
+            return Ok(Loaded { value: machine.pop()?, heap: machine.heap, byte_count: machine.at });
         }
         let pushed = machine.step(code)?;
         machine.stack.extend(pushed);
@@ -63,14 +74,18 @@ impl<'a> Machine<'a> {
             op::BINPUT | op::LONG_BINPUT | op::MEMOIZE => self.put(code)?,
             op::BINGET | op::LONG_BINGET => return self.get(code).map(Some),
             op::TUPLE | op::TUPLE1 | op::TUPLE2 | op::TUPLE3 => return self.tuple(code).map(Some),
-            op::LIST | op::FROZENSET => return self.above_mark().map(|_| Some(Value::Opaque)),
+            op::FROZENSET => return self.above_mark().map(|_| Some(Value::Opaque)),
+            op::LIST => {
+                let items = self.above_mark()?;
+                return Ok(Some(self.heap.add_list(items)));
+            }
             op::APPEND => {
-                self.pop()?;
-                self.top()?;
+                let item = self.pop()?;
+                self.append(&[item])?;
             }
             op::APPENDS | op::ADDITEMS => {
-                self.above_mark()?;
-                self.top()?;
+                let items = self.above_mark()?;
+                self.append(&items)?;
             }
             op::DICT => {
                 let (dict, entries) = (self.heap.add_dict(), self.above_mark()?);
@@ -110,7 +125,9 @@ impl<'a> Machine<'a> {
     /// Opcodes that push a constant.
     fn literal(&mut self, code: u8) -> Result<Value<'a>> {
         Ok(match code {
-            op::NONE | op::NEWTRUE | op::NEWFALSE | op::EMPTY_LIST | op::EMPTY_SET => Value::Opaque,
+            op::NONE | op::EMPTY_SET => Value::Opaque,
+            op::NEWTRUE | op::NEWFALSE => Value::Boolean(code == op::NEWTRUE),
+            op::EMPTY_LIST => self.heap.add_list(Vec::new()),
             op::EMPTY_TUPLE => self.heap.add_tuple(&[]),
             op::EMPTY_DICT => self.heap.add_dict(),
             op::BININT => Value::Integer(i32::from_le_bytes(self.array()?).into()),
@@ -170,6 +187,14 @@ impl<'a> Machine<'a> {
         let tuple = self.heap.add_tuple(&self.stack[start..]);
         self.stack.truncate(start);
         Ok(tuple)
+    }
+
+    /// Adds items to a list; those of a set have no meaning.
+    fn append(&mut self, items: &[Value<'a>]) -> Result<()> {
+        if let Value::List(list) = self.top()? {
+            self.heap.extend(list, items);
+        }
+        Ok(())
     }
 
     /// Adds entries, keys and values in turn, to a dictionary.

@@ -4,6 +4,7 @@ mod hostile;
 
 use super::archive::Archive;
 use super::file::tensors;
+use super::legacy::MAGIC;
 use super::subject::Subject;
 use crate::checkpoint::{StoredTensor, StoredType, TensorFile};
 use crate::{Error, Result};
@@ -212,17 +213,79 @@ fn containers_are_plain_zip_files() {
     }
 }
 
+/// What PyTorch before 1.6 wrote: a dictionary of tensors, the keys of its storages, and the storages.
+fn legacy(value: &[u8], little: bool, keys: &[&str], storages: &[(u64, &[u8])]) -> Vec<u8> {
+    let truth = if little { b"\x88".to_vec() } else { b"\x89".to_vec() };
+    let keys: Vec<Code> = keys.iter().map(|key| text(key)).collect();
+    let keys = [b"](", keys.concat().as_slice(), b"e"].concat();
+    let pickles = [pickle(&integer(1001)), pickle(&dict(&[("little_endian", truth)])), pickle(value), pickle(&keys)];
+    let storages = storages.iter().map(|(count, bytes)| [&count.to_le_bytes(), *bytes].concat());
+    [MAGIC.to_vec(), pickles.concat(), storages.collect::<Vec<_>>().concat()].concat()
+}
+
+fn old_storage(key: &str, count: i32, part: Code) -> Code {
+    let id = [text("storage"), global("torch", "FloatStorage"), text(key), text("cpu"), integer(count), part];
+    [tuple(&id), b"Q".to_vec()].concat()
+}
+
 #[test]
-fn older_formats_are_told_apart_from_damage() {
-    let legacy = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.";
+fn storages_of_older_files_follow_their_pickles() {
+    let (first, second): (Vec<u8>, Vec<u8>) = ((0..24).collect(), (100..108).collect());
+    let part = tuple(&[text("9"), integer(2), integer(3)]);
+    let value = dict(&[
+        ("a", tensor(old_storage("0", 6, b"N".to_vec()), 1, &[2], &[1])),
+        ("b", tensor(old_storage("1", 2, b"N".to_vec()), 0, &[2], &[1])),
+        ("c", tensor(old_storage("0", 6, part), 1, &[2], &[1])),
+    ]);
+    let good = legacy(&value, true, &["1", "0"], &[(2, &second), (6, &first)]);
+    let file = read_bytes(&good).unwrap();
+    let content = |name: &str| {
+        let tensor = file.tensors.iter().find(|tensor| tensor.name == name).unwrap();
+        good[tensor.offset as usize..(tensor.offset + tensor.byte_count) as usize].to_vec()
+    };
+    assert_eq!(content("a"), first[4..12]);
+    assert_eq!(content("b"), second);
+    assert_eq!(content("c"), first[12..20]);
+    let fails = |bytes: &[u8], words: &str| {
+        let error = read_bytes(bytes).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    fails(&legacy(&value, false, &["1", "0"], &[(2, &second), (6, &first)]), "its byte order is not `little`");
+    fails(&legacy(&value, true, &["1", "0"], &[(2, &second), (5, &first)]), "where 6 elements are described");
+    fails(&legacy(&value, true, &["1", "0"], &[(2, &second), (1 << 62, &first)]), "storage `0` ends beyond the file");
+    fails(&legacy(&value, true, &["1"], &[(2, &second)]), "which the file does not have");
+    fails(&legacy(&value, true, &["1", "1"], &[(2, &second), (2, &second)]), "two storages `1`");
+    fails(&legacy(&value, true, &["7"], &[(2, &second)]), "no tensor is in its storage `7`");
+    for length in 0..good.len() {
+        assert!(read_bytes(&good[..length]).is_err(), "{length}");
+    }
+    let mut generator = StdRng::seed_from_u64(2);
+    for _ in 0..1000 {
+        let mut bytes = good.clone();
+        mutate(&mut bytes, &mut generator);
+        if let Ok(file) = read_bytes(&bytes) {
+            lie_in_the_file(&file.tensors, bytes.len() as u64);
+        }
+    }
+}
+
+#[test]
+fn dictionaries_of_pairs_are_read_once() {
+    let pair = |key: &str, value: Code| [b"](", text(key).as_slice(), value.as_slice(), b"e"].concat();
+    let pairs = [b"](", pair("a", floats(0, &[6], &[1])).as_slice(), b"e"].concat();
+    let ordered = |pairs: Code| [global("collections", "OrderedDict"), tuple(&[pairs]), b"R".to_vec()].concat();
+    assert_eq!(read(&ordered(pairs)).unwrap().tensors[0].name, "a");
+    refused(&ordered(b"]".to_vec()), "is not a dictionary of tensors");
+}
+
+#[test]
+fn other_formats_are_told_apart_from_damage() {
     let mut tar = [0; 512];
     tar[257..262].copy_from_slice(b"ustar");
-    for old in [&legacy[..], &tar] {
-        let error = read_bytes(old).unwrap_err();
-        assert!(matches!(error, Error::PytorchUnsupported { .. }), "{error}");
-        assert!(error.to_string().ends_with("it has the format of PyTorch before 1.6"), "{error}");
-    }
-    for other in [&b""[..], b"version https://git-lfs.github.com/spec/v1\n", b"PK\x05\x06"] {
+    let error = read_bytes(&tar).unwrap_err();
+    assert!(matches!(error, Error::PytorchUnsupported { .. }), "{error}");
+    assert!(error.to_string().ends_with("it has the format of PyTorch before 0.1.10"), "{error}");
+    for other in [&b""[..], b"version https://example.org\n", b"PK\x05\x06"] {
         let error = read_bytes(other).unwrap_err().to_string();
         assert!(error.contains("does not start as a zip container does"), "{error}");
     }
@@ -253,7 +316,11 @@ fn mutate(bytes: &mut Vec<u8>, generator: &mut StdRng) {
 
 fn lie_in_the_file(tensors: &[StoredTensor], file_byte_count: u64) {
     for tensor in tensors {
-        assert!(tensor.offset + tensor.byte_count <= file_byte_count, "{tensor:?}");
+        let end = tensor.strides.as_ref().map_or(tensor.byte_count, |strides| {
+            let last = tensor.shape.iter().zip(strides).map(|(&size, &stride)| size.saturating_sub(1) * stride);
+            (last.sum::<usize>() as u64 + 1) * tensor.data_type.byte_count().unwrap_or(1)
+        });
+        assert!(tensor.offset + end <= file_byte_count, "{tensor:?}");
         if let Some(width) = tensor.data_type.byte_count() {
             assert_eq!(tensor.shape.iter().product::<usize>() as u64 * width, tensor.byte_count, "{tensor:?}");
         }

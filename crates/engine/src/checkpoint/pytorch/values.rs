@@ -8,12 +8,15 @@ use safetensors::tensor::Dtype;
 /// nested: neither reading nor dropping them recurses.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Value<'a> {
-    /// Values without a meaning for tensors: `None`, truth values, fractions, bytes, lists, sets.
+    /// Values without a meaning for tensors: `None`, fractions, bytes, sets.
     Opaque,
+    Boolean(bool),
     Integer(i64),
     Text(&'a str),
     Global(Global),
     Tuple(Tuple),
+    /// Position in [`Heap::lists`].
+    List(usize),
     /// Position in [`Heap::dicts`].
     Dict(usize),
     /// Position in [`Heap::storages`].
@@ -26,6 +29,8 @@ pub(super) enum Value<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Global {
     OrderedDict,
+    /// As PyTorch before 0.4 called it.
+    RebuildOldTensor,
     RebuildTensor,
     RebuildTypedTensor,
     RebuildParameter,
@@ -35,8 +40,9 @@ pub(super) enum Global {
     DataType(Dtype),
 }
 
-const GLOBALS: [(&str, &str, Global); 32] = [
+const GLOBALS: [(&str, &str, Global); 33] = [
     ("collections", "OrderedDict", Global::OrderedDict),
+    ("torch._utils", "_rebuild_tensor", Global::RebuildOldTensor),
     ("torch._utils", "_rebuild_tensor_v2", Global::RebuildTensor),
     ("torch._utils", "_rebuild_tensor_v3", Global::RebuildTypedTensor),
     ("torch._utils", "_rebuild_parameter", Global::RebuildParameter),
@@ -90,13 +96,24 @@ pub(super) struct Tuple {
     end: usize,
 }
 
-/// A record of the container, as the pickle describes it.
+/// Elements in the file, as the pickle describes them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Storage<'a> {
-    /// Its name below `data/`.
+    /// Its name, in a container below `data/`.
     pub(super) key: &'a str,
     /// Element type; `None` when elements are bytes of no type.
     pub(super) data_type: Option<Dtype>,
+    /// Length in elements.
+    pub(super) element_count: i64,
+    /// The part of it that is meant, in elements from its start; all of it without one.
+    pub(super) part: Option<Part>,
+}
+
+/// A part of a storage that had a storage of its own in PyTorch before 1.6.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    /// The first element.
+    pub(super) start: i64,
     /// Length in elements.
     pub(super) element_count: i64,
 }
@@ -112,11 +129,12 @@ pub(super) struct Tensor<'a> {
     pub(super) strides: Tuple,
 }
 
-/// The tuples, dictionaries, storages and tensors of a pickle.
+/// The tuples, lists, dictionaries, storages and tensors of a pickle.
 #[derive(Debug)]
 pub(super) struct Heap<'a> {
     subject: Subject<'a>,
     items: Vec<Value<'a>>,
+    lists: Vec<Vec<Value<'a>>>,
     dicts: Vec<Vec<(&'a str, Value<'a>)>>,
     storages: Vec<Storage<'a>>,
     tensors: Vec<Tensor<'a>>,
@@ -124,7 +142,33 @@ pub(super) struct Heap<'a> {
 
 impl<'a> Heap<'a> {
     pub(super) const fn new(subject: Subject<'a>) -> Self {
-        Self { subject, items: Vec::new(), dicts: Vec::new(), storages: Vec::new(), tensors: Vec::new() }
+        Self {
+            subject,
+            items: Vec::new(),
+            lists: Vec::new(),
+            dicts: Vec::new(),
+            storages: Vec::new(),
+            tensors: Vec::new(),
+        }
+    }
+
+    pub(super) fn add_list(&mut self, items: Vec<Value<'a>>) -> Value<'a> {
+        self.lists.push(items);
+        Value::List(self.lists.len() - 1)
+    }
+
+    /// Adds `items` to the end of a list.
+    pub(super) fn extend(&mut self, list: usize, items: &[Value<'a>]) {
+        self.lists[list].extend_from_slice(items);
+    }
+
+    pub(super) fn list(&self, list: usize) -> &[Value<'a>] {
+        &self.lists[list]
+    }
+
+    /// All storages that the pickle names, as often as it names them.
+    pub(super) fn storages(&self) -> &[Storage<'a>] {
+        &self.storages
     }
 
     pub(super) fn add_tuple(&mut self, items: &[Value<'a>]) -> Value<'a> {
@@ -161,10 +205,18 @@ impl<'a> Heap<'a> {
     /// What a persistent id stands for: always a storage.
     pub(super) fn storage(&mut self, id: Value<'a>) -> Result<Value<'a>> {
         let items = if let Value::Tuple(tuple) = id { self.items(tuple) } else { &[] };
-        let &[Value::Text("storage"), Value::Global(kind), Value::Text(key), _, Value::Integer(element_count)] = items
+        let &[
+            Value::Text("storage"),
+            Value::Global(kind),
+            Value::Text(key),
+            _,
+            Value::Integer(element_count),
+            ref rest @ ..,
+        ] = items
         else {
             return Err(self.subject.damaged("its pickle names a storage as no checkpoint does"));
         };
+        let part = self.part(rest)?;
         let data_type = match kind {
             Global::Storage(data_type) => Some(data_type),
             Global::UntypedStorage => None,
@@ -172,8 +224,22 @@ impl<'a> Heap<'a> {
                 return Err(self.subject.damaged(format!("its pickle names a storage of type `{}`", other.name())));
             }
         };
-        self.storages.push(Storage { key, data_type, element_count });
+        self.storages.push(Storage { key, data_type, element_count, part });
         Ok(Value::Storage(self.storages.len() - 1))
+    }
+
+    /// What PyTorch before 1.6 adds to the name of a storage: nothing, or the name, start and length of a part of it.
+    fn part(&self, rest: &[Value<'a>]) -> Result<Option<Part>> {
+        match rest {
+            [] | [Value::Opaque] => Ok(None),
+            &[Value::Tuple(part)] => match self.items(part) {
+                &[Value::Text(_), Value::Integer(start), Value::Integer(element_count)] => {
+                    Ok(Some(Part { start, element_count }))
+                }
+                _ => Err(self.subject.damaged("its pickle names a part of a storage as no checkpoint does")),
+            },
+            _ => Err(self.subject.damaged("its pickle names a storage as no checkpoint does")),
+        }
     }
 
     /// What a call of `callable` stands for. Nothing is called.
@@ -183,7 +249,12 @@ impl<'a> Heap<'a> {
         };
         match (global, self.items(tuple)) {
             (Global::OrderedDict, []) => Ok(self.add_dict()),
+            (Global::OrderedDict, &[Value::List(list)]) => Ok(self.dict_of(list)),
             (
+                Global::RebuildOldTensor,
+                &[Value::Storage(storage), Value::Integer(offset), Value::Tuple(shape), Value::Tuple(strides)],
+            )
+            | (
                 Global::RebuildTensor,
                 &[Value::Storage(storage), Value::Integer(offset), Value::Tuple(shape), Value::Tuple(strides), _, _],
             ) => {
@@ -213,6 +284,23 @@ impl<'a> Heap<'a> {
                 Err(self.subject.unsupported(message))
             }
         }
+    }
+
+    /// A dictionary of a list of pairs, as Python 2 wrote it.
+    fn dict_of(&mut self, list: usize) -> Value<'a> {
+        let pair = |item: &Value<'a>| match item {
+            Value::List(pair) => self.lists[*pair].first_chunk().copied(),
+            Value::Tuple(pair) => self.items(*pair).first_chunk().copied(),
+            _ => None,
+        };
+        let pairs: Vec<[Value<'a>; 2]> = self.lists[list].iter().filter_map(pair).collect();
+        // A list that is used again and again would make more entries than the file has bytes.
+        self.lists[list] = Vec::new();
+        let dict = self.add_dict();
+        for [key, value] in pairs {
+            self.insert(self.dicts.len() - 1, key, value);
+        }
+        dict
     }
 
     fn add_tensor(&mut self, tensor: Tensor<'a>) -> Value<'a> {

@@ -1,7 +1,8 @@
 //! All rules.
 
 use super::super::finding::Finding;
-use super::super::layout::{Listing, ModelFolder};
+use super::super::layout::ModelFolder;
+use super::super::listing::Listing;
 use super::config::Config;
 use crate::text_format::Field;
 
@@ -10,7 +11,9 @@ pub(in crate::lint) fn check(fields: &[Field], model: &ModelFolder, listing: &Li
     let mut config = Config::new(fields, model, listing, served);
     config.backend();
     config.scheduling();
+    config.sequences();
     config.tensors();
+    config.batch_io();
     config.warmup();
     config.newer();
     config.findings

@@ -1,7 +1,8 @@
 //! A configuration under examination, and what is found in it.
 
 use super::super::finding::{Finding, Severity};
-use super::super::layout::{Listing, ModelFolder};
+use super::super::layout::ModelFolder;
+use super::super::listing::Listing;
 use super::super::runner::{ENSEMBLE, Runner};
 use crate::text_format::{Field, last};
 
@@ -62,6 +63,12 @@ impl<'a> Config<'a> {
     /// An error without a response of the server, as it has crashed or waits.
     pub(super) fn silent_error(&mut self, place: String, message: String) {
         self.findings.push(Finding { severity: Severity::Error, place, message, answer: None });
+    }
+
+    /// A finding at a field.
+    pub(super) fn push(&mut self, field: &Field, severity: Severity, message: String, answer: Option<String>) {
+        let place = self.at(field);
+        self.findings.push(Finding { severity, place, message, answer });
     }
 
     pub(super) fn warn(&mut self, field: &Field, message: impl Into<String>) {

@@ -4,12 +4,11 @@
 use super::super::layout::NO_VERSION;
 use super::config::Config;
 use crate::schema::{INSTANCE_KINDS, TIMEOUT_ACTIONS};
-use crate::text_format::{Field, all, integer, last};
+use crate::text_format::{Field, all, entries, integer, last};
 
 impl Config<'_> {
     pub(super) fn scheduling(&mut self) {
         self.batches();
-        self.sequences();
         self.cache();
         self.versions();
         self.instances();
@@ -33,7 +32,7 @@ impl Config<'_> {
             let message = format!("`default_priority_level` is {default}, and there are {levels} levels");
             self.error(batching, message, format!("default priority level must be in range [1, {levels}]"));
         }
-        for policy in batching.all("priority_queue_policy").filter(|_| levels > 0) {
+        for policy in entries(batching.fields(), "priority_queue_policy").into_iter().filter(|_| levels > 0) {
             let level = level_of(policy.last("key"));
             if !(1..=levels).contains(&level) {
                 let message = format!("there is a policy for level {level}, and there are {levels} levels");
@@ -52,7 +51,8 @@ impl Config<'_> {
             let message = "with `preserve_ordering` there may be one priority level only";
             self.error(batching, message, "Only one priority level is allowed when 'preserve_ordering' is true");
         }
-        let by_level = batching.all("priority_queue_policy").filter_map(|entry| entry.last("value"));
+        let by_level = entries(batching.fields(), "priority_queue_policy");
+        let by_level = by_level.into_iter().filter_map(|entry| entry.last("value"));
         for policy in batching.all("default_queue_policy").chain(by_level) {
             let delays =
                 policy.last("timeout_action").is_some_and(|action| action.word_of(&TIMEOUT_ACTIONS) == "DELAY");
@@ -65,7 +65,7 @@ impl Config<'_> {
     }
 
     /// Batches of dynamic batching, or of the oldest sequences.
-    fn preferred_sizes(&mut self, batching: &Field, response: &str) {
+    pub(super) fn preferred_sizes(&mut self, batching: &Field, response: &str) {
         let most = self.max_batch_size;
         for size in batching.all("preferred_batch_size") {
             match size.number() {
@@ -78,20 +78,6 @@ impl Config<'_> {
                 }
                 _ => {}
             }
-        }
-    }
-
-    fn sequences(&mut self) {
-        let Some(batching) = last(self.fields, "sequence_batching") else { return };
-        if let Some(oldest) = batching.last("oldest") {
-            self.preferred_sizes(oldest, "sequence batching preferred batch size");
-        }
-        let share = batching.last("direct").and_then(|direct| direct.last("minimum_slot_utilization"));
-        // A value that is not a number at all is accepted.
-        let is_share = |share: f64| share.is_nan() || (0.0..=1.0).contains(&share);
-        if let Some(share) = share.filter(|share| share.decimal().is_some_and(|share| !is_share(share))) {
-            let answer = "sequence batching minimum slot utilization must be in range (0.0, 1.0]";
-            self.error(share, "it must be from 0 to 1", answer);
         }
     }
 
@@ -126,6 +112,10 @@ impl Config<'_> {
         }
         for group in all(self.fields, "instance_group") {
             let kind = group.last("kind").map_or(INSTANCE_KINDS[0], |kind| kind.word_of(&INSTANCE_KINDS));
+            if !INSTANCE_KINDS.contains(&kind) {
+                let message = format!("unknown kind {kind}; expected one of {}", INSTANCE_KINDS.join(", "));
+                self.error(group, message, "has unexpected kind");
+            }
             if ["KIND_CPU", "KIND_MODEL"].contains(&kind) && group.last("gpus").is_some() {
                 let answer = format!("has kind {kind} but specifies one or more GPUs");
                 self.error(group, format!("a group of kind {kind} names GPUs"), answer);

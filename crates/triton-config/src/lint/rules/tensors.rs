@@ -1,6 +1,7 @@
 //! Inputs and outputs (triton-inference-server/core, `ValidateIOShape` and what calls it).
 
-use super::super::finding::Finding;
+use super::super::finding::{Finding, Severity};
+use super::super::listing::Found;
 use super::config::Config;
 use crate::schema::{DATA_TYPES, FORMATS};
 use crate::text_format::{Field, all, last};
@@ -68,7 +69,7 @@ impl Config<'_> {
             self.error(field, tensor.message(&format!("has dimension {dim}")), answer);
         }
         let format = field.last("format").map_or(FORMATS[0], |format| format.word_of(&FORMATS));
-        if format != FORMATS[0] && dims.len() != 3 {
+        if FORMATS[1..].contains(&format) && dims.len() != 3 {
             let message = tensor.message(&format!("has {format} and {} dims", dims.len()));
             self.error(field, message, "model input NHWC/NCHW require 3 dims");
         }
@@ -97,10 +98,20 @@ impl Config<'_> {
     }
 
     fn label_file(&mut self, tensor: &Tensor<'_>) {
-        let label = tensor.field.last("label_filename");
-        if let Some(label) = label.filter(|label| !self.listing.has(&self.model.path(label.text()))) {
-            let message = format!("label file `{}` is missing", label.text());
-            self.error(label, message, "failed to open text file for read");
+        let Some(label) = tensor.field.last("label_filename").filter(|label| !label.text().is_empty()) else { return };
+        let name = label.text();
+        match self.listing.find(&self.model.path(name)) {
+            Found::File(_) => {}
+            Found::Nothing => {
+                self.error(label, format!("label file `{name}` is missing"), "failed to open text file for read");
+            }
+            Found::Folder => {
+                let message = format!("label file `{name}` is a folder; it crashes the whole server");
+                self.push(label, Severity::Error, message, None);
+            }
+            Found::Broken(broken) => {
+                self.push(label, Severity::Error, format!("label file `{name}` is {broken}"), None);
+            }
         }
     }
 

@@ -2,9 +2,10 @@
 //! what every request has to be).
 
 use super::config::Config;
+use super::files::{DataFile, byte_count, element_count};
 use crate::files::PLANFORGE_BACKEND;
 use crate::schema::DATA_TYPES;
-use crate::text_format::{Field, all, last};
+use crate::text_format::{Field, all, entries, last};
 
 /// What becomes of Triton 2.51 when a backend answers a warm-up with an error.
 const FAILED_RUN: &str = "a warm-up that fails crashes the whole server";
@@ -24,7 +25,7 @@ impl Config<'_> {
                 );
                 self.silent_error(self.at(warmup), message);
             }
-            for entry in warmup.all("inputs") {
+            for entry in entries(warmup.fields(), "inputs") {
                 self.warmup_data(entry);
                 self.warmup_tensor(entry);
             }
@@ -45,10 +46,25 @@ impl Config<'_> {
                 format!("warm-up input `{name}` has no data: it needs `zero_data`, `random_data` or `input_data_file`");
             self.error(entry, message, "to have input_data_type set");
         }
-        let path = |file: &Field| self.model.path(&format!("warmup/{}", file.text()));
-        if let Some(file) = part("input_data_file").filter(|file| !self.listing.has(&path(file))) {
-            let message = format!("warm-up file `warmup/{}` is missing", file.text());
-            self.error(file, message, "failed to open text file for read");
+        if let Some(file) = part("input_data_file") {
+            self.warmup_file(file, entry.last("value"));
+        }
+    }
+
+    /// A file with elements of each request's own tensor, without the batch.
+    fn warmup_file(&mut self, field: &Field, input: Option<&Field>) {
+        let dims = numbers(input);
+        let data_type = input.and_then(|input| input.last("data_type"));
+        let data_type = data_type.map_or(DATA_TYPES[0], |data_type| data_type.word_of(&DATA_TYPES));
+        let needed = byte_count(data_type, &dims);
+        let (missing, answer) = (Some("failed to open text file for read"), "warmup setting expects");
+        let Some(file) = self.data_file(&DataFile { field, folder: "warmup", needed, missing, answer }) else { return };
+        let (found, expected) = (file.string_count, element_count(&dims));
+        if data_type == "TYPE_STRING" && expected.is_some() && found != expected {
+            let found = found
+                .map_or_else(|| "not strings, each after its length".to_owned(), |count| format!("{count} strings"));
+            let message = format!("warm-up file `warmup/{}` is {found}; the tensor has {dims:?}", field.text());
+            self.error(field, message, "string");
         }
     }
 

@@ -98,14 +98,22 @@ fn every_cut_of_a_pickle_is_damage() {
 }
 
 #[test]
-fn tensors_that_are_no_whole_part_of_a_storage_are_named() {
+fn tensors_that_are_no_part_of_a_storage_are_named() {
     let named = |value: Code, words: &str| {
         refused(&dict(&[("good", floats(0, &[6], &[1])), ("bad", value)]), &format!("tensor `bad` {words}"));
     };
-    named(floats(0, &[3, 2], &[1, 3]), "of shape [3, 2] has the strides [1, 3], it is not in row-major order");
-    named(floats(0, &[3], &[2]), "of shape [3] has the strides [2]");
-    named(floats(0, &[2, 3], &[0, 1]), "of shape [2, 3] has the strides [0, 1]");
-    named(floats(0, &[6], &[]), "of shape [6] has the strides []");
+    named(floats(0, &[3, 3], &[1, 3]), "of shape [3, 3] ends beyond its storage");
+    named(floats(2, &[3], &[2]), "of shape [3] ends beyond its storage");
+    named(
+        floats(0, &[2, 1 << 30, 1 << 30], &[1, 0, 0]),
+        "of shape [2, 1073741824, 1073741824] repeats the elements of its storage",
+    );
+    named(floats(0, &[6], &[]), "of shape [6] ends beyond its storage");
+    let strides = |code: Code| read(&dict(&[("a", code)])).unwrap().tensors[0].strides.clone();
+    assert_eq!(strides(floats(0, &[3, 2], &[1, 3])), Some(vec![1, 3]));
+    assert_eq!(strides(floats(0, &[3], &[2])), Some(vec![2]));
+    assert_eq!(strides(floats(0, &[2, 3], &[0, 1])), Some(vec![0, 1]));
+    assert_eq!(strides(floats(0, &[2, 3], &[3, 1])), None);
     named(floats(0, &[6], &[-1]), "has an invalid shape");
     named(floats(0, &[-6], &[1]), "has an invalid shape");
     named(floats(0, &[1; 17], &[1; 17]), "has an invalid shape, or more than 16 dimensions");

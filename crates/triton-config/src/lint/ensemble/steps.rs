@@ -1,16 +1,18 @@
-//! Models that are made of others (triton-inference-server/core, `ValidateEnsembleSchedulingConfig`).
+//! The fields of an ensemble and its steps (triton-inference-server/core, `ValidateEnsembleSchedulingConfig`).
 
-use super::finding::Finding;
-use super::layout::{Listing, ModelFolder};
-use super::runner::ENSEMBLE;
-use crate::text_format::{Field, all, last};
+use super::super::finding::Finding;
+use super::super::listing::Listing;
+use super::super::runner::ENSEMBLE;
+use super::flow;
+use super::step::steps;
+use crate::text_format::{Field, last};
 use std::collections::BTreeMap;
 
 /// What the server answers where it does not find a model of an ensemble.
 const UNAVAILABLE: &str = "contains models that are not available or ambiguous";
 
 /// Everything that is wrong with an ensemble itself, or with a model that is half of one.
-pub(super) fn check(fields: &[Field], place: &str) -> Vec<Finding> {
+pub(in crate::lint) fn check(fields: &[Field], place: &str) -> Vec<Finding> {
     let is_ensemble = last(fields, "platform").is_some_and(|platform| platform.text() == ENSEMBLE);
     let error = |line: usize, message: String, answer: &str| Finding::error(format!("{place}:{line}"), message, answer);
     let Some(scheduling) = last(fields, "ensemble_scheduling") else {
@@ -45,36 +47,45 @@ pub(super) fn check(fields: &[Field], place: &str) -> Vec<Finding> {
             }
         }
     }
+    if findings.is_empty() {
+        findings.extend(flow::check(fields, &steps(fields), place));
+    }
     findings
 }
 
 /// Names of the models that an ensemble is made of, with the line of the first step of each.
-pub(super) fn members(fields: &[Field]) -> BTreeMap<&str, usize> {
-    let mut members = BTreeMap::new();
-    let steps = all(fields, "ensemble_scheduling").flat_map(|scheduling| scheduling.all("step"));
-    for name in steps.filter_map(|step| step.last("model_name")).filter(|name| !name.text().is_empty()) {
-        members.entry(name.text()).or_insert(name.line);
+pub(in crate::lint) fn names(fields: &[Field]) -> BTreeMap<&str, usize> {
+    let mut names = BTreeMap::new();
+    for step in steps(fields).into_iter().filter(|step| !step.model.is_empty()) {
+        names.entry(step.model).or_insert(step.line);
     }
-    members
+    names
 }
 
-/// Why a model of an ensemble is not found in the archive, if it is not.
-pub(super) fn absence(name: &str, line: usize, ensemble: &ModelFolder, listing: &Listing) -> Option<Finding> {
-    let place = format!("{}:{line}", ensemble.path("config.pbtxt"));
-    let message = if ensemble.folder().is_empty() {
+/// Why a model of an ensemble is not found in the archive, if it is not. The last of `ensembles` is that ensemble's folder,
+/// and those before are the ensembles that it is part of.
+pub(in crate::lint) fn absence(name: &str, line: usize, ensembles: &[String], listing: &Listing) -> Option<Finding> {
+    let own = ensembles.last().map_or("", String::as_str);
+    let config = if own.is_empty() { "config.pbtxt".to_owned() } else { format!("{own}/config.pbtxt") };
+    let mut answer = UNAVAILABLE;
+    let message = if own.is_empty() {
         "the models of an ensemble are in folders next to its own, and there are none next to the top".to_owned()
-    } else if name == ensemble.folder() {
+    } else if name == own {
         format!("ensemble `{name}` is made of itself")
+    } else if let Some(at) = ensembles.iter().position(|ensemble| ensemble == name) {
+        // The outermost has the archive's name.
+        answer = if at == 0 { UNAVAILABLE } else { "circular dependency between ensembles" };
+        format!("ensemble `{own}` is made of `{name}`, which is made of it")
     } else if name.contains('/') || !listing.has_folder(name) {
         format!("model `{name}` of the ensemble is missing")
     } else {
         return None;
     };
-    Some(Finding::error(place, message, UNAVAILABLE))
+    Some(Finding::error(format!("{config}:{line}"), message, answer))
 }
 
 /// A model of an ensemble is found by its folder, which its configuration must not contradict.
-pub(super) fn other_name(fields: &[Field], folder: &str, place: &str) -> Option<Finding> {
+pub(in crate::lint) fn other_name(fields: &[Field], folder: &str, place: &str) -> Option<Finding> {
     let name = last(fields, "name").filter(|name| !name.text().is_empty() && name.text() != folder)?;
     let message = format!("model `{folder}` of an ensemble calls itself `{}`", name.text());
     Some(Finding::error(format!("{place}:{}", name.line), message, UNAVAILABLE))
