@@ -3,15 +3,22 @@
 use crate::support::{Workspace, interrupt, wait};
 use std::io::{BufRead, BufReader, Read};
 use std::process::Command;
+use std::time::Duration;
 
 /// Interrupts a run when its progress shows `line`.
 fn interrupted_at(workspace: &Workspace, line: &str) {
-    let mut child = workspace.command(&["run", "tiny.toml"]).spawn().unwrap();
+    interrupted(workspace, &["run", "tiny.toml"], line, Duration::ZERO);
+}
+
+/// Interrupts a command some time after its progress shows `line`.
+fn interrupted(workspace: &Workspace, command: &[&str], line: &str, delay: Duration) {
+    let mut child = workspace.command(command).spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut shown = String::new();
     while !shown.lines().any(|known| known.contains(line)) {
         assert!(stderr.read_line(&mut shown).unwrap() > 0, "`{line}` was not shown:\n{shown}");
     }
+    std::thread::sleep(delay);
     interrupt(&child);
     stderr.read_to_string(&mut shown).unwrap();
     let status = wait(&mut child);
@@ -45,4 +52,19 @@ fn an_interrupted_run_stops_cleanly_and_the_next_one_goes_on() {
         report["artifacts"].as_array().unwrap().iter().map(|row| row["sha256"].clone()).collect::<Vec<_>>()
     };
     assert_eq!(digests(&report), digests(&undisturbed));
+}
+
+#[test]
+fn a_model_without_an_end_is_interrupted() {
+    let workspace = Workspace::empty();
+    fs_err::create_dir(workspace.path("model")).unwrap();
+    let graph = planforge_testkit::repository().join("fixtures/tiny-onnx/endless/model.onnx");
+    fs_err::copy(graph, workspace.path("model/model.onnx")).unwrap();
+    workspace.write(
+        "own.toml",
+        "name = \"own\"\ntask = \"feature-extraction\"\n[source]\npath = \"model\"\ngraph = \"model.onnx\"\n\
+         [[profiles]]\nbatch = [1, 2, 4]\n",
+    );
+    // The check begins after the export; its line comes when it is done.
+    interrupted(&workspace, &["check", "own.toml"], "export   onnx-fp32", Duration::from_secs(1));
 }

@@ -17,6 +17,7 @@ mod full_size;
 mod gpu;
 mod graphs;
 mod help;
+mod host_speed;
 mod huggingface_hub;
 mod images;
 mod inspect;

@@ -192,6 +192,54 @@ impl Ended {
     }
 }
 
+/// A connection that is kept from request to request.
+pub(crate) struct KeptConnection(BufReader<TcpStream>);
+
+impl KeptConnection {
+    pub(crate) fn open(address: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    /// Invokes a copy; status and body of the answer.
+    pub(crate) fn invoke(
+        &mut self,
+        endpoint: &str,
+        target_model: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> (u16, Vec<u8>) {
+        let head = invocation_head(endpoint, target_model, content_type, body);
+        self.0.get_mut().write_all(&[format!("{head}\r\n").as_bytes(), body].concat()).unwrap();
+        let (status, _, body) = read_answer(&mut self.0);
+        (status, body)
+    }
+}
+
+fn invocation_head(endpoint: &str, target_model: &str, content_type: &str, body: &[u8]) -> String {
+    format!(
+        "POST /endpoints/{endpoint}/invocations HTTP/1.1\r\nHost: localhost\r\n\
+         X-Amzn-SageMaker-Target-Model: {target_model}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n",
+        body.len()
+    )
+}
+
+/// Status, content type and body.
+fn read_answer(reader: &mut BufReader<TcpStream>) -> (u16, String, Vec<u8>) {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert!(reader.read_line(&mut head).unwrap() > 0, "{head}");
+    }
+    let status = head.split_whitespace().nth(1).unwrap().parse().unwrap();
+    let head = head.to_lowercase();
+    let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    let mut body = vec![0; header("content-length").unwrap().parse().unwrap()];
+    reader.read_exact(&mut body).unwrap();
+    (status, header("content-type").unwrap_or_default().to_owned(), body)
+}
+
 /// `planforge host` on a free port.
 pub(crate) struct Hosted {
     child: Child,
@@ -227,17 +275,7 @@ impl Hosted {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         stream.write_all(request).unwrap();
-        let mut reader = BufReader::new(stream);
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            assert!(reader.read_line(&mut head).unwrap() > 0, "{head}");
-        }
-        let status = head.split_whitespace().nth(1).unwrap().parse().unwrap();
-        let head = head.to_lowercase();
-        let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-        let mut body = vec![0; header("content-length").unwrap().parse().unwrap()];
-        reader.read_exact(&mut body).unwrap();
-        (status, header("content-type").unwrap_or_default().to_owned(), body)
+        read_answer(&mut BufReader::new(stream))
     }
 
     /// Invokes a copy with a JSON body.
@@ -255,13 +293,8 @@ impl Hosted {
         content_type: &str,
         body: &[u8],
     ) -> (u16, String, Vec<u8>) {
-        let head = format!(
-            "POST /endpoints/{endpoint}/invocations HTTP/1.1\r\nHost: {}\r\nX-Amzn-SageMaker-Target-Model: {target_model}\r\n\
-             Content-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-            self.address,
-            body.len()
-        );
-        self.send_bytes(&[head.as_bytes(), body].concat())
+        let head = invocation_head(endpoint, target_model, content_type, body);
+        self.send_bytes(&[format!("{head}Connection: close\r\n\r\n").as_bytes(), body].concat())
     }
 
     /// Ends it as Ctrl-C does; it must end well.

@@ -150,7 +150,7 @@ fn json_body(inputs: &[Tensor]) -> RequestBody {
 }
 
 /// The same with raw elements both ways.
-fn binary_body(inputs: &[Tensor]) -> RequestBody {
+pub(crate) fn binary_body(inputs: &[Tensor]) -> RequestBody {
     let mut request = request(inputs);
     request.parameters.insert("binary_data_output".to_owned(), true.into());
     let raw: Vec<Vec<u8>> = inputs.iter().map(|input| input.view().bytes.to_vec()).collect();

@@ -248,6 +248,8 @@ def set_key(key, value):
 
 
 def save_model(config, task, folder):
+    # Where a task has several classes, as for DeiT, transformers looks for one among these.
+    config.architectures = config.architectures or []
     model = TASKS[task].from_config(config)
     randomise(model, torch.Generator().manual_seed(1))
     model.save_pretrained(folder)

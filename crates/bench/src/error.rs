@@ -103,6 +103,16 @@ pub enum Error {
         /// Length of all stages in seconds.
         seconds: u64,
     },
+    /// More users than this process may have connections.
+    #[error("{users} users need {needed} file descriptors, and this process may open {allowed}")]
+    Descriptors {
+        /// Peak of concurrent users.
+        users: u32,
+        /// Descriptors for them and for everything else.
+        needed: u64,
+        /// The limit.
+        allowed: u64,
+    },
     /// An endpoint that cannot tell how much memory its models take.
     #[error(
         "endpoint `{endpoint}` cannot read the memory of its container, so copies have no size that can be compared"
@@ -147,6 +157,7 @@ impl Error {
             | Self::NoTargets
             | Self::LoadSize { .. }
             | Self::UnmeasuredMemory { .. } => ErrorKind::BadInput,
+            Self::Descriptors { .. } => ErrorKind::Environment,
             Self::Unreachable { .. } | Self::ConnectionLost { .. } | Self::Timeout { .. } | Self::NotReady { .. } => {
                 ErrorKind::Transient
             }
@@ -169,6 +180,9 @@ impl Error {
         match self {
             Self::Unreachable { .. } => Some("start one with `planforge host`, or leave --url out"),
             Self::Timeout { .. } => Some("raise key `load.timeout_seconds`, or send smaller batches"),
+            Self::Descriptors { .. } => {
+                Some("raise the hard limit, such as with `ulimit -Hn`, or test with fewer users")
+            }
             Self::State { .. } => Some("run `planforge host` and this command in the same version"),
             Self::UnmeasuredMemory { .. } => {
                 Some("probe with `--container triton`, or `embedded`, whose memory planforge reads")

@@ -10,6 +10,7 @@ mod card;
 mod check;
 mod child;
 mod commit;
+mod descriptors;
 mod digest;
 mod digest_cache;
 mod engine;
@@ -41,6 +42,7 @@ pub use child::{
     resident_byte_count, send_request, start_child, wait_for_end_of_stdin,
 };
 pub use commit::Commit;
+pub use descriptors::{OWN_DESCRIPTORS, allowed_descriptors, raise_descriptor_limit};
 pub use digest::{DigestWriter, digest_bytes, digest_file};
 pub use digest_cache::DigestCache;
 pub use engine::{BuilderFigures, Engine, EngineHeader};

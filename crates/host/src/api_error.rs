@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use planforge_core::EndpointError;
 use serde_json::json;
@@ -33,6 +34,8 @@ pub(crate) enum ApiError {
     },
     /// The endpoint is about to end.
     Closing,
+    /// There are more requests, or larger ones, than the endpoint keeps at a time.
+    Overloaded,
     /// Something in the endpoint itself failed.
     Internal(String),
     /// No such route.
@@ -92,7 +95,7 @@ impl ApiError {
                 (StatusCode::FAILED_DEPENDENCY, "ModelError")
             }
             Self::NotReady { .. } => (StatusCode::TOO_MANY_REQUESTS, "ModelNotReadyException"),
-            Self::Closing => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
+            Self::Closing | Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure"),
             Self::UnknownRoute => (StatusCode::NOT_FOUND, "UnknownOperationException"),
             Self::UnknownMethod => (StatusCode::METHOD_NOT_ALLOWED, "UnknownOperationException"),
@@ -113,6 +116,7 @@ impl ApiError {
             Self::NotReady { target_model } => {
                 plain(format!("Model {target_model} is still downloading or loading; try again"))
             }
+            Self::Overloaded => plain("The endpoint has as many requests as it can hold; try again".to_owned()),
             Self::Closing => plain("The endpoint is shutting down".to_owned()),
             Self::UnknownRoute => plain("There is no such operation".to_owned()),
             Self::UnknownMethod => plain("This route does not answer to this method".to_owned()),
@@ -123,7 +127,8 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, kind) = self.kind();
-        (status, [(ERROR_TYPE_HEADER, kind)], Json(self.body())).into_response()
+        let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some([(RETRY_AFTER, "1")]);
+        (status, [(ERROR_TYPE_HEADER, kind)], retry_after, Json(self.body())).into_response()
     }
 }
 

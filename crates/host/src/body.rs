@@ -6,18 +6,45 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use futures_util::StreamExt;
 use planforge_core::MAX_BODY_BYTE_COUNT;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Most bytes read of a body that is too large. A client that is still writing when the answer comes
 /// may not read it, so the rest is read first, within reason.
 const MAX_DISCARDED_BYTE_COUNT: usize = 64 << 20;
+
+/// Room for the bodies that are in memory at the same time, counted in KiB.
+#[derive(Debug)]
+pub(crate) struct BodyRoom(Arc<Semaphore>);
+
+impl BodyRoom {
+    /// Room for `byte_count` bytes.
+    pub(crate) fn new(byte_count: usize) -> Self {
+        Self(Arc::new(Semaphore::new(byte_count / 1024)))
+    }
+
+    /// Room for one body, that of the largest where its length is not known.
+    ///
+    /// # Errors
+    /// [`ApiError::Overloaded`].
+    pub(crate) fn enter(&self, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, ApiError> {
+        let byte_count = length(headers).unwrap_or(MAX_BODY_BYTE_COUNT).min(MAX_BODY_BYTE_COUNT);
+        let kib = u32::try_from(byte_count.div_ceil(1024)).unwrap_or(u32::MAX);
+        Arc::clone(&self.0).try_acquire_many_owned(kib).map_err(|_| ApiError::Overloaded)
+    }
+}
+
+fn length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok())
+}
 
 /// The whole body.
 ///
 /// # Errors
 /// [`ApiError::Validation`] for one that is too large, too slow, or cut off.
 pub(crate) async fn read_body(headers: &HeaderMap, body: Body, timeout: Duration) -> Result<Vec<u8>, ApiError> {
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let length = length(headers);
     // A client that asks before it sends has sent nothing yet.
     if headers.contains_key(EXPECT) && length.is_some_and(|length| length > MAX_BODY_BYTE_COUNT) {
         return Err(too_large());

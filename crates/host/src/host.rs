@@ -1,11 +1,13 @@
 //! The endpoint's life: bind, serve, end.
 
+use crate::body::BodyRoom;
 use crate::container::{Connector, Container, default_place, start_triton};
 use crate::invocation::Invoker;
 use crate::memory::Memory;
 use crate::models::{Executor, LoadOptions, Models};
 use crate::options::{ContainerOptions, RunningContainer};
 use crate::routes::{Endpoint, router};
+use crate::server::{ConnectionLimits, serve};
 use crate::target::Archives;
 use crate::{Error, HostOptions, Result};
 use std::future::Future;
@@ -28,6 +30,7 @@ pub struct Host {
     models: Arc<Models>,
     endpoint: Arc<Endpoint>,
     drain_timeout: Duration,
+    connections: ConnectionLimits,
     work_folder: WorkFolder,
 }
 
@@ -57,11 +60,13 @@ impl Host {
             name: options.endpoint,
             archives,
             body_timeout: options.body_timeout,
+            body_room: BodyRoom::new(options.max_body_bytes_at_once),
             invoker,
             request_count: AtomicU64::new(1),
         };
-        let drain_timeout = options.drain_timeout;
-        Ok(Self { listener, address, models, endpoint: Arc::new(endpoint), drain_timeout, work_folder })
+        let (drain_timeout, endpoint) = (options.drain_timeout, Arc::new(endpoint));
+        let connections = ConnectionLimits { count: options.max_connections, header_timeout: options.header_timeout };
+        Ok(Self { listener, address, models, endpoint, drain_timeout, connections, work_folder })
     }
 
     /// The address in use, with the port that was chosen.
@@ -74,10 +79,10 @@ impl Host {
     /// drain time allows. Unloads all models and removes their files.
     ///
     /// # Errors
-    /// The server stopped by itself, or the files cannot be removed.
+    /// The files cannot be removed.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let (drain, draining) = oneshot::channel();
-        let server = axum::serve(self.listener, router(self.endpoint)).with_graceful_shutdown(async move {
+        let server = serve(self.listener, router(self.endpoint), self.connections, async move {
             shutdown.await;
             let _ = drain.send(());
         });
@@ -86,19 +91,16 @@ impl Host {
             let _ = draining.await;
             tokio::time::sleep(drain_timeout).await;
         };
-        let served = tokio::select! {
-            served = server => served,
-            () = cut_off => {
-                tracing::warn!(?drain_timeout, "requests were cut off");
-                Ok(())
-            }
-        };
+        tokio::select! {
+            () = server => {}
+            () = cut_off => tracing::warn!(?drain_timeout, "requests were cut off"),
+        }
         // What still holds a model after that ends with the process.
         if timeout(drain_timeout, self.models.close()).await.is_err() {
             tracing::warn!("models were still in use at the end");
         }
         tokio::task::spawn_blocking(move || self.work_folder.remove()).await.map_err(io::Error::other)??;
-        Ok(served?)
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use crate::models::{Lease, Model, Models, Runner};
 use crate::target::ArchiveLocation;
 use axum::body::Bytes;
 use axum::http::HeaderValue;
-use planforge_runtime::Session;
+use planforge_runtime::{RunStop, Session};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
@@ -28,9 +28,19 @@ pub(crate) struct Invoker {
 /// unloaded only after everything else has let go of it.
 struct Work {
     session: OwnedMutexGuard<Session>,
+    stop: RunStop,
     _processor: OwnedSemaphorePermit,
     model: Arc<Model>,
     lease: Arc<Lease>,
+}
+
+/// Ends the run of a request that has no client any more, so that its model and its processor are free for others.
+struct StopOnDrop(RunStop);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }
 
 impl Invoker {
@@ -50,8 +60,8 @@ impl Invoker {
         &self.models
     }
 
-    /// Loads the model if need be and runs it on `body`. Work that has begun goes on when the caller
-    /// goes away, and holds its lease until it ends.
+    /// Loads the model if need be and runs it on `body`. A load that has begun goes on when the caller goes away. A run in this
+    /// process is ended then, and at the time limit, between two of its operators; it holds its lease until it has ended.
     ///
     /// # Errors
     /// Of the load and of the inference, and the two time limits.
@@ -72,7 +82,9 @@ impl Invoker {
         let response = match model.runner() {
             Runner::Embedded(_) => {
                 let encoding = Encoding::of_content_type(content_type.as_ref());
-                let response = timeout(self.invocation_timeout, self.infer(lease, model, encoding, body)).await;
+                let stop = RunStop::new().map_err(|error| ApiError::Internal(with_causes(&error)))?;
+                let _end = StopOnDrop(stop.clone());
+                let response = timeout(self.invocation_timeout, self.infer(lease, model, (encoding, body), stop)).await;
                 response.map_err(|_| ApiError::InvocationTimeout)?
             }
             Runner::Container(_) => {
@@ -141,8 +153,8 @@ impl Invoker {
         &self,
         lease: Arc<Lease>,
         model: Arc<Model>,
-        encoding: Encoding,
-        body: Bytes,
+        (encoding, body): (Encoding, Bytes),
+        stop: RunStop,
     ) -> Result<ModelResponse, ApiError> {
         let (reading_lease, reading_model) = (Arc::clone(&lease), Arc::clone(&model));
         let processor = self.processor().await?;
@@ -155,7 +167,7 @@ impl Invoker {
         });
         let request = request.await??;
         let session = model.embedded()?.session().await;
-        let work = Work { session, _processor: self.processor().await?, model, lease };
+        let work = Work { session, stop, _processor: self.processor().await?, model, lease };
         if work.model.is_first_run() {
             return self.first_run(work, request).await;
         }
@@ -205,8 +217,8 @@ async fn ask(
 fn run(mut work: Work, mut request: Inference) -> Result<ModelResponse, ApiError> {
     work.model.embedded()?.interface().enter(&mut request.inputs);
     let names: Vec<String> = request.outputs.iter().map(|output| output.name.clone()).collect();
-    let outputs = work.session.run(&request.inputs, &names);
-    let Work { session, _processor, model, lease } = work;
+    let outputs = work.session.run_until(&request.inputs, &names, Some(&work.stop));
+    let Work { session, stop: _, _processor, model, lease } = work;
     // The next request can run while this one's answer is written.
     drop(session);
     let mut outputs = outputs.map_err(|error| ApiError::bad_input(with_causes(&error)))?;

@@ -31,6 +31,7 @@ mod options;
 mod process;
 mod resident;
 mod routes;
+mod server;
 mod statistics;
 mod target;
 

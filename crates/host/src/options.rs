@@ -1,5 +1,6 @@
 //! What a caller decides about the endpoint.
 
+use crate::server::default_connections;
 use crate::{Error, Result};
 use planforge_store::ObjectStore;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,12 @@ pub struct HostOptions {
     pub invocation_timeout: Duration,
     /// Longest time a request's body may take to arrive.
     pub body_timeout: Duration,
+    /// Connections that may be open at the same time; further ones are answered with the status 503.
+    pub max_connections: usize,
+    /// Longest time that a connection may be idle, or the head of a request may take.
+    pub header_timeout: Duration,
+    /// Bytes of the bodies of requests that may be in memory at the same time; further ones are answered with the status 503.
+    pub max_body_bytes_at_once: usize,
     /// Longest time that requests in flight are waited for at the end.
     pub drain_timeout: Duration,
 }
@@ -90,7 +97,8 @@ pub struct EngineOptions {
 }
 
 impl HostOptions {
-    /// Options with SageMaker's time limits and one thread for each inference.
+    /// Options with SageMaker's time limits, one thread for each inference, the connections that this process has descriptors
+    /// for, and 1 GiB of bodies.
     #[must_use]
     pub fn new(
         endpoint: &str,
@@ -111,6 +119,9 @@ impl HostOptions {
             load_timeout: Duration::from_mins(1),
             invocation_timeout: Duration::from_mins(1),
             body_timeout: Duration::from_mins(1),
+            max_connections: default_connections(),
+            header_timeout: Duration::from_mins(1),
+            max_body_bytes_at_once: 1 << 30,
             drain_timeout: Duration::from_secs(10),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::api_error::ApiError;
 use crate::blocking::blocking;
-use crate::body::read_body;
+use crate::body::{BodyRoom, read_body};
 use crate::infer::ModelResponse;
 use crate::invocation::Invoker;
 use crate::target::Archives;
@@ -36,6 +36,8 @@ pub(crate) struct Endpoint {
     pub(crate) archives: Archives,
     /// Longest time a body may take to arrive.
     pub(crate) body_timeout: Duration,
+    /// Room for bodies.
+    pub(crate) body_room: BodyRoom,
     /// Runs invocations.
     pub(crate) invoker: Invoker,
     /// Requests so far.
@@ -108,6 +110,7 @@ impl Endpoint {
         body: Body,
         request_id: &str,
     ) -> Result<ModelResponse, ApiError> {
+        let _room = self.body_room.enter(headers)?;
         // First the body: a client that is still writing might not see an early answer.
         let body = read_body(headers, body, self.body_timeout).await?;
         if name != self.name {

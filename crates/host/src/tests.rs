@@ -4,6 +4,7 @@ mod engines;
 mod errors;
 mod inference;
 mod lifecycle;
+mod limits;
 mod memory;
 
 use crate::{Host, HostOptions, Result};

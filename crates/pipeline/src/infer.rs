@@ -124,7 +124,7 @@ pub fn infer(context: &PipelineContext, samples: Option<&Samples>, precision: Op
     let samples = samples.unwrap_or(&default);
     check_samples(spec.task, samples)?;
     let batch = samples.batch(snapshot, &model.record)?;
-    let mut outputs = run_model(&model, &batch)?;
+    let mut outputs = run_model(&model, &batch, context.progress())?;
     let names = model.record.main_outputs();
     outputs.retain(|output| names.contains(&output.name));
     interpret(context, snapshot, &model, samples, &batch, &as_floats(outputs))

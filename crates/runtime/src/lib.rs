@@ -17,7 +17,7 @@ mod torch;
 pub use engine::{EngineModel, EngineSession};
 pub use error::{Error, Result};
 pub use library::{has_cuda_provider, load_library};
-pub use onnx::{Device, OnnxSession, SessionOptions, Spinning};
+pub use onnx::{Device, OnnxSession, RunStop, SessionOptions, Spinning};
 pub use planforge_tensorrt::{
     ExecutionOptions, Gpu, InputShapes, KernelSpecialization, ProfileShapes, has_cuda_driver,
 };

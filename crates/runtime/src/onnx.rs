@@ -15,10 +15,12 @@ use std::sync::Arc;
 
 mod options;
 mod shared;
+mod stop;
 mod values;
 
 pub use options::{Device, SessionOptions, Spinning};
 use shared::Shared;
+pub use stop::RunStop;
 
 /// ONNX Runtime's key for the folder of weights that a graph in memory keeps outside.
 const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
@@ -100,8 +102,17 @@ impl OnnxSession {
     /// # Errors
     /// A mistake in the inputs or output names, found before anything runs, or [`Error::Run`].
     pub fn run(&mut self, inputs: &[Tensor], outputs: &[String]) -> Result<Vec<Tensor>> {
+        self.run_until(inputs, outputs, None)
+    }
+
+    /// As [`Self::run`], until `stop` ends it.
+    ///
+    /// # Errors
+    /// As [`Self::run`]; [`Error::Run`] for a run that was ended.
+    pub fn run_until(&mut self, inputs: &[Tensor], outputs: &[String], stop: Option<&RunStop>) -> Result<Vec<Tensor>> {
         let inputs: Vec<_> = inputs.iter().map(Tensor::view).collect();
-        self.run_lent(&inputs, outputs, |outputs| outputs.iter().map(TensorView::to_tensor).collect())
+        let take = |outputs: &[TensorView<'_>]| outputs.iter().map(TensorView::to_tensor).collect();
+        self.run_lent_until(&inputs, outputs, stop, take)
     }
 
     /// As [`Self::run`], without copies: inputs stay where they are, where their elements are aligned, and `take` is
@@ -115,6 +126,16 @@ impl OnnxSession {
         outputs: &[String],
         take: impl FnOnce(&[TensorView<'_>]) -> R,
     ) -> Result<R> {
+        self.run_lent_until(inputs, outputs, None, take)
+    }
+
+    fn run_lent_until<R>(
+        &mut self,
+        inputs: &[TensorView<'_>],
+        outputs: &[String],
+        stop: Option<&RunStop>,
+        take: impl FnOnce(&[TensorView<'_>]) -> R,
+    ) -> Result<R> {
         check_inputs(&self.inputs, inputs)?;
         check_outputs(&self.outputs, outputs)?;
         let wanted: Vec<&TensorSpec> = if outputs.is_empty() {
@@ -122,7 +143,7 @@ impl OnnxSession {
         } else {
             outputs.iter().filter_map(|name| self.outputs.iter().find(|spec| spec.name == *name)).collect()
         };
-        run(&self.session, inputs, &wanted, take).map_err(|source| Error::Run { source })
+        run(&self.session, (inputs, &wanted), stop, take).map_err(|source| Error::Run { source })
     }
 }
 
@@ -161,14 +182,14 @@ fn configure(builder: SessionBuilder, options: &SessionOptions) -> ort::Result<S
 
 fn run<R>(
     session: &Shared,
-    inputs: &[TensorView<'_>],
-    wanted: &[&TensorSpec],
+    (inputs, wanted): (&[TensorView<'_>], &[&TensorSpec]),
+    stop: Option<&RunStop>,
     take: impl FnOnce(&[TensorView<'_>]) -> R,
 ) -> ort::Result<R> {
     let lent: Vec<(CString, SessionInputValue<'_>)> =
         inputs.iter().map(|input| Ok((c_name(input.name)?, values::lend(input)?))).collect::<ort::Result<_>>()?;
     let names: Vec<_> = wanted.iter().map(|spec| c_name(&spec.name)).collect::<ort::Result<_>>()?;
-    let results = session.run(&lent, &names)?;
+    let results = session.run(&lent, &names, stop)?;
     let elements = |(spec, value): (&&TensorSpec, _)| values::elements(spec.data_type, value);
     let found = wanted.iter().zip(&results).map(elements).collect::<ort::Result<Vec<_>>>()?;
     let views: Vec<_> = wanted

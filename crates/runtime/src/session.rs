@@ -1,6 +1,6 @@
 //! A session of either kind, for those who serve both.
 
-use crate::{EngineSession, OnnxSession, Result, Tensor, TensorView};
+use crate::{EngineSession, OnnxSession, Result, RunStop, Tensor, TensorView};
 use planforge_core::TensorSpec;
 
 /// What runs a packaged model.
@@ -38,6 +38,17 @@ impl Session {
     pub fn run(&mut self, inputs: &[Tensor], outputs: &[String]) -> Result<Vec<Tensor>> {
         match self {
             Self::Onnx(session) => session.run(inputs, outputs),
+            Self::Engine(session) => session.run(inputs, outputs),
+        }
+    }
+
+    /// As [`Self::run`], until `stop` ends it; an engine's run cannot be ended.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_until(&mut self, inputs: &[Tensor], outputs: &[String], stop: Option<&RunStop>) -> Result<Vec<Tensor>> {
+        match self {
+            Self::Onnx(session) => session.run_until(inputs, outputs, stop),
             Self::Engine(session) => session.run(inputs, outputs),
         }
     }

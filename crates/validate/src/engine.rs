@@ -118,7 +118,7 @@ impl<'a> EngineChecker<'a> {
             EngineRun::Skipped(reason) => return Ok(EngineVerdict::Skipped(reason)),
             EngineRun::Ran { gpu, outputs } => (gpu, outputs),
         };
-        let checked = CheckedEngine { gpu, facts: compare_with_onnx(check, &batches, &outputs)? };
+        let checked = CheckedEngine { gpu, facts: compare_with_onnx(check, &batches, &outputs, progress)? };
         // An engine that differs is run again the next time: a driver may be at fault.
         if checked.facts.iter().all(|facts| facts.passed) {
             self.cache.get_or_build(CacheKind::Check, &key, progress, |_| Ok::<_, Error>(checked.clone()))?;
@@ -178,10 +178,15 @@ fn padded(sample: Sample, profiles: &[Profile]) -> Sample {
 }
 
 /// The engine's outputs, compared with those of the export on ONNX Runtime.
-fn compare_with_onnx(check: &EngineCheck<'_>, batches: &[Sample], outputs: &[Vec<Tensor>]) -> Result<Vec<CheckFacts>> {
+fn compare_with_onnx(
+    check: &EngineCheck<'_>,
+    batches: &[Sample],
+    outputs: &[Vec<Tensor>],
+    progress: &dyn Progress,
+) -> Result<Vec<CheckFacts>> {
     let (mut found, mut expected) = (Vec::new(), Vec::new());
     for (batch, outputs) in batches.iter().zip(outputs) {
-        let reference = run_model(check.model, batch)?;
+        let reference = run_model(check.model, batch, progress)?;
         let same = outputs.iter().filter_map(|output| reference.iter().find(|known| known.name == output.name));
         append_samples(&mut expected, outputs_per_sample(&same.cloned().collect::<Vec<_>>(), batch));
         append_samples(&mut found, outputs_per_sample(outputs, batch));

@@ -48,6 +48,12 @@ pub enum Error {
         /// The inputs with their shapes.
         inputs: Vec<String>,
     },
+    /// A run that did not end.
+    #[error("the model did not end within {seconds} s; a loop in its graph may have no end")]
+    RunTimeout {
+        /// The limit.
+        seconds: u64,
+    },
     /// An output that does not have a row for each sample.
     #[error("output `{name}` has shape {shape:?}; expected {batch} in its first dimension, the batch of the inputs")]
     NotBatched {
@@ -120,7 +126,7 @@ impl Error {
             Self::OutputDiffers { .. } => ErrorKind::CheckFailed,
             Self::NoLibtorch => ErrorKind::Environment,
             Self::EngineRun { source, .. } => source.kind(),
-            Self::NoImageInput { .. } | Self::NotBatched { .. } => ErrorKind::BadInput,
+            Self::NoImageInput { .. } | Self::NotBatched { .. } | Self::RunTimeout { .. } => ErrorKind::BadInput,
             Self::Skipped { .. }
             | Self::NoPlan { .. }
             | Self::Reported { .. }

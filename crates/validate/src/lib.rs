@@ -7,9 +7,10 @@
 //! - [`compare`], [`cosine`], [`SampleOutputs`]: the comparison itself
 //! - [`Samples`]: what models are run on
 //!
-//! Modules depend in this order: `error` · `process`, `torchscript` · `outputs`, `samples` · `compare`, `onnx` ·
+//! Modules depend in this order: `error` · `bounded`, `process`, `torchscript` · `outputs`, `samples` · `compare`, `onnx` ·
 //! `engine_run` · `model`, `module`, `engine`, `ranges`.
 
+mod bounded;
 mod compare;
 mod engine;
 mod engine_run;

@@ -56,29 +56,29 @@ pub fn check_model(check: &ModelCheck<'_>, cache: &Cache, progress: &dyn Progres
         check.library_version,
         preparation_digests(check.snapshot),
     ));
-    let found = cache.get_or_build(CacheKind::Check, &key, progress, |_| check.run(&subject))?;
+    let found = cache.get_or_build(CacheKind::Check, &key, progress, |_| check.run(&subject, progress))?;
     let outcome = if found.cache_hit { Outcome::Cached } else { Outcome::Built };
     progress.finished(Step::Check, &subject, outcome, start.elapsed());
     Ok(found.record)
 }
 
 impl ModelCheck<'_> {
-    fn run(&self, subject: &str) -> Result<Vec<CheckFacts>> {
+    fn run(&self, subject: &str, progress: &dyn Progress) -> Result<Vec<CheckFacts>> {
         let precision = self.model.record.precision;
         let batch = self.samples.batch(self.snapshot, &self.model.record)?;
-        let found = outputs_per_sample(&run_model(self.model, &batch)?, &batch);
+        let found = outputs_per_sample(&run_model(self.model, &batch, progress)?, &batch);
         let (reference, expected) = match self.reference.filter(|it| it.record.precision != precision) {
-            None => ("each sample alone, without padding", self.run_each_alone()?),
-            Some(reference) => ("onnx-fp32", outputs_per_sample(&run_model(reference, &batch)?, &batch)),
+            None => ("each sample alone, without padding", self.run_each_alone(progress)?),
+            Some(reference) => ("onnx-fp32", outputs_per_sample(&run_model(reference, &batch, progress)?, &batch)),
         };
         let tolerance = half_precision_tolerance(precision).unwrap_or(PADDING_TOLERANCE);
         Ok(compare(&Comparison { subject, reference, tolerance }, &found, &expected))
     }
 
-    fn run_each_alone(&self) -> Result<Vec<SampleOutputs>> {
+    fn run_each_alone(&self, progress: &dyn Progress) -> Result<Vec<SampleOutputs>> {
         let mut outputs = Vec::new();
         for single in self.samples.singles(self.snapshot, &self.model.record)? {
-            append_samples(&mut outputs, outputs_per_sample(&run_model(self.model, &single)?, &single));
+            append_samples(&mut outputs, outputs_per_sample(&run_model(self.model, &single, progress)?, &single));
         }
         Ok(outputs)
     }

@@ -53,7 +53,7 @@ pub fn check_module(check: &ModuleCheck<'_>, cache: &Cache, progress: &dyn Progr
     let checked = cache.get_or_build(CacheKind::Check, &key, progress, |_| {
         let batch = samples.batch(snapshot, &module.record)?;
         let found = run_module(module, &input_tensors(&module.record.inputs, &batch)?)?;
-        let expected = run_model(reference, &batch)?;
+        let expected = run_model(reference, &batch, progress)?;
         let tolerance = half_precision_tolerance(precision).unwrap_or(FP32_TOLERANCE);
         let comparison = Comparison { subject: &subject, reference: "onnx-fp32", tolerance };
         let (found, expected) = (outputs_per_sample(&found, &batch), outputs_per_sample(&expected, &batch));

@@ -1,7 +1,8 @@
 //! Exported models run on ONNX Runtime, which must have been loaded (`planforge_runtime::load_library`).
 
+use crate::bounded::{LONGEST_RUN, bounded};
 use crate::{Error, Result};
-use planforge_core::{CachedArtifact, Model, Precision, TensorSpec, Variant, fixed_batch};
+use planforge_core::{CachedArtifact, Model, Precision, Progress, TensorSpec, Variant, fixed_batch};
 use planforge_engine::{Sample, emulate_bf16};
 use planforge_runtime::{OnnxSession, SessionOptions, Tensor, TensorView};
 
@@ -16,8 +17,9 @@ pub fn skip_reason(model: &Model) -> Option<&'static str> {
 /// operators in fp32 and rounds the result to bf16, since ONNX Runtime has no bf16 arithmetic on the CPU.
 ///
 /// # Errors
-/// [`Error::Skipped`] where [`skip_reason`] gives a reason, and errors of ONNX Runtime.
-pub fn run_model(model: &CachedArtifact<Model>, sample: &Sample) -> Result<Vec<Tensor>> {
+/// [`Error::Skipped`] where [`skip_reason`] gives a reason, errors of ONNX Runtime, cancellation, and [`Error::RunTimeout`]
+/// after 10 minutes.
+pub fn run_model(model: &CachedArtifact<Model>, sample: &Sample, progress: &dyn Progress) -> Result<Vec<Tensor>> {
     let precision = model.record.precision;
     if let Some(reason) = skip_reason(&model.record) {
         return Err(Error::Skipped { subject: Variant::onnx(precision).id(), reason });
@@ -31,7 +33,10 @@ pub fn run_model(model: &CachedArtifact<Model>, sample: &Sample) -> Result<Vec<T
         Precision::Fp32 | Precision::Fp16 => OnnxSession::load(&graph, &options)?,
         Precision::Bf16 => OnnxSession::load_instead(&graph, &emulate_bf16(&graph)?, &options)?,
     };
-    let mut run = |batch: &Sample| Ok(session.run(&input_tensors(&model.record.inputs, batch)?, &[])?);
+    let mut run = |batch: &Sample| {
+        let inputs = input_tensors(&model.record.inputs, batch)?;
+        bounded(LONGEST_RUN, progress, |stop| session.run_until(&inputs, &[], Some(stop)))
+    };
     let fixed = fixed_batch(&model.record.inputs).and_then(|batch| usize::try_from(batch).ok());
     match fixed.filter(|fixed| *fixed != sample.batch()) {
         None => run(sample),

@@ -49,7 +49,7 @@ pub fn values_beyond_fp16(check: &RangeCheck<'_>, cache: &Cache, progress: &dyn 
     let key = CacheKey::of(&("ranges", FORMAT, file_digests(model), samples.identity()?, library_version, prepared));
     let found = cache.get_or_build(CacheKind::Check, &key, progress, |_| {
         let batch = samples.batch(snapshot, &model.record)?;
-        Ok::<_, crate::Error>(out_of_range(&run_model(model, &batch)?))
+        Ok::<_, crate::Error>(out_of_range(&run_model(model, &batch, progress)?))
     })?;
     Ok(found.record)
 }

@@ -4,7 +4,9 @@ use super::plan::{Plan, Span};
 use super::recorder::{Batch, Recorder, UserRecorder};
 use crate::cancel::POLL;
 use crate::{Endpoint, Error, Result};
-use planforge_core::{LoadResult, LoadSpec, Outcome, Progress, RequestBody, Step};
+use planforge_core::{
+    LoadResult, LoadSpec, OWN_DESCRIPTORS, Outcome, Progress, RequestBody, Step, allowed_descriptors,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::sync::Arc;
@@ -26,7 +28,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 /// are exact to 0.1 %, of seconds to 1 %.
 ///
 /// # Errors
-/// [`Error::NoTargets`], [`Error::LoadSize`], [`Error::Cancelled`]. Failed requests are not errors but part of the result.
+/// [`Error::NoTargets`], [`Error::LoadSize`], [`Error::Descriptors`], [`Error::Cancelled`]. Failed requests are not errors but part of the result.
 pub async fn load<E: Endpoint>(
     endpoint: &E,
     targets: &[String],
@@ -38,6 +40,7 @@ pub async fn load<E: Endpoint>(
         return Err(Error::NoTargets);
     }
     let plan = Plan::new(&spec.stages)?;
+    require_descriptors(plan.max_users(), allowed_descriptors())?;
     let test = Arc::new(LoadTest {
         endpoint: endpoint.clone(),
         request: endpoint.prepare(request_body.clone()),
@@ -55,6 +58,12 @@ pub async fn load<E: Endpoint>(
     users.join_all().await;
     progress.finished(Step::Load, endpoint.name(), Outcome::Built, test.start.elapsed());
     Ok(recorder.finish(u32::try_from(targets.len()).unwrap_or(u32::MAX)))
+}
+
+/// Each user has a connection, and the endpoint too where it runs on this machine.
+fn require_descriptors(users: u32, allowed: u64) -> Result<()> {
+    let needed = u64::from(users) + OWN_DESCRIPTORS;
+    if needed > allowed { Err(Error::Descriptors { users, needed, allowed }) } else { Ok(()) }
 }
 
 /// What all users share.

@@ -24,6 +24,7 @@ pub(crate) fn dispatch() -> ExitCode {
     let cli = Cli::parse();
     printer::set_colors(cli.global.color);
     start_log(cli.global.verbose);
+    planforge_core::raise_descriptor_limit();
     match run_command(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

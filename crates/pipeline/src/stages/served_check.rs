@@ -56,7 +56,7 @@ pub fn check_served(context: &PipelineContext, check: &ServedCheck<'_>) -> Resul
         let (sample, body) = fitting_request(context, snapshot, &own.record, shape, None)?;
         let answer = ask(context, url, target_model, body)?;
         append_samples(&mut found, outputs_per_sample(&answer, &sample));
-        append_samples(&mut expected, reference_outputs(&reference, &sample, &answer)?);
+        append_samples(&mut expected, reference_outputs(&reference, &sample, &answer, progress)?);
     }
     let subject = format!("{variant}, served");
     let reference_name = Variant::onnx(reference.record.precision).id();
@@ -109,8 +109,9 @@ fn reference_outputs(
     reference: &CachedArtifact<Model>,
     sample: &Sample,
     answer: &[Tensor],
+    progress: &dyn planforge_core::Progress,
 ) -> Result<Vec<SampleOutputs>> {
-    let outputs = run_model(reference, sample)?;
+    let outputs = run_model(reference, sample, progress)?;
     let of_answer = answer.iter().map(|output| {
         let found = outputs.iter().find(|own| own.name == output.name).cloned();
         found.ok_or_else(|| Error::NoOutput { name: output.name.clone() })

@@ -7,8 +7,9 @@
 #![expect(unsafe_code, reason = "concurrent runs are calls of ONNX Runtime's C API")]
 
 use super::options::{Device, SessionOptions};
+use super::stop::RunStop;
 use ort::session::{Session, SessionInputValue};
-use ort::sys::{OrtStatus, OrtStatusPtr, OrtValue};
+use ort::sys::{OrtRunOptions, OrtStatus, OrtStatusPtr, OrtValue};
 use ort::value::DynValue;
 use ort::{AsPointer, Error};
 use std::ffi::{CString, c_char, c_void};
@@ -44,13 +45,14 @@ impl Shared {
         Self { session, turns }
     }
 
-    /// Runs the session on named inputs and returns the named outputs, in that order.
+    /// Runs the session on named inputs and returns the named outputs, in that order, until `stop` ends it.
     pub(super) fn run(
         &self,
         inputs: &[(CString, SessionInputValue<'_>)],
         outputs: &[CString],
+        stop: Option<&RunStop>,
     ) -> ort::Result<Vec<DynValue>> {
-        let mut call = Call::new(inputs, outputs);
+        let mut call = Call::new(inputs, outputs, stop);
         match &self.turns {
             Turns::Own => self.run_here(&mut call)?,
             Turns::Single(turn) => {
@@ -67,12 +69,12 @@ impl Shared {
     }
 
     fn run_here(&self, call: &mut Call) -> ort::Result<()> {
-        // SAFETY: the pointers in `call` are to values and names that its maker borrows, and to room for as many outputs
+        // SAFETY: the pointers in `call` are to values, names and options that its maker borrows, and to room for as many outputs
         // as it names; the session lives as long as `self`, and concurrent runs of it are allowed (see above).
         unsafe {
             let session = self.session.ptr().cast_mut();
             let (names, values, count, wanted, wanted_count, outputs) = call.arguments();
-            let status = (ort::api().Run)(session, ptr::null(), names, values, count, wanted, wanted_count, outputs);
+            let status = (ort::api().Run)(session, call.options, names, values, count, wanted, wanted_count, outputs);
             Error::result_from_status(status)
         }
     }
@@ -90,7 +92,7 @@ impl Shared {
             let (callback, user_data) = (Some(finished as _), theirs.cast_mut().cast());
             let status = (ort::api().RunAsync)(
                 session,
-                ptr::null(),
+                call.options,
                 names,
                 values,
                 count,
@@ -114,6 +116,7 @@ type Arguments = (*const *const c_char, *const *const OrtValue, usize, *const *c
 
 /// A run.
 struct Call {
+    options: *const OrtRunOptions,
     input_names: Vec<*const c_char>,
     inputs: Vec<*const OrtValue>,
     output_names: Vec<*const c_char>,
@@ -121,8 +124,9 @@ struct Call {
 }
 
 impl Call {
-    fn new(inputs: &[(CString, SessionInputValue<'_>)], outputs: &[CString]) -> Self {
+    fn new(inputs: &[(CString, SessionInputValue<'_>)], outputs: &[CString], stop: Option<&RunStop>) -> Self {
         Self {
+            options: stop.map_or(ptr::null(), |stop| stop.options().ptr()),
             input_names: inputs.iter().map(|(name, _)| name.as_ptr()).collect(),
             inputs: inputs.iter().map(|(_, value)| value.ptr()).collect(),
             output_names: outputs.iter().map(|name| name.as_ptr()).collect(),

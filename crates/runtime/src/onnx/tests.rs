@@ -199,3 +199,20 @@ fn a_shared_session_outlives_its_first_handle() {
     let inputs = [integers("mask", &[1, 1], &[1]), integers("ids", &[1, 1], &[2])];
     assert_eq!(second.run(&inputs, &["tokens".to_owned()]).unwrap(), [integers("tokens", &[1], &[1])]);
 }
+
+#[test]
+fn a_run_without_an_end_can_be_ended() {
+    let mut session = load("endless");
+    let inputs = [Tensor::new("x", &[1, 4], TensorValues::Fp32(vec![1.0; 4])).unwrap()];
+    let stop = RunStop::new().unwrap();
+    let stopper = stop.clone();
+    let other = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        stopper.stop();
+    });
+    let error = session.run_until(&inputs, &[], Some(&stop)).unwrap_err();
+    assert!(matches!(&error, Error::Run { .. }), "{error}");
+    other.join().unwrap();
+    // It is for one run; another that was ended before it began does not begin.
+    assert!(session.run_until(&inputs, &[], Some(&stop)).is_err());
+}
