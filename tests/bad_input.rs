@@ -2,6 +2,7 @@
 
 use crate::support::{Workspace, end};
 use planforge_testkit::TinyBert;
+use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::process::Command;
 
@@ -308,4 +309,30 @@ fn weights_without_elements_are_refused() {
     let ended = workspace.planforge(&["export", "tiny.toml"]);
     assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
     assert!(ended.stderr.contains("has no elements: its shape is ["), "{}", ended.stderr);
+}
+
+/// What the tokenizers library would end the process at.
+#[test]
+fn hostile_tokenizers_are_errors() {
+    let workspace = Workspace::tiny();
+    workspace.edit(
+        "model/config.json",
+        "\"model_type\"",
+        "\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"model_type\"",
+    );
+    let file = "model/tokenizer.json";
+    let good: Value = serde_json::from_slice(&fs_err::read(workspace.path(file)).unwrap()).unwrap();
+    // Its template names a token that it does not have.
+    let mut bad = good.clone();
+    bad["post_processor"]["special_tokens"].as_object_mut().unwrap().remove("[CLS]").unwrap();
+    workspace.write(file, &bad.to_string());
+    workspace.planforge(&["infer", "tiny.toml"]).fails(2, &["tokenizer.json", "tokenizers library"]);
+    // It pads to more than there is memory for; planforge pads as it needs.
+    let mut padded = good;
+    padded["padding"] = json!({
+        "strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": 1_000_000_000_000_u64, "pad_id": 0,
+        "pad_type_id": 0, "pad_token": "[PAD]",
+    });
+    workspace.write(file, &padded.to_string());
+    workspace.planforge(&["infer", "tiny.toml"]).succeeds();
 }

@@ -58,7 +58,8 @@ pub use lock::{Difference, Fact, ItemKind, Lock, LockedEngine, LockedFile, Locke
 pub use onnx_route::onnx_route;
 pub use planforge_types::{
     ComputeCapability, DataType, Digest, Dim, ErrorKind, Event, EventKind, HardwareCompatibility, InputShapes,
-    NoProgress, Outcome, Precision, Progress, Step, TensorSpec, WeightTransform, fixed_batch, io_hint,
+    NoProgress, Outcome, Precision, Progress, Step, TensorSpec, WeightTransform, contained, fixed_batch, io_hint,
+    keep_contained_panics_quiet,
 };
 pub use platform::{ModelFormat, OnnxBackend, Platform};
 pub use sagemaker::{

@@ -25,6 +25,7 @@ pub(crate) fn dispatch() -> ExitCode {
     printer::set_colors(cli.global.color);
     start_log(cli.global.verbose);
     planforge_core::raise_descriptor_limit();
+    planforge_core::keep_contained_panics_quiet();
     match run_command(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,11 +1,12 @@
 //! Texts through the checkpoint's own tokenizer.
 
-use crate::tokenizer::TextTokenizer;
+use crate::tokenizer::{TextTokenizer, unreadable};
 use crate::{Error, Result};
-use planforge_core::{Snapshot, Task};
+use planforge_core::{Snapshot, Task, contained};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
+use tokenizers::utils::parallelism::set_parallelism;
 use tokenizers::{EncodeInput, Tokenizer};
 
 /// A batch of tokenized texts, padded to the longest: every list has `batch * sequence` elements in
@@ -123,8 +124,12 @@ fn encode(mut tokenizer: TextTokenizer, texts: Vec<EncodeInput<'_>>, max_sequenc
     let paired = texts.iter().any(|text| matches!(text, EncodeInput::Dual(..)));
     tokenizer.limit(max_sequence, paired)?;
     let TextTokenizer { tokenizer, path, has_token_types, .. } = tokenizer;
-    let encodings =
-        tokenizer.encode_batch(texts, true).map_err(|error| Error::Tokenizer { path, message: error.to_string() })?;
+    // A panic is caught on this thread alone; samples are few.
+    set_parallelism(false);
+    let encodings = contained(|| tokenizer.encode_batch(texts, true))
+        .map_err(|panic| unreadable(&panic))
+        .and_then(|encodings| encodings.map_err(|error| error.to_string()))
+        .map_err(|message| Error::Tokenizer { path, message })?;
     let gather = |values: fn(&tokenizers::Encoding) -> &[u32]| {
         encodings.iter().flat_map(|encoding| values(encoding).iter().map(|&value| i64::from(value))).collect()
     };
@@ -229,7 +234,7 @@ fn plain_words(tokenizer: &Tokenizer) -> Vec<i64> {
 
 /// The tokens before and after every text, at most `sequence` of them.
 fn frame(tokenizer: &Tokenizer, sequence: usize) -> tokenizers::Result<(Vec<i64>, Vec<i64>)> {
-    let empty = tokenizer.encode("", true)?;
+    let empty = contained(|| tokenizer.encode("", true)).map_err(|panic| unreadable(&panic))??;
     let tokens = empty.get_ids().iter().zip(empty.get_attention_mask());
     let mut opening: Vec<i64> = tokens.filter(|(_, kept)| **kept != 0).map(|(number, _)| i64::from(*number)).collect();
     opening.truncate(sequence);

@@ -19,4 +19,4 @@ mod tokens;
 mod vocabulary;
 
 pub use text::missing_tokenizer;
-pub(crate) use text::{TextTokenizer, pads_left};
+pub(crate) use text::{TextTokenizer, pads_left, unreadable};

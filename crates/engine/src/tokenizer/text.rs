@@ -7,7 +7,7 @@ use super::settings::{Settings, Side};
 use crate::json::{in_folder, read_json_if_there};
 use crate::sentence::{EncoderOutput, EncoderSettings, ModelSettings, encoder_folder};
 use crate::{Error, Result};
-use planforge_core::{Snapshot, Task};
+use planforge_core::{Snapshot, Task, contained};
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -74,7 +74,8 @@ impl TextTokenizer {
         let folder = encoder_folder(snapshot, task)?;
         let settings = Settings::read(snapshot, &folder)?;
         let class = TokenizerClass::read(snapshot, &folder, &settings)?;
-        let (mut tokenizer, path) = build(snapshot, &folder, class, &settings)?;
+        let (mut tokenizer, path) = contained(|| build(snapshot, &folder, class, &settings))
+            .map_err(|panic| Error::NoTokenizer { repo: snapshot.repo.clone(), message: unreadable(&panic) })??;
         tokenizer.set_encode_special_tokens(settings.split_special_tokens);
         let usage = Usage::read(snapshot, &folder, task)?;
         if usage.encoder.do_lower_case {
@@ -123,6 +124,11 @@ impl TextTokenizer {
         self.tokenizer.with_padding(Some(self.padding.clone()));
         Ok(())
     }
+}
+
+/// Why files of a tokenizer, on which the library has panicked, cannot be used.
+pub(crate) fn unreadable(panic: &str) -> String {
+    format!("the tokenizers library cannot use it: {panic}")
 }
 
 fn failure(path: &std::path::Path, error: &tokenizers::Error) -> Error {
