@@ -12,8 +12,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Set where namespaces can be made, so that none of these tests may be skipped.
 const REQUIRED: &str = "PLANFORGE_REQUIRE_TRITON";
 
-/// Requests of the suite. Triton takes two seconds to unload a model, so that many more would take long.
-const REQUESTS: usize = 200;
+/// Requests that come at the same time, and clients that send them.
+const REQUESTS: usize = 2000;
+const CLIENTS: usize = 32;
+/// Requests for a copy before the next one's turn. Triton takes two seconds to unload one.
+const TURN: usize = 20;
+const TURN_OF_TRITON: usize = 100;
+const COPIES: usize = 8;
 
 /// A pipeline of eight copies of a model of about 8 MiB.
 fn workspace(container: &str, memory: &str) -> Workspace {
@@ -21,7 +26,7 @@ fn workspace(container: &str, memory: &str) -> Workspace {
     fs_err::remove_dir_all(workspace.path("model")).unwrap();
     TinyBert { hidden_size: 384, ..TinyBert::default() }.write(&workspace.path("model")).unwrap();
     workspace.package_without_engines("[\"onnx\"]");
-    workspace.edit("tiny.toml", "copies = 3", "copies = 8\nonnx_backend = \"planforge\"");
+    workspace.edit("tiny.toml", "copies = 3", &format!("copies = {COPIES}\nonnx_backend = \"planforge\""));
     workspace.edit(
         "tiny.toml",
         "[load]",
@@ -64,24 +69,44 @@ fn assert_close(found: &Value, expected: &Value) {
 }
 
 /// The suite. `expected` are answers to requests of the seeds 0, 1, …
-fn serves_as_sagemaker_does(hosted: &Hosted, workspace: &Workspace, expected: &[Value]) {
-    answers_are_right_while_copies_come_and_go(hosted, expected);
+fn serves_as_sagemaker_does(hosted: &Hosted, workspace: &Workspace, expected: &[Value], turn: usize) {
+    answers_are_right_while_copies_come_and_go(hosted, expected, turn);
+    let (before, first) = one_copy_after_the_other(hosted, expected);
+    answers_are_right_while_copies_come_and_go(hosted, expected, turn);
+    // What was unloaded has given back its memory.
+    let (_, last) = one_copy_after_the_other(hosted, expected);
+    assert!(last < 1.05 * first, "{last} bytes per loaded copy, {first} before");
     mistakes_are_named(hosted);
     archives_that_cannot_be_served_are_refused(hosted, workspace);
     let state = state(hosted);
     let invocations: u64 =
         state["invocations"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
-    assert_eq!(invocations, REQUESTS as u64, "{state:#}");
+    assert_eq!(invocations, (2 * before + 2 * REQUESTS) as u64, "{state:#}");
     for metric in ["Invocations", "ModelCacheHit", "ModelLoadingTime", "ModelUnloadingTime", "ModelDownloadingTime"] {
         assert!(state["metrics"][metric]["SampleCount"].as_u64().unwrap() > 0, "{metric}: {state:#}");
     }
 }
 
-/// Requests of eight clients for eight copies, of which not all fit.
-fn answers_are_right_while_copies_come_and_go(hosted: &Hosted, expected: &[Value]) {
+/// Number of requests, and bytes in use for each loaded copy after all of them, of which not all fit.
+fn one_copy_after_the_other(hosted: &Hosted, expected: &[Value]) -> (usize, f64) {
+    for copy in 0..COPIES {
+        for (seed, expected) in expected.iter().enumerate() {
+            let (status, answer) = hosted.invoke("tiny", &format!("tiny-v{copy}.tar.gz"), &request(seed));
+            assert_eq!(status, 200, "{answer}");
+            assert_close(&answer, expected);
+        }
+    }
+    let state = state(hosted);
+    let loaded = state["models"].as_array().unwrap().len();
+    assert!((2..COPIES).contains(&loaded), "{state:#}");
+    (COPIES * expected.len(), state["used_byte_count"].as_f64().unwrap() / loaded as f64)
+}
+
+/// Requests of many clients for all copies.
+fn answers_are_right_while_copies_come_and_go(hosted: &Hosted, expected: &[Value], turn: usize) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..8 {
+        for _ in 0..CLIENTS {
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
@@ -89,8 +114,7 @@ fn answers_are_right_while_copies_come_and_go(hosted: &Hosted, expected: &[Value
                         break;
                     }
                     let seed = index % expected.len();
-                    // Each copy is asked for a while before the next one's turn.
-                    let copy = (index / 20 + index % 2) % 8;
+                    let copy = (index / turn + index % 2) % COPIES;
                     let (status, answer) = hosted.invoke("tiny", &format!("tiny-v{copy}.tar.gz"), &request(seed));
                     assert_eq!(status, 200, "{answer}");
                     assert_close(&answer, &expected[seed]);
@@ -152,16 +176,16 @@ fn expected() -> Vec<Value> {
 fn the_endpoint_itself_serves_as_sagemaker_does() {
     let workspace = workspace("embedded", "64 MiB");
     let hosted = Hosted::start(&workspace, "tiny.toml");
-    serves_as_sagemaker_does(&hosted, &workspace, &expected());
+    serves_as_sagemaker_does(&hosted, &workspace, &expected(), TURN);
     hosted.stop();
 }
 
 #[test]
 fn a_triton_that_it_starts_serves_as_sagemaker_does() {
     isolated(concat!(module_path!(), "::a_triton_that_it_starts_serves_as_sagemaker_does"), REQUIRED, || {
-        let workspace = workspace("triton", "64 MiB");
+        let workspace = workspace("triton", "96 MiB");
         let hosted = Hosted::start(&workspace, "tiny.toml");
-        serves_as_sagemaker_does(&hosted, &workspace, &expected());
+        serves_as_sagemaker_does(&hosted, &workspace, &expected(), TURN_OF_TRITON);
         hosted.stop();
     });
 }
@@ -180,7 +204,7 @@ fn a_container_that_runs_already_serves_as_sagemaker_does() {
         fs_err::create_dir_all("/opt/ml/models").unwrap();
         let workspace = workspace(&format!("http://127.0.0.1:{}", server.port()), "32 MiB");
         let hosted = Hosted::start(&workspace, "tiny.toml");
-        serves_as_sagemaker_does(&hosted, &workspace, &expected());
+        serves_as_sagemaker_does(&hosted, &workspace, &expected(), TURN_OF_TRITON);
         // Sizes of archives are no measurement.
         let probed = workspace.planforge(&["probe", "tiny.toml", "--url", &format!("http://{}", hosted.address)]);
         assert_eq!(probed.status.code(), Some(2), "{}", probed.stderr);

@@ -6,6 +6,7 @@ use crate::invocation::Invoker;
 use crate::memory::Memory;
 use crate::models::{Executor, LoadOptions, Models};
 use crate::options::{ContainerOptions, RunningContainer};
+use crate::processors::Processors;
 use crate::routes::{Endpoint, router};
 use crate::server::{ConnectionLimits, serve};
 use crate::target::Archives;
@@ -55,6 +56,7 @@ impl Host {
         };
         let models = Models::new(load_options, memory);
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let processors = Processors::start(processors)?;
         let invoker = Invoker::new(Arc::clone(&models), processors, options.load_timeout, options.invocation_timeout);
         let endpoint = Endpoint {
             name: options.endpoint,

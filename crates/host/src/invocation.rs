@@ -1,25 +1,24 @@
 //! One invocation: from its bytes to the model's answer.
 
 use crate::api_error::{ApiError, with_causes};
-use crate::blocking::blocking;
 use crate::container::{ContainerModel, InvokeError};
 use crate::infer::{Encoding, Inference, ModelResponse, Named, read_request, write_response};
 use crate::models::{Lease, Model, Models, Runner};
+use crate::processors::{Processor, Processors};
 use crate::target::ArchiveLocation;
 use axum::body::Bytes;
 use axum::http::HeaderValue;
 use planforge_runtime::{RunStop, Session};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
 
 /// Runs invocations; at most one inference for each processor at a time.
 #[derive(Debug)]
 pub(crate) struct Invoker {
     models: Arc<Models>,
-    processors: Arc<Semaphore>,
-    processor_count: usize,
+    processors: Processors,
     load_timeout: Duration,
     invocation_timeout: Duration,
 }
@@ -29,7 +28,6 @@ pub(crate) struct Invoker {
 struct Work {
     session: OwnedMutexGuard<Session>,
     stop: RunStop,
-    _processor: OwnedSemaphorePermit,
     model: Arc<Model>,
     lease: Arc<Lease>,
 }
@@ -44,15 +42,14 @@ impl Drop for StopOnDrop {
 }
 
 impl Invoker {
-    /// Invokes `models` on `processor_count` processors.
+    /// Invokes `models` on `processors`.
     pub(crate) fn new(
         models: Arc<Models>,
-        processor_count: usize,
+        processors: Processors,
         load_timeout: Duration,
         invocation_timeout: Duration,
     ) -> Self {
-        let processors = Arc::new(Semaphore::new(processor_count));
-        Self { models, processors, processor_count, load_timeout, invocation_timeout }
+        Self { models, processors, load_timeout, invocation_timeout }
     }
 
     /// The models.
@@ -157,9 +154,7 @@ impl Invoker {
         stop: RunStop,
     ) -> Result<ModelResponse, ApiError> {
         let (reading_lease, reading_model) = (Arc::clone(&lease), Arc::clone(&model));
-        let processor = self.processor().await?;
-        let request = blocking(move || {
-            let _processor = processor;
+        let request = self.processors.acquire().await?.run(move || {
             let interface = reading_model.embedded()?.interface();
             let request = read_request(&body, encoding, &Named { model: reading_lease.target_model(), interface });
             drop(reading_model);
@@ -167,20 +162,21 @@ impl Invoker {
         });
         let request = request.await??;
         let session = model.embedded()?.session().await;
-        let work = Work { session, stop, _processor: self.processor().await?, model, lease };
+        let processor = self.processors.acquire().await?;
+        let work = Work { session, stop, model, lease };
         if work.model.is_first_run() {
-            return self.first_run(work, request).await;
+            return self.first_run(processor, work, request).await;
         }
-        blocking(move || run(work, request)).await?
+        processor.run(move || run(work, request)).await?
     }
 
     /// Memory that stays after the first run is the model's too. It can be separated from others'
     /// only when nothing else was under way.
-    async fn first_run(&self, work: Work, request: Inference) -> Result<ModelResponse, ApiError> {
+    async fn first_run(&self, processor: Processor, work: Work, request: Inference) -> Result<ModelResponse, ApiError> {
         let (model, lease) = (Arc::clone(&work.model), Arc::clone(&work.lease));
         let was_alone = self.is_alone();
         let before = self.models.used().await?;
-        let response = blocking(move || run(work, request)).await?;
+        let response = processor.run(move || run(work, request)).await?;
         let growth = self.models.used().await?.saturating_sub(before);
         if was_alone && self.is_alone() {
             model.add_bytes(growth);
@@ -192,11 +188,7 @@ impl Invoker {
 
     /// No load and no inference but the caller's.
     fn is_alone(&self) -> bool {
-        self.processors.available_permits() + 1 >= self.processor_count && !self.models.is_loading()
-    }
-
-    async fn processor(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        Arc::clone(&self.processors).acquire_owned().await.map_err(|_| ApiError::Closing)
+        self.processors.is_quiet() && !self.models.is_loading()
     }
 }
 
@@ -218,7 +210,7 @@ fn run(mut work: Work, mut request: Inference) -> Result<ModelResponse, ApiError
     work.model.embedded()?.interface().enter(&mut request.inputs);
     let names: Vec<String> = request.outputs.iter().map(|output| output.name.clone()).collect();
     let outputs = work.session.run_until(&request.inputs, &names, Some(&work.stop));
-    let Work { session, stop: _, _processor, model, lease } = work;
+    let Work { session, stop: _, model, lease } = work;
     // The next request can run while this one's answer is written.
     drop(session);
     let mut outputs = outputs.map_err(|error| ApiError::bad_input(with_causes(&error)))?;

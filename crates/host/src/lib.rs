@@ -29,6 +29,7 @@ mod model_folder;
 mod models;
 mod options;
 mod process;
+mod processors;
 mod resident;
 mod routes;
 mod server;

@@ -20,8 +20,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
 /// glibc's allocator keeps most of what is freed, by default, so that an unloaded model's memory would still count. With a
 /// fixed threshold large blocks are returned at once. Inference does not pay for it, since its working memory stays in the
-/// session's arena: 31.3 ms through the endpoint and 30.7 ms in ONNX Runtime alone for 1 x 128 tokens of all-MiniLM-L6-v2
-/// in fp32. Huge pages would make no difference to that, and round what small models take up to 2 MiB.
+/// session's arena (`scripts/bench host`). Huge pages would make no difference to that, and round what small models take up to 2 MiB.
 const ALLOCATOR: [(&str, &str); 3] =
     [("MALLOC_ARENA_MAX", "2"), ("MALLOC_MMAP_THRESHOLD_", "524288"), ("MALLOC_TRIM_THRESHOLD_", "16777216")];
 

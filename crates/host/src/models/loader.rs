@@ -91,7 +91,10 @@ impl Models {
         let model = Model::new(runner, byte_count);
         if was_alone {
             let is_too_large = byte_count > self.options.budget_byte_count;
-            self.sizes.set(size, MemoryEstimate { byte_count, is_too_large });
+            // The first load brings what is taken once, of the runtime, the server or a GPU's context: no measure for others.
+            if is_too_large || !load.is_first() {
+                self.sizes.set(size, MemoryEstimate { byte_count, is_too_large });
+            }
             if is_too_large {
                 model.close(target_model).await;
                 blocking(move || drop(model)).await?;
@@ -143,6 +146,11 @@ struct LoadUnderWay<'a> {
 }
 
 impl LoadUnderWay<'_> {
+    /// The first of this endpoint.
+    const fn is_first(&self) -> bool {
+        self.number == 1
+    }
+
     /// No other load was under way at any time.
     fn was_alone(&self) -> bool {
         self.was_first && self.models.loads_begun.load(Ordering::Relaxed) == self.number
