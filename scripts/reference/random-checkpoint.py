@@ -4,8 +4,8 @@
     python3 scripts/reference/random-checkpoint.py --list
     python3 scripts/reference/random-checkpoint.py FOLDER NAME...
 
-FOLDER/NAME gets the checkpoint as a repository on the Hub has it: config.json, model.safetensors and, for texts, a
-tokenizer.json that knows five words. full-models.py makes the like with timm and transformers, and what they compute.
+FOLDER/NAME gets the checkpoint as a repository on the Hub has it: config.json, model.safetensors and, for texts,
+tokenizer_config.json and a tokenizer.json that knows five words. full-models.py makes the like with timm and transformers, and what they compute.
 """
 
 import array
@@ -192,6 +192,9 @@ def main():
         write_weights(folder / "model.safetensors", tensors(), Numbers(name))
         if "model_type" in config:
             (folder / "tokenizer.json").write_text(json.dumps(tokenizer(config["pad_token_id"])), encoding="utf-8")
+            # Of no class, so that the file is used as it is.
+            settings = json.dumps(dict(tokenizer_class="PreTrainedTokenizerFast"))
+            (folder / "tokenizer_config.json").write_text(settings, encoding="utf-8")
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
