@@ -71,23 +71,26 @@ fn assert_close(found: &Value, expected: &Value) {
 /// The suite. `expected` are answers to requests of the seeds 0, 1, …
 fn serves_as_sagemaker_does(hosted: &Hosted, workspace: &Workspace, expected: &[Value], turn: usize) {
     answers_are_right_while_copies_come_and_go(hosted, expected, turn);
-    let (before, first) = one_copy_after_the_other(hosted, expected);
+    let (loaded, first) = one_copy_after_the_other(hosted, expected);
     answers_are_right_while_copies_come_and_go(hosted, expected, turn);
-    // What was unloaded has given back its memory.
-    let (_, last) = one_copy_after_the_other(hosted, expected);
-    assert!(last < 1.05 * first, "{last} bytes per loaded copy, {first} before");
+    // What was unloaded has given back its memory, so that as many copies fit.
+    let (loaded_again, last) = one_copy_after_the_other(hosted, expected);
+    assert!(loaded_again + 1 >= loaded, "{loaded_again} copies are loaded, {loaded} before");
+    if loaded_again == loaded {
+        assert!(last < 1.05 * first, "{last} bytes are in use, {first} before");
+    }
     mistakes_are_named(hosted);
     archives_that_cannot_be_served_are_refused(hosted, workspace);
     let state = state(hosted);
     let invocations: u64 =
         state["invocations"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
-    assert_eq!(invocations, (2 * before + 2 * REQUESTS) as u64, "{state:#}");
+    assert_eq!(invocations, (2 * COPIES * expected.len() + 2 * REQUESTS) as u64, "{state:#}");
     for metric in ["Invocations", "ModelCacheHit", "ModelLoadingTime", "ModelUnloadingTime", "ModelDownloadingTime"] {
         assert!(state["metrics"][metric]["SampleCount"].as_u64().unwrap() > 0, "{metric}: {state:#}");
     }
 }
 
-/// Number of requests, and bytes in use for each loaded copy after all of them, of which not all fit.
+/// Loaded copies, and bytes in use, after requests for all copies, of which not all fit.
 fn one_copy_after_the_other(hosted: &Hosted, expected: &[Value]) -> (usize, f64) {
     for copy in 0..COPIES {
         for (seed, expected) in expected.iter().enumerate() {
@@ -99,7 +102,7 @@ fn one_copy_after_the_other(hosted: &Hosted, expected: &[Value]) -> (usize, f64)
     let state = state(hosted);
     let loaded = state["models"].as_array().unwrap().len();
     assert!((2..COPIES).contains(&loaded), "{state:#}");
-    (COPIES * expected.len(), state["used_byte_count"].as_f64().unwrap() / loaded as f64)
+    (loaded, state["used_byte_count"].as_f64().unwrap())
 }
 
 /// Requests of many clients for all copies.
@@ -174,7 +177,7 @@ fn expected() -> Vec<Value> {
 
 #[test]
 fn the_endpoint_itself_serves_as_sagemaker_does() {
-    let workspace = workspace("embedded", "64 MiB");
+    let workspace = workspace("embedded", "72 MiB");
     let hosted = Hosted::start(&workspace, "tiny.toml");
     serves_as_sagemaker_does(&hosted, &workspace, &expected(), TURN);
     hosted.stop();

@@ -31,6 +31,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for one answer to a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What Triton answers with status 400 for a model that it has no more: seen on a busy machine while copies came and went.
+const UNKNOWN_MODEL: &str = "Request for unknown model: ";
+
 /// A container that runs models.
 #[derive(Debug)]
 pub(crate) struct Container {
@@ -134,6 +137,7 @@ impl Container {
         match response.status {
             StatusCode::OK => Ok(ModelResponse { content_type: response.content_type, body: response.body }),
             StatusCode::NOT_FOUND => Err(InvokeError::Unloaded),
+            StatusCode::BAD_REQUEST if response.text().contains(UNKNOWN_MODEL) => Err(InvokeError::Unloaded),
             status => Err(InvokeError::Refused(ApiError::Model { status: status.as_u16(), original: response.text() })),
         }
     }
