@@ -11,14 +11,8 @@ const COPIES: usize = 60;
 const REQUIRED: &str = "PLANFORGE_REQUIRE_TRITON";
 
 /// Widths of models, whose weights take from less than 1 MiB to 400 MB, budgets, and copies, more than fit.
-const PAIRS: [(usize, &str, usize); 6] = [
-    (32, "24 MiB", 60),
-    (32, "64 MiB", 160),
-    (384, "160 MiB", 40),
-    (768, "512 MiB", 40),
-    (1536, "1 GiB", 20),
-    (2500, "4 GiB", 14),
-];
+const PAIRS: [(usize, &str, usize); 5] =
+    [(32, "64 MiB", 160), (384, "160 MiB", 40), (768, "512 MiB", 40), (1536, "1 GiB", 20), (2500, "4 GiB", 14)];
 
 /// A pipeline of many copies of a model of some width, with `memory` for all of them.
 fn pipeline(hidden_size: usize, memory: &str) -> Workspace {
@@ -105,8 +99,9 @@ fn as_many_copies_fit_a_triton_as_it_serves_without_unloading() {
 }
 
 /// Prints both counts for each pair, and fails where they are further apart than one copy or 3 %.
-fn compare(container: &str) {
-    for (hidden_size, memory, copies) in PAIRS {
+/// What the server takes once differs by `spread` bytes from start to start, which are copies of their own where these are small.
+fn compare(container: &str, smallest: &str, spread: u64) {
+    for (hidden_size, memory, copies) in [(32, smallest, 60)].into_iter().chain(PAIRS) {
         let workspace = pipeline(hidden_size, memory);
         workspace.edit("tiny.toml", "[host]", &format!("[host]\ncontainer = \"{container}\""));
         let backend = format!("copies = {copies}\nonnx_backend = \"planforge\"");
@@ -120,18 +115,22 @@ fn compare(container: &str) {
             capacity["base_byte_count"].as_f64().unwrap_or_default() / 1048576.0,
         );
         assert!((1..copies).contains(&by_hand), "choose another budget: {by_hand}");
-        assert!(counted.abs_diff(by_hand) <= 1 + by_hand / 33, "{counted} instead of {by_hand}: {capacity:#}");
+        let spread = usize::try_from(spread / capacity["byte_count_per_copy"].as_u64().unwrap()).unwrap();
+        assert!(counted.abs_diff(by_hand) <= 1 + by_hand / 33 + spread, "{counted} instead of {by_hand}: {capacity:#}");
     }
 }
 
 #[test]
 #[ignore = "takes minutes and gigabytes; scripts/bench probe runs it"]
 fn six_pairs_of_model_and_budget_embedded() {
-    compare("embedded");
+    compare("embedded", "24 MiB", 0);
 }
 
 #[test]
 #[ignore = "takes minutes and gigabytes; scripts/bench probe runs it"]
 fn six_pairs_of_model_and_budget_triton() {
-    isolated(concat!(module_path!(), "::six_pairs_of_model_and_budget_triton"), REQUIRED, || compare("triton"));
+    isolated(concat!(module_path!(), "::six_pairs_of_model_and_budget_triton"), REQUIRED, || {
+        // What the server takes once is 20 to 24 MiB.
+        compare("triton", "32 MiB", 4 << 20);
+    });
 }
