@@ -187,7 +187,7 @@ pub enum Error {
         name: String,
     },
     /// The snapshot has no tokenizer, or one that is not supported.
-    #[error("missing tokenizer in the snapshot of `{repo}`: {message}")]
+    #[error("no usable tokenizer in the snapshot of `{repo}`: {message}")]
     NoTokenizer {
         /// Repository or folder.
         repo: String,

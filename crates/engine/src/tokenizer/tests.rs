@@ -156,7 +156,7 @@ fn a_snapshot_without_a_tokenizer_names_the_files_that_would_do() {
         let snapshot = snapshot(folder.path());
         assert_eq!(crate::missing_tokenizer(&snapshot, TASK).unwrap().as_deref(), Some(message));
         let error = tokenize(&snapshot, TASK, &["a".to_owned()], 8).unwrap_err().to_string();
-        assert_eq!(error, format!("missing tokenizer in the snapshot of `local`: {message}"));
+        assert_eq!(error, format!("no usable tokenizer in the snapshot of `local`: {message}"));
     }
 }
 
