@@ -2,8 +2,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that a command keeps for everything but connections of clients: models, stores, containers, logs.
-pub const OWN_DESCRIPTORS: u64 = 512;
+/// Descriptors that a load test keeps for everything but the connections of its users.
+pub const OWN_DESCRIPTORS: u64 = 100;
 
 /// Most that is asked for where the system sets no limit.
 const MOST: u64 = 1 << 20;

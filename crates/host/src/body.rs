@@ -55,6 +55,22 @@ pub(crate) async fn read_body(headers: &HeaderMap, body: Body, timeout: Duration
     })
 }
 
+/// Reads a body that there is no room for, and keeps nothing of it.
+pub(crate) async fn discard_body(body: Body, timeout: Duration) {
+    let mut chunks = body.into_data_stream();
+    let read = async {
+        let mut left = MAX_DISCARDED_BYTE_COUNT;
+        while let Some(Ok(chunk)) = chunks.next().await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // The answer is the same where it does not arrive.
+    let _ = tokio::time::timeout(timeout, read).await;
+}
+
 async fn collect(body: Body, capacity: usize) -> Result<Vec<u8>, ApiError> {
     let (mut bytes, mut byte_count) = (Vec::with_capacity(capacity), 0_usize);
     let mut chunks = body.into_data_stream();

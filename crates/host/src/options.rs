@@ -97,8 +97,8 @@ pub struct EngineOptions {
 }
 
 impl HostOptions {
-    /// Options with SageMaker's time limits, one thread for each inference, the connections that this process has descriptors
-    /// for, and 1 GiB of bodies.
+    /// Options with SageMaker's time limits, one thread for each inference, connections for half of the descriptors that
+    /// this process may open, and 1 GiB of bodies.
     #[must_use]
     pub fn new(
         endpoint: &str,

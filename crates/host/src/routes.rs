@@ -2,7 +2,7 @@
 
 use crate::api_error::ApiError;
 use crate::blocking::blocking;
-use crate::body::{BodyRoom, read_body};
+use crate::body::{BodyRoom, discard_body, read_body};
 use crate::infer::ModelResponse;
 use crate::invocation::Invoker;
 use crate::target::Archives;
@@ -110,8 +110,14 @@ impl Endpoint {
         body: Body,
         request_id: &str,
     ) -> Result<ModelResponse, ApiError> {
-        let _room = self.body_room.enter(headers)?;
         // First the body: a client that is still writing might not see an early answer.
+        let _room = match self.body_room.enter(headers) {
+            Ok(room) => room,
+            Err(error) => {
+                discard_body(body, self.body_timeout).await;
+                return Err(error);
+            }
+        };
         let body = read_body(headers, body, self.body_timeout).await?;
         if name != self.name {
             let text = format!("Endpoint {} of account {ACCOUNT} not found.", name.escape_debug());

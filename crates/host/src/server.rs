@@ -6,7 +6,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use planforge_core::{OWN_DESCRIPTORS, allowed_descriptors};
+use planforge_core::allowed_descriptors;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -33,11 +33,10 @@ pub(crate) struct ConnectionLimits {
     pub(crate) header_timeout: Duration,
 }
 
-/// Connections that this process has descriptors for.
+/// Connections that half of this process's descriptors are enough for. The others are for models, stores, and requests to
+/// containers.
 pub(crate) fn default_connections() -> usize {
-    let allowed = allowed_descriptors();
-    let left = allowed - OWN_DESCRIPTORS.min(allowed / 2);
-    usize::try_from(left).unwrap_or(MOST_CONNECTIONS).clamp(1, MOST_CONNECTIONS)
+    usize::try_from(allowed_descriptors() / 2).unwrap_or(MOST_CONNECTIONS).clamp(1, MOST_CONNECTIONS)
 }
 
 /// Answers requests until `shutdown` is done, then those in flight. A connection beyond the limit gets the status 503.

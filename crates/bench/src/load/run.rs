@@ -60,7 +60,7 @@ pub async fn load<E: Endpoint>(
     Ok(recorder.finish(u32::try_from(targets.len()).unwrap_or(u32::MAX)))
 }
 
-/// Each user has a connection, and the endpoint too where it runs on this machine.
+/// Each user has a connection.
 fn require_descriptors(users: u32, allowed: u64) -> Result<()> {
     let needed = u64::from(users) + OWN_DESCRIPTORS;
     if needed > allowed { Err(Error::Descriptors { users, needed, allowed }) } else { Ok(()) }

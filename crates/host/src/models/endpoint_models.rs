@@ -60,6 +60,8 @@ pub(crate) struct Models {
     /// Loads that have begun, and those under way.
     pub(super) loads_begun: AtomicU64,
     pub(super) loads_under_way: AtomicUsize,
+    /// Whether a model was opened, and has brought what is taken once.
+    pub(super) has_opened: AtomicBool,
     pub(super) is_closing: AtomicBool,
     pub(super) folder_count: AtomicU64,
 }
@@ -84,6 +86,7 @@ impl Models {
             load_limit: u32::try_from(load_limit).unwrap_or(u32::MAX),
             loads_begun: AtomicU64::new(0),
             loads_under_way: AtomicUsize::new(0),
+            has_opened: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
             folder_count: AtomicU64::new(0),
         })

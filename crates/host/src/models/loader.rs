@@ -82,6 +82,7 @@ impl Models {
         let before = self.used().await?;
         let opening = Instant::now();
         let runner = self.open(target_model, prepared).await?;
+        let is_first = !self.has_opened.swap(true, Ordering::Relaxed);
         self.statistics.count_loading(opening.elapsed());
         let growth = self.used().await?.saturating_sub(before);
         drop(reservation);
@@ -91,8 +92,8 @@ impl Models {
         let model = Model::new(runner, byte_count);
         if was_alone {
             let is_too_large = byte_count > self.options.budget_byte_count;
-            // The first load brings what is taken once, of the runtime, the server or a GPU's context: no measure for others.
-            if is_too_large || !load.is_first() {
+            // The first one brings what is taken once, of the runtime, the server or a GPU's context: no measure for others.
+            if is_too_large || !is_first {
                 self.sizes.set(size, MemoryEstimate { byte_count, is_too_large });
             }
             if is_too_large {
@@ -146,11 +147,6 @@ struct LoadUnderWay<'a> {
 }
 
 impl LoadUnderWay<'_> {
-    /// The first of this endpoint.
-    const fn is_first(&self) -> bool {
-        self.number == 1
-    }
-
     /// No other load was under way at any time.
     fn was_alone(&self) -> bool {
         self.was_first && self.models.loads_begun.load(Ordering::Relaxed) == self.number

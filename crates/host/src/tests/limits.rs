@@ -63,7 +63,7 @@ async fn bodies_beyond_the_room_for_them_are_told_to_come_back() {
     options.max_body_bytes_at_once = 4096;
     let served = Served::start_with(options).await;
     served.outputs("m", &embed_request()).await;
-    let response = served.post("m").body(vec![b' '; 8192]).send().await.unwrap();
+    let response = served.post("m").body(vec![b' '; 4 << 20]).send().await.unwrap();
     assert_eq!(api_error(response).await.0, 503);
     served.outputs("m", &embed_request()).await;
     served.end().await;
