@@ -92,7 +92,7 @@ fn bad_arguments_are_bad_usage() {
     ended.fails(
         1,
         &[
-            "failed to connect to endpoint `http://127.0.0.1:1/planforge/state`",
+            "failed to connect to endpoint `http://127.0.0.1:1/endpoints/tiny/state`",
             "hint: start one with `planforge host`",
         ],
     );

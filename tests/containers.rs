@@ -50,7 +50,7 @@ fn request(seed: usize) -> Value {
 }
 
 fn state(hosted: &Hosted) -> Value {
-    let (status, state) = hosted.send(b"GET /planforge/state HTTP/1.1\r\nHost: e\r\nConnection: close\r\n\r\n");
+    let (status, state) = hosted.send(b"GET /planforge/state HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert_eq!(status, 200, "{state}");
     state
 }
@@ -244,6 +244,47 @@ fn a_triton_that_is_killed_is_started_again() {
         hosted.stop();
         assert!(processes("tritonserver").is_empty(), "no server outlives the endpoint");
     });
+}
+
+#[test]
+fn a_triton_that_is_killed_in_a_request_or_a_load_is_started_again() {
+    isolated(
+        concat!(module_path!(), "::a_triton_that_is_killed_in_a_request_or_a_load_is_started_again"),
+        REQUIRED,
+        || {
+            let workspace = workspace("triton", "4 GiB");
+            workspace.planforge(&["publish", "tiny.toml"]).succeeds();
+            bodies::write(&workspace, &published(&workspace).join("endless.tar.gz"), "endless", "max_batch_size: 4");
+            let hosted = Hosted::start(&workspace, "tiny.toml");
+            let endless = json!({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}]});
+            let (endless, request) = (&endless, &request(1));
+            let killed_after = |milliseconds: u64, target_model: &str, body: &Value| {
+                std::thread::scope(|scope| {
+                    let asked = scope.spawn(|| hosted.invoke("tiny", target_model, body));
+                    std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+                    kill("tritonserver");
+                    asked.join().unwrap()
+                })
+            };
+            let (status, answer) = killed_after(2000, "endless.tar.gz", endless);
+            assert_eq!(status, 424, "{answer}");
+            for (copy, milliseconds) in [0, 3, 10, 30, 100].into_iter().enumerate() {
+                let copy = format!("tiny-v{copy}.tar.gz");
+                let ask = || hosted.invoke("tiny", &copy, request);
+                // Of the server that follows, so that there is one to be killed.
+                let (status, answer) = Some(hosted.invoke("tiny", "tiny-v7.tar.gz", request))
+                    .filter(|(status, _)| *status == 200)
+                    .unwrap_or_else(|| hosted.invoke("tiny", "tiny-v7.tar.gz", request));
+                assert_eq!(status, 200, "{answer}");
+                let (status, answer) = killed_after(milliseconds, &copy, request);
+                assert!([200, 424, 500].contains(&status), "{status}: {answer}");
+                let (status, answer) = Some(ask()).filter(|(status, _)| *status == 200).unwrap_or_else(ask);
+                assert_eq!(status, 200, "after {milliseconds} ms: {answer}");
+            }
+            hosted.stop();
+            assert!(processes("tritonserver").is_empty(), "no server outlives the endpoint");
+        },
+    );
 }
 
 /// Processes below this one whose program has this name.

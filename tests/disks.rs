@@ -34,7 +34,7 @@ fn in_namespace(workspace: &Workspace, (script, word): (&str, &str), folder: &st
 }
 
 /// Whether this machine lets tests mount a file system; prints why not.
-fn can_mount() -> bool {
+pub(crate) fn can_mount() -> bool {
     let mut probe = Command::new("unshare");
     probe.args(["--mount", "--map-root-user", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]);
     let ended = end_quietly(probe);

@@ -18,6 +18,7 @@ mod gpu;
 mod graphs;
 mod help;
 mod host_speed;
+mod hosts;
 mod huggingface_hub;
 mod images;
 mod inspect;

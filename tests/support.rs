@@ -253,8 +253,19 @@ impl Hosted {
 
     /// As [`Self::start`], with variables that `prepare` sets.
     pub(crate) fn start_with(workspace: &Workspace, pipeline: &str, prepare: impl FnOnce(&mut Command)) -> Self {
-        let mut command = workspace.command(&["host", pipeline, "--port", "0", "--json"]);
+        Self::start_all(workspace, &[pipeline], prepare)
+    }
+
+    /// One address for several pipelines.
+    pub(crate) fn start_all(workspace: &Workspace, pipelines: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
+        let mut command = workspace.command(&["host", "--port", "0", "--json"]);
+        command.args(pipelines);
         prepare(&mut command);
+        Self::of(command)
+    }
+
+    /// What a command that serves has started.
+    pub(crate) fn of(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();

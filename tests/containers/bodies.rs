@@ -1,8 +1,10 @@
 //! The same bodies to the endpoint's own process and to Triton; what may differ is listed here with its reason.
 
 mod cases;
+mod fuzz;
 
 use self::cases::{Case, cases};
+use self::fuzz::fuzzed;
 use super::{REQUIRED, published, workspace};
 use crate::support::{Hosted, Workspace};
 use planforge_testkit::{isolated, repository};
@@ -68,23 +70,44 @@ fn bodies_are_answered_as_triton_answers_them() {
             cases.len(),
             triton.first()
         );
-        let mut report = String::new();
-        let mut differences = 0;
-        for ((case, own), triton) in cases.iter().zip(own).zip(triton) {
-            if !is_same(&own, &triton) {
-                differences += 1;
-                let body = String::from_utf8_lossy(&case.body);
-                let body: String = body.chars().take(300).collect();
-                writeln!(
-                    report,
-                    "{} {}\n  {body}\n  own    {own:?}\n  triton {triton:?}",
-                    case.model, case.content_type
-                )
-                .unwrap();
-            }
-        }
+        let (differences, report) = differences(&cases, &own, &triton);
         assert_eq!(differences, 0, "of {} bodies:\n{report}", cases.len());
     });
+}
+
+#[test]
+fn bodies_changed_by_chance_are_answered_as_triton_answers_them() {
+    isolated(
+        concat!(module_path!(), "::bodies_changed_by_chance_are_answered_as_triton_answers_them"),
+        REQUIRED,
+        || {
+            let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+            let (seed, count) =
+                (number("PLANFORGE_FUZZ_SEED").unwrap_or(0), number("PLANFORGE_FUZZ_BODIES").unwrap_or(500));
+            let cases = fuzzed(seed, usize::try_from(count).unwrap());
+            let [own, triton] = ["embedded", "triton"].map(|container| outcomes(container, &cases));
+            let answered = triton.iter().filter(|outcome| matches!(outcome, Outcome::Outputs(_))).count();
+            let (differences, report) = differences(&cases, &own, &triton);
+            println!("{count} bodies of seed {seed}: {answered} have an answer, {differences} differ\n{report}");
+            assert_eq!(differences, 0);
+        },
+    );
+}
+
+/// How many outcomes differ, and which.
+fn differences(cases: &[Case], own: &[Outcome], triton: &[Outcome]) -> (usize, String) {
+    let mut report = String::new();
+    let mut differences = 0;
+    for ((case, own), triton) in cases.iter().zip(own).zip(triton) {
+        if !is_same(own, triton) {
+            differences += 1;
+            let body = case.body.escape_ascii().to_string().replace("\\\"", "\"");
+            let body: String = body.chars().take(400).collect();
+            writeln!(report, "{} {}\n  {body}\n  own    {own:?}\n  triton {triton:?}", case.model, case.content_type)
+                .unwrap();
+        }
+    }
+    (differences, report)
 }
 
 /// Answers of one kind of container.
@@ -102,7 +125,7 @@ fn outcomes(container: &str, cases: &[Case]) -> Vec<Outcome> {
 }
 
 /// An archive of a model of the fixtures.
-fn write(workspace: &Workspace, archive: &std::path::Path, fixture: &str, config: &str) {
+pub(super) fn write(workspace: &Workspace, archive: &std::path::Path, fixture: &str, config: &str) {
     let folder = workspace.path("packed/m");
     let _ = fs_err::remove_dir_all(&folder);
     fs_err::create_dir_all(folder.join("1")).unwrap();

@@ -1,8 +1,10 @@
 //! An endpoint over HTTP, with the routes of SageMaker's runtime and the memory state of the local endpoint.
 
 use crate::{Endpoint, Error, Invocation, Result};
-use planforge_core::{EndpointError, EndpointState, RequestBody, TARGET_MODEL_HEADER, invocations_path};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use planforge_core::{
+    AccessToken, EndpointError, EndpointState, RequestBody, TARGET_MODEL_HEADER, invocations_path, state_path,
+};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Request, StatusCode, Url};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -12,9 +14,6 @@ static TARGET_MODEL_NAME: LazyLock<HeaderName> =
 
 /// Header of an error response that names the kind of error.
 const ERROR_TYPE_HEADER: &str = "x-amzn-errortype";
-
-/// Route of the local endpoint's memory state.
-const STATE_PATH: &str = "/planforge/state";
 
 /// Characters kept of an error response that is not an [`EndpointError`].
 const MAX_MESSAGE_CHARS: usize = 500;
@@ -27,15 +26,16 @@ pub struct EndpointClient {
     invocations: Url,
     state: Url,
     timeout: Duration,
+    authorization: Option<HeaderValue>,
 }
 
 impl EndpointClient {
     /// A client of `endpoint` at `base_url` (`http://127.0.0.1:8080`); `timeout` limits each request with its whole
-    /// response. It uses no proxies and follows no redirects.
+    /// response. It uses no proxies and follows no redirects. Requests carry `token`, if there is one.
     ///
     /// # Errors
     /// [`Error::Client`] when the URL is invalid.
-    pub fn new(base_url: &str, endpoint: &str, timeout: Duration) -> Result<Self> {
+    pub fn new(base_url: &str, endpoint: &str, timeout: Duration, token: Option<&AccessToken>) -> Result<Self> {
         let invalid = |source| Error::Client { base_url: base_url.to_owned(), source };
         let http = Client::builder()
             .no_proxy()
@@ -47,8 +47,14 @@ impl EndpointClient {
             let text = format!("{}{path}", base_url.trim_end_matches('/'));
             Ok(http.get(text).build().map_err(invalid)?.url().clone())
         };
-        let (invocations, state) = (url(&invocations_path(endpoint))?, url(STATE_PATH)?);
-        Ok(Self { http, endpoint: endpoint.to_owned(), invocations, state, timeout })
+        let (invocations, state) = (url(&invocations_path(endpoint))?, url(&state_path(endpoint))?);
+        let authorization = token.map(|token| {
+            let text = format!("Bearer {}", token.as_str());
+            let mut value = HeaderValue::try_from(text).expect("tokens are plain ASCII");
+            value.set_sensitive(true);
+            value
+        });
+        Ok(Self { http, endpoint: endpoint.to_owned(), invocations, state, timeout, authorization })
     }
 
     /// Status, content type and body of a successful response; any other is an error.
@@ -67,6 +73,9 @@ impl EndpointClient {
     fn request(&self, method: Method, url: &Url) -> Request {
         let mut request = Request::new(method, url.clone());
         *request.timeout_mut() = Some(self.timeout);
+        if let Some(value) = &self.authorization {
+            request.headers_mut().insert(AUTHORIZATION, value.clone());
+        }
         request
     }
 }
@@ -170,7 +179,7 @@ mod tests {
     async fn no_response_is_a_timeout() {
         let script = Script { responses: vec![ScriptedResponse::Never], ..Script::default() };
         let server = ScriptedEndpoint::start(script).await;
-        let client = EndpointClient::new(&server.base_url(), "e", Duration::from_millis(20)).unwrap();
+        let client = EndpointClient::new(&server.base_url(), "e", Duration::from_millis(20), None).unwrap();
         assert!(matches!(client.send(&client.prepare("{}".into()), "m").await.unwrap_err(), Error::Timeout { .. }));
     }
 
@@ -182,13 +191,13 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let closed = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let client = EndpointClient::new(&closed, "e", Duration::from_secs(5)).unwrap();
+        let client = EndpointClient::new(&closed, "e", Duration::from_secs(5), None).unwrap();
         assert!(matches!(client.state().await.unwrap_err(), Error::Unreachable { .. }));
     }
 
     #[test]
     fn an_invalid_base_url_is_refused() {
-        let error = EndpointClient::new("localhost", "e", Duration::from_secs(1)).unwrap_err();
+        let error = EndpointClient::new("localhost", "e", Duration::from_secs(1), None).unwrap_err();
         assert!(error.to_string().contains("`localhost`"));
     }
 }

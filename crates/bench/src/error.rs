@@ -183,6 +183,7 @@ impl Error {
             Self::Descriptors { .. } => {
                 Some("raise the hard limit, such as with `ulimit -Hn`, or test with fewer users")
             }
+            Self::Status { status: 403, .. } => Some("set PLANFORGE_HOST_TOKEN to the token of the endpoint"),
             Self::State { .. } => Some("run `planforge host` and this command in the same version"),
             Self::UnmeasuredMemory { .. } => {
                 Some("probe with `--container triton`, or `embedded`, whose memory planforge reads")

@@ -21,4 +21,4 @@ pub use engine::{BenchTimes, EngineFigures, LatencyFigures, RunTimes, measure_en
 pub use error::{Error, Result};
 pub use limits::{MAX_SECONDS, MAX_USERS};
 pub use load::load;
-pub use probe::probe;
+pub use probe::{ProbeRequests, probe};

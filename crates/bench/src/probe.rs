@@ -1,14 +1,18 @@
 //! The memory probe: how many copies of a model fit into the endpoint's memory budget.
 //!
-//! It invokes one copy after another twice, cold and warm, and reads the endpoint's memory state after each, until a copy
+//! It loads one copy after another with the smallest request, and sends it the largest twice. It reads the endpoint's memory state
+//! after both, until a copy
 //! passes the threshold, makes the endpoint unload another, or is refused for lack of memory. The first copy brings memory that
 //! is taken once, of the runtime or of a GPU's context, so its growth does not count for further ones.
 
 use crate::cancel::unless_cancelled;
 use crate::{Endpoint, Error, Result};
+use futures_util::future::try_join_all;
 use planforge_core::{
-    Capacity, CapacityLimit, EndpointState, Outcome, ProbeStep, Progress, Published, RequestBody, Step,
+    Capacity, CapacityLimit, ConcurrentGrowth, EndpointState, Outcome, ProbeStep, Progress, Published, RequestBody,
+    Step,
 };
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 /// Longest wait for a copy that is still loading: what clients of the managed service allow.
@@ -20,8 +24,18 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Counts the copies that fit into `threshold` (a share) of the endpoint's budget. `request_body` is
-/// the invocation sent to each copy; it should be the largest that the copies will serve.
+/// What the probe sends to each copy.
+#[derive(Debug, Clone)]
+pub struct ProbeRequests {
+    /// The smallest request that it may get.
+    pub smallest: RequestBody,
+    /// The largest.
+    pub largest: RequestBody,
+    /// Requests that a copy runs at the same time.
+    pub concurrency: NonZeroU32,
+}
+
+/// Counts the copies that fit into `threshold` (a share) of the endpoint's budget.
 ///
 /// A copy counts when the number of loaded models grew by it, nothing was unloaded, and the memory in
 /// use stayed within the threshold. The status 507 (insufficient storage), of the endpoint or of the
@@ -34,15 +48,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub async fn probe<E: Endpoint>(
     endpoint: &E,
     published: &Published,
-    request_body: &RequestBody,
+    requests: &ProbeRequests,
     threshold: f64,
     progress: &dyn Progress,
 ) -> Result<Capacity> {
     let start = Instant::now();
     let subject = published.variant.id();
     progress.started(Step::Probe, &subject, Some(published.target_models.len() as u64), "copies");
-    let request = endpoint.prepare(request_body.clone());
-    let session = Session { endpoint, request, progress, subject: &subject, patience: PATIENCE };
+    let session =
+        Session { progress, subject: &subject, patience: PATIENCE, ..Session::new(endpoint, requests, progress) };
     let capacity = session.run(&published.target_models, threshold).await?;
     progress.finished(Step::Probe, &subject, Outcome::Built, start.elapsed());
     Ok(capacity)
@@ -51,7 +65,9 @@ pub async fn probe<E: Endpoint>(
 /// One run of the probe.
 struct Session<'a, E: Endpoint> {
     endpoint: &'a E,
-    request: E::Request,
+    smallest: E::Request,
+    largest: E::Request,
+    concurrency: u32,
     progress: &'a dyn Progress,
     subject: &'a str,
     patience: Duration,
@@ -89,13 +105,29 @@ impl Growths {
     }
 }
 
-/// Latency of the first invocation of a copy, loading included, and of the second.
-struct Latencies {
+/// What the invocations of one copy have shown.
+struct Invoked {
+    /// Time of the first, loading included.
     cold: Duration,
+    /// Time of one with the largest request.
     warm: Duration,
+    /// The endpoint after the smallest request.
+    after_smallest: EndpointState,
 }
 
-impl<E: Endpoint> Session<'_, E> {
+impl<'a, E: Endpoint> Session<'a, E> {
+    fn new(endpoint: &'a E, requests: &ProbeRequests, progress: &'a dyn Progress) -> Self {
+        Self {
+            endpoint,
+            smallest: endpoint.prepare(requests.smallest.clone()),
+            largest: endpoint.prepare(requests.largest.clone()),
+            concurrency: requests.concurrency.get(),
+            progress,
+            subject: "",
+            patience: PATIENCE,
+        }
+    }
+
     async fn run(&self, target_models: &[String], threshold: f64) -> Result<Capacity> {
         let before = unless_cancelled(self.progress, self.endpoint.state()).await?;
         if !before.memory_is_measured {
@@ -114,6 +146,10 @@ impl<E: Endpoint> Session<'_, E> {
             self.progress.advanced(Step::Probe, self.subject, state.copies.into());
         }
         let ProbeState { copies, growths, steps, .. } = state;
+        let concurrent_growth = match copies.checked_sub(1).and_then(|last| steps.get(last as usize)) {
+            Some(last) => self.concurrent_growth(&last.target_model).await?,
+            None => None,
+        };
         let (first, mean) = (growths.first, growths.mean());
         Ok(Capacity {
             budget_byte_count,
@@ -122,6 +158,8 @@ impl<E: Endpoint> Session<'_, E> {
             limit,
             base_byte_count: first.filter(|_| was_empty).and_then(|first| Some(first.saturating_sub(mean?))),
             byte_count_per_copy: mean.or(first).unwrap_or(0),
+            concurrent_growth,
+            predicted: None,
             steps,
         })
     }
@@ -129,7 +167,7 @@ impl<E: Endpoint> Session<'_, E> {
     /// Tries one more copy and returns the limit that it met, if any.
     async fn copy(&self, target_model: &str, allowed: u64, state: &mut ProbeState) -> Result<Option<CapacityLimit>> {
         let was_loaded = is_loaded(&state.before, target_model);
-        let Latencies { cold, warm } = match self.invoke_twice(target_model).await {
+        let invoked = match self.invoke(target_model).await {
             Err(error) if error.is_out_of_memory(state.copies > 0) => {
                 self.progress.note(Step::Probe, self.subject, format!("`{target_model}` does not fit: {error}"));
                 return Ok(Some(CapacityLimit::Threshold));
@@ -138,13 +176,16 @@ impl<E: Endpoint> Session<'_, E> {
         };
         let after = unless_cancelled(self.progress, self.endpoint.state()).await?;
         let has_unloaded = has_unloaded(&state.before, &after, was_loaded);
-        let growth = (!has_unloaded).then(|| growth(&state.before, &after, target_model));
+        let growth_until = |after| growth(&state.before, after, target_model);
+        let growth = (!has_unloaded).then(|| growth_until(&after));
+        let is_new = !has_unloaded && !was_loaded;
         state.steps.push(ProbeStep {
             target_model: target_model.to_owned(),
-            cold: (!was_loaded).then_some(cold),
-            warm,
+            cold: (!was_loaded).then_some(invoked.cold),
+            warm: invoked.warm,
             used_byte_count: after.used_byte_count,
             growth_byte_count: growth,
+            growth_after_smallest_byte_count: is_new.then(|| growth_until(&invoked.after_smallest)),
             loaded: u32::try_from(after.models.len()).unwrap_or(u32::MAX),
         });
         if let Some(growth) = growth {
@@ -162,20 +203,41 @@ impl<E: Endpoint> Session<'_, E> {
         Ok(limit)
     }
 
-    /// Time of the first invocation, loading and waiting included, and of the second.
-    async fn invoke_twice(&self, target_model: &str) -> Result<Latencies> {
+    /// All invocations of one copy.
+    async fn invoke(&self, target_model: &str) -> Result<Invoked> {
         let start = Instant::now();
-        self.invoke_when_ready(target_model, start).await?;
+        self.invoke_when_ready(&self.smallest, target_model, start).await?;
         let cold = start.elapsed();
-        let warm = self.invoke_when_ready(target_model, Instant::now()).await?;
-        Ok(Latencies { cold, warm })
+        let after_smallest = unless_cancelled(self.progress, self.endpoint.state()).await?;
+        self.invoke_when_ready(&self.largest, target_model, Instant::now()).await?;
+        let warm = self.invoke_when_ready(&self.largest, target_model, Instant::now()).await?;
+        Ok(Invoked { cold, warm, after_smallest })
+    }
+
+    /// What several requests at once add to a copy that is loaded. Nothing is known where the endpoint loads or unloads meanwhile, or
+    /// has no memory for them.
+    async fn concurrent_growth(&self, target_model: &str) -> Result<Option<ConcurrentGrowth>> {
+        let before = unless_cancelled(self.progress, self.endpoint.state()).await?;
+        if self.concurrency < 2 || !is_loaded(&before, target_model) {
+            return Ok(None);
+        }
+        let at_once =
+            (0..self.concurrency).map(|_| self.invoke_when_ready(&self.largest, target_model, Instant::now()));
+        match try_join_all(at_once).await {
+            Err(error) if error.is_out_of_memory(true) => return Ok(None),
+            answers => answers.map_err(|error| of_copy(target_model, error))?,
+        };
+        let after = unless_cancelled(self.progress, self.endpoint.state()).await?;
+        let byte_count = after.used_byte_count.saturating_sub(before.used_byte_count);
+        let is_known = !has_unloaded(&before, &after, true);
+        Ok(is_known.then_some(ConcurrentGrowth { requests: self.concurrency, byte_count }))
     }
 
     /// Latency of the first attempt whose response is not "still loading".
-    async fn invoke_when_ready(&self, target_model: &str, start: Instant) -> Result<Duration> {
+    async fn invoke_when_ready(&self, request: &E::Request, target_model: &str, start: Instant) -> Result<Duration> {
         let mut pause = FIRST_PAUSE;
         loop {
-            match unless_cancelled(self.progress, self.endpoint.send(&self.request, target_model)).await {
+            match unless_cancelled(self.progress, self.endpoint.send(request, target_model)).await {
                 Ok(invocation) => return Ok(invocation.latency),
                 Err(error) if !error.is_not_ready() => return Err(error),
                 Err(_) if start.elapsed() >= self.patience => {
@@ -232,7 +294,7 @@ fn has_unloaded(before: &EndpointState, after: &EndpointState, was_loaded: bool)
 mod tests {
     use super::*;
     use crate::scripted::{FakeEndpoint, Script, ScriptedResponse};
-    use planforge_core::{Event, EventKind, NoProgress, Precision, Variant, digest_bytes};
+    use planforge_core::{Event, EventKind, Growths, NoProgress, Precision, Variant, digest_bytes};
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -247,22 +309,41 @@ mod tests {
         }
     }
 
+    fn requests(concurrency: u32) -> ProbeRequests {
+        let concurrency = NonZeroU32::new(concurrency).unwrap();
+        ProbeRequests { smallest: "{}".into(), largest: "{\"large\": 1}".into(), concurrency }
+    }
+
     async fn probe_script(script: Script, copies: u32) -> Result<Capacity> {
         let server = FakeEndpoint::new(script);
-        probe(&server, &published(copies), &"{}".into(), 0.9, &NoProgress).await
+        probe(&server, &published(copies), &requests(1), 0.9, &NoProgress).await
+    }
+
+    #[tokio::test]
+    async fn growth_is_told_apart_by_request() {
+        let script = Script { growth: vec![100, 40], growth_at_invocation: vec![5, 3, 2, 7, 1], ..Script::default() };
+        let server = FakeEndpoint::new(script);
+        let capacity = probe(&server, &published(4), &requests(2), 0.9, &NoProgress).await.unwrap();
+        // The smallest and twice the largest to each, two at once to the last.
+        assert_eq!(server.targets().len(), 14);
+        let step = &capacity.steps[1];
+        assert_eq!((step.growth_after_smallest_byte_count, step.growth_byte_count), (Some(45), Some(50)));
+        assert_eq!(capacity.growths(|step| step.growth_byte_count), Some(Growths { first: 110, median: 50, last: 50 }));
+        assert_eq!(capacity.concurrent_growth, Some(ConcurrentGrowth { requests: 2, byte_count: 8 }));
+        assert_eq!(capacity.base_byte_count, Some(60));
     }
 
     #[tokio::test]
     async fn what_is_taken_once_is_not_a_copys() {
         let server = FakeEndpoint::new(Script { growth: vec![220, 10], budget_byte_count: 500, ..Script::default() });
-        let capacity = probe(&server, &published(40), &"{}".into(), 0.9, &NoProgress).await.unwrap();
+        let capacity = probe(&server, &published(40), &requests(1), 0.9, &NoProgress).await.unwrap();
         // 220 + 23 * 10 = 450 of 450.
         assert_eq!((capacity.copies, capacity.limit), (24, CapacityLimit::Threshold), "{capacity:?}");
         assert_eq!((capacity.base_byte_count, capacity.byte_count_per_copy), (Some(210), 10));
         assert_eq!((capacity.steps.len(), capacity.steps[24].used_byte_count), (25, 460));
         assert_eq!(
             server.targets().len(),
-            50,
+            75,
             "each copy is invoked cold and warm, also the one that passes the threshold"
         );
     }
@@ -308,9 +389,7 @@ mod tests {
             Script { responses: vec![ScriptedResponse::NotReady, ScriptedResponse::NotReady], ..Script::default() };
         assert_eq!(probe_script(script.clone(), 1).await.unwrap().copies, 1);
         let server = FakeEndpoint::new(script);
-        let request = server.prepare("{}".into());
-        let session =
-            Session { endpoint: &server, request, progress: &NoProgress, subject: "m", patience: Duration::ZERO };
+        let session = Session { patience: Duration::ZERO, ..Session::new(&server, &requests(1), &NoProgress) };
         let error = session.run(&published(1).target_models, 0.9).await.unwrap_err();
         assert!(matches!(&error, Error::NotReady { target_model, .. } if target_model == "m-v0.tar.gz"), "{error}");
     }
@@ -319,6 +398,7 @@ mod tests {
     async fn other_failures_name_the_copy() {
         let script = Script {
             responses: vec![
+                ScriptedResponse::Success,
                 ScriptedResponse::Success,
                 ScriptedResponse::Success,
                 ScriptedResponse::ModelError("bad shape"),
@@ -352,7 +432,7 @@ mod tests {
     async fn cancellation_ends_a_request_without_a_response() {
         let server = FakeEndpoint::new(Script { responses: vec![ScriptedResponse::Never], ..Script::default() });
         let progress = CancelsAt { looks: AtomicUsize::new(0), limit: 3, events: Mutex::default() };
-        let error = probe(&server, &published(2), &"{}".into(), 0.9, &progress).await.unwrap_err();
+        let error = probe(&server, &published(2), &requests(1), 0.9, &progress).await.unwrap_err();
         assert!(matches!(error, Error::Cancelled));
     }
 
@@ -360,7 +440,7 @@ mod tests {
     async fn progress_counts_copies() {
         let server = FakeEndpoint::new(Script::default());
         let progress = CancelsAt { looks: AtomicUsize::new(0), limit: usize::MAX, events: Mutex::default() };
-        probe(&server, &published(2), &"{}".into(), 0.9, &progress).await.unwrap();
+        probe(&server, &published(2), &requests(1), 0.9, &progress).await.unwrap();
         let events = progress.events.into_inner().unwrap();
         assert!(matches!(events[0], EventKind::Started { total: Some(2), unit: "copies" }), "{events:?}");
         assert!(matches!(events[2], EventKind::Advanced { done: 2 }), "{events:?}");

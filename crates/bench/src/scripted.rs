@@ -36,6 +36,8 @@ pub(crate) struct Script {
     pub(crate) budget_byte_count: u64,
     /// Growth of the copies in the order they are loaded; the last one is repeated.
     pub(crate) growth: Vec<u64>,
+    /// Growth with the first, second and further invocations of a copy; none after the last of them.
+    pub(crate) growth_at_invocation: Vec<u64>,
     /// Models held at once; loading one more unloads the oldest.
     pub(crate) room: usize,
     pub(crate) loaded_before: Vec<&'static str>,
@@ -48,6 +50,7 @@ impl Default for Script {
             repeat: false,
             budget_byte_count: 1000,
             growth: vec![100],
+            growth_at_invocation: Vec::new(),
             room: usize::MAX,
             loaded_before: Vec::new(),
         }
@@ -128,7 +131,7 @@ impl ScriptedEndpoint {
     pub(crate) async fn start(script: Script) -> Self {
         let inner = Arc::new(Mutex::new(Inner::new(script)));
         let router = Router::new()
-            .route("/planforge/state", get(state_of))
+            .route("/endpoints/e/state", get(state_of))
             .route("/endpoints/e/invocations", post(invoke))
             .with_state(Arc::clone(&inner));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -142,7 +145,7 @@ impl ScriptedEndpoint {
     }
 
     pub(crate) fn client(&self) -> EndpointClient {
-        EndpointClient::new(&self.base_url(), "e", Duration::from_secs(30)).unwrap()
+        EndpointClient::new(&self.base_url(), "e", Duration::from_secs(30), None).unwrap()
     }
 
     /// Sends one request to a copy.
@@ -203,8 +206,15 @@ impl Inner {
     }
 
     fn load(&mut self, target: &str) {
+        let growth_at = |invocation: u64| {
+            let growths = &self.script.growth_at_invocation;
+            growths.get(usize::try_from(invocation).unwrap()).copied().unwrap_or(0)
+        };
         if let Some(model) = self.state.models.iter_mut().find(|model| model.target_model == target) {
+            let growth = growth_at(model.invocations);
+            model.byte_count += growth;
             model.invocations += 1;
+            self.state.used_byte_count += growth;
             return;
         }
         if self.state.models.len() == self.script.room {
@@ -212,7 +222,7 @@ impl Inner {
             self.state.used_byte_count -= oldest.byte_count;
             self.state.evictions += 1;
         }
-        let growth = self.script.growth.get(self.loads).or(self.script.growth.last()).copied().unwrap();
+        let growth = self.script.growth.get(self.loads).or(self.script.growth.last()).copied().unwrap() + growth_at(0);
         self.loads += 1;
         self.state.used_byte_count += growth;
         self.state.models.push(LoadedModel { target_model: target.to_owned(), byte_count: growth, invocations: 1 });

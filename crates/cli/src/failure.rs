@@ -30,7 +30,7 @@ macro_rules! of_known_error {
             $cause, $method, planforge_pipeline::Error, planforge_validate::Error, planforge_core::Error,
             planforge_hub::Error, planforge_engine::Error, planforge_runtime::Error, planforge_tensorrt::Error,
             planforge_package::Error, planforge_triton_config::Error, planforge_store::Error, planforge_bench::Error,
-            planforge_report::Error
+            planforge_host::Error, planforge_report::Error
         )
     };
     ($cause:expr, $method:ident, $($error:ty),+) => {

@@ -1,8 +1,9 @@
 //! Flags, environment and defaults, resolved once.
 
 use crate::args::Global;
+use crate::failure::BadUsage;
 use anyhow::{Context, Result};
-use planforge_core::{ChildProgram, MemorySize, OutputLayout};
+use planforge_core::{ACCESS_TOKEN_VARIABLE, AccessToken, ChildProgram, MemorySize, OutputLayout};
 use planforge_engine::BuildLimits;
 use planforge_engine_protocol::WORKER_PROGRAM;
 use planforge_hub::{Token, Transfer};
@@ -39,6 +40,7 @@ impl Settings {
             hub: hub_options(&here),
             native: native_libraries(global, &here),
             workers: workers(global, &here)?,
+            endpoint_token: endpoint_token()?,
             current_folder: here,
         };
         Ok(Self { pipeline, json: global.json, quiet: global.quiet })
@@ -73,6 +75,14 @@ fn workers(global: &Global, here: &Path) -> Result<Workers> {
         None => program.with_file_name(WORKER_PROGRAM),
     };
     Ok(Workers { engine_worker, run_engine: worker("run-engine"), host, isolated: worker("isolated") })
+}
+
+/// The secret of endpoints that this program starts or asks.
+fn endpoint_token() -> Result<Option<AccessToken>> {
+    let Some(text) = env::var_os(ACCESS_TOKEN_VARIABLE).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let text = text.into_string().unwrap_or_default();
+    let token = AccessToken::try_from(text).map_err(|error| BadUsage(format!("{ACCESS_TOKEN_VARIABLE}: {error}")))?;
+    Ok(Some(token))
 }
 
 /// `trtexec` on the PATH, or in one of the usual places.

@@ -31,15 +31,29 @@ impl CopyMemory {
 
     /// Copies that fit into the share `threshold` of a GPU's memory, besides [`CONTEXT_BYTE_COUNT`].
     #[must_use]
+    pub fn copies(self, gpu_byte_count: u64, threshold: f64) -> u64 {
+        self.copies_beside(CONTEXT_BYTE_COUNT, gpu_byte_count, threshold)
+    }
+
+    /// As [`Self::copies`], where all copies share the memory of their activations, which then counts once.
+    #[must_use]
+    pub fn copies_with_shared_activations(self, gpu_byte_count: u64, threshold: f64) -> u64 {
+        let weights = Self { activation_byte_count: 0, ..self };
+        let once = CONTEXT_BYTE_COUNT.saturating_add(self.activation_byte_count);
+        weights.copies_beside(once, gpu_byte_count, threshold)
+    }
+
+    /// Copies that fit into the share `threshold` of `byte_count` bytes, besides `base_byte_count` bytes that are taken once.
+    #[must_use]
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "memory is far below 2^53 bytes"
     )]
-    pub fn copies(self, gpu_byte_count: u64, threshold: f64) -> u64 {
-        let usable = (gpu_byte_count as f64 * threshold) as u64;
-        usable.saturating_sub(CONTEXT_BYTE_COUNT) / self.byte_count().max(1)
+    pub fn copies_beside(self, base_byte_count: u64, byte_count: u64, threshold: f64) -> u64 {
+        let usable = (byte_count as f64 * threshold) as u64;
+        usable.saturating_sub(base_byte_count) / self.byte_count().max(1)
     }
 }
 
@@ -69,6 +83,8 @@ mod tests {
         // 90 % of 16 GiB are 14745.6 MiB; without 512 MiB that is 142 times 100 MiB.
         assert_eq!(memory(90, 10).copies(16 << 30, 0.9), 142);
         assert_eq!(memory(90, 10).copies(512 * MIB, 0.9), 0);
+        // Without 10 MiB more, 158 times 90 MiB.
+        assert_eq!(memory(90, 10).copies_with_shared_activations(16 << 30, 0.9), 158);
     }
 
     #[test]

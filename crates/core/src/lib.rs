@@ -3,6 +3,7 @@
 //!
 //! Nothing here talks to the network, prints, or reads the environment.
 
+mod access_token;
 mod artifact;
 mod cache;
 mod capacity;
@@ -29,9 +30,10 @@ mod spec;
 mod triton;
 mod weights;
 
+pub use access_token::{ACCESS_TOKEN_VARIABLE, AccessToken, InvalidAccessToken};
 pub use artifact::{
-    Archive, ArtifactFile, CachedArtifact, Capacity, CapacityLimit, LatencySummary, LoadPoint, LoadResult, Model,
-    ProbeStep, Published, Snapshot, Variant,
+    Archive, ArtifactFile, CachedArtifact, Capacity, CapacityLimit, ConcurrentGrowth, Growths, LatencySummary,
+    LoadPoint, LoadResult, Model, PredictedCapacity, ProbeStep, Published, Snapshot, Variant,
 };
 pub use cache::{Cache, CacheEntry, CacheKey, CacheKind, CacheUse, Corruption, PruneRule};
 pub use capacity::{BATCHES, CONTEXT_BYTE_COUNT, CopyMemory, recommended_max_batch};
@@ -64,7 +66,7 @@ pub use planforge_types::{
 pub use platform::{ModelFormat, OnnxBackend, Platform};
 pub use sagemaker::{
     EndpointError, EndpointState, LoadedModel, MAX_BODY_BYTE_COUNT, MetricStatistics, TARGET_MODEL_HEADER,
-    endpoint_name, invocations_path,
+    endpoint_name, invocations_path, state_path,
 };
 pub use server_metrics::{
     GPU_MEMORY_TOTAL, GPU_MEMORY_USED, GPU_UTILIZATION, HOST_MEMORY_AVAILABLE, HOST_MEMORY_TOTAL, METRICS_FILE,

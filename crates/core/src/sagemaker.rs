@@ -27,6 +27,12 @@ pub fn invocations_path(endpoint: &str) -> String {
     format!("/endpoints/{endpoint}/invocations")
 }
 
+/// Route of the state of a local endpoint.
+#[must_use]
+pub fn state_path(endpoint: &str) -> String {
+    format!("/endpoints/{endpoint}/state")
+}
+
 /// Error body of `InvokeEndpoint`. The kind is carried in the header `x-amzn-errortype`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -41,7 +47,7 @@ pub struct EndpointError {
     pub original_message: Option<String>,
 }
 
-/// What the local endpoint tells about its memory (`GET /planforge/state`). The managed service has
+/// What the local endpoint tells about its memory (`GET /endpoints/{name}/state`). The managed service has
 /// no such route; there the figures come from CloudWatch.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -107,8 +113,8 @@ impl MetricStatistics {
 pub struct LoadedModel {
     /// Name it is asked for by.
     pub target_model: String,
-    /// Growth of the process while it was loaded and first run; an estimate where other loads were under way, or where the memory is
-    /// not measured.
+    /// Growth of the process while it was loaded, and in its largest requests so far; an estimate where others were under way, or
+    /// where the memory is not measured.
     pub byte_count: u64,
     /// Invocations since.
     pub invocations: u64,

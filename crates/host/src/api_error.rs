@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
-use planforge_core::EndpointError;
+use planforge_core::{ACCESS_TOKEN_VARIABLE, EndpointError, ErrorKind};
 use serde_json::json;
 use std::fmt::Write as _;
 
@@ -36,8 +36,19 @@ pub(crate) enum ApiError {
     Closing,
     /// There are more requests, or larger ones, than the endpoint keeps at a time.
     Overloaded,
+    /// There is no room on the disk for the files of a model.
+    DiskFull(String),
     /// Something in the endpoint itself failed.
     Internal(String),
+    /// The endpoint asks for a token, and the request has none.
+    MissingToken,
+    /// The request has another token.
+    WrongToken,
+    /// The request names a host that is not this machine.
+    ForeignHost {
+        /// The name.
+        host: String,
+    },
     /// No such route.
     UnknownRoute,
     /// A route that exists, with another method.
@@ -96,7 +107,10 @@ impl ApiError {
             }
             Self::NotReady { .. } => (StatusCode::TOO_MANY_REQUESTS, "ModelNotReadyException"),
             Self::Closing | Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
-            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure"),
+            Self::Internal(_) | Self::DiskFull(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure"),
+            Self::MissingToken => (StatusCode::FORBIDDEN, "MissingAuthenticationTokenException"),
+            Self::WrongToken => (StatusCode::FORBIDDEN, "UnrecognizedClientException"),
+            Self::ForeignHost { .. } => (StatusCode::FORBIDDEN, "AccessDeniedException"),
             Self::UnknownRoute => (StatusCode::NOT_FOUND, "UnknownOperationException"),
             Self::UnknownMethod => (StatusCode::METHOD_NOT_ALLOWED, "UnknownOperationException"),
         }
@@ -105,7 +119,7 @@ impl ApiError {
     fn body(self) -> EndpointError {
         let plain = |message| EndpointError { message, original_status_code: None, original_message: None };
         match self {
-            Self::Validation(message) | Self::Internal(message) => plain(message),
+            Self::Validation(message) | Self::Internal(message) | Self::DiskFull(message) => plain(message),
             Self::Model { status, original } => from_container(status, "primary", &original),
             Self::NoResponse => from_container(0, "model", "The container ended the connection before it answered."),
             Self::InvocationTimeout => from_container(
@@ -118,6 +132,14 @@ impl ApiError {
             }
             Self::Overloaded => plain("The endpoint has as many requests as it can hold; try again".to_owned()),
             Self::Closing => plain("The endpoint is shutting down".to_owned()),
+            Self::MissingToken => plain(format!(
+                "Missing Authentication Token: send {ACCESS_TOKEN_VARIABLE}'s value as `Authorization: Bearer`"
+            )),
+            Self::WrongToken => plain("The security token included in the request is invalid.".to_owned()),
+            Self::ForeignHost { host } => plain(format!(
+                "The host '{}' is not this machine; an endpoint for others needs a token ({ACCESS_TOKEN_VARIABLE})",
+                host.escape_debug()
+            )),
             Self::UnknownRoute => plain("There is no such operation".to_owned()),
             Self::UnknownMethod => plain("This route does not answer to this method".to_owned()),
         }
@@ -144,6 +166,12 @@ fn from_container(status: u16, container: &str, original: &str) -> EndpointError
 
 fn load_failure(target_model: &str, text: &str) -> String {
     format!("load failed for model '{target_model}': version 1 is at UNAVAILABLE state: Internal: {text};\n")
+}
+
+/// The endpoint's own failure, of this kind.
+pub(crate) fn failure(kind: ErrorKind, text: String) -> ApiError {
+    // Folders that cannot be written to, and full disks.
+    if kind == ErrorKind::Environment { ApiError::DiskFull(text) } else { ApiError::Internal(text) }
 }
 
 /// An error with its causes, one after the other.

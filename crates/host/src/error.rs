@@ -13,8 +13,8 @@ pub enum Error {
         /// The address asked for.
         address: SocketAddr,
     },
-    /// The endpoint has no authentication, so it is for this machine alone.
-    #[error("address `{address}` can be reached from other machines; use a loopback address such as `127.0.0.1`")]
+    /// Without a token, an endpoint is for this machine alone.
+    #[error("address `{address}` can be reached from other machines, and the endpoint has no token")]
     NotLoopback {
         /// The address asked for.
         address: SocketAddr,
@@ -32,6 +32,12 @@ pub enum Error {
     #[error("invalid endpoint name `{endpoint}`; expected 1 to 63 letters, digits and inner hyphens")]
     EndpointName {
         /// The name given.
+        endpoint: String,
+    },
+    /// Two endpoints at one address have the same name.
+    #[error("two endpoints have the name `{endpoint}`")]
+    SameName {
+        /// The name.
         endpoint: String,
     },
     /// Memory of this process, or free memory of the GPU, is unknown.
@@ -64,7 +70,10 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::AddressInUse { .. } | Self::NotLoopback { .. } | Self::EndpointName { .. } => ErrorKind::BadInput,
+            Self::AddressInUse { .. }
+            | Self::NotLoopback { .. }
+            | Self::EndpointName { .. }
+            | Self::SameName { .. } => ErrorKind::BadInput,
             Self::Bind { source, .. } | Self::Io(source) => ErrorKind::of_io(source),
             Self::Memory(_) | Self::Isolated { .. } => ErrorKind::Environment,
             Self::Container { .. } => ErrorKind::Transient,
@@ -79,6 +88,9 @@ impl Error {
             Self::Isolated { .. } => Some(
                 "start the container yourself where no other machine reaches its port, and name it with \
                  `--container http://127.0.0.1:PORT`",
+            ),
+            Self::NotLoopback { .. } => Some(
+                "set PLANFORGE_HOST_TOKEN to a secret of 16 letters and digits or more, which clients send, or listen on 127.0.0.1",
             ),
             _ => None,
         }

@@ -1,5 +1,6 @@
 //! The endpoint's life: bind, serve, end.
 
+use crate::access::Access;
 use crate::body::BodyRoom;
 use crate::container::{Connector, Container, default_place, start_triton};
 use crate::invocation::Invoker;
@@ -8,7 +9,7 @@ use crate::models::{Executor, LoadOptions, Models};
 use crate::options::{ContainerOptions, RunningContainer};
 use crate::processors::Processors;
 use crate::routes::{Endpoint, router};
-use crate::server::{ConnectionLimits, serve};
+use crate::server::{ConnectionLimits, serve, serve_until};
 use crate::target::Archives;
 use crate::{Error, HostOptions, Result};
 use std::future::Future;
@@ -20,7 +21,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// A bound endpoint. Connections are accepted, and wait, until [`Self::serve`] is called.
@@ -30,6 +30,7 @@ pub struct Host {
     address: SocketAddr,
     models: Arc<Models>,
     endpoint: Arc<Endpoint>,
+    access: Access,
     drain_timeout: Duration,
     connections: ConnectionLimits,
     work_folder: WorkFolder,
@@ -51,6 +52,7 @@ impl Host {
         let (executor, memory) = start_executor(&options, &work_folder.path).await?;
         let load_options = LoadOptions {
             work_folder: work_folder.path.clone(),
+            endpoint: options.endpoint.clone(),
             budget_byte_count: options.memory_budget_byte_count,
             executor,
         };
@@ -68,7 +70,8 @@ impl Host {
         };
         let (drain_timeout, endpoint) = (options.drain_timeout, Arc::new(endpoint));
         let connections = ConnectionLimits { count: options.max_connections, header_timeout: options.header_timeout };
-        Ok(Self { listener, address, models, endpoint, drain_timeout, connections, work_folder })
+        let access = Access::new(options.token, options.body_timeout);
+        Ok(Self { listener, address, models, endpoint, access, drain_timeout, connections, work_folder })
     }
 
     /// The address in use, with the port that was chosen.
@@ -83,20 +86,8 @@ impl Host {
     /// # Errors
     /// The files cannot be removed.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<()> {
-        let (drain, draining) = oneshot::channel();
-        let server = serve(self.listener, router(self.endpoint), self.connections, async move {
-            shutdown.await;
-            let _ = drain.send(());
-        });
-        let drain_timeout = self.drain_timeout;
-        let cut_off = async move {
-            let _ = draining.await;
-            tokio::time::sleep(drain_timeout).await;
-        };
-        tokio::select! {
-            () = server => {}
-            () = cut_off => tracing::warn!(?drain_timeout, "requests were cut off"),
-        }
+        let (router, drain_timeout) = (router(self.endpoint, self.access), self.drain_timeout);
+        serve_until(drain_timeout, shutdown, |ended| serve(self.listener, router, self.connections, ended)).await;
         // What still holds a model after that ends with the process.
         if timeout(drain_timeout, self.models.close()).await.is_err() {
             tracing::warn!("models were still in use at the end");
@@ -136,7 +127,7 @@ async fn start_executor(options: &HostOptions, work_folder: &Path) -> Result<(Ex
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener> {
+pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => Error::AddressInUse { address },
         _ => Error::Bind { address, source },

@@ -110,7 +110,12 @@ impl Invoker {
         (content_type, body): (Option<HeaderValue>, Bytes),
     ) -> Result<ModelResponse, ApiError> {
         let request = || (content_type.clone(), body.clone());
-        match self.ask(&lease, model, request()).await? {
+        let may_grow = model.is_largest(request().1.len());
+        let answer = self.ask(&lease, model, request()).await?;
+        if may_grow {
+            self.keep_budget();
+        }
+        match answer {
             Err(InvokeError::Unloaded) => {
                 self.models.give_up(&lease);
                 drop(lease);
@@ -153,6 +158,7 @@ impl Invoker {
         (encoding, body): (Encoding, Bytes),
         stop: RunStop,
     ) -> Result<ModelResponse, ApiError> {
+        let byte_count = body.len();
         let (reading_lease, reading_model) = (Arc::clone(&lease), Arc::clone(&model));
         let request = self.processors.acquire().await?.run(move || {
             let interface = reading_model.embedded()?.interface();
@@ -164,15 +170,20 @@ impl Invoker {
         let session = model.embedded()?.session().await;
         let processor = self.processors.acquire().await?;
         let work = Work { session, stop, model, lease };
-        if work.model.is_first_run() {
-            return self.first_run(processor, work, request).await;
+        if work.model.is_largest(byte_count) {
+            return self.largest_run(processor, work, request).await;
         }
         processor.run(move || run(work, request)).await?
     }
 
-    /// Memory that stays after the first run is the model's too. It can be separated from others'
+    /// Memory that stays after a run that is larger than all before is the model's too. It can be separated from others'
     /// only when nothing else was under way.
-    async fn first_run(&self, processor: Processor, work: Work, request: Inference) -> Result<ModelResponse, ApiError> {
+    async fn largest_run(
+        &self,
+        processor: Processor,
+        work: Work,
+        request: Inference,
+    ) -> Result<ModelResponse, ApiError> {
         let (model, lease) = (Arc::clone(&work.model), Arc::clone(&work.lease));
         let was_alone = self.is_alone();
         let before = self.models.used().await?;
@@ -183,7 +194,19 @@ impl Invoker {
         }
         drop(model);
         drop(lease);
+        self.keep_budget();
         response
+    }
+
+    /// Unloads other models where an inference of one has made them exceed the budget together. In a task of its own, since
+    /// it waits for models that are in use.
+    fn keep_budget(&self) {
+        let models = Arc::clone(&self.models);
+        tokio::spawn(async move {
+            if let Err(error) = models.keep_budget_after_run().await {
+                tracing::warn!(?error, "the budget cannot be kept");
+            }
+        });
     }
 
     /// No load and no inference but the caller's.

@@ -1,7 +1,8 @@
 //! What a caller decides about the endpoint.
 
-use crate::server::default_connections;
+use crate::server::ConnectionLimits;
 use crate::{Error, Result};
+use planforge_core::AccessToken;
 use planforge_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -14,8 +15,10 @@ use std::time::Duration;
 pub struct HostOptions {
     /// Name of the endpoint, the `{name}` of `/endpoints/{name}/invocations`.
     pub endpoint: String,
-    /// Loopback address to listen on; port 0 takes a free one.
+    /// Address to listen on, a loopback one where there is no token; port 0 takes a free one.
     pub address: SocketAddr,
+    /// What requests must carry; none where they are of this machine.
+    pub token: Option<AccessToken>,
     /// The published copies. A request's target model is a key in it.
     pub store: Arc<dyn ObjectStore>,
     /// Folder for unpacked models. The endpoint makes a folder of its own in it and removes that at the end.
@@ -110,6 +113,7 @@ impl HostOptions {
         Self {
             endpoint: endpoint.to_owned(),
             address,
+            token: None,
             store,
             work_folder: work_folder.to_owned(),
             memory_budget_byte_count,
@@ -119,8 +123,8 @@ impl HostOptions {
             load_timeout: Duration::from_mins(1),
             invocation_timeout: Duration::from_mins(1),
             body_timeout: Duration::from_mins(1),
-            max_connections: default_connections(),
-            header_timeout: Duration::from_mins(1),
+            max_connections: ConnectionLimits::default().count,
+            header_timeout: ConnectionLimits::default().header_timeout,
             max_body_bytes_at_once: 1 << 30,
             drain_timeout: Duration::from_secs(10),
         }
@@ -128,9 +132,7 @@ impl HostOptions {
 
     /// Refuses what cannot work before anything is opened.
     pub(crate) fn check(&self) -> Result<()> {
-        if !self.address.ip().is_loopback() {
-            return Err(Error::NotLoopback { address: self.address });
-        }
+        check_address(self.address, self.token.as_ref())?;
         let name = self.endpoint.as_bytes();
         let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
         let is_edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
@@ -140,4 +142,12 @@ impl HostOptions {
             Err(Error::EndpointName { endpoint: self.endpoint.clone() })
         }
     }
+}
+
+/// Refuses an address that other machines reach where there is no token.
+///
+/// # Errors
+/// [`Error::NotLoopback`].
+pub fn check_address(address: SocketAddr, token: Option<&AccessToken>) -> Result<()> {
+    if token.is_some() || address.ip().is_loopback() { Ok(()) } else { Err(Error::NotLoopback { address }) }
 }

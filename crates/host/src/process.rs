@@ -5,9 +5,10 @@
 
 use crate::last_log_line::last_log_line;
 use crate::{ContainerOptions, EngineOptions, Host, HostOptions};
-use planforge_core::{ErrorKind, StoreSpec, end_child, io_hint, send_request, start_child};
+use planforge_core::{AccessToken, ErrorKind, StoreSpec, end_child, io_hint, send_request, start_child};
 use planforge_store::ObjectStore;
 use serde::{Deserialize, Serialize};
+use std::fs::{File, TryLockError};
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for requests in flight when the endpoint ends.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
+/// Most endpoints of a pipeline that run at the same time.
+const MOST_LOGS: usize = 1000;
 
 /// glibc's allocator keeps most of what is freed, by default, so that an unloaded model's memory would still count. With a
 /// fixed threshold large blocks are returned at once. Inference does not pay for it, since its working memory stays in the
@@ -32,6 +35,8 @@ pub struct HostRequest {
     pub endpoint: String,
     /// Where to listen; port 0 stands for a free one.
     pub address: SocketAddr,
+    /// What requests must carry.
+    pub token: Option<AccessToken>,
     /// Address of the published copies.
     pub store_url: String,
     /// Settings of a store on S3.
@@ -136,6 +141,7 @@ impl HostRequest {
         planforge_runtime::load_library(&self.onnx_runtime).map_err(|error| failed(&error, true))?;
         let budget = self.memory_budget_byte_count;
         let options = HostOptions {
+            token: self.token.clone(),
             intra_op_threads: self.intra_op_threads,
             container: self.container.clone(),
             engines: self.engines.clone(),
@@ -168,15 +174,15 @@ fn failed(error: &dyn std::error::Error, library_missing: bool) -> HostResponse 
 /// A running endpoint. Dropping it ends the process.
 #[derive(Debug)]
 pub struct LocalEndpoint {
-    /// Base URL.
-    pub url: String,
+    /// Where it listens.
+    pub address: SocketAddr,
     child: Child,
     log: PathBuf,
 }
 
 impl LocalEndpoint {
     /// Starts `program`, which passes its request to [`HostRequest::bind`], and waits until it serves. Its log is written
-    /// to `log`.
+    /// to `log`, or next to it where another endpoint writes there.
     ///
     /// # Errors
     /// A program that does not start, a native library that does not load, and a process that ends.
@@ -186,14 +192,14 @@ impl LocalEndpoint {
         request: &HostRequest,
         log: &Path,
     ) -> Result<Self, ProcessError> {
-        fs_err::create_dir_all(log.parent().unwrap_or(Path::new(".")))?;
+        let (file, log) = open_log(log)?;
         let mut command = Command::new(program);
-        command.args(arguments).envs(ALLOCATOR).stderr(fs_err::File::create(log)?.into_parts().0);
+        command.args(arguments).envs(ALLOCATOR).stderr(file);
         let mut child = start_child(&mut command).map_err(|source| ProcessError::Start { source })?;
         let response = ask(&mut child, request);
-        let mut endpoint = Self { url: String::new(), child, log: log.to_owned() };
+        let mut endpoint = Self { address: request.address, child, log };
         match response? {
-            Some(HostResponse::Ready(address)) => endpoint.url = format!("http://{address}"),
+            Some(HostResponse::Ready(address)) => endpoint.address = address,
             Some(HostResponse::Failed { library_missing: true, message }) => {
                 return Err(ProcessError::Library { message });
             }
@@ -204,6 +210,12 @@ impl LocalEndpoint {
             }
         }
         Ok(endpoint)
+    }
+
+    /// Base URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// Fails where the process has ended by itself.
@@ -253,6 +265,21 @@ impl Drop for LocalEndpoint {
             end_child(&mut self.child);
         }
     }
+}
+
+/// The file `log`, emptied; with a number in its name where another endpoint still writes to it. The lock lasts as long as the child
+/// that has the file; where files cannot be locked, two may write to one.
+fn open_log(log: &Path) -> io::Result<(File, PathBuf)> {
+    fs_err::create_dir_all(log.parent().unwrap_or(Path::new(".")))?;
+    for number in 1..=MOST_LOGS {
+        let path = if number == 1 { log.to_owned() } else { log.with_extension(format!("{number}.log")) };
+        let file = fs_err::OpenOptions::new().append(true).create(true).open(&path)?.into_parts().0;
+        if !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            file.set_len(0)?;
+            return Ok((file, path));
+        }
+    }
+    Err(io::Error::other(format!("{MOST_LOGS} endpoints of one pipeline write to `{}`", log.display())))
 }
 
 /// Sends the request and reads the response, if one comes; standard input stays open.

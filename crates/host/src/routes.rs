@@ -1,5 +1,6 @@
 //! The endpoint's routes.
 
+use crate::access::{Access, PING, check_access};
 use crate::api_error::ApiError;
 use crate::blocking::blocking;
 use crate::body::{BodyRoom, discard_body, read_body};
@@ -10,6 +11,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -19,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const VARIANT_HEADER: HeaderName = HeaderName::from_static("x-amzn-invoked-production-variant");
+const TARGET_VARIANT_HEADER: HeaderName = HeaderName::from_static("x-amzn-sagemaker-target-variant");
 const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// SageMaker's default name of the only variant of an endpoint.
@@ -45,18 +48,25 @@ pub(crate) struct Endpoint {
 }
 
 /// All routes of `endpoint`.
-pub(crate) fn router(endpoint: Arc<Endpoint>) -> Router {
+pub(crate) fn router(endpoint: Arc<Endpoint>, access: Access) -> Router {
     Router::new()
         .route("/endpoints/{name}/invocations", post(invoke))
-        .route("/ping", get(ping))
+        .route("/endpoints/{name}/state", get(named_state))
+        .route(PING, get(ping))
         .route("/metrics", get(metrics))
         .route("/planforge/state", get(state))
         .fallback(async || ApiError::UnknownRoute)
         .method_not_allowed_fallback(async || ApiError::UnknownMethod)
         .with_state(endpoint)
+        .layer(from_fn_with_state(access, check_access))
 }
 
 async fn ping() {}
+
+async fn named_state(State(endpoint): State<Arc<Endpoint>>, Path(name): Path<String>) -> Result<Response, ApiError> {
+    endpoint.check_name(&name)?;
+    state(State(endpoint)).await
+}
 
 async fn state(State(endpoint): State<Arc<Endpoint>>) -> Result<Response, ApiError> {
     let state = endpoint.invoker.models().state(&endpoint.name).await?;
@@ -66,7 +76,12 @@ async fn state(State(endpoint): State<Arc<Endpoint>>) -> Result<Response, ApiErr
 async fn metrics(State(endpoint): State<Arc<Endpoint>>) -> Result<Response, ApiError> {
     let models = endpoint.invoker.models();
     let text = models.statistics().prometheus(&models.state(&endpoint.name).await?);
-    Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
+    Ok(metrics_response(text))
+}
+
+/// Counts for Prometheus.
+pub(crate) fn metrics_response(text: String) -> Response {
+    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }
 
 async fn invoke(
@@ -95,12 +110,32 @@ async fn invoke(
 }
 
 impl Endpoint {
+    fn check_name(&self, name: &str) -> Result<(), ApiError> {
+        if name == self.name {
+            return Ok(());
+        }
+        let text = format!("Endpoint {} of account {ACCOUNT} not found.", name.escape_debug());
+        Err(ApiError::Validation(text))
+    }
+
     fn count(&self, answer: &Result<ModelResponse, ApiError>, elapsed: Duration) {
         let (status, container_status) = match answer {
             Ok(_) => (200, None),
             Err(error) => (error.kind().0.as_u16(), error.container_status()),
         };
         self.invoker.models().statistics().count_request(status, container_status, elapsed);
+    }
+
+    /// The only variant may be asked for by its name.
+    fn check_variant(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        match headers.get(TARGET_VARIANT_HEADER) {
+            Some(variant) if variant != VARIANT => Err(ApiError::Validation(format!(
+                "Variant {} of endpoint {} not found; its only one is {VARIANT}.",
+                String::from_utf8_lossy(variant.as_bytes()).escape_debug(),
+                self.name
+            ))),
+            _ => Ok(()),
+        }
     }
 
     async fn answer(
@@ -119,10 +154,8 @@ impl Endpoint {
             }
         };
         let body = read_body(headers, body, self.body_timeout).await?;
-        if name != self.name {
-            let text = format!("Endpoint {} of account {ACCOUNT} not found.", name.escape_debug());
-            return Err(ApiError::Validation(text));
-        }
+        self.check_name(name)?;
+        self.check_variant(headers)?;
         let target_model = target_model(headers, request_id)?;
         refuse_compression(headers)?;
         let content_type = headers.get(CONTENT_TYPE).cloned();

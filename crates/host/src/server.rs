@@ -9,11 +9,11 @@ use hyper_util::service::TowerToHyperService;
 use planforge_core::allowed_descriptors;
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Connections beyond the limit that are answered at the same time; further ones are closed.
 const REFUSED: usize = 64;
@@ -23,6 +23,9 @@ const REFUSED_TIMEOUT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(100);
 /// Most connections, however many descriptors there are.
 const MOST_CONNECTIONS: usize = 10_000;
+
+/// Longest time that a connection may be idle, or the head of a request may take, unless it is set.
+const HEADER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Limits of connections.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +38,35 @@ pub(crate) struct ConnectionLimits {
 
 /// Connections that half of this process's descriptors are enough for. The others are for models, stores, and requests to
 /// containers.
-pub(crate) fn default_connections() -> usize {
+fn default_connections() -> usize {
     usize::try_from(allowed_descriptors() / 2).unwrap_or(MOST_CONNECTIONS).clamp(1, MOST_CONNECTIONS)
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self { count: default_connections(), header_timeout: HEADER_TIMEOUT }
+    }
+}
+
+/// Runs a server that is given the end of its work, `shutdown`. Requests in flight then are cut off after `drain_timeout`.
+pub(crate) async fn serve_until<S: Future<Output = ()>>(
+    drain_timeout: Duration,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    server: impl FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>) -> S,
+) {
+    let (drain, draining) = oneshot::channel();
+    let server = server(Box::pin(async move {
+        shutdown.await;
+        let _ = drain.send(());
+    }));
+    let cut_off = async move {
+        let _ = draining.await;
+        tokio::time::sleep(drain_timeout).await;
+    };
+    tokio::select! {
+        () = server => {}
+        () = cut_off => tracing::warn!(?drain_timeout, "requests were cut off"),
+    }
 }
 
 /// Answers requests until `shutdown` is done, then those in flight. A connection beyond the limit gets the status 503.

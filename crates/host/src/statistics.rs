@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -35,6 +36,8 @@ struct Unloading {
 pub(crate) enum UnloadReason {
     /// Another model needs its memory.
     Room,
+    /// Another model needs room on the disk.
+    DiskFull,
     /// Memory in use is above the budget.
     OverBudget,
     /// The container answered 507.
@@ -70,11 +73,13 @@ struct CloudWatch {
     invocations: BTreeMap<String, u64>,
 }
 
-impl Default for Statistics {
-    fn default() -> Self {
+impl Statistics {
+    /// Nothing yet; samples carry the name of their endpoint.
+    pub(crate) fn new(endpoint: &str) -> Self {
+        let label = (Cow::Borrowed("endpoint"), Cow::Owned(endpoint.to_owned()));
         let duration = || Histogram::new(exponential_buckets(BUCKETS.0, BUCKETS.1, BUCKETS.2));
         let mut statistics = Self {
-            registry: Registry::with_prefix("planforge"),
+            registry: Registry::with_prefix_and_labels("planforge", [label].into_iter()),
             requests: Family::default(),
             request_seconds: duration(),
             loads: Family::default(),
@@ -91,9 +96,7 @@ impl Default for Statistics {
         statistics.register();
         statistics
     }
-}
 
-impl Statistics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("requests", "Invocations by HTTP status", self.requests.clone());

@@ -1,6 +1,6 @@
 //! Finds the archive that a request names, and fetches it where the store is not a folder.
 
-use crate::api_error::{ApiError, with_causes};
+use crate::api_error::{ApiError, failure, with_causes};
 use planforge_store::ObjectStore;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -85,7 +85,7 @@ impl ArchiveLocation {
             Self::Object { store, key } => (store, key),
         };
         let failed = |error: planforge_store::Error| {
-            ApiError::Internal(format!("Model {target_model} cannot be downloaded: {}", with_causes(&error)))
+            failure(error.kind(), format!("Model {target_model} cannot be downloaded: {}", with_causes(&error)))
         };
         let content = store.get(&key, None).await.map_err(failed)?.ok_or_else(|| missing(target_model))?;
         let archive = LocalArchive::Downloaded(folder.with_added_extension("tar.gz"));

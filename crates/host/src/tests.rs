@@ -1,5 +1,6 @@
 //! Bound endpoints over real archives and the real ONNX Runtime.
 
+mod access;
 mod engines;
 mod errors;
 mod inference;

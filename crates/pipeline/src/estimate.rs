@@ -1,12 +1,14 @@
 //! Memory of a copy, counted over the model for several batches and scaled by what the builder reported of one.
 
 use crate::Result;
+use crate::plan::RequestShape;
 use planforge_core::{
-    BATCHES, BuilderFigures, CopyMemory, EngineTarget, Gpu, Pipeline, Precision, Profile, Snapshot, max_batch,
+    BATCHES, BuilderFigures, CopyMemory, EngineTarget, Gpu, Pipeline, Precision, Profile, Snapshot, Variant, max_batch,
     max_sequence,
 };
 use planforge_engine::{Checkpoint, ExportOptions, estimate};
 use planforge_report::{PlanRow, PlanSource};
+use std::collections::BTreeMap;
 
 /// Memory of a copy for each precision and batch, as if no operations were fused.
 #[derive(Debug, Default)]
@@ -53,16 +55,8 @@ impl CopyEstimates {
         let sequence = max_sequence(profiles).unwrap_or(1);
         let mut estimates = Vec::new();
         for &precision in &spec.export.precisions {
-            let (image_size, ignore_tensors) = (spec.export.image_size, spec.export.ignore_tensors.clone());
-            let options = ExportOptions { image_size, ignore_tensors, ..ExportOptions::new(spec.task, precision) };
-            let count = |&batch: &u64| -> Result<(u64, CopyMemory)> {
-                let cost = estimate(&checkpoint, &options, batch, sequence)?;
-                let memory = CopyMemory {
-                    weight_byte_count: cost.weight_byte_count,
-                    activation_byte_count: cost.peak_activation_byte_count,
-                };
-                Ok((batch, memory))
-            };
+            let options = export_options(spec, precision);
+            let count = |&batch: &u64| Ok((batch, count_memory(&checkpoint, &options, batch, sequence)?));
             estimates.push((precision, batches.iter().map(count).collect::<Result<_>>()?));
         }
         Ok(Self(estimates))
@@ -98,6 +92,31 @@ impl CopyEstimates {
     }
 }
 
+/// Memory of a copy for requests of one shape, counted; none for a prebuilt graph.
+pub(crate) fn estimate_copy(
+    spec: &Pipeline,
+    precision: Precision,
+    shape: RequestShape,
+    snapshot: &Snapshot,
+) -> Result<Option<CopyMemory>> {
+    if spec.source.graph.is_some() {
+        return Ok(None);
+    }
+    let checkpoint = Checkpoint::read(snapshot, spec.task)?;
+    let sequence = shape.sequence.unwrap_or(1);
+    count_memory(&checkpoint, &export_options(spec, precision), shape.batch, sequence).map(Some)
+}
+
+fn export_options(spec: &Pipeline, precision: Precision) -> ExportOptions {
+    let (image_size, ignore_tensors) = (spec.export.image_size, spec.export.ignore_tensors.clone());
+    ExportOptions { image_size, ignore_tensors, ..ExportOptions::new(spec.task, precision) }
+}
+
+fn count_memory(checkpoint: &Checkpoint, options: &ExportOptions, batch: u64, sequence: u64) -> Result<CopyMemory> {
+    let cost = estimate(checkpoint, options, batch, sequence)?;
+    Ok(CopyMemory { weight_byte_count: cost.weight_byte_count, activation_byte_count: cost.peak_activation_byte_count })
+}
+
 /// A row for each GPU type of a target: copies that fit with a maximum batch and the memory of a copy.
 pub(crate) fn plan_rows(spec: &Pipeline, target: &EngineTarget, max_batch: u64, known: KnownMemory) -> Vec<PlanRow> {
     let threshold = f64::from(spec.probe.threshold);
@@ -110,12 +129,48 @@ pub(crate) fn plan_rows(spec: &Pipeline, target: &EngineTarget, max_batch: u64, 
             is_board_memory: gpu.memory_mib.is_none(),
             max_batch,
             memory: known.memory,
+            shares_activations: false,
             threshold,
             copies: known.memory.copies(gpu_byte_count, threshold),
             source: known.source,
         }
     };
     target.gpus.iter().map(row).collect()
+}
+
+/// Rows of a TorchScript package for the GPU types of `targets` and these batches, counted. libtorch's allocator is one for all
+/// models of a process, so copies that take turns share the memory of their activations.
+pub(crate) fn module_rows(
+    spec: &Pipeline,
+    variant: &Variant,
+    targets: &[EngineTarget],
+    (batches, sequence): (&[u64], Option<u64>),
+    snapshot: &Snapshot,
+) -> Result<Vec<PlanRow>> {
+    let threshold = f64::from(spec.probe.threshold);
+    let gpus: BTreeMap<&str, &Gpu> =
+        targets.iter().flat_map(|target| &target.gpus).map(|gpu| (gpu.name.as_str(), gpu)).collect();
+    let mut rows = Vec::new();
+    for gpu in gpus.into_values() {
+        for &batch in batches {
+            let shape = RequestShape { batch, sequence };
+            let Some(memory) = estimate_copy(spec, variant.precision, shape, snapshot)? else { return Ok(rows) };
+            let gpu_byte_count = gpu.memory_byte_count();
+            rows.push(PlanRow {
+                variant: variant.id(),
+                gpu: gpu.name.clone(),
+                gpu_byte_count,
+                is_board_memory: gpu.memory_mib.is_none(),
+                max_batch: batch,
+                memory,
+                shares_activations: true,
+                threshold,
+                copies: memory.copies_with_shared_activations(gpu_byte_count, threshold),
+                source: PlanSource::Count,
+            });
+        }
+    }
+    Ok(rows)
 }
 
 /// Weights and activations on the GPU, as the builder reported them.

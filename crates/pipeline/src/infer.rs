@@ -3,9 +3,9 @@
 use crate::context::PipelineContext;
 use crate::guess::{Guess, classes, likeliest, softmax};
 use crate::response::tensors;
-use crate::stages::{export_precision, fetch, load_onnx_runtime, request_body};
+use crate::stages::{endpoint_client, export_precision, fetch, load_onnx_runtime, request_body};
 use crate::{Error, Result};
-use planforge_bench::{Endpoint, EndpointClient};
+use planforge_bench::Endpoint;
 use planforge_core::{CachedArtifact, Model, Precision, RequestBody, Snapshot, Task, copy_name, endpoint_name};
 use planforge_engine::{Sample, ScoreFunction, TextSample, Vocabulary};
 use planforge_runtime::{Tensor, TensorValues};
@@ -88,7 +88,7 @@ pub fn inference_request(
 /// # Errors
 /// An endpoint that does not answer with success.
 pub fn infer_served(context: &PipelineContext, request: &InferenceRequest, url: &str) -> Result<Inference> {
-    let client = EndpointClient::new(url, &request.endpoint, TIMEOUT)?;
+    let client = endpoint_client(context, url, TIMEOUT)?;
     let prepared = client.prepare(request.body.clone());
     let answer = context.runtime.block_on(client.send(&prepared, &request.target_model))?;
     let outputs = as_floats(tensors(&answer.content_type, &answer.body)?);

@@ -2,14 +2,15 @@
 //! GPU.
 
 use crate::context::PipelineContext;
-use crate::estimate::{BuilderReports, CopyEstimates, OtherReport, plan_rows};
+use crate::estimate::{BuilderReports, CopyEstimates, OtherReport, module_rows, plan_rows};
 use crate::max_batch::auto_max_batch;
 use crate::plan::{BuildPlan, select_variants};
 use crate::run::prepare;
 use crate::stages::{builder_version, compile_options, model_of};
 use crate::{Error, Result};
 use planforge_core::{
-    BATCHES, BuilderFigures, CONTEXT_BYTE_COUNT, CachedArtifact, EngineTarget, Model, Step, max_batch, profiles_up_to,
+    BATCHES, BuilderFigures, CONTEXT_BYTE_COUNT, CachedArtifact, EngineTarget, Model, Platform, Snapshot, Step,
+    max_batch, max_sequence, profiles_up_to,
 };
 use planforge_engine::{BuildLimits, CompileJob, EngineWorker, compile_all, find_engine};
 use planforge_report::PlanRow;
@@ -54,10 +55,11 @@ pub fn plan_memory(context: &PipelineContext, limits: Option<BuildLimits>) -> Re
     }
     let profiles = &record.plan.profiles;
     let estimates = CopyEstimates::of(&context.spec, profiles, &record.source.snapshot)?;
-    let rows = engines.rows(&estimates)?;
+    let mut rows = engines.rows(&estimates)?;
     if rows.is_empty() {
         return Err(Error::UncountablePlan);
     }
+    rows.extend(engines.module_rows(&record.source.snapshot)?);
     Ok(MemoryPlan {
         pipeline: context.spec.name.to_string(),
         max_batch: max_batch(profiles),
@@ -100,6 +102,17 @@ impl<'a> BatchEngines<'a> {
                 let Some(known) = estimates.memory(target.variant.precision, batch, &reports) else { continue };
                 rows.extend(plan_rows(&self.context.spec, target, batch, known));
             }
+        }
+        Ok(rows)
+    }
+
+    /// Rows of the TorchScript packages that the pipeline asks for, whether or not this program can make them.
+    fn module_rows(&self, snapshot: &Snapshot) -> Result<Vec<PlanRow>> {
+        let (spec, targets) = (&self.context.spec, &self.plan.selection.targets);
+        let sequence = max_sequence(&self.plan.profiles);
+        let mut rows = Vec::new();
+        for variant in spec.variants(targets).iter().filter(|variant| variant.platform == Platform::Pytorch) {
+            rows.extend(module_rows(spec, variant, targets, (&self.batches(), sequence), snapshot)?);
         }
         Ok(rows)
     }

@@ -1,7 +1,7 @@
 //! What a caller decides for every pipeline: folders, the Hub, native libraries and child processes.
 
 use crate::{Error, Result};
-use planforge_core::ChildProgram;
+use planforge_core::{AccessToken, ChildProgram};
 use planforge_hub::{Token, Transfer};
 use planforge_tensorrt::Libraries;
 use std::path::PathBuf;
@@ -21,6 +21,8 @@ pub struct PipelineOptions {
     pub native: NativeLibraries,
     /// Programs that run as child processes.
     pub workers: Workers,
+    /// What requests to endpoints carry, and what endpoints ask for.
+    pub endpoint_token: Option<AccessToken>,
 }
 
 /// Where the Hub and its cache are.

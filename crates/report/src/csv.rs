@@ -3,8 +3,16 @@
 use planforge_core::{Capacity, LatencySummary, LoadPoint, LoadResult};
 use std::time::Duration;
 
-const PROBE_HEAD: [&str; 7] =
-    ["copy", "target_model", "cold_seconds", "warm_seconds", "used_bytes", "growth_bytes", "loaded"];
+const PROBE_HEAD: [&str; 8] = [
+    "copy",
+    "target_model",
+    "cold_seconds",
+    "warm_seconds",
+    "used_bytes",
+    "growth_bytes",
+    "growth_after_smallest_bytes",
+    "loaded",
+];
 
 const LOAD_HEAD: [&str; 15] = [
     "span",
@@ -26,6 +34,7 @@ const LOAD_HEAD: [&str; 15] = [
 
 /// One line for each copy that the probe invoked; only the head without a probe.
 pub(crate) fn probe_csv(capacity: Option<&Capacity>) -> String {
+    let number = |count: Option<u64>| count.map(|count| count.to_string()).unwrap_or_default();
     let mut text = record(&PROBE_HEAD.map(str::to_owned));
     for (index, step) in capacity.iter().flat_map(|capacity| &capacity.steps).enumerate() {
         text += &record(&[
@@ -34,7 +43,8 @@ pub(crate) fn probe_csv(capacity: Option<&Capacity>) -> String {
             step.cold.map(seconds).unwrap_or_default(),
             seconds(step.warm),
             step.used_byte_count.to_string(),
-            step.growth_byte_count.map(|count| count.to_string()).unwrap_or_default(),
+            number(step.growth_byte_count),
+            number(step.growth_after_smallest_byte_count),
             step.loaded.to_string(),
         ]);
     }

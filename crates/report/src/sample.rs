@@ -5,8 +5,9 @@ use crate::record::{
     Report, Served, SourceFacts,
 };
 use planforge_core::{
-    BuilderFigures, Capacity, CapacityLimit, CheckFacts, ComputeCapability, CopyMemory, LatencySummary, LoadPoint,
-    LoadResult, ModelCard, ModelFormat, Outcome, Precision, ProbeStep, Step, Task, Variant, digest_bytes,
+    BuilderFigures, Capacity, CapacityLimit, CheckFacts, ComputeCapability, ConcurrentGrowth, CopyMemory,
+    LatencySummary, LoadPoint, LoadResult, ModelCard, ModelFormat, Outcome, Precision, PredictedCapacity, ProbeStep,
+    Step, Task, Variant, digest_bytes,
 };
 use std::time::Duration;
 
@@ -110,6 +111,7 @@ fn plan_row() -> PlanRow {
         is_board_memory: false,
         max_batch: 32,
         memory: CopyMemory { weight_byte_count: 45_000_000, activation_byte_count: 9_000_000 },
+        shares_activations: false,
         threshold: 0.9,
         copies: 276,
         source: PlanSource::Builder,
@@ -123,6 +125,7 @@ fn capacity() -> Capacity {
         warm: Duration::from_millis(9),
         used_byte_count: 50_000_000 + u64::from(index + 1) * 250_000_000,
         growth_byte_count: Some(if index == 0 { 300_000_000 } else { 250_000_000 }),
+        growth_after_smallest_byte_count: Some(120_000_000),
         loaded: index + 1,
     });
     Capacity {
@@ -132,6 +135,8 @@ fn capacity() -> Capacity {
         limit: CapacityLimit::Threshold,
         base_byte_count: Some(50_000_000),
         byte_count_per_copy: 250_000_000,
+        concurrent_growth: Some(ConcurrentGrowth { requests: 2, byte_count: 20_000_000 }),
+        predicted: Some(PredictedCapacity { copies: 4, byte_count_per_copy: 230_000_000 }),
         steps: steps.collect(),
     }
 }

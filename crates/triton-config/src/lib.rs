@@ -19,6 +19,6 @@ pub use files::{CONFIG_FILE, LABELS_FILE, MAX_CONFIG_BYTES, MODULE_FILE, ONNX_FI
 pub use lint::{Finding, Severity, lint, lint_entries};
 pub use serving_config::{Backend, ServingConfig, VersionPolicy};
 pub use write::{
-    ExtraConfig, ServingOptions, WarmUpInput, capabilities, engine_config, engine_files, label_file, max_batch_size,
-    metrics_config, module_config, onnx_config, smallest_batch,
+    ExtraConfig, SHARING_INSTANCES, ServingOptions, WarmUpInput, capabilities, engine_config, engine_files, label_file,
+    max_batch_size, metrics_config, module_config, onnx_config, smallest_batch,
 };

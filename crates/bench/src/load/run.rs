@@ -205,7 +205,7 @@ mod tests {
     async fn requests_in_flight_at_the_end_are_recorded() {
         let script = Script { responses: vec![ScriptedResponse::Never], repeat: true, ..Script::default() };
         let server = ScriptedEndpoint::start(script).await;
-        let client = EndpointClient::new(&server.base_url(), "e", Duration::from_secs(2)).unwrap();
+        let client = EndpointClient::new(&server.base_url(), "e", Duration::from_secs(2), None).unwrap();
         let result = load(&client, &copies(1), &"{}".into(), &spec(&[(2, 1)]), &NoProgress).await.unwrap();
         assert_eq!((result.total.requests, result.seconds.len()), (2, 1));
         assert_eq!(result.failures, [("no response within 2 s".to_owned(), 2)]);

@@ -3,18 +3,24 @@
 use super::values::{parse_container, parse_url};
 use clap::Args;
 use planforge_core::HostContainer;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// `host`.
 #[derive(Debug, Args)]
 pub(crate) struct HostArguments {
-    /// The pipeline file.
-    #[arg(value_name = "PIPELINE")]
-    pub(crate) pipeline: PathBuf,
-    /// Port on 127.0.0.1; 0 chooses a free one.
+    /// Pipeline files; patterns in quotation marks, such as 'pipelines/*.toml', are expanded. Each is an endpoint with memory of its
+    /// own.
+    #[arg(required = true, value_name = "PIPELINE")]
+    pub(crate) pipelines: Vec<PathBuf>,
+    /// Port; 0 chooses a free one.
     #[arg(long, default_value_t = 8080)]
     pub(crate) port: u16,
+    /// IP address to listen on. One that other machines reach needs the variable PLANFORGE_HOST_TOKEN: a secret that requests carry as
+    /// `Authorization: Bearer`, or as the access key of an AWS SDK.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) listen: IpAddr,
     #[command(flatten)]
     pub(crate) container: ContainerArgument,
 }

@@ -26,7 +26,7 @@ pub(super) fn plan(context: &CommandContext, arguments: &PlanArguments) -> Resul
 
 fn text(plan: &MemoryPlan) -> String {
     let rows: Vec<_> = plan.rows.iter().map(|row| cells(plan, row)).collect();
-    let head = ["engine", ">batch", ">weights", ">activations", ">one copy", ">copies", "from"];
+    let head = ["package", ">batch", ">weights", ">activations", ">one copy", ">copies", "from"];
     let mut text = table(&head, &rows);
     let threshold = plan.rows.first().map_or(0.0, |row| row.threshold * 100.0);
     let _ = writeln!(
@@ -34,6 +34,9 @@ fn text(plan: &MemoryPlan) -> String {
         "\ncopies: in {threshold:.0} % of the GPU's memory, next to {} for the CUDA context (an allowance)",
         format_bytes(plan.context_byte_count)
     );
+    if plan.rows.iter().any(|row| row.shares_activations) {
+        text += "pytorch: all copies in a server share the memory of activations, which counts once\n";
+    }
     text += &gpu_memory(&plan.rows);
     let _ = writeln!(
         text,
@@ -71,20 +74,21 @@ fn gpu_memory(rows: &[PlanRow]) -> String {
     text
 }
 
-/// `fp16 l4`: the precision in the variant's name, and the GPU type.
-fn engine(row: &PlanRow) -> String {
+/// `fp16 l4`, `pytorch fp32 l4`: the precision in the variant's name, and the GPU type.
+fn package(row: &PlanRow) -> String {
     let precision = row.variant.split('-').nth(1).unwrap_or_default();
-    format!("{precision} {}", row.gpu)
+    let platform = if row.shares_activations { "pytorch " } else { "" };
+    format!("{platform}{precision} {}", row.gpu)
 }
 
 fn cells(plan: &MemoryPlan, row: &PlanRow) -> Vec<String> {
     let mark = if row.max_batch == plan.max_batch { "*" } else { "" };
     vec![
-        engine(row),
+        package(row),
         format!("{mark}{}", row.max_batch),
         format_bytes(row.memory.weight_byte_count),
         format_bytes(row.memory.activation_byte_count),
-        format_bytes(row.memory.byte_count()),
+        format_bytes(if row.shares_activations { row.memory.weight_byte_count } else { row.memory.byte_count() }),
         row.copies.to_string(),
         match row.source {
             PlanSource::Builder => "builder",

@@ -2,7 +2,10 @@
 
 use crate::printer::{duration, format_bytes};
 use crate::table::table;
-use planforge_core::{Capacity, CapacityLimit, CheckFacts, LoadPoint, LoadResult, Outcome, Step};
+use planforge_core::{
+    Capacity, CapacityLimit, CheckFacts, ConcurrentGrowth, Growths, LoadPoint, LoadResult, Outcome, PredictedCapacity,
+    ProbeStep, Step,
+};
 use planforge_report::{ArtifactRow, Report};
 use std::fmt::Write;
 use std::path::Path;
@@ -75,12 +78,36 @@ pub(crate) fn capacity_line(capacity: &Capacity, variant: &str) -> String {
     };
     let base = capacity.base_byte_count.filter(|&base| base > 0);
     let base = base.map(|base| format!(" and {} once", format_bytes(base))).unwrap_or_default();
-    format!(
+    let mut text = format!(
         "probe: {} copies of {variant} fit in {:.0} % of {} ({limit}){each}{base}\n",
         capacity.copies,
         capacity.threshold * 100.0,
         format_bytes(capacity.budget_byte_count),
-    )
+    );
+    text += &growth_lines(capacity);
+    if let Some(PredictedCapacity { copies, byte_count_per_copy }) = capacity.predicted {
+        let each = format_bytes(byte_count_per_copy);
+        let _ = writeln!(text, "  predicted from weights and activations: {copies} copies, {each} each");
+    }
+    text
+}
+
+/// What copies added: first, median and last, and by request.
+fn growth_lines(capacity: &Capacity) -> String {
+    let Some(Growths { first, median, last }) = capacity.growths(|step| step.growth_byte_count) else {
+        return String::new();
+    };
+    let [first, median, last] = [first, median, last].map(format_bytes);
+    let mut text = format!("  a copy added: the first {first}, the median of the others {median}, the last {last}\n");
+    let median = |growth: fn(&ProbeStep) -> Option<u64>| Some(format_bytes(capacity.growths(growth)?.median));
+    let smallest = median(|step| step.growth_after_smallest_byte_count);
+    if let (Some(smallest), Some(largest)) = (smallest, median(|step| step.growth_byte_count)) {
+        let _ = writeln!(text, "  by requests: {smallest} after the smallest, {largest} after the largest");
+    }
+    if let Some(ConcurrentGrowth { requests, byte_count }) = capacity.concurrent_growth {
+        let _ = writeln!(text, "  {requests} of the largest at once add {} to a copy", format_bytes(byte_count));
+    }
+    text
 }
 
 /// One row for each stage.

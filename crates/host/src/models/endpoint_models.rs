@@ -23,6 +23,8 @@ const TRANSFERS: usize = 8;
 /// What loading needs to know.
 #[derive(Debug)]
 pub(crate) struct LoadOptions {
+    /// Name of the endpoint.
+    pub(crate) endpoint: String,
     /// Folder for unpacked models; it exists and belongs to this endpoint alone.
     pub(crate) work_folder: PathBuf,
     /// Memory that models may take together.
@@ -75,11 +77,10 @@ impl Models {
             Executor::Container(_) => TRANSFERS,
         };
         Arc::new(Self {
-            options,
             memory: Arc::new(memory),
             cache: ModelCache::default(),
             sizes: KnownSizes::default(),
-            statistics: Statistics::default(),
+            statistics: Statistics::new(&options.endpoint),
             reservations: Reservations::default(),
             downloads: Semaphore::new(TRANSFERS),
             loads: Semaphore::new(load_limit),
@@ -89,6 +90,7 @@ impl Models {
             has_opened: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
             folder_count: AtomicU64::new(0),
+            options,
         })
     }
 

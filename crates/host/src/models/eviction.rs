@@ -45,6 +45,22 @@ impl Models {
         }
     }
 
+    /// Unloads other models while the budget is exceeded, but never the last.
+    ///
+    /// # Errors
+    /// The memory cannot be read.
+    pub(crate) async fn keep_budget_after_run(&self) -> Result<(), ApiError> {
+        if self.used().await? <= self.options.budget_byte_count {
+            return Ok(());
+        }
+        // A load under way makes room by itself, for what it will take too.
+        let _turn = self.reservations.turn().await;
+        while self.used().await? > self.options.budget_byte_count && self.cache.account().0.len() > 1 {
+            self.unload_one(UnloadReason::OverBudget).await?;
+        }
+        Ok(())
+    }
+
     /// 507 for a model that needs `byte_count` bytes.
     pub(crate) fn too_large(&self, target_model: &str, byte_count: u64) -> ApiError {
         let budget = self.options.budget_byte_count;

@@ -69,13 +69,20 @@ impl Models {
 
     async fn load_in_turn(&self, target_model: &str, archive: ArchiveLocation) -> Result<Model, ApiError> {
         let start = Instant::now();
-        let fetched = self.fetch(target_model, archive).await?;
+        let mut fetched = self.fetch_with_room(target_model, &archive).await?;
         let _turn = self.loads.acquire().await.map_err(|_| ApiError::Closing)?;
         if self.is_closing.load(Ordering::Relaxed) {
             return Err(ApiError::Closing);
         }
         let load = self.begin_load();
-        let prepared = self.unpack(target_model, fetched).await?;
+        let prepared = loop {
+            match self.unpack(target_model, fetched).await {
+                Err(ApiError::DiskFull(_)) if self.unload_one(UnloadReason::DiskFull).await? => {
+                    fetched = self.fetch_with_room(target_model, &archive).await?;
+                }
+                prepared => break prepared?,
+            }
+        };
         let size = prepared.size();
         let estimate = self.sizes.estimate(size);
         let reservation = self.evict_until_fits(target_model, estimate).await?;

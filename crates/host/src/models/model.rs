@@ -6,7 +6,7 @@ use crate::infer::Interface;
 use crate::model_folder::ModelFolder;
 use planforge_runtime::Session;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// A loaded model with its files. Dropping it frees its memory and removes the files; one in a container is unloaded
@@ -16,7 +16,7 @@ pub(crate) struct Model {
     runner: Runner,
     byte_count: AtomicU64,
     invocations: AtomicU64,
-    has_run: AtomicBool,
+    largest_request: AtomicU64,
 }
 
 /// What runs a model.
@@ -61,7 +61,7 @@ impl Model {
             runner,
             byte_count: AtomicU64::new(byte_count),
             invocations: AtomicU64::new(0),
-            has_run: AtomicBool::new(false),
+            largest_request: AtomicU64::new(0),
         }
     }
 
@@ -88,7 +88,7 @@ impl Model {
         }
     }
 
-    /// Growth of the process while it was loaded and first run.
+    /// Growth of the process while it was loaded, and in its largest requests.
     pub(crate) fn byte_count(&self) -> u64 {
         self.byte_count.load(Ordering::Relaxed)
     }
@@ -103,12 +103,13 @@ impl Model {
         self.invocations.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether the next inference is its first.
-    pub(crate) fn is_first_run(&self) -> bool {
-        !self.has_run.swap(true, Ordering::Relaxed)
+    /// Whether a request with a body of this many bytes is its first, or the largest so far, so that its memory may grow.
+    pub(crate) fn is_largest(&self, byte_count: usize) -> bool {
+        let byte_count = (byte_count as u64).saturating_add(1);
+        self.largest_request.fetch_max(byte_count, Ordering::Relaxed) < byte_count
     }
 
-    /// Adds memory that its first inference left behind.
+    /// Adds memory that an inference left behind.
     pub(crate) fn add_bytes(&self, byte_count: u64) {
         self.byte_count.fetch_add(byte_count, Ordering::Relaxed);
     }

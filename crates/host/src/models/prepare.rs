@@ -2,10 +2,11 @@
 
 use super::endpoint_models::{Executor, Models};
 use super::sizes::ArchiveSize;
-use crate::api_error::{ApiError, with_causes};
+use crate::api_error::{ApiError, failure, with_causes};
 use crate::blocking::blocking;
 use crate::container::{MODEL_FOLDER, Slot};
 use crate::model_folder::ModelFolder;
+use crate::statistics::UnloadReason;
 use crate::target::{ArchiveLocation, LocalArchive};
 use planforge_archive::{UnpackLimits, extract};
 use planforge_package::{UnpackedModel, unpack};
@@ -54,7 +55,7 @@ impl Prepared {
 
 impl Models {
     /// The archive, once an earlier load of the same model is gone with its files.
-    pub(super) async fn fetch(&self, target_model: &str, archive: ArchiveLocation) -> Result<Fetched, ApiError> {
+    async fn fetch(&self, target_model: &str, archive: ArchiveLocation) -> Result<Fetched, ApiError> {
         let (slot, folder) = match &self.options.executor {
             Executor::Embedded { .. } => {
                 let index = self.folder_count.fetch_add(1, Ordering::Relaxed);
@@ -71,6 +72,20 @@ impl Models {
         let archive = archive.fetch(target_model, &folder).await?;
         self.statistics.count_download(start.elapsed());
         Ok(Fetched { archive, folder: ModelFolder::new(folder), slot })
+    }
+
+    /// As [`Self::fetch`]; while the disk is full, the least recently used model is unloaded with its files.
+    pub(super) async fn fetch_with_room(
+        &self,
+        target_model: &str,
+        archive: &ArchiveLocation,
+    ) -> Result<Fetched, ApiError> {
+        loop {
+            match self.fetch(target_model, archive.clone()).await {
+                Err(ApiError::DiskFull(_)) if self.unload_one(UnloadReason::DiskFull).await? => {}
+                fetched => return fetched,
+            }
+        }
     }
 
     /// Unpacks an archive, and refuses what this process does not run.
@@ -136,6 +151,6 @@ fn unpack_failure(target_model: &str, error: &planforge_package::Error) -> ApiEr
             let name = path.file_name().unwrap_or(Path::new("").as_os_str()).to_string_lossy();
             ApiError::load_failed(target_model, &format!("archive '{name}' cannot be served: {fault}"))
         }
-        other => ApiError::Internal(format!("Model {target_model} cannot be unpacked: {}", with_causes(other))),
+        other => failure(other.kind(), format!("Model {target_model} cannot be unpacked: {}", with_causes(other))),
     }
 }

@@ -251,3 +251,18 @@ async fn inferences_that_take_long_time_out() {
     assert_eq!(served.state().await.models.len(), 1);
     served.end().await;
 }
+
+#[tokio::test]
+async fn the_only_variant_may_be_named_and_no_other() {
+    let folders = Folders::new();
+    folders.publish("m", "embed", 2);
+    let served = Served::start(&folders, UNLIMITED).await;
+    let request = |variant: &str| {
+        served.post("m").header("X-Amzn-SageMaker-Target-Variant", variant).body(embed_request().to_string()).send()
+    };
+    assert_eq!(request("AllTraffic").await.unwrap().status(), 200);
+    let (status, kind, error) = api_error(request("blue").await.unwrap()).await;
+    assert_eq!((status, kind.as_str()), (400, "ValidationError"));
+    assert_eq!(error.message, "Variant blue of endpoint e not found; its only one is AllTraffic.");
+    served.end().await;
+}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 fn half_open(address: SocketAddr, count: usize) -> Vec<TcpStream> {
     let open = |_| {
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.write_all(b"POST /endpoints/e/invocations HTTP/1.1\r\nHost: x\r\n").unwrap();
+        stream.write_all(b"POST /endpoints/e/invocations HTTP/1.1\r\nHost: localhost\r\n").unwrap();
         stream
     };
     (0..count).map(open).collect()

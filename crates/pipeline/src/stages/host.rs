@@ -13,11 +13,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Starts the local endpoint on a port of this machine; port 0 stands for a free one.
+/// Starts the local endpoint at an address of this machine; port 0 stands for a free one.
 ///
 /// # Errors
 /// ONNX Runtime that is not there, and an endpoint that does not start.
-pub fn start_endpoint(context: &PipelineContext, served: &ServedVariant, port: u16) -> Result<LocalEndpoint> {
+pub fn start_endpoint(context: &PipelineContext, served: &ServedVariant, address: SocketAddr) -> Result<LocalEndpoint> {
     let PipelineContext { spec, options, layout, .. } = context;
     let onnx_runtime = options.native.existing_onnx_runtime()?;
     let container = container_options(context, &served.published.variant)?;
@@ -25,7 +25,8 @@ pub fn start_endpoint(context: &PipelineContext, served: &ServedVariant, port: u
         served.gpu.as_ref().map(|gpu| EngineOptions { library: options.native.tensorrt_library(), gpu: gpu.ordinal });
     let request = HostRequest {
         endpoint: endpoint_name(&spec.name),
-        address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        address,
+        token: options.endpoint_token.clone(),
         store_url: served.published.url.clone(),
         store: spec.store.clone(),
         work_folder: layout.host().join("models"),
@@ -125,8 +126,8 @@ pub fn with_endpoint<T>(
     served: &ServedVariant,
     work: impl FnOnce(&str) -> Result<T>,
 ) -> Result<T> {
-    let mut endpoint = start_endpoint(context, served, 0)?;
-    let result = work(&endpoint.url);
+    let mut endpoint = start_endpoint(context, served, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let result = work(&endpoint.url());
     // An endpoint that has ended explains the failures of the work.
     endpoint.ensure_alive()?;
     let result = result?;

@@ -4,7 +4,7 @@ use super::serve::ServedVariant;
 use crate::Result;
 use crate::context::PipelineContext;
 use planforge_bench::EndpointClient;
-use planforge_core::{Capacity, LoadResult, endpoint_name};
+use planforge_core::{Capacity, LoadResult, PredictedCapacity, endpoint_name};
 use std::time::Duration;
 
 /// Counts the copies that fit into the memory of the endpoint at `url`.
@@ -14,8 +14,16 @@ use std::time::Duration;
 pub fn probe(context: &PipelineContext, url: &str, served: &ServedVariant) -> Result<Capacity> {
     let client = client(context, url)?;
     let threshold = f64::from(context.spec.probe.threshold);
-    let probing = planforge_bench::probe(&client, &served.published, &served.probe_body, threshold, context.progress());
-    Ok(context.runtime.block_on(probing)?)
+    let probing = planforge_bench::probe(&client, &served.published, &served.probe, threshold, context.progress());
+    let mut capacity = context.runtime.block_on(probing)?;
+    capacity.predicted = served.predicted.map(|memory| PredictedCapacity {
+        copies: match served.gpu {
+            Some(_) => memory.copies(capacity.budget_byte_count, threshold),
+            None => memory.copies_beside(0, capacity.budget_byte_count, threshold),
+        },
+        byte_count_per_copy: memory.byte_count(),
+    });
+    Ok(capacity)
 }
 
 /// Puts load on the first `copies` of a variant behind the endpoint at `url`; on all where there are fewer.
@@ -31,6 +39,11 @@ pub fn load(context: &PipelineContext, url: &str, served: &ServedVariant, copies
 }
 
 fn client(context: &PipelineContext, url: &str) -> Result<EndpointClient> {
-    let timeout = Duration::from_secs(context.spec.load.timeout_seconds.max(1));
-    Ok(EndpointClient::new(url, &endpoint_name(&context.spec.name), timeout)?)
+    endpoint_client(context, url, Duration::from_secs(context.spec.load.timeout_seconds.max(1)))
+}
+
+/// A client of the pipeline's endpoint at `url`.
+pub(crate) fn endpoint_client(context: &PipelineContext, url: &str, timeout: Duration) -> Result<EndpointClient> {
+    let token = context.options.endpoint_token.as_ref();
+    Ok(EndpointClient::new(url, &endpoint_name(&context.spec.name), timeout, token)?)
 }

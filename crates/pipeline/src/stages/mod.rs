@@ -24,6 +24,7 @@ pub use export::{Exports, export};
 pub use fetch::{FetchedSource, fetch};
 pub(crate) use host::describe_endpoint;
 pub use host::{start_endpoint, with_endpoint};
+pub(crate) use measure::endpoint_client;
 pub use measure::{load, probe};
 pub(crate) use onnx_runtime::load_onnx_runtime;
 pub(crate) use outputs::outcome;

@@ -3,24 +3,30 @@
 use super::precision::model_of;
 use super::publish::PublishedVariant;
 use crate::context::PipelineContext;
+use crate::estimate::estimate_copy;
 use crate::plan::{BuildPlan, RequestShape};
 use crate::{Error, Result, Unserved};
+use planforge_bench::ProbeRequests;
 use planforge_core::{
-    Builder, CachedArtifact, DataType, EngineTarget, HostContainer, InferRequest, InferTensor, MAX_BODY_BYTE_COUNT,
-    Model, Platform, Precision, Published, RequestBody, RequestedOutput, Snapshot, TensorData, TensorSpec, Variant,
-    fixed_batch,
+    Builder, CachedArtifact, CopyMemory, DataType, EngineTarget, HostContainer, InferRequest, InferTensor,
+    MAX_BODY_BYTE_COUNT, Model, Platform, Precision, Published, RequestBody, RequestedOutput, Snapshot, TensorData,
+    TensorSpec, Variant, fixed_batch,
 };
 use planforge_engine::{Sample, SampleValues, random_texts, random_tokens};
+use planforge_triton_config::SHARING_INSTANCES;
 use planforge_validate::{Samples, lacks_tokenizer, takes_prepared_inputs};
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 /// The copies of one variant, and the requests that it is measured with.
 #[derive(Debug, Clone)]
 pub struct ServedVariant {
     /// The copies.
     pub published: Published,
-    /// The probe's request.
-    pub probe_body: RequestBody,
+    /// The probe's requests.
+    pub probe: ProbeRequests,
+    /// Memory of a copy as it is predicted, for the probe's largest request; none for prebuilt graphs.
+    pub predicted: Option<CopyMemory>,
     /// The load test's request.
     pub load_body: RequestBody,
     /// The GPU that engines run on; none for other variants.
@@ -87,12 +93,35 @@ fn serve(
     let gpu = gpu_for(context, plan, variant)?;
     let model = &model_of(models, variant.precision)?.record;
     let named = context.spec.probe.batch.map(|_| "probe.batch");
-    let (probe, probe_body) = fitting_request(context, snapshot, model, plan.probe_request, named)?;
+    let (largest, largest_body) = fitting_request(context, snapshot, model, plan.probe_request, named)?;
+    let (smallest, smallest_body) = fitting_request(context, snapshot, model, smallest_request(plan), None)?;
+    let concurrency = concurrency(context, variant);
+    let probe = ProbeRequests { smallest: smallest_body, largest: largest_body, concurrency };
+    let shape = RequestShape { batch: largest.batch() as u64, ..plan.probe_request };
+    let predicted = estimate_copy(&context.spec, variant.precision, shape, snapshot)?;
     let load = sample(context, snapshot, model, plan.load_request)?;
-    let notes = [("Probe", &probe), ("Load", &load)];
+    let notes = [("Probe", &largest), ("Smallest probe", &smallest), ("Load", &load)];
     let notes = notes.map(|(what, sample)| format!("{what} requests carry {}.", sample.describe())).to_vec();
     let load_body = request_body("load.batch", model, &load)?;
-    Ok(ServedVariant { published: published.clone(), probe_body, load_body, gpu, notes })
+    Ok(ServedVariant { published: published.clone(), probe, predicted, load_body, gpu, notes })
+}
+
+/// The smallest batch of the profiles with the shortest sequence.
+fn smallest_request(plan: &BuildPlan) -> RequestShape {
+    let batch = plan.profiles.iter().map(|profile| profile.batch.min).min().unwrap_or(1);
+    let sequence = plan.profiles.iter().filter_map(|profile| Some(profile.sequence?.min)).min();
+    RequestShape { batch, sequence: sequence.or(plan.probe_request.sequence) }
+}
+
+/// Requests that one copy runs at the same time: as many as it has instances. planforge's own process runs one.
+fn concurrency(context: &PipelineContext, variant: &Variant) -> NonZeroU32 {
+    let PipelineContext { spec, .. } = context;
+    let is_own_backend = variant.platform == Platform::Onnx && spec.is_served_by_planforge(Platform::Onnx);
+    let default = if is_own_backend { SHARING_INSTANCES } else { NonZeroU32::MIN };
+    match spec.host.container {
+        HostContainer::Embedded => NonZeroU32::MIN,
+        HostContainer::Triton | HostContainer::Address(_) => spec.triton.instances.unwrap_or(default),
+    }
 }
 
 /// Samples and request of a shape; of the largest batch that a request can carry, where no `key` asks for this one.

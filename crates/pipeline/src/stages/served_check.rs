@@ -1,16 +1,16 @@
 //! What an endpoint answers, compared with the fp32 export run here.
 
 use super::check::fp32_reference;
+use super::measure::endpoint_client;
 use super::precision::model_of;
 use super::serve::{ServedVariant, fitting_request};
 use crate::context::PipelineContext;
 use crate::plan::RequestShape;
 use crate::response::tensors;
 use crate::{Error, Result};
-use planforge_bench::{Endpoint, EndpointClient};
+use planforge_bench::Endpoint;
 use planforge_core::{
     CachedArtifact, CheckFacts, Model, Outcome, Precision, Profile, ProfileRange, RequestBody, Snapshot, Step, Variant,
-    endpoint_name,
 };
 use planforge_engine::Sample;
 use planforge_runtime::Tensor;
@@ -98,7 +98,7 @@ fn shapes(profiles: &[Profile]) -> Vec<RequestShape> {
 }
 
 fn ask(context: &PipelineContext, url: &str, target_model: &str, body: RequestBody) -> Result<Vec<Tensor>> {
-    let client = EndpointClient::new(url, &endpoint_name(&context.spec.name), TIMEOUT)?;
+    let client = endpoint_client(context, url, TIMEOUT)?;
     let request = client.prepare(body);
     let answer = context.runtime.block_on(client.send(&request, target_model))?;
     tensors(&answer.content_type, &answer.body)

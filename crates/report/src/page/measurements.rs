@@ -59,6 +59,7 @@ fn probe_table(capacity: &Capacity) -> Markup {
         "Second response",
         "Memory in use",
         "Added",
+        "By the smallest request",
         "Models loaded",
         "Verdict",
     ];
@@ -72,6 +73,7 @@ fn probe_table(capacity: &Capacity) -> Markup {
                 Cell::Number(units::duration(step.warm)),
                 Cell::Number(units::bytes(step.used_byte_count)),
                 Cell::optional_number(step.growth_byte_count.map(units::bytes)),
+                Cell::optional_number(step.growth_after_smallest_byte_count.map(units::bytes)),
                 Cell::Number(units::count(step.loaded.into())),
                 Cell::Text(if copy <= capacity.copies { "counts" } else { "does not count" }.to_owned()),
             ]

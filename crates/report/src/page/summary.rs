@@ -51,6 +51,13 @@ fn capacity_sentences(capacity: &Capacity, pipeline: &str) -> Markup {
             }
             ". "
             (limit_sentence(capacity))
+            @if let Some(growth) = capacity.concurrent_growth {
+                " " (growth.requests) " of the largest requests at once add " (units::bytes(growth.byte_count)) " to a copy."
+            }
+            @if let Some(predicted) = capacity.predicted {
+                " Predicted from its weights and activations: " (units::plural(predicted.copies, "copy", "copies"))
+                " of " (units::bytes(predicted.byte_count_per_copy)) "."
+            }
         }
     }
 }

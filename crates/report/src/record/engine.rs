@@ -53,11 +53,11 @@ pub enum EngineRunFacts {
     NotRun(String),
 }
 
-/// What one copy of an engine takes on a GPU, and how many are predicted to fit.
+/// What one copy of an engine or a TorchScript module takes on a GPU, and how many are predicted to fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlanRow {
-    /// The engine's package, such as `tensorrt-fp16-l4`.
+    /// The package, such as `tensorrt-fp16-l4`.
     pub variant: String,
     /// Catalogue name of the GPU type.
     pub gpu: String,
@@ -66,10 +66,13 @@ pub struct PlanRow {
     /// Whether that is the memory of the board as it is sold, since what the driver reports is not known.
     #[serde(default)]
     pub is_board_memory: bool,
-    /// Largest batch that the engine takes.
+    /// Largest batch of its requests.
     pub max_batch: u64,
     /// Memory of one loaded copy.
     pub memory: CopyMemory,
+    /// Whether all copies share the memory of their activations, as those in libtorch do: it counts once.
+    #[serde(default)]
+    pub shares_activations: bool,
     /// Share of the GPU's memory that copies and their CUDA context may fill.
     pub threshold: f64,
     /// Copies that fit.

@@ -11,5 +11,5 @@ mod text;
 pub use engines::{capabilities, engine_config, engine_files, smallest_batch};
 pub use extra::ExtraConfig;
 pub use models::{metrics_config, module_config, onnx_config};
-pub use serving::{ServingOptions, WarmUpInput};
+pub use serving::{SHARING_INSTANCES, ServingOptions, WarmUpInput};
 pub use tensors::{label_file, max_batch_size};

@@ -4,6 +4,7 @@ use super::extra::ExtraConfig;
 use super::text::{Fields, line, quoted, type_name};
 use crate::{Error, Result};
 use planforge_core::{AcceleratorSpec, DataType, InstanceKind, TensorSpec, TritonSpec};
+use std::num::NonZeroU32;
 
 /// Folder of a package that the server looks for warm-up data in.
 pub(crate) const WARM_UP_FOLDER: &str = "warmup";
@@ -52,7 +53,7 @@ pub(super) struct Served<'a> {
 
 /// Instances of a graph in planforge's backend, where the pipeline does not say and no GPU is asked for. They share one
 /// session: the second costs no weights, and computes while the first waits for its threads or answers.
-const SHARING_INSTANCES: u32 = 2;
+pub const SHARING_INSTANCES: NonZeroU32 = NonZeroU32::new(2).expect("2 is not 0");
 
 impl Served<'_> {
     /// Whether it is an engine, of either kind: those that planforge's backend runs are for GPUs alone.
@@ -150,8 +151,8 @@ fn instance_group(spec: &TritonSpec, served: &Served<'_>) -> Option<String> {
     if spec.instances.is_none() && kind.is_none() && !shares {
         return None;
     }
-    let default = if shares { SHARING_INSTANCES } else { 1 };
-    let count = spec.instances.map_or(default, u32::from);
+    let default = if shares { SHARING_INSTANCES } else { NonZeroU32::MIN };
+    let count = spec.instances.unwrap_or(default);
     let mut text = "instance_group [\n  {\n".to_owned();
     line(&mut text, format_args!("    count: {count}"));
     match kind {
