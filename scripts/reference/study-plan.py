@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints a row for each of the study's TensorRT results on T4 and A10G: copies that `planforge plan` predicts for the pipeline's
+"""Prints a row for each of the study's results on T4 and A10G: copies that `planforge plan` predicts for the pipeline's
 largest batch, and copies that the study counted: study-plan.py PLANFORGE FOLDER
 
 With nothing but Python's standard library.
@@ -17,7 +17,7 @@ GPUS = {"ml.g4dn.2xlarge": "t4", "ml.g5.2xlarge": "a10g"}
 
 
 def predict(program, folder, name):
-    """Rows of the plan by GPU, of the pipeline's largest batch."""
+    """Rows of the plan by platform and GPU, of the pipeline's largest batch."""
     checkpoints = ["python3", str(ROOT / "scripts/reference/random-checkpoint.py"), str(folder), name]
     subprocess.run(checkpoints, check=True)
     text = (ROOT / f"pipelines/{name}.toml").read_text(encoding="utf-8")
@@ -25,7 +25,8 @@ def predict(program, folder, name):
     (folder / f"{name}.toml").write_text(text, encoding="utf-8")
     command = [program, "plan", f"{name}.toml", "--gpu", "t4,a10g", "--native", str(ROOT / ".native"), "--json"]
     plan = json.loads(subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE).stdout)
-    return {row["gpu"]: row for row in plan["rows"] if row["max_batch"] == plan["max_batch"]}
+    rows = [row for row in plan["rows"] if row["max_batch"] == plan["max_batch"]]
+    return {(row["variant"].split("-")[0], row["gpu"]): row for row in rows}
 
 
 def main():
@@ -34,17 +35,18 @@ def main():
     with open(ROOT / "docs/study-results.csv", encoding="utf-8", newline="") as file:
         results = [row for row in csv.DictReader(file) if row["instance_type"] in GPUS]
     counted = {(row["model"], row["framework"], row["instance_type"]): row["max_models_loaded"] for row in results}
-    print("| model | GPU | largest batch | weights | activations | predicted | counted by the study | ratio | PyTorch, counted |")
+    print("| model | GPU | largest batch | framework | weights | activations | predicted | counted by the study | ratio |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name in dict.fromkeys(row["model"] for row in results):
         rows = predict(program, folder, name)
         for instance, gpu in GPUS.items():
-            row, count = rows[gpu], int(counted[name, "TensorRT", instance])
-            weights, activations = (row["memory"][f"{part}_byte_count"] / 2**20 for part in ("weight", "activation"))
-            print(
-                f"| `{name}` | {gpu} | {row['max_batch']} | {weights:.0f} MiB | {activations:.0f} MiB | {row['copies']} "
-                f"| {count} | {row['copies'] / count:.2f} | {counted[name, 'PyTorch', instance]} |"
-            )
+            for framework in ("TensorRT", "PyTorch"):
+                row, count = rows[framework.lower(), gpu], int(counted[name, framework, instance])
+                weights, activations = (row["memory"][f"{part}_byte_count"] / 2**20 for part in ("weight", "activation"))
+                print(
+                    f"| `{name}` | {gpu} | {row['max_batch']} | {framework} | {weights:.0f} MiB | {activations:.0f} MiB "
+                    f"| {row['copies']} | {count} | {row['copies'] / count:.2f} |"
+                )
 
 
 if __name__ == "__main__":
