@@ -2,6 +2,7 @@
 
 use crate::disks::can_mount;
 use crate::support::{Hosted, Workspace};
+use planforge_testkit::TinyBert;
 use serde_json::{Value, json};
 
 const SECRET: &str = "0123456789abcdef";
@@ -95,6 +96,8 @@ fn a_full_disk_unloads_models_with_their_files() {
         return;
     }
     let workspace = workspace();
+    fs_err::remove_dir_all(workspace.path("model")).unwrap();
+    TinyBert { hidden_size: 384, ..TinyBert::default() }.write(&workspace.path("model")).unwrap();
     workspace.planforge(&["publish", "tiny.toml"]).succeeds();
     let store = workspace.path("planforge-out/tiny/store/tiny/onnx-fp32");
     let folder = tempfile::tempdir().unwrap();
@@ -110,10 +113,10 @@ fn a_full_disk_unloads_models_with_their_files() {
     let models = workspace.path("planforge-out/tiny/host/models");
     fs_err::create_dir_all(&models).unwrap();
     let inner = workspace.command(&["host", "tiny.toml", "--port", "0", "--json"]);
-    // Two of three fit, with the blocks that a file system has for folders and ends of files.
+    // Two of three fit.
     let script = r#"mount -t tmpfs -o "size=$0k" tmpfs "$1" || exit 99; shift; exec "$@""#;
     let mut command = std::process::Command::new("unshare");
-    command.args(["--mount", "--map-root-user", "sh", "-c", script, &(kib * 5 / 2 + 100).to_string()]).arg(models);
+    command.args(["--mount", "--map-root-user", "sh", "-c", script, &(kib * 5 / 2).to_string()]).arg(models);
     command.arg(inner.get_program()).args(inner.get_args()).current_dir(workspace.folder.path()).env_clear();
     command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.stdout(std::process::Stdio::piped());

@@ -14,7 +14,7 @@ pub(crate) enum Encoding {
     /// JSON, then the raw tensors. With 0 bytes of JSON the body is the only input.
     Binary {
         /// Bytes of JSON.
-        json_byte_count: usize,
+        json_byte_count: i64,
     },
 }
 
@@ -37,7 +37,7 @@ impl Encoding {
     pub(crate) fn split(self, body: &[u8]) -> Result<(&[u8], &[u8]), ApiError> {
         match self {
             Self::Json => Ok((body, &[])),
-            Self::Binary { json_byte_count } => body.split_at_checked(json_byte_count).ok_or_else(|| {
+            Self::Binary { json_byte_count } => split_at(body, json_byte_count).ok_or_else(|| {
                 ApiError::bad_input(format!(
                     "inference header size should be in range (0, {}), got: {json_byte_count}",
                     body.len()
@@ -45,6 +45,10 @@ impl Encoding {
             }),
         }
     }
+}
+
+fn split_at(body: &[u8], at: i64) -> Option<(&[u8], &[u8])> {
+    body.split_at_checked(usize::try_from(at).ok()?)
 }
 
 /// Content type of an answer with `json_byte_count` bytes of JSON before its raw tensors.

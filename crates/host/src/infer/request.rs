@@ -6,7 +6,7 @@ use super::elements;
 use super::encoding::Encoding;
 use super::given::Given;
 use super::json::{NOT_UNSIGNED, Object, unsigned};
-use super::json_numbers::mark_special_numbers;
+use super::json_numbers::{has_number_too_big, mark_special_numbers};
 use crate::api_error::ApiError;
 use planforge_core::{DataType, Dim, TensorSpec};
 use planforge_runtime::{Tensor, TensorValues};
@@ -15,8 +15,7 @@ use serde_json::value::RawValue;
 /// Element types of the protocol that no model here has. Requests with them are refused when they meet the model.
 const OTHER_TYPES: [&str; 8] = ["UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "FP64", "BYTES"];
 
-/// Part of the reader's error for a number that has no place in binary64, and Triton's words for it.
-const OUT_OF_RANGE: &str = "number out of range";
+/// Triton's words for a number that has no place in binary64.
 const TOO_BIG: &str = "failed to parse the request JSON buffer: Number too big to be stored in double.";
 /// What some editors put before a text.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -41,16 +40,24 @@ pub(crate) fn read_request(body: &[u8], encoding: Encoding, model: &Named<'_>) -
     if json.is_empty() {
         return read_raw(raw, model);
     }
-    let json = mark_special_numbers(json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json));
-    let body = Object::read(&json)?;
+    // Triton looks at no byte of a string; one that no tensor has by name is no mistake.
+    let json = String::from_utf8_lossy(json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json));
+    let marked = mark_special_numbers(json.as_bytes());
+    let body = Object::read(&marked)?;
+    if has_number_too_big(&json) {
+        return Err(ApiError::bad_input(TOO_BIG));
+    }
     let id = body.optional_string("id")?;
     let is_binary = body.parameters()?.boolean("binary_data_output")?.unwrap_or(false);
     let mut inputs: Vec<Given> = Vec::new();
     for input in Object::objects(body.list("inputs")?) {
-        let input = read_input(&input, &mut raw, model)?;
-        if inputs.iter().any(|earlier| earlier.name == input.name) {
-            return Err(model.refuse(id.as_deref(), &format!("input '{}' already exists in request", input.name)));
-        }
+        let is_new = |name: &str| !inputs.iter().any(|earlier| earlier.name == name);
+        let input = read_input(&input, &mut raw, model, |name| {
+            if is_new(name) {
+                return Ok(());
+            }
+            Err(model.refuse(id.as_deref(), &format!("input '{name}' already exists in request")))
+        })?;
         inputs.push(input);
     }
     if !raw.is_empty() {
@@ -87,32 +94,46 @@ fn all_outputs(model: &Named<'_>, is_binary: bool) -> Vec<OutputForm> {
     model.interface.outputs.iter().map(form).collect()
 }
 
-fn read_input(input: &Object<'_>, raw: &mut &[u8], model: &Named<'_>) -> Result<Given, ApiError> {
+/// One input; `check_name` refuses one that was given before.
+fn read_input(
+    input: &Object<'_>,
+    raw: &mut &[u8],
+    model: &Named<'_>,
+    check_name: impl FnOnce(&str) -> Result<(), ApiError>,
+) -> Result<Given, ApiError> {
+    let (parameters, data) = (input.parameters()?, input.get("data"));
+    check_content(parameters.get("binary_data_size").is_some(), data.is_some())?;
     let (name, data_type) = (input.string("name")?, input.string("datatype")?);
+    let shape = input.unsigned_list("shape")?;
     let known = DataType::from_kserve_name(&data_type);
     if known.is_none() && !OTHER_TYPES.contains(&&*data_type) {
         return Err(ApiError::bad_input(format!("invalid datatype for input {name}")));
     }
-    let shape = input.unsigned_list("shape")?;
+    check_name(&name)?;
     let given = |values: Option<TensorValues>, byte_count| {
         let (name, data_type) = (name.clone().into_owned(), data_type.clone().into_owned());
         Given { name, data_type, shape: shape.clone(), values, byte_count }
     };
+    let Some(data) = data else {
+        let byte_count = parameters.unsigned("binary_data_size")?.unwrap_or(0);
+        let bytes = take_raw(&name, byte_count, raw, model)?;
+        return Ok(given(known.map(|known| elements::from_bytes(bytes, known)), byte_count));
+    };
+    let values = read_data(&name, &data_type, known, element_count(&shape), data)?;
+    let byte_count = values.as_ref().map_or(0, |values| values.len() * values.data_type().byte_count());
+    Ok(given(values, byte_count as u64))
+}
+
+/// An input has its elements in one place.
+fn check_content(is_raw: bool, is_json: bool) -> Result<(), ApiError> {
+    let fault = match (is_raw, is_json) {
+        (true, true) => "But set 'data' 'binary_data_size'",
+        (false, false) => "But no field is set",
+        _ => return Ok(()),
+    };
     let one_of = "Input must set only one of the following fields: 'data', 'binary_data_size' in 'parameters', \
                   'shared_memory_region' in 'parameters'.";
-    match (input.parameters()?.unsigned("binary_data_size")?, input.get("data")) {
-        (Some(_), Some(_)) => Err(ApiError::bad_input(format!("{one_of} But set 'data' 'binary_data_size'"))),
-        (None, None) => Err(ApiError::bad_input(format!("{one_of} But no field is set"))),
-        (Some(byte_count), None) => {
-            let bytes = take_raw(&name, byte_count, raw, model)?;
-            Ok(given(known.map(|known| elements::from_bytes(bytes, known)), byte_count))
-        }
-        (None, Some(data)) => {
-            let values = read_data(&name, &data_type, known, element_count(&shape), data)?;
-            let byte_count = values.as_ref().map_or(0, |values| values.len() * values.data_type().byte_count());
-            Ok(given(values, byte_count as u64))
-        }
-    }
+    Err(ApiError::bad_input(format!("{one_of} {fault}")))
 }
 
 /// Number of elements, as Triton counts them: none without dimensions, and what overflows wraps.
@@ -136,12 +157,6 @@ fn read_data(
         return Ok(known.map(|known| elements::from_bytes(&[], known)));
     }
     if ["FP16", "BF16"].contains(&data_type) {
-        // A number that is none is found before its type.
-        if let Err(mistake) = elements::from_json(data, DataType::Fp32, count)
-            && mistake.contains(OUT_OF_RANGE)
-        {
-            return Err(ApiError::bad_input(TOO_BIG));
-        }
         return Err(ApiError::bad_input(format!(
             "receiving {data_type} data via JSON is not supported. Please use the binary data format for input {name}"
         )));
@@ -151,13 +166,8 @@ fn read_data(
         return if data.get().contains('"') { Ok(None) } else { Err(ApiError::bad_input(text)) };
     }
     let stand_in = if data_type == "FP64" { DataType::Fp32 } else { DataType::Int64 };
-    let values = elements::from_json(data, known.unwrap_or(stand_in), count).map_err(|mistake| {
-        ApiError::bad_input(if mistake.contains(OUT_OF_RANGE) {
-            TOO_BIG.to_owned()
-        } else {
-            format!("Unable to parse 'data': {mistake} (input '{name}')")
-        })
-    })?;
+    let values = elements::from_json(data, known.unwrap_or(stand_in), count)
+        .map_err(|mistake| ApiError::bad_input(format!("Unable to parse 'data': {mistake} (input '{name}')")))?;
     match &values {
         TensorValues::Int64(values) if data_type.starts_with("UINT") && values.iter().any(|&value| value < 0) => {
             Err(ApiError::bad_input(format!("Unable to parse 'data': {NOT_UNSIGNED}")))

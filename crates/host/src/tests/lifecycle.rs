@@ -133,9 +133,9 @@ async fn what_was_done_is_counted_once() {
     let text =
         served.client.get(format!("http://{}/metrics", served.address)).send().await.unwrap().text().await.unwrap();
     for line in [
-        "planforge_loads_total{outcome=\"200\"} 1",
-        "planforge_loads_total{outcome=\"400\"} 1",
-        "planforge_loaded_models 1",
+        "planforge_loads_total{endpoint=\"e\",outcome=\"200\"} 1",
+        "planforge_loads_total{endpoint=\"e\",outcome=\"400\"} 1",
+        "planforge_loaded_models{endpoint=\"e\"} 1",
     ] {
         assert!(text.contains(line), "{line}: {text}");
     }
