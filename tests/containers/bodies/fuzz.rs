@@ -112,7 +112,8 @@ fn change_value(random: &mut StdRng, value: &mut Value) {
             let key = fields.keys().nth(random.random_range(0..fields.len())).unwrap().clone();
             match random.random_range(0..10) {
                 0 => drop(fields.remove(&key)),
-                1 => {
+                1 => drop(fields.insert("parameters".to_owned(), any_parameters(random))),
+                2 => {
                     let moved = fields.remove(&key).unwrap();
                     fields.insert(format!("{key}x"), moved);
                 }
@@ -120,6 +121,27 @@ fn change_value(random: &mut StdRng, value: &mut Value) {
             }
         }
         other => *other = any_value(random, other),
+    }
+}
+
+fn any_parameters(random: &mut StdRng) -> Value {
+    let name = [
+        "binary_data_size",
+        "binary_data",
+        "classification",
+        "shared_memory_region",
+        "priority",
+        "timeout",
+        "sequence_id",
+        "sequence_start",
+        "x",
+    ]
+    .choose(random)
+    .unwrap();
+    match random.random_range(0..3) {
+        0 => any_value(random, &json!(1)),
+        1 => json!({*name: random.random_range(0..4)}),
+        _ => json!({*name: any_value(random, &json!(1))}),
     }
 }
 

@@ -57,18 +57,16 @@ impl Named<'_> {
         inputs.into_iter().map(tensor).collect()
     }
 
-    /// A name that the model does not know, where the number of inputs is right.
+    /// An output that the model does not know; an input where their number is right.
     fn unknown_tensor(&self, inputs: &[Given], outputs: &[OutputForm]) -> Option<String> {
         let Interface { inputs: own, outputs: own_outputs, .. } = self.interface;
         let unknown = |name: &str, specs: &[TensorSpec]| specs.iter().all(|spec| spec.name != name);
         let model = self.model;
-        if inputs.len() != own.len() {
-            return None;
-        }
         let output = outputs.iter().find(|output| unknown(&output.name, own_outputs));
         let output = output.map(|output| format!("unexpected inference output '{}' for model '{model}'", output.name));
         output.or_else(|| {
-            let input = inputs.iter().find(|input| unknown(&input.name, own))?;
+            let mut inputs = inputs.iter().filter(|_| inputs.len() == own.len());
+            let input = inputs.find(|input| unknown(&input.name, own))?;
             Some(format!("unexpected inference input '{}' for model '{model}'", input.name))
         })
     }

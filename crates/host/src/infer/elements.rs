@@ -26,6 +26,14 @@ pub(crate) fn from_json(data: &RawValue, data_type: DataType, expected_count: us
     })
 }
 
+/// Looks at a list of numbers of binary64, which no model here takes.
+///
+/// # Errors
+/// As [`from_json`].
+pub(crate) fn check_floats(data: &RawValue, expected_count: usize) -> Result<(), String> {
+    collect::<f64>(data, expected_count).map(drop)
+}
+
 /// The elements of raw bytes. A last incomplete element is left out; callers have checked the length.
 pub(crate) fn from_bytes(bytes: &[u8], data_type: DataType) -> TensorValues {
     match data_type {
@@ -116,6 +124,23 @@ impl Element for f32 {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "the nearest binary64 is what is meant")]
+impl Element for f64 {
+    const NAME: &str = "FP64";
+    fn from_signed(value: i64) -> Option<Self> {
+        Some(value as Self)
+    }
+    fn from_unsigned(value: u64) -> Option<Self> {
+        Some(value as Self)
+    }
+    fn from_float(value: f64) -> Option<Self> {
+        Some(value)
+    }
+    fn from_special(value: f64) -> Option<Self> {
+        Some(value)
+    }
+}
+
 /// A type of 16 bits. What would be infinite in it is no value of it.
 macro_rules! half_element {
     ($half:ty, $name:literal) => {
@@ -151,7 +176,9 @@ impl Element for bool {
 fn collect<T: Element>(data: &RawValue, expected_count: usize) -> Result<Vec<T>, String> {
     // Two bytes of text are the least that an element takes, which bounds what a false shape can claim.
     let capacity = expected_count.min(data.get().len() / 2 + 1);
-    let mut collector = Collector { elements: Vec::with_capacity(capacity), expected_count, mistake: None };
+    let has_decimal_zero = ["-0.", "-0e", "-0E"].iter().any(|zero| data.get().contains(zero));
+    let mut collector =
+        Collector { elements: Vec::with_capacity(capacity), expected_count, has_decimal_zero, mistake: None };
     if !data.get().starts_with('[') {
         return Err("it is not a list".to_owned());
     }
@@ -170,6 +197,8 @@ const COUNT_MISTAKE: &str = "Shape does not match true shape of 'data' field";
 struct Collector<T> {
     elements: Vec<T>,
     expected_count: usize,
+    /// Whether the text has a -0.0.
+    has_decimal_zero: bool,
     /// Kept here because the reader's own errors add a position within this list only.
     mistake: Option<String>,
 }
@@ -226,8 +255,8 @@ impl<'de, T: Element> Visitor<'de> for Sink<'_, T> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
-        // -0 is a whole number to Triton, and not to the reader used here.
-        if value == 0.0 && value.is_sign_negative() && T::from_float(value).is_none() {
+        // -0 is a whole number to Triton, and not to the reader used here; -0.0 is none to both.
+        if value == 0.0 && value.is_sign_negative() && T::from_float(value).is_none() && !self.0.has_decimal_zero {
             return self.0.take(T::from_signed(0), value);
         }
         self.0.take(T::from_float(value), format_args!("{value:?}"))

@@ -35,6 +35,11 @@ impl<'a> Object<'a> {
         self.0.get(name).copied()
     }
 
+    /// All members, by name.
+    pub(super) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(name, value)| (name.as_ref(), *value))
+    }
+
     /// A member that must be there.
     fn member(&self, name: &str) -> Result<&'a RawValue, ApiError> {
         let missing = || fault(name, &format!("attempt to access non-existing object member '{name}'"));

@@ -15,6 +15,7 @@ mod given;
 mod interface;
 mod json;
 mod json_numbers;
+mod json_syntax;
 mod request;
 mod response;
 

@@ -6,7 +6,8 @@ use super::elements;
 use super::encoding::Encoding;
 use super::given::Given;
 use super::json::{NOT_UNSIGNED, Object, unsigned};
-use super::json_numbers::{has_number_too_big, mark_special_numbers};
+use super::json_numbers::mark_special_numbers;
+use super::json_syntax::hidden_mistake;
 use crate::api_error::ApiError;
 use planforge_core::{DataType, Dim, TensorSpec};
 use planforge_runtime::{Tensor, TensorValues};
@@ -15,8 +16,6 @@ use serde_json::value::RawValue;
 /// Element types of the protocol that no model here has. Requests with them are refused when they meet the model.
 const OTHER_TYPES: [&str; 8] = ["UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "FP64", "BYTES"];
 
-/// Triton's words for a number that has no place in binary64.
-const TOO_BIG: &str = "failed to parse the request JSON buffer: Number too big to be stored in double.";
 /// What some editors put before a text.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
@@ -44,11 +43,13 @@ pub(crate) fn read_request(body: &[u8], encoding: Encoding, model: &Named<'_>) -
     let json = String::from_utf8_lossy(json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json));
     let marked = mark_special_numbers(json.as_bytes());
     let body = Object::read(&marked)?;
-    if has_number_too_big(&json) {
-        return Err(ApiError::bad_input(TOO_BIG));
+    if let Some(mistake) = hidden_mistake(&json) {
+        return Err(ApiError::bad_input(format!("failed to parse the request JSON buffer: {mistake}")));
     }
     let id = body.optional_string("id")?;
-    let is_binary = body.parameters()?.boolean("binary_data_output")?.unwrap_or(false);
+    let parameters = body.parameters()?;
+    check_parameters(&parameters)?;
+    let is_binary = parameters.boolean("binary_data_output")?.unwrap_or(false);
     let mut inputs: Vec<Given> = Vec::new();
     for input in Object::objects(body.list("inputs")?) {
         let is_new = |name: &str| !inputs.iter().any(|earlier| earlier.name == name);
@@ -69,10 +70,25 @@ pub(crate) fn read_request(body: &[u8], encoding: Encoding, model: &Named<'_>) -
     Ok(Inference { id: id.map(|id| id.into_owned()), inputs, outputs })
 }
 
+/// Parameters of a request are texts, whole numbers and truth values.
+fn check_parameters(parameters: &Object<'_>) -> Result<(), ApiError> {
+    let is_simple = |value: &RawValue| match value.get().as_bytes().first() {
+        Some(b'"' | b't' | b'f') => true,
+        Some(b'-' | b'0'..=b'9') => !value.get().contains(['.', 'e', 'E']),
+        _ => false,
+    };
+    match parameters.members().find(|(_, value)| !is_simple(value)) {
+        None => Ok(()),
+        Some((name, _)) => Err(ApiError::bad_input(format!(
+            "parameter '{name}' has invalid type. It should be either 'int', 'bool', or 'string'."
+        ))),
+    }
+}
+
 fn wanted_outputs(body: &Object<'_>, is_binary: bool, model: &Named<'_>) -> Result<Vec<OutputForm>, ApiError> {
     let mut outputs: Vec<OutputForm> = Vec::new();
     for output in Object::objects(body.optional_list("outputs")?) {
-        let (name, parameters) = (output.string("name")?, output.parameters()?);
+        let (name, parameters) = (output.string("name")?, output.parameters().unwrap_or_default());
         let class_count = class_count(parameters.get("classification"))?;
         let is_binary = parameters.boolean("binary_data")?.unwrap_or(is_binary);
         // Twice asked for, once given.
@@ -101,10 +117,12 @@ fn read_input(
     model: &Named<'_>,
     check_name: impl FnOnce(&str) -> Result<(), ApiError>,
 ) -> Result<Given, ApiError> {
-    let (parameters, data) = (input.parameters()?, input.get("data"));
-    check_content(parameters.get("binary_data_size").is_some(), data.is_some())?;
+    let (parameters, data) = (input.parameters().unwrap_or_default(), input.get("data"));
+    let is_set = |name: &str| parameters.get(name).is_some();
+    check_content([data.is_some(), is_set("binary_data_size"), is_set("shared_memory_region")])?;
     let (name, data_type) = (input.string("name")?, input.string("datatype")?);
     let shape = input.unsigned_list("shape")?;
+    let raw_byte_count = parameters.unsigned("binary_data_size")?;
     let known = DataType::from_kserve_name(&data_type);
     if known.is_none() && !OTHER_TYPES.contains(&&*data_type) {
         return Err(ApiError::bad_input(format!("invalid datatype for input {name}")));
@@ -115,7 +133,7 @@ fn read_input(
         Given { name, data_type, shape: shape.clone(), values, byte_count }
     };
     let Some(data) = data else {
-        let byte_count = parameters.unsigned("binary_data_size")?.unwrap_or(0);
+        let byte_count = raw_byte_count.unwrap_or(0);
         let bytes = take_raw(&name, byte_count, raw, model)?;
         return Ok(given(known.map(|known| elements::from_bytes(bytes, known)), byte_count));
     };
@@ -124,12 +142,14 @@ fn read_input(
     Ok(given(values, byte_count as u64))
 }
 
-/// An input has its elements in one place.
-fn check_content(is_raw: bool, is_json: bool) -> Result<(), ApiError> {
-    let fault = match (is_raw, is_json) {
-        (true, true) => "But set 'data' 'binary_data_size'",
-        (false, false) => "But no field is set",
-        _ => return Ok(()),
+/// An input has its elements in one place: `data`, raw bytes, or shared memory, which no SageMaker client has.
+fn check_content(is_set: [bool; 3]) -> Result<(), ApiError> {
+    let names = ["'data'", "'binary_data_size'", "'shared_memory_region'"];
+    let set: Vec<&str> = names.into_iter().zip(is_set).filter_map(|(name, is_set)| is_set.then_some(name)).collect();
+    let fault = match set.as_slice() {
+        [_] => return Ok(()),
+        [] => "But no field is set".to_owned(),
+        several => format!("But set {}", several.join(" ")),
     };
     let one_of = "Input must set only one of the following fields: 'data', 'binary_data_size' in 'parameters', \
                   'shared_memory_region' in 'parameters'.";
@@ -150,11 +170,11 @@ fn read_data(
     count: usize,
     data: &RawValue,
 ) -> Result<Option<TensorValues>, ApiError> {
-    if !data.get().starts_with('[') {
-        return Err(ApiError::bad_input("Unable to parse 'data': attempt to access JSON non-array as array"));
-    }
     if count == 0 {
         return Ok(known.map(|known| elements::from_bytes(&[], known)));
+    }
+    if !data.get().starts_with('[') {
+        return Err(ApiError::bad_input("Unable to parse 'data': attempt to access JSON non-array as array"));
     }
     if ["FP16", "BF16"].contains(&data_type) {
         return Err(ApiError::bad_input(format!(
@@ -165,9 +185,11 @@ fn read_data(
         let text = "Unable to parse JSON bytes array: attempt to access JSON non-string as string";
         return if data.get().contains('"') { Ok(None) } else { Err(ApiError::bad_input(text)) };
     }
-    let stand_in = if data_type == "FP64" { DataType::Fp32 } else { DataType::Int64 };
-    let values = elements::from_json(data, known.unwrap_or(stand_in), count)
-        .map_err(|mistake| ApiError::bad_input(format!("Unable to parse 'data': {mistake} (input '{name}')")))?;
+    let mistake = |mistake| ApiError::bad_input(format!("Unable to parse 'data': {mistake} (input '{name}')"));
+    if data_type == "FP64" {
+        return elements::check_floats(data, count).map(|()| None).map_err(mistake);
+    }
+    let values = elements::from_json(data, known.unwrap_or(DataType::Int64), count).map_err(mistake)?;
     match &values {
         TensorValues::Int64(values) if data_type.starts_with("UINT") && values.iter().any(|&value| value < 0) => {
             Err(ApiError::bad_input(format!("Unable to parse 'data': {NOT_UNSIGNED}")))
