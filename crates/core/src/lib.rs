@@ -5,6 +5,7 @@
 
 mod access_token;
 mod artifact;
+mod bounded;
 mod cache;
 mod capacity;
 mod card;
@@ -25,6 +26,7 @@ mod nearest;
 mod onnx_route;
 mod platform;
 mod sagemaker;
+mod secrets;
 mod server_metrics;
 mod spec;
 mod triton;
@@ -34,6 +36,10 @@ pub use access_token::{ACCESS_TOKEN_VARIABLE, AccessToken, InvalidAccessToken};
 pub use artifact::{
     Archive, ArtifactFile, CachedArtifact, Capacity, CapacityLimit, ConcurrentGrowth, Growths, LatencySummary,
     LoadPoint, LoadResult, Model, PredictedCapacity, ProbeStep, Published, Snapshot, Variant,
+};
+pub use bounded::{
+    MAX_DOCUMENT_BYTE_COUNT, MAX_FILE_COUNT, MAX_GRAPH_BYTE_COUNT, MAX_PIPELINE_BYTE_COUNT, open_bounded, open_file,
+    read_file, read_text,
 };
 pub use cache::{Cache, CacheEntry, CacheKey, CacheKind, CacheUse, Corruption, PruneRule};
 pub use capacity::{BATCHES, CONTEXT_BYTE_COUNT, CopyMemory, recommended_max_batch};
@@ -68,6 +74,7 @@ pub use sagemaker::{
     EndpointError, EndpointState, LoadedModel, MAX_BODY_BYTE_COUNT, MetricStatistics, TARGET_MODEL_HEADER,
     endpoint_name, invocations_path, state_path,
 };
+pub use secrets::mask_secrets;
 pub use server_metrics::{
     GPU_MEMORY_TOTAL, GPU_MEMORY_USED, GPU_UTILIZATION, HOST_MEMORY_AVAILABLE, HOST_MEMORY_TOTAL, METRICS_FILE,
     METRICS_MODEL, SERVER_MEMORY_RESIDENT, metrics_outputs,

@@ -29,6 +29,7 @@ impl ErrorKind {
     #[must_use]
     pub fn of_io(error: &io::Error) -> Self {
         match error.kind() {
+            io::ErrorKind::InvalidData => Self::BadInput,
             io::ErrorKind::NotFound => Self::NotFound,
             io::ErrorKind::PermissionDenied => Self::Denied,
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem => {
