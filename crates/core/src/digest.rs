@@ -1,6 +1,6 @@
 //! SHA-256 digests of files and of build inputs.
 
-use crate::{Error, Progress, Result};
+use crate::{Error, Progress, Result, open_file};
 use planforge_types::Digest;
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read, Write};
@@ -19,7 +19,7 @@ pub fn digest_bytes(bytes: &[u8]) -> Digest {
 /// # Errors
 /// When the file cannot be read, or the user asked to stop.
 pub fn digest_file(path: &Path, progress: &dyn Progress) -> Result<Digest> {
-    let mut file = fs_err::File::open(path)?;
+    let mut file = open_file(path)?;
     let mut writer = DigestWriter::new(io::sink());
     let mut buffer = vec![0; 1 << 20];
     loop {

@@ -1,7 +1,7 @@
 //! JSON files of a snapshot.
 
 use crate::{Error, Result};
-use planforge_core::Snapshot;
+use planforge_core::{MAX_DOCUMENT_BYTE_COUNT, Snapshot, read_file};
 use serde::de::DeserializeOwned;
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// When it is not there or has another shape.
 pub(crate) fn read_json<T: DeserializeOwned>(snapshot: &Snapshot, file: &str) -> Result<T> {
     let path = required(snapshot, file)?;
-    let bytes = fs_err::read(&path)?;
+    let bytes = read_file(&path, MAX_DOCUMENT_BYTE_COUNT)?;
     serde_json::from_slice(&bytes).map_err(|error| Error::Json { path, message: error.to_string() })
 }
 

@@ -8,11 +8,9 @@ use crate::convert::convert_tensor;
 use crate::onnx::{EncodedModel, WeightUse};
 use crate::reporter::Reporter;
 use crate::{Error, Result};
+use planforge_core::MAX_GRAPH_BYTE_COUNT;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-
-/// Protobuf messages are smaller than 2 GiB.
-const LIMIT: u64 = (1 << 31) - 1;
 
 /// Fields of `ModelProto.graph`, `GraphProto.initializer` and `TensorProto.raw_data` that are length-delimited.
 const GRAPH_TAG: u8 = field(7);
@@ -40,7 +38,7 @@ pub(crate) fn write_self_contained(
         headers.iter().zip(weights).map(|(header, weight)| tensor_length(header, weight.byte_count())).collect();
     let graph_length =
         model.graph.len() as u64 + tensors.iter().map(|length| 1 + varint(*length).len() as u64 + length).sum::<u64>();
-    if graph_length + model.rest.len() as u64 > LIMIT {
+    if graph_length + model.rest.len() as u64 > MAX_GRAPH_BYTE_COUNT {
         return Err(Error::TooLarge { byte_count: graph_length });
     }
     let mut output = BufWriter::with_capacity(1 << 20, fs_err::File::create(path)?);

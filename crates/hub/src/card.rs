@@ -3,13 +3,13 @@
 //! The Hub's own `cardData` is made from it, but is not there for what comes from the cache. Of YAML, only what the Hub
 //! documents for these keys is read: a word, a list of words in brackets, or one on lines of their own.
 
-use planforge_core::{ModelCard, Snapshot};
+use planforge_core::{MAX_DOCUMENT_BYTE_COUNT, ModelCard, Snapshot, read_text};
 use std::collections::BTreeMap;
 
 /// The model card of a snapshot; `None` without a `README.md` that starts with one.
 #[must_use]
 pub fn model_card(snapshot: &Snapshot) -> Option<ModelCard> {
-    let readme = fs_err::read_to_string(snapshot.path("README.md")?).ok()?;
+    let readme = read_text(&snapshot.path("README.md")?, MAX_DOCUMENT_BYTE_COUNT).ok()?;
     let mut keys = keys(&readme)?;
     let mut take = |key: &str| keys.remove(key).unwrap_or_default();
     let licenses = [take("license"), take("license_name")].concat();

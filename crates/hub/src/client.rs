@@ -1,22 +1,28 @@
 //! Requests to the Hub: the commit of a revision, the files of a commit, and bytes of a file.
 //!
-//! hf-hub resolves the commit. Its listing has no digests, and its downloads start from the first byte again and are not
-//! compared with a digest, so this module sends those two requests itself.
+//! Answers are read up to a limit, downloads resume, and what arrives is compared with the digest that the Hub lists.
 
 use crate::cache::is_commit;
 use crate::listing::{Entry, ListedFile};
 use crate::retry::{Failure, retry};
 use crate::{Error, FetchOptions, Result, Token};
-use hf_hub::{HFClient, HFError};
-use planforge_core::{Progress, Step};
+use planforge_core::{MAX_FILE_COUNT, Progress, Step};
 use reqwest::header::{LINK, RANGE, RETRY_AFTER};
 use reqwest::{StatusCode, Url};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Pages of a listing; the Hub puts a thousand files on one.
 const MOST_PAGES: usize = 1000;
+
+/// Most bytes of the answer about a revision, and of all pages of a listing: 100,000 files take 30 MB.
+const MAX_ANSWER_BYTE_COUNT: usize = 64 << 20;
+
+/// How long one such answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,12 +35,30 @@ pub(crate) struct Client<'a> {
     http: reqwest::Client,
 }
 
+/// What the Hub answers about a revision, as far as it is needed.
+#[derive(Deserialize)]
+struct RepositoryInfo {
+    id: String,
+    sha: Option<String>,
+}
+
+/// A JSON answer.
+struct Page<T> {
+    value: T,
+    byte_count: usize,
+    /// Where the next page is.
+    next: Option<Url>,
+}
+
 type Attempt<T> = std::result::Result<T, Failure>;
 
 impl<'a> Client<'a> {
     pub(crate) fn new(options: &'a FetchOptions, progress: Arc<dyn Progress>) -> Result<Self> {
         let endpoint = Url::parse(&options.endpoint).ok().filter(|url| url.has_host());
         let endpoint = endpoint.ok_or_else(|| Error::Endpoint { endpoint: options.endpoint.clone() })?;
+        if let Some(what) = options.token.as_ref().and_then(invalid_token) {
+            return Err(Error::Token { what });
+        }
         let http = reqwest::Client::builder()
             .user_agent(concat!("planforge/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT.min(options.transfer.timeout))
@@ -46,25 +70,12 @@ impl<'a> Client<'a> {
 
     /// The commit that the revision stands for.
     pub(crate) async fn commit(&self) -> Result<String> {
-        let FetchOptions { repo, revision, endpoint, cache, token, .. } = self.options;
-        // Attempts are counted here, where a server's wish for a pause is heard.
-        let mut builder = HFClient::builder().client(self.http.clone()).retry_max_attempts(0);
-        builder = builder.endpoint(endpoint).cache_dir(cache);
-        if let Some(Token(token)) = token {
-            builder = builder.token(token);
+        let url = self.url(&["api", "models"], &["revision", &self.options.revision], "");
+        let RepositoryInfo { id, sha } = self.retry(async || self.json(&url, MAX_ANSWER_BYTE_COUNT).await).await?.value;
+        if id != self.options.repo {
+            self.note(format!("the repository is called `{id}` now"));
         }
-        let failed = |source| Error::Hub { repo: repo.clone(), revision: revision.clone(), source: Box::new(source) };
-        let (owner, name) = hf_hub::split_id(repo);
-        let model = builder.build().map_err(failed)?.model(owner, name);
-        let info = self.retry(async || {
-            let answer = model.info().revision(revision).send().await;
-            answer.map_err(|error| self.failure(error))
-        });
-        let info = info.await?;
-        if info.id != *repo {
-            self.note(format!("the repository is called `{}` now", info.id));
-        }
-        let commit = info.sha.unwrap_or_default();
+        let commit = sha.unwrap_or_default();
         if is_commit(&commit) { Ok(commit) } else { Err(self.bad_listing(format!("`{commit}` as its commit"))) }
     }
 
@@ -73,12 +84,17 @@ impl<'a> Client<'a> {
         let mut url = self.url(&["api", "models"], &["tree", commit], "");
         url.set_query(Some("recursive=true"));
         let mut files = Vec::new();
+        let mut left = MAX_ANSWER_BYTE_COUNT;
         for _ in 0..MOST_PAGES {
-            let (entries, next) = self.retry(async || self.page(&url).await).await?;
-            for file in entries.into_iter().filter_map(Entry::file) {
+            let page: Page<Vec<Entry>> = self.retry(async || self.json(&url, left).await).await?;
+            left -= page.byte_count;
+            for file in page.value.into_iter().filter_map(Entry::file) {
                 files.push(file.map_err(|path| self.bad_listing(format!("`{path}` without a digest")))?);
             }
-            let Some(next) = next else { return Ok(files) };
+            if files.len() > MAX_FILE_COUNT {
+                return Err(self.bad_listing(format!("more than {MAX_FILE_COUNT} files")));
+            }
+            let Some(next) = page.next else { return Ok(files) };
             url = next;
         }
         Err(self.bad_listing(format!("more than {MOST_PAGES} pages of files")))
@@ -129,13 +145,25 @@ impl<'a> Client<'a> {
         retry(&self.options.transfer, |text| self.note(text), attempt).await
     }
 
-    async fn page(&self, url: &Url) -> Attempt<(Vec<Entry>, Option<Url>)> {
-        let response = self.answer(url, self.get(url).send().await).await?;
+    /// The JSON at `url`, of at most `limit` bytes.
+    async fn json<T: DeserializeOwned>(&self, url: &Url, limit: usize) -> Attempt<Page<T>> {
+        let mut response = self.answer(url, self.get(url).timeout(ANSWER_TIMEOUT).send().await).await?;
         let link = response.headers().get(LINK).and_then(|link| link.to_str().ok()).unwrap_or_default();
         let next = link.split(',').find(|link| link.contains("rel=\"next\""));
         let next = next.and_then(|link| url.join(link.split_once('<')?.1.split_once('>')?.0).ok());
-        let entries = response.json().await.map_err(|error| broken(url, error))?;
-        Ok((entries, next))
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| broken(url, error))? {
+            if bytes.len() + chunk.len() > limit {
+                let what = format!("answers of more than {MAX_ANSWER_BYTE_COUNT} bytes, the last from `{url}`");
+                return Err(Failure::permanent(self.bad_listing(what)));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        let invalid = |error: serde_json::Error| {
+            Failure::transient(self.bad_listing(format!("`{url}` answered other JSON than expected: {error}")), None)
+        };
+        let value = serde_json::from_slice(&bytes).map_err(invalid)?;
+        Ok(Page { value, byte_count: bytes.len(), next })
     }
 
     /// A request, with the token if it goes to the endpoint.
@@ -191,37 +219,27 @@ impl<'a> Client<'a> {
         })
     }
 
-    /// What an error of hf-hub means.
-    fn failure(&self, error: HFError) -> Failure {
-        let (context, pause) = match error {
-            HFError::Request { source, url } => return broken_at(url.unwrap_or_default(), source),
-            HFError::RateLimited { retry_after, context } => (context, retry_after),
-            HFError::AuthRequired { context } | HFError::Forbidden { context } | HFError::Http { context } => {
-                (context, None)
-            }
-            HFError::RepoNotFound { context: Some(context), .. }
-            | HFError::RevisionNotFound { context: Some(context), .. } => (context, None),
-            other => {
-                let FetchOptions { repo, revision, .. } = self.options;
-                let (repo, revision) = (repo.clone(), revision.clone());
-                return Failure::permanent(Error::Hub { repo, revision, source: Box::new(other) });
-            }
-        };
-        let words = [&context.error_code, &context.server_message].map(|word| word.as_deref().unwrap_or_default());
-        self.refusal(&context.url, context.status, words, pause)
-    }
-
     fn bad_listing(&self, what: String) -> Error {
         Error::Listing { repo: self.options.repo.clone(), what }
     }
 }
 
-/// A connection that was not made, was silent, or ended early.
-fn broken(url: &Url, cause: reqwest::Error) -> Failure {
-    broken_at(url.to_string(), cause)
+/// Why a token cannot be sent.
+fn invalid_token(Token(token): &Token) -> Option<&'static str> {
+    if token.contains(['\n', '\r']) {
+        Some("it has several lines")
+    } else if !token.is_ascii() {
+        Some("it has characters that are not ASCII")
+    } else if !token.chars().all(|character| character.is_ascii_graphic()) {
+        Some("it has blanks or control characters")
+    } else {
+        None
+    }
 }
 
-fn broken_at(url: String, cause: reqwest::Error) -> Failure {
+/// A connection that was not made, was silent, or ended early.
+fn broken(url: &Url, cause: reqwest::Error) -> Failure {
+    let url = url.to_string();
     let lasts = cause.is_builder() || cause.is_redirect();
     // The address that a redirection led to is signed.
     let error = Error::Connection { url, cause: cause.without_url() };

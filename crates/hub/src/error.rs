@@ -84,17 +84,6 @@ pub enum Error {
         /// How the last one failed.
         source: Box<Error>,
     },
-    /// hf-hub failed in another way.
-    #[error("could not fetch `{repo}` at `{revision}` from the Hub")]
-    Hub {
-        /// Repository.
-        repo: String,
-        /// Revision asked for.
-        revision: String,
-        /// Error of the HTTP client.
-        #[source]
-        source: Box<hf_hub::HFError>,
-    },
     /// A text that is not the URL of a Hub.
     #[error("invalid Hub endpoint `{endpoint}`; expected a URL")]
     Endpoint {
@@ -219,6 +208,22 @@ pub enum Error {
         /// The path given.
         path: PathBuf,
     },
+    /// A local source that is more than a checkpoint.
+    #[error("source folder `{}` has more than {limit} files; expected the folder of one checkpoint", path.display())]
+    TooManyFiles {
+        /// The path given.
+        path: PathBuf,
+        /// Most files of a folder.
+        limit: usize,
+    },
+    /// A token that no HTTP header can carry.
+    #[error(
+        "invalid access token: {what}; expected the token of HF_TOKEN or of the token file in one line of ASCII characters"
+    )]
+    Token {
+        /// What is wrong with it.
+        what: &'static str,
+    },
 }
 
 impl Error {
@@ -234,15 +239,15 @@ impl Error {
             }
             Self::Endpoint { .. }
             | Self::NoFolder { .. }
+            | Self::TooManyFiles { .. }
+            | Self::Token { .. }
             | Self::NoGraph { .. }
             | Self::Incomplete { .. }
             | Self::NoWeights { .. }
             | Self::Adapter { .. }
             | Self::LfsPointer { .. } => ErrorKind::BadInput,
             Self::Space { .. } => ErrorKind::Environment,
-            Self::Answer { .. } | Self::Hub { .. } | Self::Listing { .. } | Self::Digest { .. } | Self::Path { .. } => {
-                ErrorKind::Internal
-            }
+            Self::Answer { .. } | Self::Listing { .. } | Self::Digest { .. } | Self::Path { .. } => ErrorKind::Internal,
         }
     }
 
@@ -258,9 +263,7 @@ impl Error {
             Self::NoRevision { .. } => Some("check the key `source.revision`"),
             Self::Gated { .. } => Some("ask for access on that page, and set HF_TOKEN to a token of the same account"),
             Self::Denied { .. } => Some("check HF_TOKEN, or the token that `hf auth login` stored"),
-            Self::GaveUp { .. } | Self::Hub { .. } => {
-                Some("run again, which resumes the download; HF_HUB_OFFLINE=1 uses the cache alone")
-            }
+            Self::GaveUp { .. } => Some("run again, which resumes the download; HF_HUB_OFFLINE=1 uses the cache alone"),
             Self::Endpoint { .. } => Some("set HF_ENDPOINT to a URL such as https://huggingface.co, or unset it"),
             Self::Incomplete { .. } | Self::NoWeights { .. } => Some(
                 "save the model with its own library as `model.safetensors` next to its `config.json`, or as an ONNX file that key \

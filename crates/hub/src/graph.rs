@@ -2,6 +2,7 @@
 
 use crate::path::stays_inside;
 use crate::{Error, Result};
+use planforge_core::{MAX_GRAPH_BYTE_COUNT, read_file};
 use planforge_onnx::external_files;
 use std::path::Path;
 
@@ -20,7 +21,7 @@ impl GraphFiles {
     /// # Errors
     /// I/O errors.
     pub(crate) fn read(directory: &Path, graph: &str) -> Result<Self> {
-        let files = external_files(&fs_err::read(directory.join(graph))?).unwrap_or_default();
+        let files = external_files(&read_file(&directory.join(graph), MAX_GRAPH_BYTE_COUNT)?).unwrap_or_default();
         let folder = folder_of(graph);
         let data = files.into_keys().map(|file| format!("{folder}{file}")).collect();
         Ok(Self { graph: graph.to_owned(), data })

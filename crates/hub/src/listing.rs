@@ -1,6 +1,6 @@
 //! The files of a commit as the Hub lists them, each with the digest that its bytes must have.
 
-use planforge_core::{Progress, digest_file};
+use planforge_core::{Progress, digest_file, open_file};
 use serde::Deserialize;
 use sha1::{Digest, Sha1};
 use std::io::Read;
@@ -68,7 +68,7 @@ impl Blob {
 
 /// `git hash-object` of a file.
 fn git_object_id(path: &Path, progress: &dyn Progress) -> planforge_core::Result<String> {
-    let mut file = fs_err::File::open(path)?;
+    let mut file = open_file(path)?;
     let mut hasher = Sha1::new();
     hasher.update(format!("blob {}\0", file.metadata()?.len()));
     let mut buffer = vec![0; 1 << 16];

@@ -1,6 +1,7 @@
 //! Files of a repository that name further files: the list of a model's modules, and indexes of weights.
 
 use crate::path::stays_inside;
+use planforge_core::{MAX_DOCUMENT_BYTE_COUNT, read_file};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -94,7 +95,7 @@ fn modules(snapshot: &Path) -> Vec<Module> {
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&fs_err::read(path).ok()?).ok()
+    serde_json::from_slice(&read_file(path, MAX_DOCUMENT_BYTE_COUNT).ok()?).ok()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::named::NamedFiles;
 use crate::select::needed_files;
 use crate::unusable::onnx_files;
 use crate::{Error, Result};
-use planforge_core::{ArtifactFile, Commit, DigestCache, Progress, Snapshot, Step};
+use planforge_core::{ArtifactFile, Commit, DigestCache, MAX_FILE_COUNT, Progress, Snapshot, Step, read_file};
 use std::path::Path;
 
 /// Returns the snapshot of a local folder in the Hub's layout; with `graph`, that of its ONNX file. `digests` remembers the
@@ -37,13 +37,18 @@ pub fn local_snapshot(
     Ok(Snapshot { repo, revision: "local".to_owned(), commit: Commit::Local, directory, files, graphs })
 }
 
-/// Relative paths of all files in `folder`, links followed.
+/// Relative paths of all files in `folder`, links followed. Links to a folder above end at the limit of files.
 pub(crate) fn list(folder: &Path) -> Result<Vec<String>> {
-    let mut found = Vec::new();
+    let top = folder;
+    let (mut found, mut count) = (Vec::new(), 0);
     let mut folders = vec![(folder.to_owned(), String::new())];
     while let Some((folder, prefix)) = folders.pop() {
         for item in fs_err::read_dir(&folder)? {
             let item = item?;
+            count += 1;
+            if count > MAX_FILE_COUNT {
+                return Err(Error::TooManyFiles { path: top.to_owned(), limit: MAX_FILE_COUNT });
+            }
             let path = format!("{prefix}{}", item.file_name().to_string_lossy());
             if fs_err::metadata(item.path()).is_ok_and(|metadata| metadata.is_dir()) {
                 folders.push((item.path(), format!("{path}/")));
@@ -88,7 +93,7 @@ const MAX_POINTER_BYTE_COUNT: u64 = 1024;
 
 /// Fails for a file that Git LFS did not fetch.
 fn refuse_pointer(path: &Path, byte_count: u64) -> Result<()> {
-    if byte_count < MAX_POINTER_BYTE_COUNT && fs_err::read(path)?.starts_with(POINTER) {
+    if byte_count < MAX_POINTER_BYTE_COUNT && read_file(path, MAX_POINTER_BYTE_COUNT)?.starts_with(POINTER) {
         return Err(Error::LfsPointer { path: path.to_owned() });
     }
     Ok(())

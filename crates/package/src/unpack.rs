@@ -3,6 +3,7 @@
 
 use crate::{ArchiveFault, Error, Result};
 use planforge_archive::{UnpackLimits, extract, read_text};
+use planforge_core::open_file;
 use planforge_triton_config::{Backend, CONFIG_FILE, ConfiguredTensor, MAX_CONFIG_BYTES, ServingConfig, SyntaxError};
 use std::collections::BTreeMap;
 use std::io;
@@ -41,7 +42,7 @@ pub struct UnpackedModel {
 /// # Errors
 /// [`Error::BadArchive`] with the reason, or an I/O error of the target.
 pub fn unpack(archive: &Path, target: &Path, limits: &UnpackLimits) -> Result<UnpackedModel> {
-    let file = fs_err::File::open(archive)?;
+    let file = open_file(archive)?;
     fs_err::create_dir_all(target.parent().unwrap_or(Path::new(".")))?;
     fs_err::create_dir(target)?;
     let unpacked = extract(file, target, limits).map_err(Failure::from);

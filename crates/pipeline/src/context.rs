@@ -80,7 +80,7 @@ pub(crate) fn read_spec(file: &Path) -> Result<Pipeline> {
     if file.is_dir() {
         return Err(Error::PipelineIsFolder { path: file.to_owned() });
     }
-    if !file.is_file() {
+    if !file.exists() {
         return Err(Error::NoPipelineFile { path: file.to_owned() });
     }
     Ok(Pipeline::read(file)?)

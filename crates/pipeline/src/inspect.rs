@@ -4,12 +4,13 @@ use crate::context::PipelineContext;
 use crate::stages::{export_precision, fetch};
 use crate::{Error, Result};
 use planforge_core::{
-    BuilderFigures, Digest, ModelCard, NoProgress, PlacedWeights, Precision, ProfileRange, Snapshot, Task, TensorSpec,
-    digest_file,
+    BuilderFigures, Digest, MAX_DOCUMENT_BYTE_COUNT, ModelCard, NoProgress, PlacedWeights, Precision, ProfileRange,
+    Snapshot, Task, TensorSpec, digest_file, open_file, read_text,
 };
 use planforge_engine::{Checkpoint, Cost, ExportOptions, builder_figures, estimate};
 use planforge_package::Provenance;
 use serde::Serialize;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// What is known of a model without running it.
@@ -125,10 +126,11 @@ impl EngineInspection {
     /// # Errors
     /// [`Error::InvalidEngine`], and I/O errors.
     pub fn read(path: &Path) -> Result<Self> {
-        let engine = fs_err::read(path)?;
+        let mut engine = Vec::new();
+        open_file(path)?.read_to_end(&mut engine)?;
         let header = planforge_tensorrt::read_header(&engine)
             .map_err(|source| Error::InvalidEngine { path: path.to_owned(), source: Box::new(source) })?;
-        let log = fs_err::read_to_string(path.with_file_name("build.log")).ok();
+        let log = read_text(&path.with_file_name("build.log"), MAX_DOCUMENT_BYTE_COUNT).ok();
         Ok(Self {
             byte_count: engine.len() as u64,
             version: header.version.map(|number| number.to_string()).join("."),

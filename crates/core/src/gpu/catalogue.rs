@@ -1,7 +1,7 @@
 //! The catalogue: data that ships with planforge, and files that users add.
 
 use super::{Builder, BuilderSupport, ComputeCapability, Gpu, Instance};
-use crate::{Error, Precision, Result};
+use crate::{Error, MAX_PIPELINE_BYTE_COUNT, Precision, Result, read_text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -75,7 +75,7 @@ impl GpuCatalogue {
     /// # Errors
     /// When the file cannot be read, has another shape than `gpus.toml`, or has an invalid instance type.
     pub fn extended_by(self, path: &Path) -> Result<Self> {
-        let text = fs_err::read_to_string(path)?;
+        let text = read_text(path, MAX_PIPELINE_BYTE_COUNT)?;
         let fail = |message: String| Error::Parse { what: "GPU catalogue", path: path.to_owned(), message };
         let extra: Data = toml::from_str(&text).map_err(|error| fail(error.to_string()))?;
         let mut data = self.data;

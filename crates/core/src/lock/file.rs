@@ -1,6 +1,9 @@
 //! The file: TOML with sorted keys, written whole or not at all.
 
-use crate::{ArtifactFile, Commit, Digest, Error, ModelName, Pipeline, Result, TritonSpec, write_atomically};
+use crate::{
+    ArtifactFile, Commit, Digest, Error, MAX_DOCUMENT_BYTE_COUNT, ModelName, Pipeline, Result, TritonSpec, read_file,
+    read_text, write_atomically,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -145,7 +148,7 @@ impl Lock {
     /// # Errors
     /// [`Error::Parse`] with line and key for text that is not a lock, [`Error::Value`] for one of a newer planforge.
     pub fn read(path: &Path) -> Result<Option<Self>> {
-        let text = match fs_err::read_to_string(path) {
+        let text = match read_text(path, MAX_DOCUMENT_BYTE_COUNT) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             text => text?,
         };
@@ -173,7 +176,7 @@ impl Lock {
     pub fn write(&self, path: &Path) -> Result<bool> {
         let text = toml::to_string(self).expect("a lock is plain data with string keys");
         let text = format!("{HEAD}{text}");
-        if fs_err::read(path).is_ok_and(|there| there == text.as_bytes()) {
+        if read_file(path, MAX_DOCUMENT_BYTE_COUNT).is_ok_and(|there| there == text.as_bytes()) {
             return Ok(false);
         }
         write_atomically(path, text.as_bytes())?;

@@ -12,7 +12,7 @@ use super::schema::{Contradiction, Mistake, Validated, table_of, validate};
 use super::tables::{CompileSpec, ExportSpec, LoadSpec, PackageSpec, ProbeSpec, SAMPLE_TEXTS, SourceSpec, StoreSpec};
 use super::triton::TritonSpec;
 use super::values::{MemorySize, ModelName, Profile, Task};
-use crate::{Builder, BuilderOptions, Error, Model, OnnxBackend, Platform, Result};
+use crate::{Builder, BuilderOptions, Error, MAX_PIPELINE_BYTE_COUNT, Model, OnnxBackend, Platform, Result, read_text};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -73,7 +73,7 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Pipeline`] with every mistake in it: unknown keys, invalid values, keys that contradict each other.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = fs_err::read_to_string(path)?;
+        let text = read_text(path, MAX_PIPELINE_BYTE_COUNT)?;
         let fail = |mistakes| Error::Pipeline { path: path.to_owned(), mistakes };
         let mut pipeline = Self::parse(&text).map_err(fail)?;
         pipeline.resolve_paths(path.parent().unwrap_or(Path::new("")));

@@ -1,7 +1,7 @@
 //! Files of tensors, and the headers of safetensors files. Only the header is read; weights stay where they are.
 
 use crate::{Error, Result};
-use planforge_core::DataType;
+use planforge_core::{DataType, open_file};
 use safetensors::tensor::{Dtype, Metadata};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -132,7 +132,7 @@ impl TensorFile {
     /// [`Error::Safetensors`] naming the file and the fault.
     pub(crate) fn read(name: &str, path: &Path) -> Result<Self> {
         let fail = |message: String| Error::Safetensors { path: path.to_owned(), message };
-        let mut file = fs_err::File::open(path)?;
+        let mut file = open_file(path)?;
         let length = file.metadata()?.len();
         let mut size = [0; 8];
         file.read_exact(&mut size).map_err(|_| fail(format!("it has {length} bytes, a header needs at least 8")))?;
@@ -144,7 +144,7 @@ impl TensorFile {
         file.read_exact(&mut header)?;
         let metadata: Metadata =
             serde_json::from_slice(&header).map_err(|error| fail(format!("its header is damaged: {error}")))?;
-        let expected = 8 + header_length + metadata.data_len() as u64;
+        let expected = (8 + header_length).saturating_add(metadata.data_len() as u64);
         if expected != length {
             return Err(fail(format!("its header describes {expected} bytes, the file has {length}")));
         }

@@ -1,6 +1,7 @@
 //! Reading graphs from files.
 
 use crate::{Error, Result};
+use planforge_core::{MAX_GRAPH_BYTE_COUNT, read_file};
 use planforge_onnx::{GraphNeeds, ModelProto, model_text, parse_model};
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use std::path::Path;
 /// # Errors
 /// [`Error::Graph`] when the file is not an ONNX graph.
 pub fn graph_text(path: &Path) -> Result<String> {
-    let bytes = fs_err::read(path)?;
+    let bytes = read_file(path, MAX_GRAPH_BYTE_COUNT)?;
     parse_model(&bytes).and_then(|model| model_text(&model)).map_err(|error| graph_error(path, &error))
 }
 
@@ -18,7 +19,7 @@ pub fn graph_text(path: &Path) -> Result<String> {
 /// # Errors
 /// [`Error::Graph`] when the file is not an ONNX graph.
 pub(crate) fn graph_needs(path: &Path) -> Result<GraphNeeds> {
-    let bytes = fs_err::read(path)?;
+    let bytes = read_file(path, MAX_GRAPH_BYTE_COUNT)?;
     let graph = parse_model(&bytes).and_then(ModelProto::into_graph);
     Ok(GraphNeeds::of(&graph.map_err(|error| graph_error(path, &error))?))
 }
@@ -28,7 +29,7 @@ pub(crate) fn graph_needs(path: &Path) -> Result<GraphNeeds> {
 /// # Errors
 /// [`Error::Graph`] when the file is not an ONNX graph.
 pub(crate) fn operator_of(path: &Path, output: &str) -> Result<Option<String>> {
-    let graph = parse_model(&fs_err::read(path)?).and_then(ModelProto::into_graph);
+    let graph = parse_model(&read_file(path, MAX_GRAPH_BYTE_COUNT)?).and_then(ModelProto::into_graph);
     let graph = graph.map_err(|error| graph_error(path, &error))?;
     Ok(graph.operator_of(output).map(str::to_owned))
 }
@@ -39,7 +40,7 @@ pub(crate) fn operator_of(path: &Path, output: &str) -> Result<Option<String>> {
 /// # Errors
 /// [`Error::Graph`] when the file is not an ONNX graph, and I/O errors.
 pub fn emulate_bf16(path: &Path) -> Result<Vec<u8>> {
-    planforge_onnx::emulate_bf16(&fs_err::read(path)?).map_err(|error| graph_error(path, &error))
+    planforge_onnx::emulate_bf16(&read_file(path, MAX_GRAPH_BYTE_COUNT)?).map_err(|error| graph_error(path, &error))
 }
 
 /// The error for the graph in the file `path`.

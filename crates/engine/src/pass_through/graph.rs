@@ -7,8 +7,8 @@ use crate::reporter::Reporter;
 use crate::sample::fixed_length;
 use crate::{Error, Result};
 use planforge_core::{
-    ArtifactFile, Cache, CacheKey, CacheKind, CachedArtifact, Digest, ImageSize, Model, ModelFormat, Precision,
-    Progress, Snapshot, Task, link_or_copy,
+    ArtifactFile, Cache, CacheKey, CacheKind, CachedArtifact, Digest, ImageSize, MAX_GRAPH_BYTE_COUNT, Model,
+    ModelFormat, Precision, Progress, Snapshot, Task, link_or_copy, read_file,
 };
 use planforge_onnx::ModelFacts;
 use std::collections::BTreeMap;
@@ -64,7 +64,8 @@ fn take(snapshot: &Snapshot, request: GraphRequest<'_>, folder: &Path) -> Result
     let GraphRequest { graph, task, precision, image_size } = request;
     let path = snapshot.path(graph).ok_or_else(|| missing(snapshot, graph))?;
     let fail = |message: String| Error::Graph { path: path.clone(), message };
-    let mut facts = ModelFacts::read(&fs_err::read(&path)?).map_err(|error| graph_error(&path, &error))?;
+    let mut facts =
+        ModelFacts::read(&read_file(&path, MAX_GRAPH_BYTE_COUNT)?).map_err(|error| graph_error(&path, &error))?;
     if facts.precision != precision {
         let found = facts.precision;
         return Err(fail(format!(

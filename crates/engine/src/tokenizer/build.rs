@@ -7,7 +7,7 @@ use super::tokens::{ROLES, Token, Tokens};
 use super::vocabulary::{Vocabulary, failure, missing};
 use crate::Result;
 use crate::json::{file_error, in_folder};
-use planforge_core::Snapshot;
+use planforge_core::{MAX_DOCUMENT_BYTE_COUNT, Snapshot, open_bounded};
 use std::path::Path;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
@@ -70,6 +70,7 @@ pub(super) fn build(
     let tokens = class.complete(settings.tokens.clone());
     if class == TokenizerClass::File {
         let path = snapshot.path(&in_folder(folder, TOKENIZER)).ok_or_else(|| missing(snapshot, folder, class))?;
+        open_bounded(&path, MAX_DOCUMENT_BYTE_COUNT)?;
         let mut tokenizer = Tokenizer::from_file(&path).map_err(|error| failure(&path, error))?;
         add_tokens(&mut tokenizer, &tokens, None, &path)?;
         return Ok((tokenizer, path));

@@ -6,7 +6,7 @@ use super::sentencepiece::ModelProto;
 use super::tokens::{Token, Tokens};
 use crate::json::{in_folder, read_json, required};
 use crate::{Error, Result};
-use planforge_core::Snapshot;
+use planforge_core::{MAX_DOCUMENT_BYTE_COUNT, Snapshot, open_bounded, read_file};
 use prost::Message;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -64,6 +64,7 @@ pub(super) fn failure(path: &Path, message: impl std::fmt::Display) -> Error {
 
 /// `vocab.txt`: a word in each line.
 fn of_lines(path: &Path, tokens: &Tokens) -> Result<Vocabulary> {
+    open_bounded(path, MAX_DOCUMENT_BYTE_COUNT)?;
     let words = WordPiece::read_file(&path.to_string_lossy()).map_err(|error| failure(path, error))?;
     let builder = WordPiece::builder().vocab(words).unk_token(tokens.text("unk_token").unwrap_or_default());
     let model = builder.build().map_err(|error| failure(path, error))?.into();
@@ -72,6 +73,9 @@ fn of_lines(path: &Path, tokens: &Tokens) -> Result<Vocabulary> {
 
 /// `vocab.json` and `merges.txt`.
 fn of_pairs(words: &Path, merges: &Path) -> Result<Vocabulary> {
+    for path in [words, merges] {
+        open_bounded(path, MAX_DOCUMENT_BYTE_COUNT)?;
+    }
     let builder = BPE::from_file(&words.to_string_lossy(), &merges.to_string_lossy());
     let model = builder.build().map_err(|error| failure(words, error))?.into();
     Ok(Vocabulary { model, normalizer: None, extra: None, path: words.to_owned() })
@@ -163,7 +167,7 @@ fn precompiled(normalizer: Value) -> Option<NormalizerWrapper> {
 
 /// `sentencepiece.bpe.model`, in the order in which fairseq numbers pieces: its own special tokens come first.
 fn of_sentencepiece(class: TokenizerClass, path: &Path, tokens: &Tokens) -> Result<Vocabulary> {
-    let bytes = fs_err::read(path)?;
+    let bytes = read_file(path, MAX_DOCUMENT_BYTE_COUNT)?;
     let proto = ModelProto::decode(bytes.as_slice()).map_err(|error| failure(path, error))?;
     if !proto.is_unigram() {
         return Err(failure(path, "it cuts texts into pairs of pieces, expected the likeliest pieces (unigram)"));

@@ -323,3 +323,27 @@ fn a_mirror_may_lie_below_a_path() {
         &place.folder.path().join("model"),
     );
 }
+
+#[test]
+fn answers_and_listings_without_end_are_read_up_to_a_limit() {
+    let revision = "GET /api/models/someone/model/revision/main";
+    for (route, times) in [(revision, 1), ("GET /api/models/someone/model/tree/", 1)] {
+        let place = Place::with(vec![rule(route, Fault::Endless, times)]);
+        let text = place.fails(&place.options());
+        assert!(text.contains("answers of more than 67108864 bytes, the last from `HUB/api/models/"), "{text}");
+    }
+    let place = Place::with(vec![rule("GET /api/models/someone/model/tree/", Fault::EndlessPages, 2000)]);
+    let text = place.fails(&place.options());
+    assert!(text.contains("more than 1000 pages of files"), "{text}");
+}
+
+#[test]
+fn a_token_that_no_header_can_carry_is_refused_before_a_request() {
+    let place = Place::new();
+    for (token, what) in [("hf_a\nb", "several lines"), ("hf_ü", "not ASCII"), ("hf a", "blanks")] {
+        let options = FetchOptions { token: Some(Token(token.to_owned())), ..place.options() };
+        let text = place.fails(&options);
+        assert!(text.starts_with("invalid access token: ") && text.contains(what), "{text}");
+    }
+    assert_eq!(place.hub.seen().len(), 0);
+}

@@ -8,8 +8,8 @@ use crate::plan::BuildPlan;
 use crate::warm_up::warm_up_inputs;
 use crate::{Error, Result};
 use planforge_core::{
-    Archive, Builder, CachedArtifact, Digest, Engine, Lock, Model, ModelFormat, Platform, Snapshot, Variant,
-    digest_file, link_or_copy,
+    Archive, Builder, CachedArtifact, Digest, Engine, Lock, MAX_PIPELINE_BYTE_COUNT, Model, ModelFormat, Platform,
+    Snapshot, Variant, digest_file, link_or_copy, read_text,
 };
 use planforge_engine::place_weights;
 use planforge_package::{PackageOptions, PackedEngine, Provenance};
@@ -127,7 +127,7 @@ fn serving(
     };
     let extra = match &triton.config {
         Some(path) => {
-            let text = fs_err::read_to_string(path).map_err(|source| Error::TritonConfig { source })?;
+            let text = read_text(path, MAX_PIPELINE_BYTE_COUNT).map_err(|source| Error::TritonConfig { source })?;
             Some(ExtraConfig { path: path.clone(), text })
         }
         None => None,

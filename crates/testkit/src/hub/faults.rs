@@ -15,6 +15,10 @@ pub enum Fault {
     Short(usize),
     /// Nothing is answered until the client goes away.
     Silent,
+    /// The body is a list that never ends.
+    Endless,
+    /// The answer has a next page, which is this one again.
+    EndlessPages,
     /// The body comes in small parts.
     Slow,
     /// The range that was asked for is not heeded.

@@ -96,6 +96,16 @@ impl Response {
                 let place = place % self.body.len();
                 self.body[place] ^= 1;
             }
+            Some(Fault::Endless) => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[")?;
+                // The client goes away.
+                loop {
+                    stream.write_all(&[b' '; 1 << 16])?;
+                }
+            }
+            Some(Fault::EndlessPages) => {
+                self = self.with("Link", format!("<{}>; rel=\"next\"", request.target));
+            }
             Some(Fault::Short(length)) => self.body.truncate(*length),
             _ => {}
         }

@@ -7,6 +7,7 @@ use super::listing::Listing;
 use super::{ensemble, links, rules, versions, weights};
 use crate::{Result, fields, text_format};
 use planforge_archive::{Entries, InvalidArchive};
+use planforge_core::open_file;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -44,7 +45,7 @@ pub fn lint(archive: &Path) -> Result<Vec<Finding>> {
 
 /// Reads an archive, and once more where a link leads to the text of a configuration.
 fn read(archive: &Path) -> Result<std::result::Result<Listing, InvalidArchive>> {
-    let read = |wanted: &BTreeSet<_>| Ok(Listing::read(fs_err::File::open(archive)?, wanted));
+    let read = |wanted: &BTreeSet<_>| Ok(Listing::read(open_file(archive)?, wanted));
     let listing = read(&BTreeSet::new())?;
     match listing.as_ref().map(Listing::linked_texts) {
         Ok(wanted) if !wanted.is_empty() => read(&wanted),

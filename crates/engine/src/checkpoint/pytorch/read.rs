@@ -6,6 +6,7 @@ use super::legacy::{MAGIC, legacy_tensors};
 use super::subject::Subject;
 use crate::Result;
 use crate::checkpoint::TensorFile;
+use planforge_core::open_file;
 use std::io::Read;
 use std::path::Path;
 
@@ -18,7 +19,7 @@ impl TensorFile {
     pub(crate) fn read_pytorch(name: &str, path: &Path) -> Result<Self> {
         let subject = Subject(path);
         let mut start = Vec::new();
-        fs_err::File::open(path)?.take(MAGIC.len() as u64).read_to_end(&mut start)?;
+        open_file(path)?.take(MAGIC.len() as u64).read_to_end(&mut start)?;
         let tensors = if start == MAGIC {
             legacy_tensors(subject)?
         } else {
