@@ -244,7 +244,9 @@ fn convnext(
     if share <= 0.0 {
         return Err(format!("key `crop_pct`: unsupported value {share}; expected a share above 0"));
     }
-    Ok((Resize::ShorterEdge((edge as f64 / share) as usize), Some(square)))
+    let before = (edge as f64 / share) as usize;
+    ImageSize::try_from([before, before]).map_err(|message| format!("key `crop_pct`: {message}"))?;
+    Ok((Resize::ShorterEdge(before), Some(square)))
 }
 
 /// A size as the reference reads it: a number, height and width, or a table.

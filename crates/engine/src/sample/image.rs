@@ -2,14 +2,15 @@
 
 use super::preprocessing::{Preprocessing, Resize};
 use super::resample::{self, Library};
+use super::truncation::is_truncated;
 use crate::{Error, Result};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage, imageops};
-use planforge_core::{ImageSize, Snapshot};
+use planforge_core::{ImageSize, Snapshot, read_file};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::io::Cursor;
+use std::path::PathBuf;
 
 const CHANNELS: usize = 3;
 
@@ -35,13 +36,14 @@ pub fn read_images(snapshot: &Snapshot, paths: &[PathBuf], size: ImageSize) -> R
     let mut values = Vec::with_capacity(paths.len() * CHANNELS * size.height * size.width);
     for path in paths {
         let fail = |message: String| Error::Image { path: path.clone(), message };
-        let image = decode(path, preprocessing.library).map_err(|error| fail(error.to_string()))?;
-        if preprocessing.whitens_transparency && has_transparent_colour(path, &image)? {
+        let bytes = read_file(path, MAX_FILE_BYTE_COUNT)?;
+        let image = decode(&bytes, preprocessing.library).map_err(fail)?;
+        if preprocessing.whitens_transparency && has_transparent_colour(&bytes, &image) {
             let message = "a colour of it stands for transparency, which the image processor makes white \
                            (`do_convert_rgb`); expected an image without transparency, or with an alpha channel";
             return Err(fail(message.to_owned()));
         }
-        let image = resize(&to_rgb(&image), &preprocessing).map_err(fail)?;
+        let image = resize(&to_rgb(image), &preprocessing).map_err(fail)?;
         let (width, height) = image.dimensions();
         if (width as usize, height as usize) != (size.width, size.height) {
             let message = format!("the image processor gives {height}x{width} pixels, but the model takes {size}");
@@ -52,26 +54,43 @@ pub fn read_images(snapshot: &Snapshot, paths: &[PathBuf], size: ImageSize) -> R
     Ok(ImageSample { batch: paths.len(), size, values })
 }
 
-/// The image in a file: transformers applies the orientation that a camera noted, timm does not.
-fn decode(path: &Path, library: Library) -> image::ImageResult<DynamicImage> {
-    let mut decoder = ImageReader::open(path)?.with_guessed_format()?.into_decoder()?;
-    let orientation = match library {
-        Library::Torchvision => decoder.orientation()?,
-        Library::Pillow => Orientation::NoTransforms,
+/// The image in the bytes of a file: transformers applies the orientation that a camera noted, timm does not.
+///
+/// # Errors
+/// What is wrong with the file: damaged, cut off, or with more than [`MAX_DECODED_PIXELS`].
+fn decode(bytes: &[u8], library: Library) -> std::result::Result<DynamicImage, String> {
+    if is_truncated(bytes) {
+        return Err(format!("the file is truncated: it ends after {} bytes, before its image does", bytes.len()));
+    }
+    let decoded = || {
+        let mut decoder = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?.into_decoder()?;
+        let (width, height) = decoder.dimensions();
+        if u64::from(width) * u64::from(height) > MAX_DECODED_PIXELS {
+            return Ok(Err(format!("it has {width}x{height} pixels; expected at most {MAX_DECODED_PIXELS} pixels")));
+        }
+        let orientation = match library {
+            Library::Torchvision => decoder.orientation()?,
+            Library::Pillow => Orientation::NoTransforms,
+        };
+        let mut image = DynamicImage::from_decoder(decoder)?;
+        image.apply_orientation(orientation);
+        Ok(Ok(image))
     };
-    let mut image = DynamicImage::from_decoder(decoder)?;
-    image.apply_orientation(orientation);
-    Ok(image)
+    decoded().unwrap_or_else(|error: image::ImageError| Err(error.to_string()))
 }
+
+/// Most bytes of an image file; one of the most pixels without compression has 268 MB.
+const MAX_FILE_BYTE_COUNT: u64 = 512 << 20;
+
+/// Most pixels of an image file: those from which Pillow warns of decompression bombs (`Image.MAX_IMAGE_PIXELS`).
+const MAX_DECODED_PIXELS: u64 = 89_478_485;
 
 /// Whether transparent pixels of an image have a colour that stands for that in its file, and not an alpha channel: Pillow
 /// keeps such a colour when it drops transparency.
-fn has_transparent_colour(path: &Path, image: &DynamicImage) -> std::io::Result<bool> {
-    let mut start = Vec::with_capacity(PNG_COLOUR_TYPE + 1);
-    fs_err::File::open(path)?.take(PNG_COLOUR_TYPE as u64 + 1).read_to_end(&mut start)?;
-    let is_png = start.starts_with(b"\x89PNG") && start.get(PNG_COLOUR_TYPE).is_some_and(|kind| kind & PNG_ALPHA == 0);
-    let is_keyed = is_png || start.starts_with(b"GIF");
-    Ok(is_keyed && image.color().has_alpha() && image.to_rgba8().pixels().any(|pixel| pixel.0[3] < u8::MAX))
+fn has_transparent_colour(bytes: &[u8], image: &DynamicImage) -> bool {
+    let is_png = bytes.starts_with(b"\x89PNG") && bytes.get(PNG_COLOUR_TYPE).is_some_and(|kind| kind & PNG_ALPHA == 0);
+    let is_keyed = is_png || bytes.starts_with(b"GIF");
+    is_keyed && image.color().has_alpha() && image.to_rgba8().pixels().any(|pixel| pixel.0[3] < u8::MAX)
 }
 
 /// Where a PNG has the type of its colours, and the bit of that for an alpha channel (PNG 3rd edition, 11.2.1).
@@ -80,7 +99,7 @@ const PNG_ALPHA: u8 = 4;
 
 /// The colours of an image without transparency, as Pillow converts them: of 16 bits it takes the upper eight, but cuts
 /// shades of grey off at 255.
-fn to_rgb(image: &DynamicImage) -> RgbImage {
+fn to_rgb(image: DynamicImage) -> RgbImage {
     match image {
         DynamicImage::ImageLuma16(grey) => RgbImage::from_fn(grey.width(), grey.height(), |x, y| {
             image::Rgb([u8::try_from(grey.get_pixel(x, y).0[0]).unwrap_or(u8::MAX); 3])
@@ -91,7 +110,7 @@ fn to_rgb(image: &DynamicImage) -> RgbImage {
                 image::Rgb(wide.get_pixel(x, y).0.map(|value| (value >> 8) as u8))
             })
         }
-        _ => image.to_rgb8(),
+        _ => image.into_rgb8(),
     }
 }
 
@@ -226,10 +245,22 @@ mod tests {
             let image =
                 image::RgbaImage::from_fn(4, 4, |x, _| image::Rgba([9, 90, 200, if x == 0 { alpha } else { 255 }]));
             image.save(&path).unwrap();
-            has_transparent_colour(&path, &decode(&path, Library::Torchvision).unwrap()).unwrap()
+            let bytes = fs_err::read(&path).unwrap();
+            has_transparent_colour(&bytes, &decode(&bytes, Library::Torchvision).unwrap())
         };
         assert!(found("a.gif", 0) && !found("b.gif", 255));
         assert!(!found("a.png", 0) && !found("a.webp", 0));
+    }
+
+    #[test]
+    fn images_of_too_many_pixels_are_refused_before_they_are_decoded() {
+        // A BMP's header of 40 bytes, without pixels.
+        let mut bytes = [b"BM".as_slice(), &[0; 8], &54_u32.to_le_bytes(), &40_u32.to_le_bytes()].concat();
+        bytes.extend([60_000_i32.to_le_bytes(), 50_000_i32.to_le_bytes()].concat());
+        bytes.extend([1, 0, 24, 0]);
+        bytes.extend([0; 24]);
+        let error = decode(&bytes, Library::Pillow).unwrap_err();
+        assert_eq!(error, "it has 60000x50000 pixels; expected at most 89478485 pixels");
     }
 
     #[test]

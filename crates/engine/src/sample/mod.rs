@@ -9,6 +9,7 @@ mod resample;
 mod tensors;
 mod text;
 mod tokens;
+mod truncation;
 mod values;
 
 pub use batch::Sample;
