@@ -103,8 +103,16 @@ pub(crate) fn convert_tensor(
     Ok(())
 }
 
-/// Rounds to the nearest number of the type. A finite value that becomes infinite is returned as the error, with the largest
-/// number of the type.
+/// Reads weights that are used as they are stored, and fails for one with a value that is not a finite number.
+///
+/// # Errors
+/// As [`convert`].
+pub(crate) fn require_finite(checkpoint: &Checkpoint, weights: &[&WeightUse], progress: &dyn Progress) -> Result<()> {
+    weights.iter().try_for_each(|weight| convert_tensor(checkpoint, weight, &mut std::io::sink(), progress))
+}
+
+/// Rounds to the nearest number of the type. A value that is not a finite number of the type is returned as the error, with the
+/// largest number of the type.
 fn convert_piece(
     piece: &[u8],
     stored: StoredType,
@@ -129,7 +137,7 @@ fn convert_piece(
             written.extend_from_slice(&rounded.to_le_bytes());
         }),
         _ => each(piece, stored, |value| {
-            note(value, stored != StoredType::F64 || value.is_finite(), f32::MAX);
+            note(value, value.is_finite(), f32::MAX);
             written.extend_from_slice(&value.to_le_bytes());
         }),
     }
@@ -172,6 +180,8 @@ mod tests {
         };
         assert_eq!(convert(0.1).unwrap(), 0.1_f32.to_le_bytes());
         assert_eq!(convert(1e39), Err((f32::INFINITY, f32::MAX)));
+        assert_eq!(converted(&[f32::NEG_INFINITY], DataType::Fp32), Err((f32::NEG_INFINITY, f32::MAX)));
+        assert!(converted(&[1.0, f32::NAN], DataType::Fp32).unwrap_err().0.is_nan());
     }
 
     #[test]

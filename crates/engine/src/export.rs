@@ -5,7 +5,7 @@
 
 use crate::arch::{Architecture, task_labels};
 use crate::checkpoint::{Checkpoint, StoredType};
-use crate::convert::convert;
+use crate::convert::{convert, require_finite};
 use crate::onnx::{FORMAT, OnnxGraph, Opset, WeightPlan, WeightUse, covers};
 use crate::pattern::matches;
 use crate::reporter::Reporter;
@@ -235,6 +235,7 @@ fn place_weights(
     if !used.iter().all(is_stored_so) {
         return convert(checkpoint, used, folder, &format!("model.{precision}.safetensors"), reporter);
     }
+    require_finite(checkpoint, used, reporter.progress)?;
     let mut plan = WeightPlan::new();
     for weight in used {
         let file = &checkpoint.files[weight.source.file];

@@ -288,6 +288,20 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// An output with values that are not numbers.
+    #[error(
+        "output `{name}` has values that are not finite: {count} of {total}, first {value}; expected finite numbers"
+    )]
+    NotFinite {
+        /// The output.
+        name: String,
+        /// How many there are.
+        count: usize,
+        /// Values of the output.
+        total: usize,
+        /// The first of them.
+        value: f32,
+    },
     /// A model without an output that its task needs.
     #[error("the model has no output `{name}`")]
     NoOutput {

@@ -28,7 +28,9 @@ impl Error {
             | Self::NoTensorrt { .. }
             | Self::NoTrtexec { .. }
             | Self::NoTritonserver { .. } => ErrorKind::Environment,
-            Self::NoLock { .. } | Self::LockMismatch { .. } | Self::WrongProvenance { .. } => ErrorKind::CheckFailed,
+            Self::NoLock { .. } | Self::LockMismatch { .. } | Self::WrongProvenance { .. } | Self::NotFinite { .. } => {
+                ErrorKind::CheckFailed
+            }
             Self::PipelineIsFolder { .. }
             | Self::NoPipelineFile { .. }
             | Self::DuplicateName { .. }

@@ -109,7 +109,7 @@ fn as_floats(mut outputs: Vec<Tensor>) -> Vec<Tensor> {
 /// samples where there are none.
 ///
 /// # Errors
-/// Samples that the task does not take, and those of fetching, exporting and running the model.
+/// [`Error::NotFinite`], samples that the task does not take, and those of fetching, exporting and running the model.
 pub fn infer(context: &PipelineContext, samples: Option<&Samples>, precision: Option<Precision>) -> Result<Inference> {
     let spec = &context.spec;
     if let Some(samples) = samples {
@@ -140,6 +140,7 @@ fn interpret(
     outputs: &[Tensor],
 ) -> Result<Inference> {
     let (task, names) = (context.spec.task, model.record.main_outputs());
+    outputs.iter().try_for_each(require_finite)?;
     let output = outputs.first().ok_or_else(|| Error::NoOutput { name: names[0].clone() })?;
     let mut inference = Inference {
         samples: samples.names(),
@@ -184,6 +185,18 @@ fn check_samples(task: Task, samples: &Samples) -> Result<()> {
         _ => return Ok(()),
     };
     Err(Error::WrongSamples { task, expected })
+}
+
+fn require_finite(output: &Tensor) -> Result<()> {
+    let Some(values) = output.values.floats() else { return Ok(()) };
+    let mut infinite = values.iter().filter(|value| !value.is_finite());
+    match infinite.next() {
+        None => Ok(()),
+        Some(&value) => {
+            let count = 1 + infinite.count();
+            Err(Error::NotFinite { name: output.name.clone(), count, total: values.len(), value })
+        }
+    }
 }
 
 fn floats(output: &Tensor) -> Result<&[f32]> {

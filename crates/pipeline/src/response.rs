@@ -15,7 +15,12 @@ const HEADER_SIZE: &str = "json-header-size=";
 pub(crate) fn tensors(content_type: &str, body: &[u8]) -> Result<Vec<Tensor>> {
     let size = content_type.split_once(HEADER_SIZE).and_then(|(_, size)| size.trim().parse().ok());
     let (json, mut raw) = body.split_at_checked(size.unwrap_or(body.len())).ok_or_else(|| fault("it is cut off"))?;
-    let response: InferResponse = serde_json::from_slice(json).map_err(|error| fault(&error.to_string()))?;
+    let response: InferResponse = serde_json::from_slice(json).map_err(|error| {
+        let has = |word: &[u8]| json.windows(word.len()).any(|part| part == word);
+        let is_infinite = has(b"NaN") || has(b"Infinity");
+        let remark = if is_infinite { "outputs have NaN or infinite values; expected finite numbers: " } else { "" };
+        fault(&format!("{remark}{error}"))
+    })?;
     response.outputs.iter().map(|output| tensor(output, &mut raw)).collect()
 }
 
@@ -35,7 +40,8 @@ fn tensor(output: &InferTensor, raw: &mut &[u8]) -> Result<Tensor> {
         None => bytes_of(&data.0, data_type).ok_or_else(|| fail(format!("has elements that are not {datatype}")))?,
     };
     let view = TensorView { name, data_type, shape: &shape, bytes: &bytes };
-    if bytes.len() != shape.iter().product::<usize>() * data_type.byte_count() {
+    let expected = shape.iter().try_fold(data_type.byte_count(), |count, &size| count.checked_mul(size));
+    if Some(bytes.len()) != expected {
         return Err(fail("has another number of elements than its shape".to_owned()));
     }
     Ok(view.to_tensor())
@@ -84,6 +90,11 @@ mod tests {
         assert_eq!((read[1].name.as_str(), &read[1].values), ("b", &TensorValues::Int64(vec![7])));
         let cut = tensors(&format!("x;json-header-size={}", json.len()), &body[..body.len() - 1]).unwrap_err();
         assert!(cut.to_string().contains("output `b` is cut off"), "{cut}");
+        let infinite = tensors("application/json", br#"{"outputs":[{"name":"a","data":[NaN]}]}"#).unwrap_err();
+        assert!(infinite.to_string().contains("NaN or infinite values"), "{infinite}");
+        let large = br#"{"outputs":[{"name":"a","datatype":"FP32","shape":[9223372036854775807,4],"data":[1]}]}"#;
+        let large = tensors("application/json", large).unwrap_err();
+        assert!(large.to_string().contains("another number of elements"), "{large}");
         let short = json.to_vec();
         let short = String::from_utf8(short).unwrap().replace("[[1.5,2]]", "[1.5]");
         let error = tensors(&format!("json-header-size={}", short.len()), short.as_bytes()).unwrap_err();

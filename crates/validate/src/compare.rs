@@ -42,13 +42,15 @@ fn compare_output(comparison: &Comparison<'_>, found: &SampleOutputs, expected: 
     let min_cosine = pairs().map(|(a, b)| cosine(a, b)).fold(1.0, f64::min);
     let max_absolute_error = pairs().map(|(a, b)| max_absolute_difference(a, b)).fold(0.0, f64::max);
     let scale = expected.values.iter().flatten().fold(0.0, |most: f64, value| most.max(f64::from(value.abs())));
-    let passed = match comparison.tolerance {
-        Tolerance::RelativeError(limit) => max_absolute_error <= limit * scale,
-        Tolerance::Cosine(floor) => min_cosine >= floor,
-        Tolerance::Both { cosine, relative_error } => {
-            min_cosine >= cosine && max_absolute_error <= relative_error * scale
-        }
-    };
+    // An infinite reference would allow any difference.
+    let passed = max_absolute_error.is_finite()
+        && match comparison.tolerance {
+            Tolerance::RelativeError(limit) => max_absolute_error <= limit * scale,
+            Tolerance::Cosine(floor) => min_cosine >= floor,
+            Tolerance::Both { cosine, relative_error } => {
+                min_cosine >= cosine && max_absolute_error <= relative_error * scale
+            }
+        };
     CheckFacts {
         subject: comparison.subject.to_owned(),
         reference: comparison.reference.to_owned(),
@@ -118,6 +120,8 @@ mod tests {
     fn a_value_that_is_not_a_number_or_a_missing_one_fails_every_tolerance() {
         for tolerance in [Tolerance::Cosine(0.0), Tolerance::RelativeError(1e9)] {
             assert!(!facts(tolerance, &[f32::NAN, 1.0], &[1.0, 2.0])[0].passed, "{tolerance:?}");
+            let infinite = [f32::INFINITY, 1.0];
+            assert!(!facts(tolerance, &infinite, &infinite)[0].passed, "{tolerance:?}");
             assert!(!facts(tolerance, &[1.0], &[1.0, 2.0])[0].passed, "{tolerance:?}");
         }
     }

@@ -156,6 +156,13 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 fn describe_difference(facts: &CheckFacts, gpu: Option<&str>) -> String {
     let place = gpu.map_or_else(String::new, |gpu| format!(" on {gpu}"));
+    if !facts.max_absolute_error.is_finite() {
+        return format!(
+            "output `{}` of `{}`{place} cannot be compared with {}: one has NaN or infinite values, or fewer values; expected \
+             finite numbers",
+            facts.output, facts.subject, facts.reference
+        );
+    }
     format!(
         "output `{}` of `{}`{place} differs from {}: cosine {:.6}, max absolute error {:.2e}",
         facts.output, facts.subject, facts.reference, facts.min_cosine, facts.max_absolute_error
