@@ -79,7 +79,7 @@ impl DimNames {
 }
 
 /// The size of a dimension; none where it is open, which some exporters write as 0 or -1.
-fn fixed(dim: &Dimension) -> Option<u64> {
+pub(crate) fn fixed(dim: &Dimension) -> Option<u64> {
     match dim.value {
         Some(DimensionValue::DimValue(size)) if size > 0 => Some(size.unsigned_abs()),
         _ => None,

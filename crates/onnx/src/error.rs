@@ -52,6 +52,18 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// A tensor of a shape that no model needs.
+    #[error("{role} `{name}` is too large: its shape has {element_count} elements; expected at most {limit}")]
+    TooLarge {
+        /// `input`, `output` or `weight`.
+        role: &'static str,
+        /// Its name.
+        name: String,
+        /// Elements, or the most that can be counted.
+        element_count: u64,
+        /// Most elements.
+        limit: u64,
+    },
     /// A place in another file that is not a number.
     #[error("weight `{weight}` has invalid {key} `{value}`; expected a number of bytes")]
     ExternalNumber {

@@ -1,13 +1,14 @@
 //! A model as text.
 
 use crate::attribute_proto::AttributeType;
+use crate::facts::element_count;
 use crate::tensor_shape_proto::dimension::Value as DimensionValue;
 use crate::{AttributeProto, ElementType, GraphProto, ModelProto, NodeProto, Result, TensorProto, ValueInfoProto};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Constants of up to this number of elements are written out.
-const WRITTEN_OUT: i64 = 8;
+const WRITTEN_OUT: u64 = 8;
 
 /// Text of `model`: operator sets, inputs, weights, nodes in order, outputs, and how often each operator occurs.
 ///
@@ -64,7 +65,7 @@ fn weight_text(weight: &TensorProto) -> String {
         let [file, offset] =
             [("location", "?"), ("offset", "0")].map(|(key, none)| weight.external(key).unwrap_or(none));
         let _ = write!(text, " in {file} at {offset}");
-    } else if weight.element_type() == ElementType::Int64 && weight.dims.iter().product::<i64>() <= WRITTEN_OUT {
+    } else if weight.element_type() == ElementType::Int64 && element_count(weight) <= WRITTEN_OUT {
         let _ = write!(text, " = {:?}", weight.integers());
     }
     text

@@ -97,7 +97,7 @@ fn candidate(graph: &GraphProto, transpose: usize, node: &NodeProto) -> Option<C
     let mut annotated = graph.quantization_annotation.iter().map(|annotation| annotation.tensor_name());
     let is_alone = uses(graph, source) == 1 && uses(graph, output) == 1;
     let is_free = !described.any(|name| name == source) && !annotated.any(|name| name == source || name == output);
-    let element_count = weight.dims.iter().product();
+    let element_count = weight.dims.iter().copied().fold(1, i64::saturating_mul);
     (is_transpose && is_alone && is_free).then(|| Candidate { element_count, transpose, product, name: source.clone() })
 }
 
