@@ -18,6 +18,9 @@ const ERROR_TYPE_HEADER: &str = "x-amzn-errortype";
 /// Characters kept of an error response that is not an [`EndpointError`].
 const MAX_MESSAGE_CHARS: usize = 500;
 
+/// Most bytes of a response, far beyond SageMaker's limit; an endpoint could send one without end.
+const MAX_RESPONSE_BYTE_COUNT: usize = 64 << 20;
+
 /// A client of one multi-model endpoint; clones share their connections.
 #[derive(Debug, Clone)]
 pub struct EndpointClient {
@@ -61,12 +64,18 @@ impl EndpointClient {
     async fn execute(&self, request: Request) -> Result<(StatusCode, String, Vec<u8>)> {
         let url = request.url().clone();
         let disconnected = |source| disconnected(&url, self.timeout, source);
-        let response = self.http.execute(request).await.map_err(disconnected)?;
+        let mut response = self.http.execute(request).await.map_err(disconnected)?;
         let status = response.status();
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = content_type.unwrap_or_default().to_owned();
         let kind = if status.is_success() { String::new() } else { error_kind(response.headers()) };
-        let body = Vec::from(response.bytes().await.map_err(disconnected)?);
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(disconnected)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_RESPONSE_BYTE_COUNT {
+                return Err(Error::ResponseTooLarge { url: url.to_string(), limit: MAX_RESPONSE_BYTE_COUNT });
+            }
+        }
         if status.is_success() { Ok((status, content_type, body)) } else { Err(failed(&url, status, kind, &body)) }
     }
 
@@ -173,6 +182,14 @@ mod tests {
         let script = Script { responses: vec![ScriptedResponse::Plain(502, "bad gateway")], ..Script::default() };
         let error = ScriptedEndpoint::start(script).await.invoke("m", "{}").await.unwrap_err();
         assert!(matches!(&error, Error::Status { status: 502, message, .. } if message == "bad gateway"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_response_without_end_is_read_up_to_a_limit() {
+        let long = Box::leak(" ".repeat(MAX_RESPONSE_BYTE_COUNT + 1).into_boxed_str());
+        let script = Script { responses: vec![ScriptedResponse::Plain(200, long)], ..Script::default() };
+        let error = ScriptedEndpoint::start(script).await.invoke("m", "{}").await.unwrap_err();
+        assert!(error.to_string().ends_with("is too large: more than 67108864 bytes"), "{error}");
     }
 
     #[tokio::test]

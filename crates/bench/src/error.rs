@@ -34,6 +34,14 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A response that is read no further.
+    #[error("response of endpoint `{url}` is too large: more than {limit} bytes")]
+    ResponseTooLarge {
+        /// The requested URL.
+        url: String,
+        /// Most bytes of a response.
+        limit: usize,
+    },
     /// No complete response within the request timeout.
     #[error("endpoint `{url}` sent no complete response within {} s", timeout.as_secs_f64())]
     Timeout {
@@ -168,7 +176,7 @@ impl Error {
                 400..=499 if !self.is_model_error() => ErrorKind::BadInput,
                 _ => ErrorKind::Internal,
             },
-            Self::State { .. } => ErrorKind::Internal,
+            Self::State { .. } | Self::ResponseTooLarge { .. } => ErrorKind::Internal,
             Self::Copy { source, .. } => source.kind(),
             Self::Cancelled => ErrorKind::Cancelled,
         }
