@@ -139,22 +139,32 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener> {
 #[derive(Debug)]
 struct WorkFolder {
     path: PathBuf,
+    /// A lock on the folder, which shows others that its endpoint runs.
+    _lock: std::fs::File,
 }
+
+/// How the names of such folders begin.
+const PREFIX: &str = "host-";
 
 impl WorkFolder {
     fn create(parent: &Path, address: SocketAddr) -> Result<Self> {
         let ip = address.ip().to_string().replace(':', "-");
-        let folder = Self { path: parent.join(format!("host-{ip}-{}", address.port())) };
-        folder.remove()?;
-        fs_err::create_dir_all(&folder.path)?;
-        Ok(folder)
+        let path = parent.join(format!("{PREFIX}{ip}-{}", address.port()));
+        remove_abandoned(parent);
+        remove(&path)?;
+        loop {
+            fs_err::create_dir_all(&path)?;
+            let lock = std::fs::File::open(&path)?;
+            lock.lock()?;
+            // Before it was locked, another endpoint may have taken it for abandoned.
+            if path.is_dir() {
+                return Ok(Self { path, _lock: lock });
+            }
+        }
     }
 
     fn remove(&self) -> io::Result<()> {
-        match fs_err::remove_dir_all(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        remove(&self.path)
     }
 }
 
@@ -162,5 +172,45 @@ impl Drop for WorkFolder {
     fn drop(&mut self) {
         // For an endpoint that never served, or whose future was dropped; `serve` reports failures.
         let _ = self.remove();
+    }
+}
+
+fn remove(folder: &Path) -> io::Result<()> {
+    match fs_err::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the folders in `parent` of endpoints that were killed, which nothing locks.
+fn remove_abandoned(parent: &Path) {
+    for item in fs_err::read_dir(parent).into_iter().flatten().flatten() {
+        let is_folder = item.file_name().to_string_lossy().starts_with(PREFIX);
+        let lock = std::fs::File::open(item.path()).ok().filter(|_| is_folder);
+        if lock.is_some_and(|lock| lock.try_lock().is_ok()) {
+            // What cannot be removed does not keep this endpoint from working.
+            let _ = remove(&item.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_endpoints_that_were_killed_are_removed_by_the_next() {
+        let parent = tempfile::tempdir().unwrap();
+        let killed = parent.path().join("host-127.0.0.1-1/archive");
+        fs_err::create_dir_all(&killed).unwrap();
+        fs_err::create_dir_all(parent.path().join("other")).unwrap();
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let first = WorkFolder::create(parent.path(), address(2)).unwrap();
+        assert!(!killed.exists());
+        let second = WorkFolder::create(parent.path(), address(3)).unwrap();
+        assert!(first.path.is_dir() && second.path.is_dir() && parent.path().join("other").is_dir());
+        drop(first);
+        assert!(second.path.is_dir());
+        assert_eq!(fs_err::read_dir(parent.path()).unwrap().count(), 2);
     }
 }
