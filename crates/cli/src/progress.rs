@@ -54,6 +54,7 @@ impl Terminal {
         if self.quiet {
             return;
         }
+        let line = &crate::printer::visible(line);
         match &self.bars {
             // Drawing errors mean that the terminal is gone.
             Some(bars) if crate::printer::stderr_has_colors() => drop(bars.println(line)),

@@ -3,7 +3,9 @@
 use crate::args::Global;
 use crate::failure::BadUsage;
 use anyhow::{Context, Result};
-use planforge_core::{ACCESS_TOKEN_VARIABLE, AccessToken, ChildProgram, MemorySize, OutputLayout};
+use planforge_core::{
+    ACCESS_TOKEN_VARIABLE, AccessToken, ChildProgram, MAX_PIPELINE_BYTE_COUNT, MemorySize, OutputLayout, read_text,
+};
 use planforge_engine::BuildLimits;
 use planforge_engine_protocol::WORKER_PROGRAM;
 use planforge_hub::{Token, Transfer};
@@ -43,7 +45,19 @@ impl Settings {
             endpoint_token: endpoint_token()?,
             current_folder: here,
         };
+        require_unicode(&pipeline)?;
         Ok(Self { pipeline, json: global.json, quiet: global.quiet })
+    }
+}
+
+/// Records, and requests to other processes, are JSON, which has no paths of other bytes.
+fn require_unicode(options: &PipelineOptions) -> Result<(), BadUsage> {
+    let PipelineOptions { output, cache, hub, native, current_folder, .. } = options;
+    let folders = [current_folder, output, cache, &hub.cache, &native.folder, &native.triton_backend];
+    let arguments = env::args_os().map(PathBuf::from);
+    match arguments.chain(folders.into_iter().cloned()).find(|path| path.to_str().is_none()) {
+        Some(path) => Err(BadUsage(format!("unsupported path `{}`: its name is not UTF-8", path.display()))),
+        None => Ok(()),
     }
 }
 
@@ -106,7 +120,7 @@ fn hub_options(here: &Path) -> HubOptions {
     let is_true = |value: String| ["1", "true", "yes", "on"].contains(&value.to_lowercase().as_str());
     let token_file = variable("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
     let token = variable("HF_TOKEN")
-        .or_else(|| fs_err::read_to_string(token_file).ok())
+        .or_else(|| read_text(&token_file, MAX_PIPELINE_BYTE_COUNT).ok())
         .map(|token| token.trim().to_owned())
         .filter(|token| !token.is_empty());
     let timeout = variable("HF_HUB_DOWNLOAD_TIMEOUT").and_then(|seconds| seconds.parse().ok());

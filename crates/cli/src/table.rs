@@ -2,7 +2,7 @@
 //!
 //! Only the last column is wrapped, between words: a path, URL or digest stays in one piece, so that it can be copied.
 
-use crate::printer::{BAD, GOOD, QUIET};
+use crate::printer::{BAD, GOOD, QUIET, one_line};
 use anstyle::Style;
 
 /// Width that tables fit.
@@ -15,6 +15,8 @@ const GAP: usize = 2;
 /// A table; columns whose heading starts with `>` are right-aligned. Words such as `ok` and `DIFFERS` have a colour in the
 /// columns `state` and `result`.
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let one_line = |row: &Vec<String>| row.iter().map(|cell| one_line(cell)).collect::<Vec<_>>();
+    let rows: &[Vec<String>] = &rows.iter().map(one_line).collect::<Vec<_>>();
     let titles: Vec<String> = headings.iter().map(|heading| heading.trim_start_matches('>').to_owned()).collect();
     let widths: Vec<usize> = (0..titles.len())
         .map(|column| rows.iter().chain([&titles]).map(|row| width(&row[column])).max().unwrap_or(0))

@@ -4,7 +4,7 @@ use crate::csv::{load_csv, probe_csv};
 use crate::page::page;
 use crate::record::Report;
 use crate::{Error, Result};
-use planforge_core::write_atomically;
+use planforge_core::{mask_secrets, write_atomically};
 use std::path::{Path, PathBuf};
 
 /// Writes `report.html`, `report.json`, `probe.csv` and `load.csv` into `folder` and returns their
@@ -25,7 +25,8 @@ pub fn write_report(report: &Report, folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::with_capacity(files.len());
     for (name, bytes) in files {
         let path = folder.join(name);
-        write_atomically(&path, &bytes)?;
+        // All of them are text.
+        write_atomically(&path, mask_secrets(&String::from_utf8_lossy(&bytes)).as_bytes())?;
         paths.push(path);
     }
     Ok(paths)

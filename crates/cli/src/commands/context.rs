@@ -21,9 +21,7 @@ impl CommandContext {
     /// Prints a result: as JSON where that is asked for, else `text`.
     pub(super) fn show(&self, value: &impl serde::Serialize, text: &str) -> Result<()> {
         self.terminal.clear();
-        let text = if self.settings.json { serde_json::to_string(value)? + "\n" } else { text.to_owned() };
-        printer::stdout(&text);
-        Ok(())
+        if self.settings.json { printer::json(value) } else { printer::stdout(text) }
     }
 
     /// Opens a pipeline file.

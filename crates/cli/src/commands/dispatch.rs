@@ -21,17 +21,30 @@ use tracing_subscriber::filter::EnvFilter;
 
 /// Parses the arguments, runs the command and reports its error.
 pub(crate) fn dispatch() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => return print_usage(&usage),
+    };
     printer::set_colors(cli.global.color);
     start_log(cli.global.verbose);
     planforge_core::raise_descriptor_limit();
     planforge_core::keep_contained_panics_quiet();
     match run_command(&cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            printer::error(&error);
-            exit_code(kind(&error))
-        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    printer::error(error);
+    exit_code(kind(error))
+}
+
+/// Prints help, the version, or what is wrong with the arguments.
+fn print_usage(usage: &clap::Error) -> ExitCode {
+    match printer::written(usage.print()) {
+        Ok(()) => ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2)),
+        Err(error) => failed(&error),
     }
 }
 
@@ -112,6 +125,6 @@ fn start_log(verbose: u8) {
         _ => "debug",
     };
     let filter = EnvFilter::try_from_env("PLANFORGE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| printer::LogWriter);
     log.with_target(false).with_ansi(printer::stderr_has_colors()).init();
 }

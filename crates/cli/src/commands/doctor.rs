@@ -47,9 +47,9 @@ pub(super) fn doctor(settings: &Settings) -> Result<()> {
         writable("artifact cache", &settings.pipeline.cache),
     ];
     if settings.json {
-        printer::stdout(&format!("{}\n", serde_json::to_string(&parts)?));
+        printer::json(&parts)?;
     } else {
-        printer::stdout(&text(&parts));
+        printer::stdout(&text(&parts))?;
     }
     let missing: Vec<_> = parts.iter().filter(|part| part.required && !part.found).map(|part| part.name).collect();
     if missing.is_empty() { Ok(()) } else { Err(Missing(format!("missing: {}", missing.join(", "))).into()) }

@@ -40,12 +40,12 @@ pub(super) fn host(context: &CommandContext, arguments: &HostArguments) -> Resul
     for (pipeline, served) in pipelines.iter().zip(&served) {
         let route = invocations_path(&endpoint_name(&pipeline.spec.name));
         let targets = &served.published.target_models;
-        printer::stdout(&if context.settings.json {
-            let url = format!("http://{address}");
-            format!("{}\n", serde_json::json!({ "url": url, "route": route, "target_models": targets }))
+        let url = format!("http://{address}");
+        if context.settings.json {
+            printer::json(&serde_json::json!({ "url": url, "route": route, "target_models": targets }))?;
         } else {
-            format!("serving http://{address}{route}\ncopies: {}\n", targets.join(" "))
-        });
+            printer::stdout(&format!("serving {url}{route}\ncopies: {}\n", targets.join(" ")))?;
+        }
     }
     context.terminal.say("Ctrl-C ends it");
     while !context.terminal.is_cancelled() {

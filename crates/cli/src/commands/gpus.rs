@@ -25,13 +25,11 @@ pub(super) fn gpus(arguments: &GpusArguments, settings: &Settings) -> Result<()>
     }
     let gpus = selected(&catalogue, &arguments.names)?;
     if settings.json {
-        printer::stdout(&format!("{}\n", serde_json::to_string(&gpus)?));
-        return Ok(());
+        return printer::json(&gpus);
     }
     let rows: Vec<_> = gpus.iter().map(row).collect();
     let headings = ["name", ">compute", ">GiB", "rtx", "trtexec", "AWS instances"];
-    printer::stdout(&format!("{}\n{NOTES}", table(&headings, &rows)));
-    Ok(())
+    printer::stdout(&format!("{}\n{NOTES}", table(&headings, &rows)))
 }
 
 /// The types of these names, each once; all types where none is named.

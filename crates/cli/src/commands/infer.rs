@@ -3,6 +3,7 @@
 use crate::args::InferArguments;
 use crate::commands::context::CommandContext;
 use crate::failure::BadUsage;
+use crate::printer::one_line;
 use crate::table::table;
 use anyhow::Result;
 use planforge_core::{TARGET_MODEL_HEADER, invocations_path};
@@ -103,8 +104,10 @@ fn guesses(inference: &Inference) -> String {
         }
         for guess in guesses {
             let _ = match guess.value {
-                GuessValue::Probability(share) => writeln!(text, "    {:>5.1} %  {}", share * 100.0, guess.text),
-                GuessValue::Score(score) => writeln!(text, "    {score:>+7.4}  {}", guess.text),
+                GuessValue::Probability(share) => {
+                    writeln!(text, "    {:>5.1} %  {}", share * 100.0, one_line(&guess.text))
+                }
+                GuessValue::Score(score) => writeln!(text, "    {score:>+7.4}  {}", one_line(&guess.text)),
             };
         }
     }
@@ -118,7 +121,7 @@ fn token_classes(inference: &Inference) -> String {
         let _ = writeln!(text, "  {sentence}");
         for (token, scores) in tokens.iter().zip(scores.chunks(inference.labels.len())) {
             let best = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(index, _)| index);
-            let _ = writeln!(text, "    {token:<16} {}", inference.labels[best]);
+            let _ = writeln!(text, "    {:<16} {}", one_line(token), one_line(&inference.labels[best]));
         }
     }
     text

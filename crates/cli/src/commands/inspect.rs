@@ -14,8 +14,7 @@ use std::fmt::Write;
 /// Prints the model of a pipeline, the graph of an ONNX file, what is known of an engine, or where an archive came from.
 pub(super) fn inspect(context: &CommandContext, arguments: &InspectArguments) -> Result<()> {
     if arguments.file.extension().is_some_and(|extension| extension == "onnx") {
-        printer::stdout(&graph_text(&arguments.file)?);
-        return Ok(());
+        return printer::stdout(&graph_text(&arguments.file)?);
     }
     if arguments.file.extension().is_some_and(|extension| extension == "plan") {
         let engine = EngineInspection::read(&arguments.file)?;

@@ -27,8 +27,7 @@ pub(super) fn internal(command: &Internal, runtime: &Runtime) -> Result<()> {
 fn run_engine() -> Result<()> {
     let request: EngineRunRequest = read_request().context(OWN)?;
     exit_when_stdin_ends();
-    printer::stdout(&serde_json::to_string(&run_engine_here(&request))?);
-    Ok(())
+    printer::json(&run_engine_here(&request))
 }
 
 fn isolated() -> Result<()> {
@@ -41,11 +40,10 @@ fn host(runtime: &Runtime) -> Result<()> {
     let host = match bind(runtime, &request) {
         Ok(host) => host,
         Err(response) => {
-            printer::stdout(&format!("{}\n", serde_json::to_string(&response)?));
-            return Ok(());
+            return printer::json(&response);
         }
     };
-    printer::stdout(&format!("{}\n", serde_json::to_string(&HostResponse::Ready(host.address()))?));
+    printer::json(&HostResponse::Ready(host.address()))?;
     let (sender, receiver) = oneshot::channel();
     std::thread::spawn(move || {
         wait_for_end_of_stdin();

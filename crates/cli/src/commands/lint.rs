@@ -25,6 +25,8 @@ pub(super) fn lint(context: &CommandContext, arguments: &LintArguments) -> Resul
         let shown = path.display();
         let why = if path.is_dir() {
             format!("`{shown}` is a folder: name the archives in it, such as '{shown}/*.tar.gz'")
+        } else if path.exists() {
+            format!("`{shown}` is a pipe, socket or device; expected a file")
         } else {
             format!("archive `{shown}` does not exist")
         };
