@@ -26,6 +26,7 @@ mod interrupts;
 mod job;
 mod keys;
 mod kills;
+mod limits;
 mod lock;
 mod mistakes;
 mod mutations;
