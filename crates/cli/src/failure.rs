@@ -49,6 +49,7 @@ fn kind_of_cause(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
         .or(is(cause.is::<CheckFailed>(), ErrorKind::CheckFailed))
         .or(is(cause.is::<BadUsage>(), ErrorKind::BadInput))
         .or(is(cause.is::<Missing>(), ErrorKind::Environment))
+        .or(cause.downcast_ref().map(ErrorKind::of_io))
 }
 
 /// The exit code of a class.

@@ -92,7 +92,8 @@ mod tests {
         assert!(cut.to_string().contains("output `b` is cut off"), "{cut}");
         let infinite = tensors("application/json", br#"{"outputs":[{"name":"a","data":[NaN]}]}"#).unwrap_err();
         assert!(infinite.to_string().contains("NaN or infinite values"), "{infinite}");
-        let large = br#"{"outputs":[{"name":"a","datatype":"FP32","shape":[9223372036854775807,4],"data":[1]}]}"#;
+        let large = br#"{"model_name":"m","model_version":"1","outputs":[
+            {"name":"a","datatype":"FP32","shape":[9223372036854775807,4],"data":[1]}]}"#;
         let large = tensors("application/json", large).unwrap_err();
         assert!(large.to_string().contains("another number of elements"), "{large}");
         let short = json.to_vec();

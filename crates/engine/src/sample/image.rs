@@ -36,7 +36,7 @@ pub fn read_images(snapshot: &Snapshot, paths: &[PathBuf], size: ImageSize) -> R
     let mut values = Vec::with_capacity(paths.len() * CHANNELS * size.height * size.width);
     for path in paths {
         let fail = |message: String| Error::Image { path: path.clone(), message };
-        let bytes = read_file(path, MAX_FILE_BYTE_COUNT)?;
+        let bytes = read_file(path, MAX_FILE_BYTE_COUNT).map_err(|error| fail(error.to_string()))?;
         let image = decode(&bytes, preprocessing.library).map_err(fail)?;
         if preprocessing.whitens_transparency && has_transparent_colour(&bytes, &image) {
             let message = "a colour of it stands for transparency, which the image processor makes white \
