@@ -13,6 +13,7 @@ mod export_keys;
 mod fake_gpu;
 mod families;
 mod fetch;
+mod file_systems;
 mod full_size;
 mod gpu;
 mod graphs;

@@ -1,6 +1,7 @@
 //! Writing files so that no reader ever sees half of one.
 
 use crate::Result;
+use crate::file_lock::is_unsupported;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -32,7 +33,7 @@ fn temporary_file(
     })?;
     let mut file = fs_err::OpenOptions::new().write(true).open(temporary.path())?;
     fill(&mut file).map_err(|error| write_error(path, &error))?;
-    set_default_mode(temporary.path())?;
+    set_default_mode(temporary.path());
     Ok(temporary)
 }
 
@@ -48,7 +49,23 @@ pub fn create_atomically(path: &Path, bytes: &[u8]) -> Result<bool> {
     match temporary_file(path, |file| file.write_all(bytes))?.persist_noclobber(path) {
         Ok(_) => Ok(true),
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(write_error(path, &error.error).into()),
+        Err(error) => reserve_and_rename(error.file, path),
+    }
+}
+
+/// As [`create_atomically`] where the file system can neither rename without replacing nor make a hard link: an empty file
+/// reserves the name, and the temporary file replaces it.
+fn reserve_and_rename(temporary: tempfile::NamedTempFile, path: &Path) -> Result<bool> {
+    match std::fs::File::create_new(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        reserved => drop(reserved.map_err(|error| write_error(path, &error))?),
+    }
+    match temporary.persist(path) {
+        Ok(_) => Ok(true),
+        Err(error) => {
+            fs_err::remove_file(path)?;
+            Err(write_error(path, &error.error).into())
+        }
     }
 }
 
@@ -112,9 +129,43 @@ pub fn copy(source: &Path, target: &Path) -> Result<()> {
     fs_err::create_dir_all(folder)?;
     let mut beside = tempfile::Builder::new();
     let copy = beside.prefix(TEMPORARY_PREFIX).make_in(folder, |path| fs_err::File::create_new(path).map(drop))?;
-    fs_err::copy(source, copy.path())?;
-    fs_err::File::open(copy.path())?.sync_all()?;
+    copy_content(source, copy.path()).map_err(|error| {
+        let (source, target) = (source.display(), target.display());
+        io::Error::new(error.kind(), format!("failed to copy `{source}` to `{target}`: {error}"))
+    })?;
     rename(&copy, target)
+}
+
+/// Copies a file's bytes, and its mode where the file system has modes.
+fn copy_content(source: &Path, target: &Path) -> io::Result<()> {
+    let mut from = std::fs::File::open(source)?;
+    let mut to = std::fs::File::options().write(true).open(target)?;
+    io::copy(&mut from, &mut to)?;
+    let _ = to.set_permissions(from.metadata()?.permissions());
+    match to.sync_all() {
+        Err(error) if !is_unsupported(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Makes `target` lead to the file or folder `source`: a symbolic link, or where the file system has none, hard links or copies
+/// of the files.
+///
+/// # Errors
+/// I/O errors name the paths.
+pub fn symlink_or_copy(source: &Path, target: &Path) -> Result<()> {
+    if std::os::unix::fs::symlink(source, target).is_ok() {
+        return Ok(());
+    }
+    if !fs_err::metadata(source)?.is_dir() {
+        return link_or_copy(source, target);
+    }
+    fs_err::create_dir_all(target)?;
+    for item in fs_err::read_dir(source)? {
+        let item = item?;
+        symlink_or_copy(&item.path(), &target.join(item.file_name()))?;
+    }
+    Ok(())
 }
 
 /// Renames a temporary file, which is gone then, or removed by whoever made it.
@@ -166,12 +217,11 @@ fn is_same_file(source: &Path, target: &Path) -> Result<bool> {
     }
 }
 
-/// Temporary files are private (0600); results are for everybody (0644).
+/// Temporary files are private (0600); results are for everybody (0644). Some file systems have no modes.
 #[cfg(unix)]
-fn set_default_mode(path: &Path) -> Result<()> {
+fn set_default_mode(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
-    fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o644))?;
-    Ok(())
+    let _ = fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o644));
 }
 
 #[cfg(test)]
@@ -214,6 +264,17 @@ mod tests {
         assert!(!create_atomically(&path, b"two").unwrap());
         assert_eq!(fs_err::read(&path).unwrap(), b"one");
         assert_eq!(fs_err::read_dir(folder.path().join("sub")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_name_is_reserved_where_nothing_else_keeps_it_from_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result");
+        let temporary = |text: &str| temporary_file(&path, |file| file.write_all(text.as_bytes())).unwrap();
+        assert!(reserve_and_rename(temporary("one"), &path).unwrap());
+        assert!(!reserve_and_rename(temporary("two"), &path).unwrap());
+        assert_eq!(fs_err::read(&path).unwrap(), b"one");
+        assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod digest;
 mod digest_cache;
 mod engine;
 mod error;
+mod file_lock;
 mod files;
 mod gpu;
 mod kserve;
@@ -55,9 +56,10 @@ pub use digest::{DigestWriter, digest_bytes, digest_file};
 pub use digest_cache::DigestCache;
 pub use engine::{BuilderFigures, Engine, EngineHeader};
 pub use error::{Error, Result};
+pub use file_lock::{FileLock, try_lock, try_lock_shared};
 pub use files::{
     SmallWrites, TEMPORARY_PREFIX, copy, create_atomically, link_or_copy, remove_abandoned, replace_file,
-    write_atomically,
+    symlink_or_copy, write_atomically,
 };
 pub use gpu::{Builder, BuilderOptions, BuilderSupport, Gpu, GpuCatalogue, Instance};
 pub use kserve::{InferRequest, InferResponse, InferTensor, RequestBody, RequestedOutput, TensorData};

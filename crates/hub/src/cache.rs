@@ -5,8 +5,8 @@
 use crate::listing::ListedFile;
 use crate::path::stays_inside;
 use crate::{Error, Result};
-use planforge_core::Progress;
-use std::fs::{File, TryLockError};
+use planforge_core::{FileLock, Progress, try_lock};
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,13 @@ use tempfile::TempPath;
 
 /// How often a lock that another process holds is tried.
 const LOCK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The right to write the bytes of a file, until it is dropped.
+pub(crate) struct BlobLock {
+    _file: File,
+    /// Whether no other process has it. Where files cannot be locked, several may.
+    pub(crate) is_exclusive: bool,
+}
 
 /// One repository in the cache.
 pub(crate) struct RepoCache {
@@ -42,6 +49,13 @@ impl RepoCache {
     /// Path of the blob while its download is incomplete.
     pub(crate) fn incomplete(&self, file: &ListedFile) -> PathBuf {
         self.blobs().join(format!("{}.incomplete", file.blob.name()))
+    }
+
+    /// A path of this process alone for the blob while its download is incomplete, removed when the handle is dropped.
+    pub(crate) fn own_incomplete(&self, file: &ListedFile) -> Result<TempPath> {
+        let prefix = format!("{}.", file.blob.name());
+        let own = tempfile::Builder::new().prefix(&prefix).suffix(".incomplete").tempfile_in(self.blobs())?;
+        Ok(own.into_temp_path())
     }
 
     /// The folder of all bytes.
@@ -81,7 +95,8 @@ impl RepoCache {
         self.blob(file).metadata().is_ok_and(|metadata| metadata.len() == file.byte_count)
     }
 
-    /// Makes a file's bytes, which are there, part of a snapshot.
+    /// Makes a file's bytes, which are there, part of a snapshot: by a symbolic link, where the file system has none by a
+    /// hard link, and where it has none of these either by moving them, as `huggingface_hub` does.
     pub(crate) fn link(&self, commit: &str, file: &ListedFile) -> Result<()> {
         let depth = file.path.split('/').count() + 1;
         let target = format!("{}blobs/{}", "../".repeat(depth), file.blob.name());
@@ -89,27 +104,37 @@ impl RepoCache {
         if path.read_link().is_ok_and(|old| old == Path::new(&target)) {
             return Ok(());
         }
-        let beside = self.beside(|path| symlink(&target, path))?;
-        rename_into(beside, &path)
+        if let Ok(beside) = self.beside(|path| symlink(&target, path)) {
+            return rename_into(beside, &path);
+        }
+        let blob = self.blob(file);
+        if File::open(&blob).is_ok_and(|blob| is_at(&blob, &path)) {
+            return Ok(());
+        }
+        if let Ok(beside) = self.beside(|path| std::fs::hard_link(&blob, path)) {
+            return rename_into(beside, &path);
+        }
+        fs_err::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+        Ok(fs_err::rename(blob, path)?)
     }
 
     /// Waits until no other process fetches the same bytes, and keeps others from it until the handle is dropped or
     /// this process ends. `waiting` is called once if that takes time.
-    pub(crate) async fn lock(&self, file: &ListedFile, waiting: impl FnOnce()) -> Result<File> {
+    pub(crate) async fn lock(&self, file: &ListedFile, waiting: impl FnOnce()) -> Result<BlobLock> {
         fs_err::create_dir_all(&self.locks)?;
         let path = self.locks.join(format!("{}.lock", file.blob.name()));
         let mut waiting = Some(waiting);
         loop {
             let lock = fs_err::OpenOptions::new().create(true).truncate(false).write(true).open(&path)?.into_parts().0;
-            match lock.try_lock() {
-                Ok(()) if is_at(&lock, &path) => return Ok(lock),
+            match try_lock(&lock, &path)? {
+                FileLock::Held if is_at(&lock, &path) => return Ok(BlobLock { _file: lock, is_exclusive: true }),
                 // Another process has removed the file that was waited for.
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
+                FileLock::Held => {}
+                FileLock::Busy => {
                     waiting.take().into_iter().for_each(|waiting| waiting());
                     tokio::time::sleep(LOCK_INTERVAL).await;
                 }
-                Err(TryLockError::Error(error)) => return Err(error.into()),
+                FileLock::Unsupported => return Ok(BlobLock { _file: lock, is_exclusive: false }),
             }
         }
     }

@@ -12,7 +12,7 @@ use planforge_core::Step;
 use reqwest::Url;
 use std::io::Write;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -64,25 +64,29 @@ struct Job<'a> {
 impl Job<'_> {
     async fn ensure(&self, file: &ListedFile) -> Result<()> {
         let waiting = || self.client.note(format!("waiting for another process that fetches `{}`", file.path));
-        let _lock = self.cache.lock(file, waiting).await?;
+        let lock = self.cache.lock(file, waiting).await?;
         if !self.cache.has_blob(file) {
-            self.fetch(file).await?;
+            if lock.is_exclusive {
+                self.fetch(file, &self.cache.incomplete(file)).await?;
+            } else {
+                // What another process writes at the same time must not be mixed with it.
+                self.fetch(file, &self.cache.own_incomplete(file)?).await?;
+            }
         }
         self.cache.link(self.commit, file)
     }
 
     /// A file's bytes, which are compared with the listing before they get their name. Since a beginning that was there
     /// may be at fault, they are fetched a second time if they differ.
-    async fn fetch(&self, file: &ListedFile) -> Result<()> {
-        let incomplete = self.cache.incomplete(file);
+    async fn fetch(&self, file: &ListedFile, incomplete: &Path) -> Result<()> {
         let mut found = String::new();
         for _ in 0..2 {
-            self.fill(file, &incomplete).await?;
-            found = self.digest(file, incomplete.clone()).await?;
+            self.fill(file, incomplete).await?;
+            found = self.digest(file, incomplete.to_owned()).await?;
             if found == file.blob.name() {
-                return Ok(fs_err::rename(&incomplete, self.cache.blob(file))?);
+                return Ok(fs_err::rename(incomplete, self.cache.blob(file))?);
             }
-            fs_err::remove_file(&incomplete)?;
+            fs_err::remove_file(incomplete)?;
             self.received.fetch_sub(file.byte_count, Ordering::Relaxed);
         }
         Err(Error::Corrupt {
@@ -95,7 +99,7 @@ impl Job<'_> {
     }
 
     /// Appends what a file lacks.
-    async fn fill(&self, file: &ListedFile, path: &PathBuf) -> Result<()> {
+    async fn fill(&self, file: &ListedFile, path: &Path) -> Result<()> {
         let mut out = fs_err::OpenOptions::new().create(true).append(true).open(path)?;
         let mut start = out.metadata()?.len();
         if start > file.byte_count {
@@ -135,6 +139,6 @@ impl Job<'_> {
     }
 }
 
-fn length(path: &std::path::Path) -> u64 {
+fn length(path: &Path) -> u64 {
     path.metadata().map_or(0, |metadata| metadata.len())
 }

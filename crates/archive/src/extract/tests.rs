@@ -106,3 +106,49 @@ fn links_that_lead_nowhere_are_refused() {
     );
     assert_eq!(fault(&[(EntryType::Fifo, "m/f", "")]), "entry `m/f` is neither a file nor a folder nor a link");
 }
+
+/// A target without symbolic links, as a file system without them leaves it, in which `found` is then copied to `path`.
+fn copied(
+    entries: &[(EntryType, &str, &str)],
+    limits: UnpackLimits,
+    (found, path): (&str, &str),
+) -> Result<Vec<String>> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut target = Target { folder: folder.path(), tree: Tree::default(), limits, copied: Copied::default() };
+    read_entries(&packed(entries)[..], limits, |mut entry| target.add(&mut entry))?;
+    target.copy_tree(PathBuf::from(found), Path::new(path))?;
+    Ok(contents(folder.path()))
+}
+
+#[test]
+fn links_become_copies_where_there_are_no_links() {
+    let entries = [
+        (FILE, "a/file", "x"),
+        (FILE, "a/inner/file", "y"),
+        (SYMBOLIC, "a/link", "inner/file"),
+        (SYMBOLIC, "a/folder", "../b"),
+        (FILE, "b/file", "z"),
+    ];
+    let found = copied(&entries, UnpackLimits::default(), ("a", "copy")).unwrap();
+    let copies: Vec<_> = found.iter().filter(|path| path.starts_with("copy/")).collect();
+    assert_eq!(
+        copies,
+        ["copy/file x", "copy/folder /", "copy/folder/file z", "copy/inner /", "copy/inner/file y", "copy/link y"]
+    );
+    assert_eq!(copied(&entries, UnpackLimits::default(), ("a/inner/file", "copy")).unwrap().last().unwrap(), "copy y");
+}
+
+#[test]
+fn copies_of_copies_have_an_end() {
+    let limits = UnpackLimits { byte_count: 1 << 20, entry_count: 100 };
+    // Each folder has the next one twice, and the last one the first.
+    let mut entries = Vec::new();
+    let names: Vec<_> = (0..20)
+        .map(|number| (format!("{number}/1"), format!("{number}/2"), format!("../{}", (number + 1) % 20)))
+        .collect();
+    for (one, two, next) in &names {
+        entries.extend([(SYMBOLIC, one.as_str(), next.as_str()), (SYMBOLIC, two.as_str(), next.as_str())]);
+    }
+    let error = copied(&entries, limits, ("0", "copy")).unwrap_err();
+    assert!(matches!(error, Error::Invalid(InvalidArchive::TooManyEntries(100))), "{error}");
+}

@@ -69,10 +69,18 @@ impl Cache {
         let temporary = tempfile::Builder::new().prefix(BUILDING).tempdir_in(&folder).map_err(Error::from)?;
         let (record, known) = build(temporary.path())?;
         let entry = seal(temporary.path(), record, &known, progress)?;
+        // Where files cannot be locked, another process may have made the same meanwhile, and use it.
+        if let Some(stored) = find(&target, start) {
+            return Ok(stored);
+        }
         if target.exists() {
             fs_err::remove_dir_all(&target).map_err(Error::from)?;
         }
-        fs_err::rename(temporary.keep(), &target).map_err(Error::from)?;
+        if let Err(error) = fs_err::rename(temporary.path(), &target) {
+            return find(&target, start).ok_or_else(|| Error::from(error).into());
+        }
+        // Nothing is left to remove under the old name.
+        let _ = temporary.keep();
         Ok(CachedArtifact {
             directory: target,
             record: entry.record,

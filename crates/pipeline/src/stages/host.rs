@@ -4,8 +4,7 @@ use super::serve::ServedVariant;
 use crate::context::PipelineContext;
 use crate::lock::carries_backend;
 use crate::{Error, Result};
-use fs_err::os::unix::fs::symlink;
-use planforge_core::{HostContainer, Outcome, Platform, Step, Variant, endpoint_name};
+use planforge_core::{HostContainer, Outcome, Platform, Step, Variant, endpoint_name, symlink_or_copy};
 use planforge_host::{ContainerOptions, EngineOptions, HostRequest, LocalEndpoint, RunningContainer, TritonOptions};
 use planforge_report::Served;
 use std::io::ErrorKind::NotFound;
@@ -88,7 +87,7 @@ fn backends_folder(context: &PipelineContext, variant: &Variant, server: &Path) 
     let installed = server.ancestors().nth(2).map(|home| home.join("backends")).filter(|folder| folder.is_dir());
     for item in installed.iter().flat_map(fs_err::read_dir).flatten() {
         let item = item?;
-        symlink(item.path(), folder.join(item.file_name()))?;
+        symlink_or_copy(&item.path(), &folder.join(item.file_name()))?;
     }
     let backend = match variant.platform {
         platform if context.spec.is_served_by_planforge(platform) => "planforge",
@@ -108,10 +107,10 @@ fn backends_folder(context: &PipelineContext, variant: &Variant, server: &Path) 
             continue;
         }
         fs_err::create_dir(&own)?;
-        symlink(&native.triton_backend, own.join(format!("libtriton_{name}.so")))?;
+        symlink_or_copy(&native.triton_backend, &own.join(format!("libtriton_{name}.so")))?;
         for library in [native.onnx_runtime(), native.tensorrt_library()] {
             let file = library.file_name().unwrap_or_default();
-            symlink(&library, own.join(file))?;
+            symlink_or_copy(&library, &own.join(file))?;
         }
     }
     Ok(folder)
