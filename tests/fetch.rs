@@ -1,7 +1,7 @@
 //! Fetching over HTTP, and the cache that it leaves.
 
-use crate::support::{Workspace, end};
-use planforge_testkit::{Access, HubOptions, TestHub};
+use crate::support::{Hosted, Workspace, end};
+use planforge_testkit::{Access, HubOptions, Mirror, TestHub};
 use serde_json::Value;
 
 #[test]
@@ -63,6 +63,8 @@ fn pytorch_files_are_fetched_until_there_are_safetensors() {
     assert!(fetched("1"), "the cache is enough in offline mode");
     assert!(fetched("0"));
     fs_err::rename(workspace.path("model.safetensors"), &weights).unwrap();
+    assert!(fetched("0"), "the lock names the files");
+    fs_err::remove_file(workspace.path("tiny.lock")).unwrap();
     assert!(!fetched("0"), "the same commit gives the same files, independent of what the cache had before");
     assert!(!fetched("1"));
 }
@@ -95,6 +97,7 @@ fn a_gated_repository_is_fetched_with_a_token_that_stays_out_of_logs_and_redirec
         large: 1000,
         access: Access::Gated("hf_granted".to_owned()),
         former_name: None,
+        mirror: Mirror::default(),
         wrong_responses: Vec::new(),
     });
     let hub = hub.unwrap();
@@ -131,4 +134,62 @@ fn fetching_goes_through_a_proxy() {
     command.env("HF_HUB_OFFLINE", "0").env("HF_HUB_CACHE", workspace.path("cache"));
     end(command).succeeds();
     assert!(hub.requests().iter().any(|line| line.contains("/resolve/")), "{:?}", hub.requests());
+}
+
+#[test]
+fn a_locked_commit_in_the_cache_needs_no_hub() {
+    let pytorch = planforge_testkit::repository().join("fixtures/pytorch/bert");
+    for weights in ["model.safetensors", "pytorch_model.bin"] {
+        let workspace = Workspace::tiny();
+        workspace.package_without_engines("[\"onnx\"]");
+        if weights == "pytorch_model.bin" {
+            fs_err::remove_dir_all(workspace.path("model")).unwrap();
+            fs_err::create_dir(workspace.path("model")).unwrap();
+            copy_files(&pytorch, &workspace.path("model"));
+        }
+        let hub = TestHub::start("someone/tiny", &workspace.path("model")).unwrap();
+        workspace.edit("tiny.toml", "path = \"model\"", "repo = \"someone/tiny\"");
+        let command = |endpoint: &str, arguments: &[&str]| {
+            let mut command = workspace.command(arguments);
+            command.env("HF_ENDPOINT", endpoint).env("HF_HUB_CACHE", workspace.path("hub")).env("HF_HUB_OFFLINE", "0");
+            command
+        };
+        end(command(&hub.url(), &["package", "tiny.toml"])).succeeds();
+        let asked = hub.requests().len();
+        // Whoever asks there is refused, and has tried six times.
+        for arguments in [
+            &["fetch", "tiny.toml"][..],
+            &["export", "tiny.toml"],
+            &["check", "tiny.toml"],
+            &["inspect", "tiny.toml"],
+            &["plan", "tiny.toml", "--gpu", "l4"],
+            &["infer", "tiny.toml", "--text", "the cat"],
+            &["compile", "tiny.toml"],
+            &["package", "tiny.toml", "--locked"],
+            &["lock", "tiny.toml"],
+            &["publish", "tiny.toml"],
+            &["check", "tiny.toml", "--served"],
+            &["probe", "tiny.toml"],
+            &["load", "tiny.toml"],
+            &["run", "tiny.toml"],
+            &["verify", "tiny.toml"],
+            &["unpublish", "tiny.toml"],
+        ] {
+            let ended = end(command("http://127.0.0.1:9", arguments));
+            ended.succeeds();
+            assert!(!ended.stderr.contains("trying again"), "{arguments:?}: {}", ended.stderr);
+        }
+        let hosted = Hosted::start_with(&workspace, "tiny.toml", |command| {
+            command.env("HF_ENDPOINT", "http://127.0.0.1:9").env("HF_HUB_CACHE", workspace.path("hub"));
+            command.env("HF_HUB_OFFLINE", "0");
+        });
+        hosted.stop();
+        assert_eq!(hub.requests().len(), asked);
+    }
+}
+
+fn copy_files(from: &std::path::Path, to: &std::path::Path) {
+    for item in fs_err::read_dir(from).unwrap().map(Result::unwrap).filter(|item| item.path().is_file()) {
+        fs_err::copy(item.path(), to.join(item.file_name())).unwrap();
+    }
 }

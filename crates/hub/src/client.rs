@@ -1,15 +1,18 @@
 //! Requests to the Hub: the commit of a revision, the files of a commit, and bytes of a file.
 //!
 //! Answers are read up to a limit, downloads resume, and what arrives is compared with the digest that the Hub lists.
+//! hf-hub knows the form of the answers; its own requests have no such limit.
 
 use crate::cache::is_commit;
+use crate::headers::{next_page, requested_pause};
 use crate::listing::{Entry, ListedFile};
 use crate::retry::{Failure, retry};
 use crate::{Error, FetchOptions, Result, Token};
+use hf_hub::repository::ModelInfo;
 use planforge_core::{MAX_FILE_COUNT, Progress, Step};
-use reqwest::header::{LINK, RANGE, RETRY_AFTER};
-use reqwest::{StatusCode, Url};
-use serde::Deserialize;
+use reqwest::header::{HeaderMap, RANGE};
+use reqwest::redirect::Policy;
+use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,6 +27,9 @@ const MAX_ANSWER_BYTE_COUNT: usize = 64 << 20;
 /// How long one such answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// The smallest range that there is.
+const FIRST_BYTE: &str = "bytes=0-0";
+
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -33,13 +39,15 @@ pub(crate) struct Client<'a> {
     pub(crate) progress: Arc<dyn Progress>,
     endpoint: Url,
     http: reqwest::Client,
+    /// Returns redirections as they are.
+    direct: reqwest::Client,
 }
 
-/// What the Hub answers about a revision, as far as it is needed.
-#[derive(Deserialize)]
-struct RepositoryInfo {
-    id: String,
-    sha: Option<String>,
+/// What a revision stands for.
+pub(crate) struct Revision {
+    pub(crate) commit: String,
+    /// Paths of its files, as far as the Hub names them with it.
+    pub(crate) paths: Vec<String>,
 }
 
 /// A JSON answer.
@@ -59,24 +67,46 @@ impl<'a> Client<'a> {
         if let Some(what) = options.token.as_ref().and_then(invalid_token) {
             return Err(Error::Token { what });
         }
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("planforge/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT.min(options.transfer.timeout))
-            .read_timeout(options.transfer.timeout)
-            .build()
-            .map_err(|cause| Error::Connection { url: options.endpoint.clone(), cause })?;
-        Ok(Self { options, progress, endpoint, http })
+        let http = |redirects: Policy| {
+            reqwest::Client::builder()
+                .user_agent(concat!("planforge/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_TIMEOUT.min(options.transfer.timeout))
+                .read_timeout(options.transfer.timeout)
+                .redirect(redirects)
+                .build()
+                .map_err(|cause| Error::Connection { url: options.endpoint.clone(), cause })
+        };
+        Ok(Self { options, progress, endpoint, http: http(Policy::default())?, direct: http(Policy::none())? })
     }
 
-    /// The commit that the revision stands for.
-    pub(crate) async fn commit(&self) -> Result<String> {
-        let url = self.url(&["api", "models"], &["revision", &self.options.revision], "");
-        let RepositoryInfo { id, sha } = self.retry(async || self.json(&url, MAX_ANSWER_BYTE_COUNT).await).await?.value;
-        if id != self.options.repo {
-            self.note(format!("the repository is called `{id}` now"));
+    /// The commit that the revision stands for, and its files.
+    pub(crate) async fn revision(&self) -> Result<Revision> {
+        let FetchOptions { repo, revision, .. } = self.options;
+        let url = self.url(&["api", "models"], &["revision", revision], "");
+        let info: ModelInfo = self.retry(async || self.json(&url, MAX_ANSWER_BYTE_COUNT).await).await?.value;
+        if info.id != *repo {
+            self.note(format!("the repository is called `{}` now", info.id));
         }
-        let commit = sha.unwrap_or_default();
-        if is_commit(&commit) { Ok(commit) } else { Err(self.bad_listing(format!("`{commit}` as its commit"))) }
+        let paths: Vec<_> = info.siblings.into_iter().flatten().map(|file| file.rfilename).collect();
+        let commit = match info.sha {
+            Some(commit) => commit,
+            None if is_commit(revision) => revision.clone(),
+            None => self.commit_of_files(&paths).await?,
+        };
+        if is_commit(&commit) {
+            Ok(Revision { commit, paths })
+        } else {
+            Err(self.bad_listing(format!("`{commit}` as its commit")))
+        }
+    }
+
+    /// The commit of a revision by the headers of one of its files, where a mirror does not name it otherwise.
+    async fn commit_of_files(&self, paths: &[String]) -> Result<String> {
+        let Some(path) = paths.first() else { return Err(self.bad_listing("no commit and no files".to_owned())) };
+        let url = self.file_url(&self.options.revision, path);
+        let found = self.retry(async || self.headers(Method::HEAD, &url).await).await?;
+        let commit = found.as_ref().and_then(|(_, headers)| headers.get("x-repo-commit")?.to_str().ok());
+        commit.map(str::to_owned).ok_or_else(|| self.bad_listing("no commit".to_owned()))
     }
 
     /// All files of a commit.
@@ -112,7 +142,13 @@ impl<'a> Client<'a> {
         let wanted = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let start = range.start + bytes.len() as u64;
         let request = self.get(url).header(RANGE, format!("bytes={start}-{}", range.end - 1));
-        let mut response = self.answer(url, request.send().await).await?;
+        let response = request.send().await.map_err(|error| broken(url, error))?;
+        if !self.is_own(&response) && response.status().is_client_error() {
+            // The address that the Hub led to is signed, and its time may be over: the Hub is asked for another one.
+            let (status, pause) = (response.status(), requested_pause(response.headers(), response.status()));
+            return Err(Failure::transient(answer_error(url.as_str(), status, pause), pause));
+        }
+        let mut response = self.accept(url, response)?;
         // A server that does not know ranges sends everything.
         let mut before = if response.status() == StatusCode::PARTIAL_CONTENT { 0 } else { start };
         while let Some(chunk) = response.chunk().await.map_err(|error| broken(url, error))? {
@@ -130,6 +166,31 @@ impl<'a> Client<'a> {
         Err(Failure::transient(error, None))
     }
 
+    /// Status and headers of a file, its redirections not followed; none where the server refuses the method.
+    pub(crate) async fn headers(&self, method: Method, url: &Url) -> Attempt<Option<(StatusCode, HeaderMap)>> {
+        let request = self.direct.request(method.clone(), url.clone());
+        let request = if method == Method::GET { request.header(RANGE, FIRST_BYTE) } else { request };
+        let response = self.authorized(request, url).send().await.map_err(|error| broken(url, error))?;
+        let status = response.status();
+        if status.is_success() || status.is_redirection() {
+            return Ok(Some((status, response.headers().clone())));
+        }
+        if is_transient(status) { self.accept(url, response).map(|_| None) } else { Ok(None) }
+    }
+
+    /// Status and headers with which the first byte of a file comes, and whether from the endpoint itself.
+    pub(crate) async fn first_byte(&self, url: &Url) -> Attempt<(StatusCode, HeaderMap, bool)> {
+        let request = self.get(url).header(RANGE, FIRST_BYTE);
+        let mut response = request.send().await.map_err(|error| broken(url, error))?;
+        if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+            // An empty file has no first byte.
+            response = self.get(url).send().await.map_err(|error| broken(url, error))?;
+        }
+        let is_own = self.is_own(&response);
+        let response = self.accept(url, response)?;
+        Ok((response.status(), response.headers().clone(), is_own))
+    }
+
     /// URL of a file of the repository.
     pub(crate) fn file_url(&self, commit: &str, path: &str) -> Url {
         self.url(&[], &["resolve", commit], path)
@@ -145,12 +206,15 @@ impl<'a> Client<'a> {
         retry(&self.options.transfer, |text| self.note(text), attempt).await
     }
 
+    pub(crate) fn bad_listing(&self, what: String) -> Error {
+        Error::Listing { repo: self.options.repo.clone(), what }
+    }
+
     /// The JSON at `url`, of at most `limit` bytes.
     async fn json<T: DeserializeOwned>(&self, url: &Url, limit: usize) -> Attempt<Page<T>> {
-        let mut response = self.answer(url, self.get(url).timeout(ANSWER_TIMEOUT).send().await).await?;
-        let link = response.headers().get(LINK).and_then(|link| link.to_str().ok()).unwrap_or_default();
-        let next = link.split(',').find(|link| link.contains("rel=\"next\""));
-        let next = next.and_then(|link| url.join(link.split_once('<')?.1.split_once('>')?.0).ok());
+        let response = self.get(url).timeout(ANSWER_TIMEOUT).send().await.map_err(|error| broken(url, error))?;
+        let mut response = self.accept(url, response)?;
+        let next = next_page(response.headers(), url, &self.endpoint);
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| broken(url, error))? {
             if bytes.len() + chunk.len() > limit {
@@ -166,13 +230,21 @@ impl<'a> Client<'a> {
         Ok(Page { value, byte_count: bytes.len(), next })
     }
 
-    /// A request, with the token if it goes to the endpoint.
     fn get(&self, url: &Url) -> reqwest::RequestBuilder {
-        let request = self.http.get(url.clone());
+        self.authorized(self.http.get(url.clone()), url)
+    }
+
+    /// A request, with the token if it goes to the endpoint.
+    fn authorized(&self, request: reqwest::RequestBuilder, url: &Url) -> reqwest::RequestBuilder {
         match &self.options.token {
             Some(Token(token)) if url.origin() == self.endpoint.origin() => request.bearer_auth(token),
             _ => request,
         }
+    }
+
+    /// Whether a response comes from the endpoint, and not from an address that it led to.
+    fn is_own(&self, response: &reqwest::Response) -> bool {
+        response.url().origin() == self.endpoint.origin()
     }
 
     fn url(&self, before: &[&str], after: &[&str], path: &str) -> Url {
@@ -184,14 +256,14 @@ impl<'a> Client<'a> {
         url
     }
 
-    async fn answer(&self, url: &Url, sent: reqwest::Result<reqwest::Response>) -> Attempt<reqwest::Response> {
-        let response = sent.map_err(|error| broken(url, error))?;
+    /// The response, if it is a success.
+    fn accept(&self, url: &Url, response: reqwest::Response) -> Attempt<reqwest::Response> {
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let pause = header(RETRY_AFTER.as_str()).trim().parse().ok().map(Duration::from_secs);
+        let pause = requested_pause(response.headers(), status);
         Err(self.refusal(url.as_str(), status, [header("x-error-code"), header("x-error-message")], pause))
     }
 
@@ -210,18 +282,23 @@ impl<'a> Client<'a> {
                 Error::Denied { repo, endpoint, status: status.to_string(), message: message.to_owned() }
             }
             _ => {
-                let error = Error::Answer { url: url.to_owned(), status: status.to_string(), pause };
-                if number == 408 || number == 429 || status.is_server_error() {
+                let error = answer_error(url, status, pause);
+                if is_transient(status) {
                     return Failure::transient(error, pause);
                 }
                 error
             }
         })
     }
+}
 
-    fn bad_listing(&self, what: String) -> Error {
-        Error::Listing { repo: self.options.repo.clone(), what }
-    }
+fn answer_error(url: &str, status: StatusCode, pause: Option<Duration>) -> Error {
+    Error::Answer { url: url.to_owned(), status: status.to_string(), pause }
+}
+
+/// Whether the same request may succeed later. What a server does not implement, it will not do then either.
+fn is_transient(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 429) || status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED
 }
 
 /// Why a token cannot be sent.

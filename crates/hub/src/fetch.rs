@@ -1,9 +1,10 @@
 //! Fetching a repository: from the cache where it holds the commit, from the Hub otherwise.
 
 use crate::cache::{RepoCache, is_commit};
-use crate::client::Client;
+use crate::client::{Client, Revision};
 use crate::download::download;
 use crate::graph::{GraphFiles, require_graph};
+use crate::heads::list_by_headers;
 use crate::listing::ListedFile;
 use crate::named::{MODULES, NamedFiles, lacks_module_weights};
 use crate::select::{has_pytorch_weights, needed_files, weight_indexes};
@@ -77,7 +78,8 @@ struct Found {
 
 /// The snapshot in the cache: for a full commit always, for a branch or tag only in offline mode, since
 /// it may have moved. Where the cache has PyTorch files only, which another program may have put there, the
-/// repository may have safetensors: it is asked, so that the same commit gives the same export everywhere.
+/// repository may have safetensors: it is asked, so that the same commit gives the same export everywhere, unless the cache
+/// has all files that were used before ([`FetchOptions::pinned`]).
 fn find_in_cache(options: &FetchOptions, cache: &RepoCache) -> Result<Option<Found>> {
     let commit = if is_commit(&options.revision) { Some(options.revision.clone()) } else { None };
     let commit = match commit {
@@ -101,27 +103,34 @@ fn find_in_cache(options: &FetchOptions, cache: &RepoCache) -> Result<Option<Fou
         Some(_) => return Ok(None),
         None => None,
     };
+    // What the caller needs is there: the commit holds nothing else that would be taken.
+    let is_whole = !options.pinned.is_empty() && options.pinned.iter().all(|file| snapshot.join(file).exists());
+    let may_ask = !options.offline && !is_whole;
     let lacks_data = graph.iter().flat_map(|graph| &graph.data).any(|file| !listing.contains(file));
     let (named, graphs) = (NamedFiles::read(&snapshot), onnx_files(&listing));
     let lacks_shards = weight_indexes(&named, &listing)
         .iter()
         .any(|index| named.shards.get(index).is_none_or(|shards| shards.iter().any(|file| !listing.contains(file))));
     match needed_files(&options.repo, graph.as_ref(), &named, listing) {
-        Ok(_) if !options.offline && (lacks_data || graph.is_none() && lacks_shards) => Ok(None),
-        Ok(files) if !options.offline && (has_pytorch_weights(&files) || lacks_module_weights(&snapshot)) => Ok(None),
+        Ok(_) if may_ask && (lacks_data || graph.is_none() && lacks_shards) => Ok(None),
+        Ok(files) if may_ask && (has_pytorch_weights(&files) || lacks_module_weights(&snapshot)) => Ok(None),
         Ok(files) if files.iter().all(|file| snapshot.join(file).exists()) => {
             Ok(Some(Found { directory: snapshot, commit, files, graphs, outcome: Outcome::Cached }))
         }
         Ok(_) => Ok(None),
-        Err(Error::Incomplete { .. } | Error::NoWeights { .. }) if !options.offline => Ok(None),
+        Err(Error::Incomplete { .. } | Error::NoWeights { .. }) if may_ask => Ok(None),
         Err(error) => Err(error),
     }
 }
 
 async fn from_hub(options: &FetchOptions, cache: &RepoCache, progress: &Arc<dyn Progress>) -> Result<Found> {
     let client = Client::new(options, Arc::clone(progress))?;
-    let commit = client.commit().await?;
-    let mut listing = client.listing(&commit).await?;
+    let Revision { commit, paths } = client.revision().await?;
+    let mut listing = match client.listing(&commit).await {
+        // Some mirrors pass on files and nothing else.
+        Err(Error::Answer { .. }) if !paths.is_empty() => list_by_headers(&client, &commit, &paths).await?,
+        listing => listing?,
+    };
     let graph = match &options.graph {
         Some(graph) => Some(graph_from_hub(&client, cache, &commit, graph, &listing).await?),
         None => None,

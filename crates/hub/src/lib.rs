@@ -9,6 +9,8 @@ mod download;
 mod error;
 mod fetch;
 mod graph;
+mod headers;
+mod heads;
 mod listing;
 mod named;
 mod options;

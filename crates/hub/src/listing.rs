@@ -1,6 +1,6 @@
 //! The files of a commit as the Hub lists them, each with the digest that its bytes must have.
 
-use planforge_core::{Progress, digest_file, open_file};
+use planforge_core::{Progress, digest_bytes, digest_file, open_file};
 use serde::Deserialize;
 use sha1::{Digest, Sha1};
 use std::io::Read;
@@ -22,8 +22,10 @@ pub(crate) struct ListedFile {
 pub(crate) enum Blob {
     /// SHA-256 of a file that is stored outside git.
     Sha256(String),
-    /// Object id of a file that is stored in git: SHA-1 of a header and the bytes.
+    /// Object id of a file that is stored in git: SHA-1 of a header and the bytes. Some mirrors have that of the bytes alone.
     Git(String),
+    /// A name that a mirror gave, which is not a digest.
+    Unverified(String),
 }
 
 impl Blob {
@@ -39,10 +41,17 @@ impl Blob {
         }
     }
 
-    /// The hexadecimal digits.
+    /// The name of the file `path` by an `ETag` that is not a digest. Another file may have the same one.
+    pub(crate) fn unverified(tag: &str, path: &str) -> Self {
+        let safe = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' };
+        let tag: String = tag.chars().map(safe).take(100).collect();
+        Self::Unverified(format!("{}-{}", tag.trim_matches('-'), digest_bytes(path.as_bytes()).short()))
+    }
+
+    /// The hexadecimal digits, or another name.
     pub(crate) fn name(&self) -> &str {
         match self {
-            Self::Sha256(name) | Self::Git(name) => name,
+            Self::Sha256(name) | Self::Git(name) | Self::Unverified(name) => name,
         }
     }
 
@@ -51,6 +60,7 @@ impl Blob {
         match self {
             Self::Sha256(_) => "SHA-256",
             Self::Git(_) => "git object id",
+            Self::Unverified(_) => "ETag",
         }
     }
 
@@ -61,26 +71,33 @@ impl Blob {
     pub(crate) fn of_file(&self, path: &Path, progress: &dyn Progress) -> planforge_core::Result<String> {
         match self {
             Self::Sha256(_) => Ok(digest_file(path, progress)?.to_string()),
-            Self::Git(_) => git_object_id(path, progress),
+            Self::Git(name) => git_object_id(path, name, progress),
+            Self::Unverified(name) => Ok(name.clone()),
         }
     }
 }
 
-/// `git hash-object` of a file.
-fn git_object_id(path: &Path, progress: &dyn Progress) -> planforge_core::Result<String> {
+/// `git hash-object` of a file, or the SHA-1 of its bytes where that is the one expected.
+fn git_object_id(path: &Path, expected: &str, progress: &dyn Progress) -> planforge_core::Result<String> {
     let mut file = open_file(path)?;
-    let mut hasher = Sha1::new();
-    hasher.update(format!("blob {}\0", file.metadata()?.len()));
+    let (mut object, mut plain) = (Sha1::new(), Sha1::new());
+    object.update(format!("blob {}\0", file.metadata()?.len()));
     let mut buffer = vec![0; 1 << 16];
     loop {
         if progress.is_cancelled() {
             return Err(planforge_core::Error::Cancelled);
         }
         match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
-            count => hasher.update(&buffer[..count]),
+            0 => break,
+            count => {
+                object.update(&buffer[..count]);
+                plain.update(&buffer[..count]);
+            }
         }
     }
+    let [object, plain] = [object, plain]
+        .map(|hasher| -> String { hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect() });
+    Ok(if plain == expected { plain } else { object })
 }
 
 /// An entry of the Hub's answer about a tree.
@@ -135,6 +152,10 @@ mod tests {
         fs_err::write(&path, "test content\n").unwrap();
         let expected = "d670460b4b4aece5915caf5c68d12f560a9fe3e4";
         assert_eq!(Blob::parse(expected).unwrap().of_file(&path, &NoProgress).unwrap(), expected);
+        // `printf 'test content\n' | sha1sum`.
+        let plain = "4fe2b8dd12cd9cd6a413ea960cd8c09c25f19527";
+        assert_eq!(Blob::parse(plain).unwrap().of_file(&path, &NoProgress).unwrap(), plain);
+        assert_eq!(Blob::parse(&"0".repeat(40)).unwrap().of_file(&path, &NoProgress).unwrap(), expected);
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub struct FetchOptions {
     pub token: Option<Token>,
     /// An ONNX file of the repository that is wanted instead of the weights.
     pub graph: Option<String>,
+    /// Files of the commit that were used before, where `revision` is a pinned commit. A cache that has them is not compared
+    /// with the Hub.
+    pub pinned: Vec<String>,
     /// Fetch what a checkpoint does not need, too.
     pub all_files: bool,
     /// Use the cache alone.

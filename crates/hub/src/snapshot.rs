@@ -105,7 +105,7 @@ fn check_name(path: &Path, name: &str, sha256: &str, progress: &dyn Progress) ->
     let Some(blob) = Blob::parse(name).filter(|_| is_in_cache) else { return Ok(()) };
     let found = match &blob {
         Blob::Sha256(_) => sha256.to_owned(),
-        Blob::Git(_) => blob.of_file(path, progress)?,
+        Blob::Git(_) | Blob::Unverified(_) => blob.of_file(path, progress)?,
     };
     if found == name {
         return Ok(());

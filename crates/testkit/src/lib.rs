@@ -17,7 +17,7 @@ mod triton;
 pub use cases::{CaseKind, FixtureCase, fixture_cases};
 pub use generated::check_generated;
 pub use gpu::{build_fake_gpu, fake_engine, fake_weights, on_fake_gpu};
-pub use hub::{Access, Fault, HubOptions, Rule, Seen, TestHub, WrongResponse};
+pub use hub::{Access, Fault, HubOptions, Mirror, Rule, Seen, Tags, TestHub, WrongResponse};
 pub use isolated::isolated;
 pub use log::Log;
 pub use parts::{native, repository, sample_hub};

@@ -1,16 +1,16 @@
 //! Each fault alone: how the client recovers, or which error it returns.
 
-use super::{Place, REPO, checkpoint, is_complete, options, rule, run};
+use super::{Place, REPO, checkpoint, is_complete, rule, run};
 use crate::{FetchOptions, Token};
 use planforge_core::NoProgress;
-use planforge_testkit::{Access, Fault, HubOptions, Log, TestHub, WrongResponse};
+use planforge_testkit::{Access, Fault, HubOptions, Log, Mirror, TestHub, WrongResponse};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const WEIGHTS: &str = "GET /someone/model/resolve/0123456789abcdef0123456789abcdef01234567/model.safetensors";
 
 /// A Hub that is not the usual one.
-fn place(change: impl FnOnce(&mut HubOptions)) -> Place {
+pub(super) fn place(change: impl FnOnce(&mut HubOptions)) -> Place {
     let folder = checkpoint();
     let mut options = HubOptions {
         name: REPO.to_owned(),
@@ -18,6 +18,7 @@ fn place(change: impl FnOnce(&mut HubOptions)) -> Place {
         large: 10 << 10,
         access: Access::Public,
         former_name: None,
+        mirror: Mirror::default(),
         wrong_responses: Vec::new(),
     };
     change(&mut options);
@@ -311,17 +312,6 @@ fn damage_in_the_cache_is_found_and_mended() {
         assert!(error.to_string().contains("git object id"), "{error}");
         is_complete(&run(&options, Arc::new(NoProgress)).unwrap(), &place.folder.path().join("model"));
     }
-}
-
-#[test]
-fn a_mirror_may_lie_below_a_path() {
-    let place = Place::new();
-    let options = options(&place.hub, place.cache());
-    let endpoint = format!("{}/", options.endpoint);
-    is_complete(
-        &run(&FetchOptions { endpoint, ..options }, Arc::new(NoProgress)).unwrap(),
-        &place.folder.path().join("model"),
-    );
 }
 
 #[test]

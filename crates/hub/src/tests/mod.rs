@@ -1,6 +1,7 @@
 //! Fetching from a Hub where things go wrong.
 
 mod faults;
+mod mirrors;
 mod schedules;
 
 use crate::{FetchOptions, Result, Token, Transfer, fetch};
@@ -100,6 +101,7 @@ fn options(hub: &TestHub, cache: PathBuf) -> FetchOptions {
         endpoint: hub.url(),
         token: Some(Token("hf_secret".to_owned())),
         graph: None,
+        pinned: Vec::new(),
         all_files: false,
         offline: false,
         digests: DigestCache::default(),

@@ -76,9 +76,18 @@ impl LockState {
 
     /// The commit that the lock pins for this repository and revision.
     pub(crate) fn pinned_commit(&self, source: &SourceSpec) -> Option<&str> {
+        Some(self.pinned_source(source)?.commit.as_str())
+    }
+
+    /// Paths of the files that were taken from the pinned commit.
+    pub(crate) fn pinned_files(&self, source: &SourceSpec) -> Vec<String> {
+        self.pinned_source(source).iter().flat_map(|locked| locked.files.keys().cloned()).collect()
+    }
+
+    fn pinned_source(&self, source: &SourceSpec) -> Option<&LockedSource> {
         let locked = &self.locked.as_ref().filter(|_| self.mode != LockMode::Update)?.source;
         let is_same = locked.repo == source.repo && locked.revision.as_ref() == Some(&source.revision);
-        is_same.then_some(locked.commit.as_str())
+        is_same.then_some(locked)
     }
 
     /// The engines in the lock.

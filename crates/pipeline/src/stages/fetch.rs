@@ -68,6 +68,7 @@ fn fetch_options(context: &PipelineContext, repo: &str, digests: DigestCache) ->
         offline: hub.offline,
         digests,
         graph: source.graph.clone(),
+        pinned: context.lock.pinned_files(source),
         all_files: context.all_files,
         transfer: hub.transfer,
     }

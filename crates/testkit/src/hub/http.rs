@@ -54,6 +54,14 @@ impl Request {
         }))
     }
 
+    /// Takes a prefix off the path. What is not below it leads nowhere.
+    pub(super) fn strip_prefix(&mut self, prefix: &str) {
+        self.target = match self.target.strip_prefix(prefix) {
+            Some(rest) => rest.to_owned(),
+            None => format!("/outside{}", self.target),
+        };
+    }
+
     /// The path without the query.
     pub(super) fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()

@@ -10,7 +10,7 @@ pub use faults::{Fault, Rule};
 
 use faults::Rules;
 use http::Request;
-pub use options::{Access, HubOptions, WrongResponse};
+pub use options::{Access, HubOptions, Mirror, Tags, WrongResponse};
 use routes::Repository;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -52,6 +52,7 @@ impl TestHub {
             access: Access::Public,
             former_name: None,
             wrong_responses: Vec::new(),
+            mirror: Mirror::default(),
         })
     }
 
@@ -72,7 +73,7 @@ impl TestHub {
     /// Base URL, for `HF_ENDPOINT`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.hub)
+        format!("http://{}{}", self.hub, self.shared.repository.options.mirror.prefix)
     }
 
     /// Base URL of the content delivery network.
@@ -112,7 +113,10 @@ fn listen(listener: TcpListener, shared: &Arc<Shared>, is_cdn: bool) {
             let shared = Arc::clone(&shared);
             // A client that goes away early is its own affair.
             std::thread::spawn(move || {
-                let Some(request) = Request::read(&stream)? else { return Ok(()) };
+                let Some(mut request) = Request::read(&stream)? else { return Ok(()) };
+                if !is_cdn {
+                    request.strip_prefix(&shared.repository.options.mirror.prefix);
+                }
                 let place = if is_cdn { "CDN " } else { "" };
                 let line = format!("{place}{} {}", request.method, request.target);
                 let fault = shared.rules.take(&line);

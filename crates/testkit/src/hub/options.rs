@@ -20,6 +20,39 @@ pub struct HubOptions {
     pub former_name: Option<String>,
     /// Entries of the listing that are not true.
     pub wrong_responses: Vec<WrongResponse>,
+    /// What it answers otherwise than the Hub.
+    pub mirror: Mirror,
+}
+
+/// What a mirror answers otherwise than the Hub.
+#[derive(Debug, Clone, Default)]
+pub struct Mirror {
+    /// A path before all others, such as `/x/hf`.
+    pub prefix: String,
+    /// What links to the second page of a listing begin with, such as `https://huggingface.co`; none for one page.
+    pub next_page: Option<String>,
+    /// Whether a revision is answered without its commit.
+    pub lacks_commit: bool,
+    /// Whether there is no listing of a commit's files.
+    pub lacks_listing: bool,
+    /// What the headers of a file name it by.
+    pub tags: Tags,
+    /// The status of answers to `HEAD`, if not the usual one.
+    pub head: Option<&'static str>,
+}
+
+/// What the headers of a file name it by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Tags {
+    /// `ETag`, and `X-Linked-Etag` and `X-Linked-Size` of files outside git.
+    #[default]
+    Linked,
+    /// A weak `ETag` with the same digest.
+    Weak,
+    /// The SHA-1 of the bytes.
+    Sha1,
+    /// An `ETag` of the mirror's own, the same for all files.
+    Own,
 }
 
 /// Who may read a repository.

@@ -1,7 +1,7 @@
 //! The Hub's routes: what a revision stands for, the files of a commit, and the files.
 
 use super::http::{Request, Response};
-use super::options::{Access, COMMIT, HubOptions};
+use super::options::{Access, COMMIT, HubOptions, Tags};
 use planforge_core::digest_bytes;
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
@@ -46,8 +46,14 @@ impl Repository {
         }
         match (api, resolve.and_then(|path| path.split_once('/'))) {
             (Some(""), _) => self.info(),
-            (Some(path), _) => self.about(path),
-            (None, Some((revision, file))) if is_known(revision) => self.file(file),
+            (Some(path), _) if self.options.mirror.lacks_listing && path.starts_with("/tree/") => {
+                Response::new("404 Not Found")
+            }
+            (Some(path), _) => self.about(path, request),
+            (None, Some((revision, file))) if is_known(revision) => match self.options.mirror.head {
+                Some(status) if request.method == "HEAD" => Response::new(status),
+                _ => self.file(file),
+            },
             _ => unknown_revision(),
         }
     }
@@ -66,12 +72,12 @@ impl Repository {
     }
 
     /// `/revision/...` and `/tree/...`.
-    fn about(&self, path: &str) -> Response {
+    fn about(&self, path: &str, request: &Request) -> Response {
         let revision = path.strip_prefix("/revision/").or_else(|| path.strip_prefix("/tree/"));
         match revision {
             Some(revision) if !is_known(revision) => unknown_revision(),
             Some(_) if path.starts_with("/revision/") => self.info(),
-            Some(_) => self.tree(),
+            Some(_) => self.tree(request),
             None => Response::refusal("404 Not Found", "", "Sorry, we can't find the page you are looking for."),
         }
     }
@@ -79,16 +85,26 @@ impl Repository {
     fn info(&self) -> Response {
         let siblings: Vec<_> = self.files().iter().map(|path| json!({ "rfilename": path })).collect();
         let name = &self.options.name;
-        Response::json(&json!({ "id": name, "modelId": name, "sha": COMMIT, "private": false, "siblings": siblings }))
+        let mut info = json!({ "id": name, "modelId": name, "sha": COMMIT, "private": false, "siblings": siblings });
+        if self.options.mirror.lacks_commit {
+            info["sha"] = Value::Null;
+        }
+        Response::json(&info)
     }
 
-    fn tree(&self) -> Response {
+    fn tree(&self, request: &Request) -> Response {
         let mut entries: Vec<_> = self.files().iter().filter_map(|path| self.entry(path)).collect();
         for wrong in &self.options.wrong_responses {
             entries.retain(|entry| entry["path"] != wrong.path);
             entries.push(entry(&wrong.path, wrong.byte_count, &wrong.digest));
         }
-        Response::json(&Value::Array(entries))
+        let Some(base) = &self.options.mirror.next_page else { return Response::json(&Value::Array(entries)) };
+        let second = entries.split_off(1.min(entries.len()));
+        if request.target.contains("cursor=") {
+            return Response::json(&Value::Array(second));
+        }
+        let link = format!("<{base}{}&cursor=x>; rel=\"next\"", request.target);
+        Response::json(&Value::Array(entries)).with("Link", link)
     }
 
     fn entry(&self, path: &str) -> Option<Value> {
@@ -105,15 +121,27 @@ impl Repository {
         if self.is_large(&bytes) {
             let digest = digest_bytes(&bytes);
             let location = format!("http://{}/blobs/{digest}?signature=secret", self.cdn);
-            return Response::new("302 Found")
-                .with("Location", location)
-                .with("X-Repo-Commit", COMMIT)
+            let response = Response::new("302 Found").with("Location", location).with("X-Repo-Commit", COMMIT);
+            let response = response.with("ETag", self.tag(digest.as_str(), &bytes));
+            if self.options.mirror.tags != Tags::Linked {
+                return response;
+            }
+            return response
                 .with("X-Linked-Size", bytes.len().to_string())
-                .with("X-Linked-Etag", format!("\"{digest}\""))
-                .with("ETag", format!("\"{digest}\""));
+                .with("X-Linked-Etag", format!("\"{digest}\""));
         }
-        let etag = format!("\"{}\"", git_object_id(&bytes));
-        Response { body: bytes, ..Response::new("200 OK").with("ETag", etag).with("X-Repo-Commit", COMMIT) }
+        let tag = self.tag(&git_object_id(&bytes), &bytes);
+        Response { body: bytes, ..Response::new("200 OK").with("ETag", tag).with("X-Repo-Commit", COMMIT) }
+    }
+
+    /// The `ETag` of a file.
+    fn tag(&self, digest: &str, bytes: &[u8]) -> String {
+        match self.options.mirror.tags {
+            Tags::Linked => format!("\"{digest}\""),
+            Tags::Weak => format!("W/\"{digest}\""),
+            Tags::Sha1 => format!("\"{}\"", hexadecimal(&Sha1::digest(bytes))),
+            Tags::Own => "\"1-of the mirror\"".to_owned(),
+        }
     }
 
     fn is_large(&self, bytes: &[u8]) -> bool {
@@ -165,5 +193,9 @@ fn git_object_id(bytes: &[u8]) -> String {
     let mut hasher = Sha1::new();
     hasher.update(format!("blob {}\0", bytes.len()));
     hasher.update(bytes);
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&hasher.finalize())
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
