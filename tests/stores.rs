@@ -201,3 +201,30 @@ fn stores_that_do_not_answer_are_reported_with_the_next_step() {
     run(&workspace, "", None, &["publish", "tiny.toml"]).fails(2, &["key `store.region`", "s3://bucket/prefix"]);
     run(&workspace, "", None, &["unpublish", "nowhere.toml"]).fails(2, &["`nowhere.toml` does not exist"]);
 }
+
+#[test]
+fn checksums_are_off_where_they_are_for_awss_own_tools() {
+    let server = S3Server::start();
+    let heads = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = std::sync::Arc::clone(&heads);
+    let proxy = FaultyProxy::start(&server.address(), move |_, head| {
+        seen.lock().unwrap().push(head.to_lowercase());
+        None
+    });
+    let address = proxy.unwrap().address();
+    let publish = |key: &str, variable: Option<&str>| {
+        let workspace = workspace(&format!("s3://models/x\"{key}\nregion = \"eu-central-1"));
+        let mut command = workspace.command(&["publish", "tiny.toml", "--quiet"]);
+        command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_ENDPOINT_URL_S3", format!("http://{address}"));
+        command.env("AWS_ACCESS_KEY_ID", ADMIN.0).env("AWS_SECRET_ACCESS_KEY", ADMIN.1);
+        command.envs(variable.map(|value| ("AWS_REQUEST_CHECKSUM_CALCULATION", value)));
+        end(command).succeeds();
+        run(&workspace, &server.address(), Some(ADMIN), &["unpublish", "tiny.toml"]).succeeds();
+        let heads = std::mem::take(&mut *heads.lock().unwrap());
+        heads.iter().any(|head| head.starts_with("put") && head.contains("x-amz-checksum-"))
+    };
+    assert!(publish("", None));
+    assert!(!publish("", Some("when_required")));
+    assert!(publish("\nchecksums = \"required\"", Some("when_required")));
+    assert!(!publish("\nchecksums = \"off\"", None));
+}

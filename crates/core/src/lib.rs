@@ -82,10 +82,10 @@ pub use server_metrics::{
     METRICS_MODEL, SERVER_MEMORY_RESIDENT, metrics_outputs,
 };
 pub use spec::{
-    AcceleratorSpec, CompileSpec, Copies, EngineTarget, ExportSpec, HostContainer, HostSpec, ImageSize, InstanceKind,
-    LoadSpec, LoadStage, MaxBatch, MemorySize, Mistake, ModelName, OptimizationLevel, PackageSpec, Pipeline, ProbeSpec,
-    Profile, ProfileRange, SourceSpec, StorageClass, StoreSpec, Task, Threshold, TokenType, TritonSpec, max_batch,
-    max_sequence, pipeline_reference, profiles_up_to,
+    AcceleratorSpec, Checksums, CompileSpec, Copies, EngineTarget, ExportSpec, HostContainer, HostSpec, ImageSize,
+    InstanceKind, LoadSpec, LoadStage, MaxBatch, MemorySize, Mistake, ModelName, OptimizationLevel, PackageSpec,
+    Pipeline, ProbeSpec, Profile, ProfileRange, SourceSpec, StorageClass, StoreSpec, Task, Threshold, TokenType,
+    TritonSpec, max_batch, max_sequence, pipeline_reference, profiles_up_to,
 };
 pub use triton::TritonRelease;
 pub use weights::{EngineWeight, EngineWeights, PlacedWeights, WeightPlace};

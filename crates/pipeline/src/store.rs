@@ -70,6 +70,7 @@ fn s3_options(spec: &StoreSpec) -> S3Options {
         kms_key: spec.kms_key.clone(),
         storage_class: spec.storage_class,
         tags: spec.tags.clone(),
+        checksums: spec.checksums,
         timeout: Duration::from_secs(spec.timeout_seconds),
         ..S3Options::default()
     }

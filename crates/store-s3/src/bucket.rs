@@ -1,8 +1,11 @@
 //! A bucket, and the keys of objects in it.
 
 use crate::options::S3Options;
+use crate::unsupported::is_unsupported;
 use aws_sdk_s3::Client;
-use planforge_store::{StoreUrl, join};
+use planforge_core::Checksums;
+use planforge_store::{Result, StoreUrl, join};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A bucket, and the prefix of the objects in it.
 #[derive(Debug)]
@@ -11,11 +14,37 @@ pub(crate) struct Bucket {
     pub(crate) options: S3Options,
     name: String,
     prefix: String,
+    /// Whether requests carry S3's checksums.
+    has_checksums: AtomicBool,
 }
 
 impl Bucket {
     pub(crate) fn new(config: aws_sdk_s3::Config, name: &str, prefix: &str, options: S3Options) -> Self {
-        Self { client: Client::from_conf(config), options, name: name.to_owned(), prefix: prefix.to_owned() }
+        let has_checksums = AtomicBool::new(options.checksums != Checksums::Off);
+        let (name, prefix) = (name.to_owned(), prefix.to_owned());
+        Self { client: Client::from_conf(config), options, name, prefix, has_checksums }
+    }
+
+    /// Whether requests carry S3's checksums.
+    pub(crate) fn has_checksums(&self) -> bool {
+        self.has_checksums.load(Ordering::Relaxed)
+    }
+
+    /// Sends a request with S3's checksums, and again without them where the store refuses them. A store that accepts it then
+    /// gets no more checksums.
+    pub(crate) async fn with_checksums<T, F>(&self, request: impl Fn(bool) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let has_checksums = self.has_checksums();
+        let refused = match request(has_checksums).await {
+            Err(error) if has_checksums && self.options.checksums == Checksums::Auto && is_unsupported(&error) => error,
+            answer => return answer,
+        };
+        let Ok(answer) = request(false).await else { return Err(refused) };
+        self.has_checksums.store(false, Ordering::Relaxed);
+        tracing::info!(bucket = self.name, %refused, "the store does not know S3's checksums; it gets Content-MD5");
+        Ok(answer)
     }
 
     /// The bucket's name.

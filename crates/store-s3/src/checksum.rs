@@ -27,13 +27,27 @@ fn composite(source: &Source) -> String {
     base64(&digest_bytes(&raw))
 }
 
+/// MD5 of bytes in Base64, as `Content-MD5` has it.
+pub(crate) fn content_md5(bytes: &[u8]) -> String {
+    BASE64_STANDARD.encode(md5::Md5::digest(bytes))
+}
+
+/// MD5 of a part in Base64.
+pub(crate) fn part_md5(source: &Source, part: &Part) -> Result<String> {
+    Ok(BASE64_STANDARD.encode(raw_md5(source, part)?))
+}
+
 /// MD5 of a part in hexadecimal, which is a part's `ETag` where it is not encrypted with a key of KMS.
 pub(crate) fn md5(source: &Source, part: &Part) -> Result<String> {
+    Ok(raw_md5(source, part)?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn raw_md5(source: &Source, part: &Part) -> Result<Vec<u8>> {
     let mut file = fs_err::File::open(&source.path)?;
     file.seek(SeekFrom::Start(part.offset))?;
     let mut hasher = Md5Writer(md5::Md5::new());
     io::copy(&mut file.take(part.byte_count), &mut hasher)?;
-    Ok(hasher.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hasher.0.finalize().to_vec())
 }
 
 struct Md5Writer(md5::Md5);

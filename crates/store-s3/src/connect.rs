@@ -1,13 +1,15 @@
 //! Makes a client from AWS's standard chain of settings.
 
 use crate::bucket::Bucket;
+use crate::credentials::CurrentCredentials;
 use crate::options::S3Options;
 use crate::store::S3Store;
 use aws_config::SdkConfig;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{Builder, Region, StalledStreamProtectionConfig};
+use aws_sdk_s3::config::{Builder, Region, RequestChecksumCalculation, StalledStreamProtectionConfig};
 use aws_types::service_config::ServiceConfigKey;
+use planforge_core::Checksums;
 use planforge_store::{Error, Result, StoreUrl};
 
 /// What signing needs to name where an endpoint that is not AWS's knows no regions.
@@ -30,7 +32,7 @@ const ATTEMPTS: u32 = 5;
 pub async fn connect(url: &StoreUrl, options: S3Options) -> Result<S3Store> {
     let StoreUrl::S3 { bucket, prefix } = url else { panic!("`{}` is not on S3", url.url("")) };
     let url = url.url("");
-    let mut loader = aws_config::from_env();
+    let mut loader = aws_config::from_env().credentials_provider(CurrentCredentials);
     if let Some(region) = &options.region {
         loader = loader.region(Region::new(region.clone()));
     }
@@ -41,8 +43,12 @@ pub async fn connect(url: &StoreUrl, options: S3Options) -> Result<S3Store> {
         None if is_custom => Region::from_static(ANY_REGION),
         None => return Err(Error::NoRegion { url }),
     };
-    if shared.credentials_provider().is_none() {
-        return Err(Error::NoCredentials { url, reason: "none are configured".to_owned() });
+    let mut options = options;
+    if options.checksums == Checksums::Auto
+        && shared.request_checksum_calculation() == Some(RequestChecksumCalculation::WhenRequired)
+    {
+        // As AWS's own tools have it for such stores: `AWS_REQUEST_CHECKSUM_CALCULATION`, or the same in a profile.
+        options.checksums = Checksums::Off;
     }
     let config = configured(&shared, &options).region(region).force_path_style(options.path_style.unwrap_or(is_custom));
     let bucket = Bucket::new(config.build(), bucket, prefix, options);

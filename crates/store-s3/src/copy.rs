@@ -3,38 +3,57 @@
 use crate::bucket::Bucket;
 use crate::fault::fault;
 use crate::options::with_options;
-use crate::upload::{begin, finish};
+use crate::unsupported::is_unsupported;
+use crate::upload::{Uploading, begin, finish};
 use aws_sdk_s3::types::{CompletedPart, MetadataDirective, TaggingDirective};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use planforge_store::{Action, CopySource, Error, MultipartUpload, MultipartUploads, Result, Source, percent_encoded};
+use planforge_store::{Action, CopySource, MultipartUpload, MultipartUploads, Result, Source, Upload, percent_encoded};
+use std::sync::Arc;
 
 /// Makes `key` a copy of `from`, as that was when it was found. It may be `from` itself, for other settings.
 pub(crate) async fn copy(
     bucket: &Bucket,
-    source: &Source,
+    source: &Arc<Source>,
     from: &CopySource,
     key: &str,
     uploads: &MultipartUploads,
 ) -> Result<()> {
-    if source.byte_count > bucket.options.copy_byte_count {
-        return copy_in_parts(bucket, source, from, key, uploads).await;
+    let copied = if source.byte_count > bucket.options.copy_byte_count {
+        copy_in_parts(bucket, source, from, key, uploads).await
+    } else {
+        copy_whole(bucket, source, from, key).await
+    };
+    match copied {
+        // A store that makes no copies is sent each of them.
+        Err(error) if is_unsupported(&error) => {
+            let upload = Upload { resumable: &[], uploads, advanced: &|_| {} };
+            let sent = Uploading { bucket, source, upload }.upload(key).await;
+            // What is wrong with the upload too was not the copy.
+            sent.map(drop).map_err(|failed| if is_unsupported(&failed) { error } else { failed })
+        }
+        copied => copied,
     }
-    let copying = |tagging: Option<TaggingDirective>| async {
+}
+
+/// A copy in one request.
+async fn copy_whole(bucket: &Bucket, source: &Source, from: &CopySource, key: &str) -> Result<()> {
+    let copying = |tagging: Option<TaggingDirective>, e_tag: Option<String>| async move {
         let request = bucket.client.copy_object().bucket(bucket.name()).key(key);
-        let request = request.copy_source(copy_source(bucket, from)).set_copy_source_if_match(from.e_tag.clone());
+        let request = request.copy_source(copy_source(bucket, from)).set_copy_source_if_match(e_tag);
         // Everything is replaced: the source may have other settings, and reading its tags is a separate right.
         let request = with_options!(request, &bucket.options, &source.sha256).content_type(source.content_type);
         let request = request.metadata_directive(MetadataDirective::Replace).set_tagging_directive(tagging);
         let request = request.customize().config_override(bucket.options.copying(source.byte_count));
         request.send().await.map_err(|error| fault(bucket, Action::Copy, key, &error))
     };
-    let response = match copying(Some(TaggingDirective::Replace)).await {
-        // Some stores have no tags.
-        Err(Error::Request { code: Some(code), .. }) if code == "NotImplemented" && bucket.options.tags.is_empty() => {
-            copying(None).await?
+    let mut copied = copying(Some(TaggingDirective::Replace), from.e_tag.clone()).await;
+    // Some stores have no tags, and some no conditions.
+    for e_tag in [from.e_tag.clone(), None] {
+        if bucket.options.tags.is_empty() && copied.as_ref().is_err_and(is_unsupported) {
+            copied = copying(None, e_tag).await;
         }
-        answer => answer?,
-    };
+    }
+    let response = copied?;
     let checksum = response.copy_object_result().and_then(|result| result.checksum_sha256());
     bucket.confirm(key, source, checksum).await
 }

@@ -11,12 +11,14 @@ mod bucket;
 mod checksum;
 mod connect;
 mod copy;
+mod credentials;
 mod fault;
 mod multipart;
 mod options;
 mod read;
 mod requests;
 mod store;
+mod unsupported;
 mod upload;
 
 pub use connect::connect;

@@ -1,9 +1,9 @@
 //! The settings of a store on S3, and the sizes that uploads and copies are cut into.
 
-use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{Builder, RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::types::{ServerSideEncryption, StorageClass};
-use planforge_core::{Digest, digest_bytes};
+use planforge_core::{Checksums, Digest, digest_bytes};
 use planforge_store::percent_encoded;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub struct S3Options {
     pub storage_class: Option<planforge_core::StorageClass>,
     /// Tags of every object.
     pub tags: BTreeMap<String, String>,
+    /// Whether uploads carry S3's checksums.
+    pub checksums: Checksums,
     /// Longest time for one request, in addition to that for the bytes that it sends, or has copied.
     pub timeout: Duration,
     /// Slowest rate, in bytes a second, at which one of the requests that send bytes is waited for.
@@ -54,6 +56,7 @@ impl Default for S3Options {
             kms_key: None,
             storage_class: None,
             tags: BTreeMap::new(),
+            checksums: Checksums::Auto,
             timeout: Duration::from_secs(300),
             // All connections together: 1 Mbit/s.
             slowest_upload: 16 << 10,
@@ -83,6 +86,16 @@ impl S3Options {
     /// Configuration of a request that sends `byte_count` bytes.
     pub(crate) fn sending(&self, byte_count: u64) -> Builder {
         self.waiting(byte_count, self.slowest_upload)
+    }
+
+    /// `config` of a request, for which the client computes no checksums of its own, unless the store knows them.
+    pub(crate) fn with_checksums(config: Builder, has_checksums: bool) -> Builder {
+        if has_checksums {
+            return config;
+        }
+        config
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
     }
 
     /// Configuration of a request that has `byte_count` bytes copied.

@@ -1,10 +1,12 @@
 //! Small requests to a bucket. Keys are whole keys, with the store's prefix.
 
 use crate::bucket::Bucket;
-use crate::checksum::{agrees, base64};
+use crate::checksum::{agrees, base64, content_md5};
 use crate::fault::fault;
 use crate::options::{DIGEST_KEY, SETTINGS_KEY};
+use crate::unsupported::is_unsupported;
 use aws_sdk_s3::types::{ChecksumMode, Delete, Object, ObjectIdentifier, StorageClass};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use planforge_store::{Action, Error, ObjectPage, ObjectSummary, Result, Source};
 
 /// Most objects that S3 deletes in one request.
@@ -48,9 +50,20 @@ impl Bucket {
 
     /// The properties of an object; none where there is no such object.
     pub(crate) async fn properties(&self, key: &str) -> Result<Option<Properties>> {
-        let request = self.client.head_object().bucket(self.name()).key(key).checksum_mode(ChecksumMode::Enabled);
-        match request.send().await {
-            Ok(found) => Ok(Some(Properties {
+        let asking = |has_checksums: bool| async move {
+            let request = self.client.head_object().bucket(self.name()).key(key);
+            let request = request.set_checksum_mode(has_checksums.then_some(ChecksumMode::Enabled));
+            match request.send().await {
+                Ok(found) => Ok(Some(found)),
+                Err(error) if error.raw_response().is_some_and(|response| response.status().as_u16() == 404) => {
+                    Ok(None)
+                }
+                Err(error) => Err(fault(self, Action::Head, key, &error)),
+            }
+        };
+        match self.with_checksums(asking).await {
+            Ok(None) => Ok(None),
+            Ok(Some(found)) => Ok(Some(Properties {
                 byte_count: found.content_length().and_then(|length| length.try_into().ok()).unwrap_or(0),
                 sha256: found.metadata().and_then(|metadata| metadata.get(DIGEST_KEY).cloned()),
                 settings: found.metadata().and_then(|metadata| metadata.get(SETTINGS_KEY).cloned()),
@@ -59,8 +72,9 @@ impl Bucket {
                 is_archived: found.archive_status().is_some()
                     || matches!(found.storage_class(), Some(StorageClass::Glacier | StorageClass::DeepArchive)),
             })),
-            Err(error) if error.raw_response().is_some_and(|response| response.status().as_u16() == 404) => Ok(None),
-            Err(error) => Err(fault(self, Action::Head, key, &error)),
+            // An answer to `HEAD` has no text. What is wrong with credentials or region, another request shows.
+            Err(error) if is_unsupported(&error) => self.check().await.and(Err(error)),
+            Err(error) => Err(error),
         }
     }
 
@@ -105,28 +119,58 @@ impl Bucket {
     /// Deletes objects. Those that do not exist are not an error.
     pub(crate) async fn delete(&self, keys: &[String]) -> Result<()> {
         for keys in keys.chunks(DELETED_AT_ONCE) {
-            let first = keys.first().map_or("", String::as_str);
-            let failed = |code: Option<&str>, reason: &str, key: &str| Error::Request {
-                action: Action::Remove,
-                url: self.url(key),
-                code: code.map(str::to_owned),
-                reason: reason.to_owned(),
-            };
-            let named = keys.iter().map(|key| ObjectIdentifier::builder().key(key).build());
-            let named = named.collect::<std::result::Result<Vec<_>, _>>();
-            let delete = named.and_then(|named| Delete::builder().set_objects(Some(named)).quiet(true).build());
-            let delete = delete.map_err(|error| failed(None, &error.to_string(), first))?;
-            let request = self.client.delete_objects().bucket(self.name()).delete(delete);
-            let response = request.send().await.map_err(|error| fault(self, Action::Remove, first, &error))?;
-            if let Some(error) = response.errors().first() {
-                let (key, reason) = (error.key().unwrap_or(first), error.message().unwrap_or("no reason was given"));
-                if error.code() == Some("AccessDenied") {
-                    let (action, url) = (Action::Remove, self.url(key));
-                    return Err(Error::Denied { action, url, reason: reason.to_owned() });
-                }
-                return Err(failed(error.code(), reason, key));
+            match self.delete_together(keys).await {
+                Err(error) if is_unsupported(&error) => self.delete_singly(keys).await?,
+                deleted => deleted?,
             }
         }
         Ok(())
+    }
+
+    /// Deletes objects in one request. S3 wants a checksum of it: stores that do not know those of `x-amz-checksum-…` want
+    /// `Content-MD5`, which S3 takes too.
+    async fn delete_together(&self, keys: &[String]) -> Result<()> {
+        let first = keys.first().map_or("", String::as_str);
+        let failed = |code: Option<&str>, reason: &str, key: &str| Error::Request {
+            action: Action::Remove,
+            url: self.url(key),
+            code: code.map(str::to_owned),
+            reason: reason.to_owned(),
+        };
+        let named = keys.iter().map(|key| ObjectIdentifier::builder().key(key).build());
+        let named = named.collect::<std::result::Result<Vec<_>, _>>();
+        let delete = named.and_then(|named| Delete::builder().set_objects(Some(named)).quiet(true).build());
+        let delete = delete.map_err(|error| failed(None, &error.to_string(), first))?;
+        let request = self.client.delete_objects().bucket(self.name()).delete(delete);
+        let has_checksums = self.has_checksums();
+        let request = request.customize().mutate_request(move |request| {
+            if let Some(md5) = request.body().bytes().map(content_md5) {
+                request.headers_mut().insert("content-md5", md5);
+            }
+            if !has_checksums {
+                request.headers_mut().remove("x-amz-checksum-crc32");
+                request.headers_mut().remove("x-amz-sdk-checksum-algorithm");
+            }
+        });
+        let response = request.send().await.map_err(|error| fault(self, Action::Remove, first, &error))?;
+        let Some(error) = response.errors().first() else { return Ok(()) };
+        let (key, reason) = (error.key().unwrap_or(first), error.message().unwrap_or("no reason was given"));
+        if error.code() == Some("AccessDenied") {
+            let (action, url) = (Action::Remove, self.url(key));
+            return Err(Error::Denied { action, url, reason: reason.to_owned() });
+        }
+        Err(failed(error.code(), reason, key))
+    }
+
+    /// Deletes objects one by one, for stores that delete no more at once.
+    async fn delete_singly(&self, keys: &[String]) -> Result<()> {
+        let deleting = stream::iter(keys.to_vec()).map(|key| async move {
+            let sent = self.client.delete_object().bucket(self.name()).key(&key).send().await;
+            match sent.map_err(|error| fault(self, Action::Remove, &key, &error)) {
+                Err(Error::Request { code: Some(code), .. }) if code == "NoSuchKey" => Ok(()),
+                deleted => deleted.map(drop),
+            }
+        });
+        deleting.buffer_unordered(self.options.small_requests).try_collect().await
     }
 }

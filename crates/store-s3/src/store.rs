@@ -1,12 +1,14 @@
 //! The store: keys below its prefix, as [`ObjectStore`] has them.
 
 use crate::bucket::Bucket;
-use crate::checksum::base64;
+use crate::checksum::{base64, content_md5};
 use crate::copy::copy;
 use crate::fault::fault;
-use crate::options::with_options;
+use crate::options::{S3Options, with_options};
+use crate::unsupported::is_unsupported;
 use crate::upload::Uploading;
 use async_trait::async_trait;
+use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use planforge_core::digest_bytes;
@@ -37,6 +39,29 @@ impl S3Store {
     fn key(&self, key: &str) -> Result<String> {
         check_prefix(key)?;
         Ok(self.bucket.key(key))
+    }
+
+    /// Writes bytes as the object of a whole key; with `if_none_match`, under that condition.
+    async fn put_bytes(
+        &self,
+        key: &str,
+        content: &Bytes,
+        content_type: &'static str,
+        if_none_match: Option<&str>,
+    ) -> Result<()> {
+        let (bucket, sha256) = (&self.bucket, &digest_bytes(content));
+        let sending = |has_checksums: bool| async move {
+            let body = ByteStream::from(content.clone());
+            let request = bucket.client.put_object().bucket(bucket.name()).key(key).body(body);
+            let request = request.content_type(content_type).set_if_none_match(if_none_match.map(str::to_owned));
+            let request = request.set_checksum_sha256(has_checksums.then(|| base64(sha256)));
+            let request = request.set_content_md5((!has_checksums).then(|| content_md5(content)));
+            let request = with_options!(request, &bucket.options, sha256).customize();
+            let config = S3Options::with_checksums(Builder::new(), has_checksums);
+            let sent = request.config_override(config).send().await;
+            sent.map(drop).map_err(|error| fault(bucket, Action::Upload, key, &error))
+        };
+        bucket.with_checksums(sending).await
     }
 }
 
@@ -78,16 +103,24 @@ impl ObjectStore for S3Store {
     }
 
     async fn put(&self, key: &str, content: Bytes, options: PutOptions) -> Result<PutOutcome> {
-        let (bucket, key, sha256) = (&self.bucket, self.key(key)?, digest_bytes(&content));
-        let condition = (options.condition == PutCondition::IfAbsent).then(|| "*".to_owned());
-        let request = bucket.client.put_object().bucket(bucket.name()).key(&key).body(ByteStream::from(content));
-        let request = request.content_type(options.content_type).checksum_sha256(base64(&sha256));
-        let request = with_options!(request, &bucket.options, &sha256).set_if_none_match(condition);
-        match request.send().await.map_err(|error| fault(bucket, Action::Upload, &key, &error)) {
-            Ok(_) => Ok(PutOutcome::Written),
+        let key = self.key(key)?;
+        if options.condition == PutCondition::Always {
+            self.put_bytes(&key, &content, options.content_type, None).await?;
+            return Ok(PutOutcome::Written);
+        }
+        match self.put_bytes(&key, &content, options.content_type, Some("*")).await {
+            Ok(()) => Ok(PutOutcome::Written),
             Err(Error::Request { code: Some(code), .. }) if CONDITION_FAILED.contains(&code.as_str()) => {
                 Ok(PutOutcome::Exists)
             }
+            // A store without conditions: between the two requests another process may write the object.
+            Err(error) if is_unsupported(&error) => match self.bucket.properties(&key).await? {
+                Some(_) => Ok(PutOutcome::Exists),
+                None => {
+                    self.put_bytes(&key, &content, options.content_type, None).await?;
+                    Ok(PutOutcome::Written)
+                }
+            },
             Err(error) => Err(error),
         }
     }
@@ -118,7 +151,11 @@ impl ObjectStore for S3Store {
 
     async fn list_multipart_uploads(&self, prefix: &str) -> Result<Vec<MultipartUpload>> {
         check_prefix(prefix)?;
-        let uploads = self.bucket.multipart_uploads(&self.bucket.prefix(prefix)).await?;
+        let uploads = match self.bucket.multipart_uploads(&self.bucket.prefix(prefix)).await {
+            // A store that cannot list them cannot resume them either.
+            Err(error) if is_unsupported(&error) => Vec::new(),
+            uploads => uploads?,
+        };
         Ok(uploads.iter().map(|upload| self.bucket.relative_upload(upload)).collect())
     }
 

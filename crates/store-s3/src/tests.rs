@@ -3,6 +3,7 @@
 mod moto;
 mod rights;
 mod settings;
+mod unsupported;
 mod waits;
 
 use super::bucket::Bucket;

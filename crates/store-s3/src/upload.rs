@@ -4,7 +4,7 @@ use crate::bucket::Bucket;
 use crate::checksum::{self, base64};
 use crate::fault::fault;
 use crate::multipart::is_gone;
-use crate::options::with_options;
+use crate::options::{S3Options, with_options};
 use aws_sdk_s3::primitives::{ByteStream, Length};
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -56,12 +56,18 @@ impl Uploading<'_> {
 
     async fn whole(&self, key: &str) -> Result<Uploaded> {
         let Self { bucket, source, .. } = self;
-        let body = self.body(&source.parts[0]).await?;
-        let request = bucket.client.put_object().bucket(bucket.name()).key(key).body(body);
-        let request = request.content_type(source.content_type).checksum_sha256(base64(&source.sha256));
-        let request = with_options!(request, &bucket.options, &source.sha256);
-        let request = request.customize().config_override(bucket.options.sending(source.byte_count));
-        let response = request.send().await.map_err(|error| fault(bucket, Action::Upload, key, &error))?;
+        let sending = |has_checksums: bool| async move {
+            let body = self.body(&source.parts[0]).await?;
+            let checksums = self.checksums(&source.parts[0], has_checksums).await?;
+            let request = bucket.client.put_object().bucket(bucket.name()).key(key).body(body);
+            let request = request.content_type(source.content_type);
+            let request = request.set_checksum_sha256(checksums.sha256).set_content_md5(checksums.md5);
+            let request = with_options!(request, &bucket.options, &source.sha256);
+            let config = bucket.options.sending(source.byte_count);
+            let request = request.customize().config_override(S3Options::with_checksums(config, has_checksums));
+            request.send().await.map_err(|error| fault(bucket, Action::Upload, key, &error))
+        };
+        let response = bucket.with_checksums(sending).await?;
         bucket.confirm(key, source, response.checksum_sha256()).await?;
         (self.upload.advanced)(source.byte_count);
         Ok(Uploaded { e_tag: response.e_tag().map(str::to_owned), byte_count: source.byte_count })
@@ -101,12 +107,28 @@ impl Uploading<'_> {
 
     async fn send(&self, upload: &MultipartUpload, part: &Part) -> Result<String> {
         let Self { bucket, .. } = self;
-        let body = self.body(part).await?;
-        let request = bucket.client.upload_part().bucket(bucket.name()).key(&upload.key).upload_id(&upload.id);
-        let request = request.part_number(part.number).checksum_sha256(base64(&part.sha256)).body(body);
-        let request = request.customize().config_override(bucket.options.sending(part.byte_count));
-        let response = request.send().await.map_err(|error| fault(bucket, Action::Upload, &upload.key, &error))?;
+        let sending = |has_checksums: bool| async move {
+            let body = self.body(part).await?;
+            let checksums = self.checksums(part, has_checksums).await?;
+            let request = bucket.client.upload_part().bucket(bucket.name()).key(&upload.key).upload_id(&upload.id);
+            let request = request.set_checksum_sha256(checksums.sha256).set_content_md5(checksums.md5);
+            let request = request.part_number(part.number).body(body);
+            let config = bucket.options.sending(part.byte_count);
+            let request = request.customize().config_override(S3Options::with_checksums(config, has_checksums));
+            request.send().await.map_err(|error| fault(bucket, Action::Upload, &upload.key, &error))
+        };
+        let response = bucket.with_checksums(sending).await?;
         Ok(response.e_tag().unwrap_or_default().to_owned())
+    }
+
+    /// What a store compares the bytes of a part with.
+    async fn checksums(&self, part: &Part, has_checksums: bool) -> Result<PartChecksums> {
+        if has_checksums {
+            return Ok(PartChecksums { sha256: Some(base64(&part.sha256)), md5: None });
+        }
+        let (source, part) = (Arc::clone(self.source), part.clone());
+        let md5 = tokio::task::spawn_blocking(move || checksum::part_md5(&source, &part)).await;
+        Ok(PartChecksums { sha256: None, md5: Some(md5.map_err(std::io::Error::other)??) })
     }
 
     /// A part, read from the file while it is sent, and again when it has to be sent again.
@@ -176,6 +198,12 @@ impl Uploading<'_> {
     }
 }
 
+/// What a store compares the bytes of a part with: its SHA-256, or its MD5 where the store does not know that.
+struct PartChecksums {
+    sha256: Option<String>,
+    md5: Option<String>,
+}
+
 /// An upload of an earlier process, with the parts that it has.
 struct Resumed {
     upload: MultipartUpload,
@@ -187,10 +215,14 @@ type Parts = BTreeMap<i32, String>;
 
 /// Starts an upload in parts.
 pub(crate) async fn begin(bucket: &Bucket, source: &Source, key: &str) -> Result<MultipartUpload> {
-    let request = bucket.client.create_multipart_upload().bucket(bucket.name()).key(key);
-    let request = request.content_type(source.content_type).checksum_algorithm(ChecksumAlgorithm::Sha256);
-    let request = with_options!(request, &bucket.options, &source.sha256);
-    let response = request.send().await.map_err(|error| fault(bucket, Action::Upload, key, &error))?;
+    let beginning = |has_checksums: bool| async move {
+        let request = bucket.client.create_multipart_upload().bucket(bucket.name()).key(key);
+        let request = request.content_type(source.content_type);
+        let request = request.set_checksum_algorithm(has_checksums.then_some(ChecksumAlgorithm::Sha256));
+        let request = with_options!(request, &bucket.options, &source.sha256);
+        request.send().await.map_err(|error| fault(bucket, Action::Upload, key, &error))
+    };
+    let response = bucket.with_checksums(beginning).await?;
     Ok(MultipartUpload { key: key.to_owned(), id: response.upload_id().unwrap_or_default().to_owned() })
 }
 
@@ -202,15 +234,24 @@ pub(crate) async fn finish(
     parts: Vec<CompletedPart>,
 ) -> Result<Option<String>> {
     let MultipartUpload { key, id } = upload;
-    let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
-    let request = bucket.client.complete_multipart_upload().bucket(bucket.name()).key(key).upload_id(id);
-    match request.multipart_upload(parts).send().await {
+    let parts = &parts;
+    let finishing = |has_checksums: bool| async move {
+        let parts = parts.iter().map(|part| {
+            let sha256 = part.checksum_sha256().filter(|_| has_checksums).map(str::to_owned);
+            let named = CompletedPart::builder().set_part_number(part.part_number());
+            named.set_e_tag(part.e_tag().map(str::to_owned)).set_checksum_sha256(sha256).build()
+        });
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
+        let request = bucket.client.complete_multipart_upload().bucket(bucket.name()).key(key).upload_id(id);
+        let sent = request.multipart_upload(parts).send().await;
+        sent.map_err(|error| fault(bucket, Action::Upload, key, &error))
+    };
+    match bucket.with_checksums(finishing).await {
         Ok(response) => {
             bucket.confirm(key, source, response.checksum_sha256()).await?;
             Ok(response.e_tag().map(str::to_owned))
         }
         Err(error) => {
-            let error = fault(bucket, Action::Upload, key, &error);
             // After a response that was lost the request is repeated, and the upload is then gone because it is done.
             match bucket.holding(key, source).await {
                 Ok(Some(found)) if is_gone(&error) => Ok(found.e_tag),

@@ -1,5 +1,6 @@
 //! Checks of the table `[store]`.
 
+use super::checksums::Checksums;
 use super::schema::Contradiction;
 use super::tables::StoreSpec;
 
@@ -19,6 +20,7 @@ pub(super) fn contradictions(store: &StoreSpec) -> Vec<Contradiction> {
         ("store.kms_key", store.kms_key.is_some()),
         ("store.storage_class", store.storage_class.is_some()),
         ("store.tags", !store.tags.is_empty()),
+        ("store.checksums", store.checksums != Checksums::Auto),
     ];
     let needs_s3 = |key| {
         let message = "needs a store on S3; set `store.url = \"s3://bucket/prefix\"` or remove this key";
@@ -73,7 +75,13 @@ mod tests {
     #[test]
     fn keys_of_s3_need_s3_and_tags_its_limits() {
         let url = "url = \"s3://bucket\"\n";
-        for good in ["", "region = \"eu-central-1\"", "storage_class = \"ONEZONE_IA\"", "tags = { team = \"\" }"] {
+        for good in [
+            "",
+            "region = \"eu-central-1\"",
+            "storage_class = \"ONEZONE_IA\"",
+            "tags = { team = \"\" }",
+            "checksums = \"off\"",
+        ] {
             assert_eq!(contradictions(&toml::from_str(&format!("{url}{good}")).unwrap()), []);
         }
         assert!(message("region = \"x\"").contains("s3://bucket/prefix"));

@@ -1,6 +1,7 @@
 //! The tables of a pipeline file and their defaults. Doc comments and attributes here are what the reference of the
 //! pipeline file is generated from, and what files are checked against.
 
+use super::checksums::Checksums;
 use super::schema::Listed;
 use super::values::{Copies, ImageSize, MaxBatch, MemorySize, OptimizationLevel, StorageClass, Threshold, TokenType};
 use crate::{Builder, HardwareCompatibility, ModelFormat, OnnxBackend, Platform, Precision};
@@ -273,6 +274,9 @@ pub struct StoreSpec {
     /// Tags of every object; at most 10.
     #[schemars(extend("x-example" = {"team": "search"}, "x-allowed" = "names and values of S3 tags"))]
     pub tags: BTreeMap<String, String>,
+    /// Whether uploads carry S3's checksums; `auto` sends `Content-MD5` to a store that does not know them.
+    #[schemars(with = "Listed<Checksums>", extend("x-example" = "off", "x-also" = ["checksum", "checksum_algorithm"]))]
+    pub checksums: Checksums,
     /// Limit of the time for one request before it is tried again, in seconds.
     #[schemars(range(min = 1), extend("x-example" = 300, "x-also" = ["timeout"]))]
     pub timeout_seconds: u64,
@@ -287,6 +291,7 @@ impl Default for StoreSpec {
             kms_key: None,
             storage_class: None,
             tags: BTreeMap::new(),
+            checksums: Checksums::Auto,
             timeout_seconds: 300,
         }
     }

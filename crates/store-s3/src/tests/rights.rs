@@ -51,7 +51,7 @@ fn a_store_without_tags_makes_copies_too() {
     let archive = archive(folder.path(), &content);
     let proxy = FaultyProxy::start(&server.address(), |_, head| {
         let text = "<Error><Code>NotImplemented</Code><Message>x-amz-tagging-directive</Message></Error>";
-        let asks = head.to_lowercase().contains("x-amz-tagging-directive");
+        let asks = head.to_lowercase().contains("x-amz-tagging");
         asks.then_some(ProxyFault::Answer("501 Not Implemented", "", text))
     });
     let address = proxy.unwrap().address();
