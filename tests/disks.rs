@@ -108,3 +108,64 @@ fn a_read_only_store_that_holds_everything_is_left_as_it_is() {
     assert!(same.stdout.contains("tiny.tar.gz.intoto.json"), "{}", same.stdout);
     publish("--copies=4").fails(3, &["store/tiny/onnx-fp32", "Read-only file system", "hint: choose another folder"]);
 }
+
+/// A folder as Kubernetes mounts a ConfigMap: files are links into one of its folders, and nothing can be written.
+const CONFIG_MAP: &str = r#"mount -t tmpfs tmpfs "$1" || exit 99; folder=$1; shift; mkdir "$folder/..2026" || exit 98
+    cp $0 "$folder/..2026" && ln -s ..2026 "$folder/..data" || exit 98
+    for file in $0; do ln -s "..data/$file" "$folder/$file" || exit 98; done
+    mount -o remount,ro "$folder" || exit 97; "$@""#;
+
+#[test]
+fn a_read_only_pipeline_folder_serves_all_commands() {
+    if !can_mount() {
+        return;
+    }
+    let workspace = Workspace::tiny();
+    workspace.package_without_engines("[\"onnx\"]");
+    workspace.edit("tiny.toml", "path = \"model\"", &format!("path = \"{}\"", workspace.path("model").display()));
+    let run = |files: &str, arguments: &[&str]| {
+        in_namespace(&workspace, (CONFIG_MAP, files), "config", arguments).succeeds();
+    };
+    let own = workspace.path("planforge-out/tiny/tiny.lock");
+    let file = "config/tiny.toml";
+    for arguments in [
+        &["fetch", file][..],
+        &["export", file],
+        &["check", file],
+        &["inspect", file],
+        &["plan", file, "--gpu", "l4"],
+        &["infer", file, "--text", "the cat"],
+        &["package", file],
+        &["lock", file, "--update"],
+        &["publish", file],
+        &["publish", file, "--locked"],
+        &["verify", file],
+        &["probe", file],
+        &["load", file],
+        &["run", file],
+        &["unpublish", file],
+    ] {
+        run("tiny.toml", arguments);
+    }
+    let lock = fs_err::read_to_string(&own).unwrap();
+    assert!(lock.contains("[archives.onnx-fp32]"), "{lock}");
+    // One next to the pipeline file is read before the other.
+    fs_err::rename(&own, workspace.path("tiny.lock")).unwrap();
+    run("tiny.toml tiny.lock", &["package", file, "--locked"]);
+    run("tiny.toml tiny.lock", &["package", file]);
+    workspace.edit("tiny.lock", "[archives.onnx-fp32]", "[archives.onnx-bf16]");
+    let locked =
+        in_namespace(&workspace, (CONFIG_MAP, "tiny.toml tiny.lock"), "config", &["package", file, "--locked"]);
+    locked.fails(4, &["the lock `config/tiny.lock` does not hold"]);
+    // A file that was named is the only one.
+    let named = ["package", file, "--lock", "locks/a.lock"];
+    run("tiny.toml tiny.lock", &named);
+    assert_eq!(fs_err::read_to_string(workspace.path("locks/a.lock")).unwrap(), lock);
+    let nowhere = ["package", file, "--lock", "config/b.lock", "--output", "other"];
+    let ended = in_namespace(&workspace, (CONFIG_MAP, "tiny.toml"), "config", &nowhere);
+    ended.fails(3, &["the lock `config/b.lock` cannot be written", "Read-only file system"]);
+    assert!(!workspace.path("other").exists(), "it is found before anything is made");
+    let two = ["package", file, "tiny.toml", "--lock", "x.lock"];
+    in_namespace(&workspace, (CONFIG_MAP, "tiny.toml"), "config", &two)
+        .fails(2, &["--lock names the lock of one pipeline"]);
+}

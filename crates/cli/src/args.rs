@@ -42,6 +42,9 @@ pub(crate) struct Global {
     /// Artifact cache [default: .cache in the output folder].
     #[arg(long, global = true, value_name = "DIR", env = "PLANFORGE_CACHE")]
     pub(crate) cache: Option<PathBuf>,
+    /// Lock file of the pipeline [default: next to the pipeline file; where that folder is read-only, in the output folder].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) lock: Option<PathBuf>,
     /// Folder of native libraries that scripts/setup fills [default: the nearest .native].
     #[arg(long, global = true, value_name = "DIR", env = "PLANFORGE_NATIVE_DIR")]
     pub(crate) native: Option<PathBuf>,

@@ -29,6 +29,12 @@ impl OutputLayout {
         root.join(".cache")
     }
 
+    /// The lock of the pipeline file `pipeline`, where that file's own folder cannot be written.
+    #[must_use]
+    pub fn lock(&self, pipeline: &Path) -> PathBuf {
+        self.folder().join(lock_file(pipeline).file_name().unwrap_or_default())
+    }
+
     /// The snapshot record.
     #[must_use]
     pub fn snapshot(&self) -> PathBuf {

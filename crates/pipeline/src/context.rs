@@ -1,6 +1,6 @@
 //! The immutable context of a run: everything that stages are given besides earlier artifacts.
 
-use crate::lock::LockState;
+use crate::lock::{LockPlace, LockState};
 use crate::machine::this_machine;
 use crate::options::PipelineOptions;
 use crate::overrides::{Overrides, read_catalogue, with_local_gpus};
@@ -20,7 +20,7 @@ pub struct PipelineContext {
     pub file: PathBuf,
     /// GPU types.
     pub catalogue: GpuCatalogue,
-    /// The lock next to the pipeline file, and what is done with it.
+    /// The lock, and what is done with it.
     pub lock: LockState,
     /// Options of the program.
     pub options: PipelineOptions,
@@ -53,9 +53,11 @@ impl PipelineContext {
         let spec = overrides.apply(read_spec(file)?)?.checked(file)?;
         let catalogue = read_catalogue(&spec, overrides.catalogue.as_deref())?;
         let spec = with_local_gpus(spec, &catalogue)?;
+        let layout = OutputLayout::new(&options.output, &spec.name);
+        let place = LockPlace::find(options.lock.as_deref(), file, &layout, overrides.lock)?;
         Ok(Self {
-            lock: LockState::open(file, overrides.lock)?,
-            layout: OutputLayout::new(&options.output, &spec.name),
+            lock: LockState::open(file, place, overrides.lock)?,
+            layout,
             cache: Cache::new(&options.cache),
             options: options.clone(),
             all_files: overrides.all_files,

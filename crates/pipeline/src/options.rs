@@ -13,6 +13,8 @@ pub struct PipelineOptions {
     pub output: PathBuf,
     /// Folder of the artifact cache.
     pub cache: PathBuf,
+    /// The lock, where the caller named it.
+    pub lock: Option<PathBuf>,
     /// The folder that the caller works in; reports show paths in it without it.
     pub current_folder: PathBuf,
     /// The Hub.

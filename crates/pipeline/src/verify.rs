@@ -1,8 +1,8 @@
 //! Everything that a lock names, rebuilt and compared.
 
 use crate::Result;
-use crate::context::PipelineContext;
-use crate::lock::LockMode;
+use crate::context::{PipelineContext, read_spec};
+use crate::lock::{LockMode, LockPlace};
 use crate::options::PipelineOptions;
 use crate::overrides::Overrides;
 use crate::run::run_pipeline;
@@ -48,9 +48,11 @@ pub fn verify(
     runtime: Handle,
 ) -> Result<Verification> {
     fs_err::create_dir_all(&options.output)?;
+    let layout = OutputLayout::new(&options.output, &read_spec(file)?.name);
+    let lock = LockPlace::find(options.lock.as_deref(), file, &layout, LockMode::Rebuild)?;
     let folder = tempfile::Builder::new().prefix(".verify-").tempdir_in(&options.output)?;
     let (output, cache) = (folder.path().to_owned(), OutputLayout::cache(folder.path()));
-    let options = PipelineOptions { output, cache, ..options.clone() };
+    let options = PipelineOptions { output, cache, lock: Some(lock.read), ..options.clone() };
     let overrides =
         Overrides { catalogue: catalogue.map(Path::to_owned), lock: LockMode::Rebuild, ..Overrides::default() };
     let context = PipelineContext::open(&options, &overrides, file, progress, runtime)?;

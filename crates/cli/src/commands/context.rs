@@ -1,12 +1,13 @@
 //! What every command is given.
 
+use crate::failure::BadUsage;
 use crate::printer;
 use crate::progress::Terminal;
 use crate::settings::Settings;
 use anyhow::Result;
 use planforge_core::Progress;
 use planforge_pipeline::{Overrides, PipelineContext};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 
@@ -22,6 +23,16 @@ impl CommandContext {
     pub(super) fn show(&self, value: &impl serde::Serialize, text: &str) -> Result<()> {
         self.terminal.clear();
         if self.settings.json { printer::json(value) } else { printer::stdout(text) }
+    }
+
+    /// Fails where one lock file is named for several pipelines.
+    pub(super) fn check_lock_option(&self, pipelines: &[PathBuf]) -> Result<()> {
+        if self.settings.pipeline.lock.is_some() && pipelines.len() > 1 {
+            let message =
+                format!("--lock names the lock of one pipeline; expected 1 pipeline, got {}", pipelines.len());
+            return Err(BadUsage(message).into());
+        }
+        Ok(())
     }
 
     /// Opens a pipeline file.

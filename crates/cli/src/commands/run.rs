@@ -75,7 +75,9 @@ pub(super) fn open(context: &CommandContext, pipelines: &Pipelines) -> Result<Ve
 }
 
 fn open_with(context: &CommandContext, pipelines: &Pipelines, overrides: &Overrides) -> Result<Vec<PipelineContext>> {
-    expand(&pipelines.pipelines)?.iter().map(|file| context.open(file, overrides)).collect()
+    let files = expand(&pipelines.pipelines)?;
+    context.check_lock_option(&files)?;
+    files.iter().map(|file| context.open(file, overrides)).collect()
 }
 
 /// What the command line changes in each pipeline. Commands that make artifacts write the lock, or hold it.

@@ -15,7 +15,9 @@ use std::fmt::Write;
 pub(super) fn verify(context: &CommandContext, arguments: &VerifyArguments) -> Result<()> {
     let limits = build_limits(arguments.memory, arguments.jobs);
     let mut failed = Vec::new();
-    for path in expand(&arguments.pipelines)? {
+    let files = expand(&arguments.pipelines)?;
+    context.check_lock_option(&files)?;
+    for path in files {
         let (options, catalogue) = (&context.settings.pipeline, arguments.catalogue.as_deref());
         let runtime = context.runtime.handle().clone();
         let verification = planforge_pipeline::verify(options, &path, catalogue, limits, context.progress(), runtime)?;

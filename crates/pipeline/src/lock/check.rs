@@ -1,6 +1,7 @@
 //! What a run found and made, compared with the lock or written into it.
 
-use super::state::{LockMode, LockState, lock_of_source};
+use super::mode::LockMode;
+use super::state::{LockState, lock_of_source};
 use crate::context::PipelineContext;
 use crate::{Error, Result};
 use planforge_core::{Difference, EngineTarget, ItemKind, Lock, Progress, Snapshot, Step, Variant};
@@ -52,12 +53,13 @@ pub(crate) fn check_or_write_lock(context: &PipelineContext, found: &Lock) -> Re
 }
 
 fn write_lock(context: &PipelineContext, found: &Lock) -> Result<Vec<String>> {
-    let path = &context.lock.path;
+    let path = &context.lock.written;
     // Another process that makes something else of this pipeline waits here, and its part is kept. Where files cannot be
     // locked, the last one wins.
     let pipeline = fs_err::File::open(&context.file)?;
     let _ = pipeline.file().lock();
-    let before = Lock::read(path)?;
+    // The first lock in another place begins with the one that was read.
+    let before = Lock::read(path)?.or_else(|| context.lock.locked.clone());
     let after = before.as_ref().map_or_else(|| found.clone(), |before| before.updated(found));
     let is_written = after.write(path).map_err(|source| Error::LockWrite { path: path.clone(), source })?;
     let progress = context.progress();

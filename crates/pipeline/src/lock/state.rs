@@ -1,42 +1,23 @@
 //! The lock as it was when the run began.
 
+use super::mode::LockMode;
+use super::place::LockPlace;
 use crate::torchscript::require_libtorch;
 use crate::{Error, Result};
 use planforge_core::{
     ArtifactFile, Difference, EngineTarget, GpuCatalogue, Lock, LockedFile, LockedSource, Pipeline, Platform,
-    Precision, Snapshot, SourceSpec, Step, Variant, lock_file,
+    Precision, Snapshot, SourceSpec, Step, Variant,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// What a run does with the lock.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LockMode {
-    /// Fetches the commit that it pins.
-    #[default]
-    Default,
-    /// Fetches the commit that it pins, and writes what was made.
-    Write,
-    /// Fetches the commit that the revision stands for now, and writes what was made.
-    Update,
-    /// Fails where it does not hold, and never writes it.
-    Frozen,
-    /// Makes everything that it names, and nothing else.
-    Rebuild,
-}
-
-impl LockMode {
-    /// Whether the lock must exist.
-    pub(crate) const fn needs_lock(self) -> bool {
-        matches!(self, Self::Frozen | Self::Rebuild)
-    }
-}
 
 /// The lock of a pipeline, and what the run does with it.
 #[derive(Debug, Clone)]
 pub struct LockState {
     /// The lock file.
     pub path: PathBuf,
+    /// Where it is written.
+    pub(crate) written: PathBuf,
     /// What the run does with it.
     pub mode: LockMode,
     /// Its content when the run began; none where there was no file.
@@ -44,17 +25,17 @@ pub struct LockState {
 }
 
 impl LockState {
-    /// Reads the lock of the pipeline file `file`.
+    /// Reads the lock of the pipeline file `file` at `place`.
     ///
     /// # Errors
     /// An invalid lock, and [`Error::NoLock`] where `mode` needs one.
-    pub fn open(file: &Path, mode: LockMode) -> Result<Self> {
-        let path = lock_file(file);
+    pub(crate) fn open(file: &Path, place: LockPlace, mode: LockMode) -> Result<Self> {
+        let LockPlace { read: path, written } = place;
         let locked = Lock::read(&path)?;
         if locked.is_none() && mode.needs_lock() {
             return Err(Error::NoLock { path, file: file.to_owned() });
         }
-        Ok(Self { path, mode, locked })
+        Ok(Self { path, written, mode, locked })
     }
 
     /// The last step whose results the lock has.
