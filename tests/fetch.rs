@@ -146,6 +146,7 @@ fn a_locked_commit_in_the_cache_needs_no_hub() {
             fs_err::remove_dir_all(workspace.path("model")).unwrap();
             fs_err::create_dir(workspace.path("model")).unwrap();
             copy_files(&pytorch, &workspace.path("model"));
+            workspace.edit("tiny.toml", "sentence-embedding", "feature-extraction");
         }
         let hub = TestHub::start("someone/tiny", &workspace.path("model")).unwrap();
         workspace.edit("tiny.toml", "path = \"model\"", "repo = \"someone/tiny\"");

@@ -39,7 +39,7 @@ impl Settings {
         let pipeline = PipelineOptions {
             output,
             cache,
-            lock: global.lock.as_ref().map(|file| here.join(file)),
+            lock: global.lock.clone(),
             hub: hub_options(&here),
             native: native_libraries(global, &here),
             workers: workers(global, &here)?,
