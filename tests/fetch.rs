@@ -146,7 +146,10 @@ fn a_locked_commit_in_the_cache_needs_no_hub() {
             fs_err::remove_dir_all(workspace.path("model")).unwrap();
             fs_err::create_dir(workspace.path("model")).unwrap();
             copy_files(&pytorch, &workspace.path("model"));
+            // A smaller model, without a tokenizer.
             workspace.edit("tiny.toml", "sentence-embedding", "feature-extraction");
+            workspace.edit("tiny.toml", "sequence = [4, 16, 64]", "sequence = [4, 8, 16]");
+            workspace.edit("tiny.toml", "samples = ", "# samples = ");
         }
         let hub = TestHub::start("someone/tiny", &workspace.path("model")).unwrap();
         workspace.edit("tiny.toml", "path = \"model\"", "repo = \"someone/tiny\"");
@@ -176,6 +179,9 @@ fn a_locked_commit_in_the_cache_needs_no_hub() {
             &["verify", "tiny.toml"],
             &["unpublish", "tiny.toml"],
         ] {
+            if weights == "pytorch_model.bin" && arguments[0] == "infer" {
+                continue;
+            }
             let ended = end(command("http://127.0.0.1:9", arguments));
             ended.succeeds();
             assert!(!ended.stderr.contains("trying again"), "{arguments:?}: {}", ended.stderr);

@@ -8,7 +8,7 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 
 /// Why an attempt failed.
 pub(crate) struct Failure {
-    error: Error,
+    error: Box<Error>,
     kind: Kind,
 }
 
@@ -20,12 +20,12 @@ enum Kind {
 }
 
 impl Failure {
-    pub(crate) const fn permanent(error: Error) -> Self {
-        Self { error, kind: Kind::Permanent }
+    pub(crate) fn permanent(error: Error) -> Self {
+        Self { error: Box::new(error), kind: Kind::Permanent }
     }
 
-    pub(crate) const fn transient(error: Error, pause: Option<Duration>) -> Self {
-        Self { error, kind: Kind::Transient(pause) }
+    pub(crate) fn transient(error: Error, pause: Option<Duration>) -> Self {
+        Self { error: Box::new(error), kind: Kind::Transient(pause) }
     }
 }
 
@@ -44,10 +44,10 @@ pub(crate) async fn retry<T>(
             Err(failure) => failure,
         };
         attempts += 1;
-        let Kind::Transient(asked) = kind else { return Err(error) };
+        let Kind::Transient(asked) = kind else { return Err(*error) };
         let pause = asked.unwrap_or_default().max(back_off);
         if attempts >= transfer.attempts || asked.is_some_and(|asked| asked > transfer.longest_pause) {
-            return Err(Error::GaveUp { attempts, source: Box::new(error) });
+            return Err(Error::GaveUp { attempts, source: error });
         }
         note(format!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
         tokio::time::sleep(pause).await;

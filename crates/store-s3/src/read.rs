@@ -13,7 +13,7 @@ use std::ops::Range;
 
 /// What a store has of an object, or of a range of it.
 enum Answer {
-    Content(GetObjectOutput),
+    Content(Box<GetObjectOutput>),
     Missing,
     Empty,
 }
@@ -27,7 +27,7 @@ impl Bucket {
             let request = self.client.get_object().bucket(self.name()).key(key).set_range(range.clone());
             let config = S3Options::with_checksums(Builder::new(), has_checksums);
             match request.customize().config_override(config).send().await {
-                Ok(response) => Ok(Answer::Content(response)),
+                Ok(response) => Ok(Answer::Content(Box::new(response))),
                 Err(error) if error.code() == Some("NoSuchKey") => Ok(Answer::Missing),
                 // The range begins where the object ends, or after that.
                 Err(error) if error.code() == Some("InvalidRange") => Ok(Answer::Empty),
@@ -35,7 +35,7 @@ impl Bucket {
             }
         };
         let response = match self.with_checksums(asking).await? {
-            Answer::Content(response) => response,
+            Answer::Content(response) => *response,
             Answer::Missing => return Ok(None),
             Answer::Empty => return Ok(Some(ObjectContent::from_bytes(Bytes::new()))),
         };
