@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// What a file system lacks, with the error numbers by which it says so, as `fixtures/file-systems/refuse.c` has them.
+/// What a file system lacks, with the error numbers that it answers, as `fixtures/file-systems/refuse.c` has them.
 const LACKS_ALL: &str = "flock=38,symlink=1,link=95,noreplace=22,fsync=22,chmod=1,copy_file_range=95";
 
 /// The library of `fixtures/file-systems`, built with the C compiler that Rust links with.
