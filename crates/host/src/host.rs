@@ -12,6 +12,7 @@ use crate::routes::{Endpoint, router};
 use crate::server::{ConnectionLimits, serve, serve_until};
 use crate::target::Archives;
 use crate::{Error, HostOptions, Result};
+use planforge_core::{FileLock, try_lock};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -155,11 +156,11 @@ impl WorkFolder {
         loop {
             fs_err::create_dir_all(&path)?;
             let lock = std::fs::File::open(&path)?;
-            lock.lock()?;
             // Before it was locked, another endpoint may have taken it for abandoned.
-            if path.is_dir() {
+            if try_lock(&lock, &path)? != FileLock::Busy && path.is_dir() {
                 return Ok(Self { path, _lock: lock });
             }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -187,7 +188,7 @@ fn remove_abandoned(parent: &Path) {
     for item in fs_err::read_dir(parent).into_iter().flatten().flatten() {
         let is_folder = item.file_name().to_string_lossy().starts_with(PREFIX);
         let lock = std::fs::File::open(item.path()).ok().filter(|_| is_folder);
-        if lock.is_some_and(|lock| lock.try_lock().is_ok()) {
+        if lock.is_some_and(|lock| matches!(try_lock(&lock, &item.path()), Ok(FileLock::Held))) {
             // What cannot be removed does not keep this endpoint from working.
             let _ = remove(&item.path());
         }

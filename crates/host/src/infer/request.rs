@@ -41,9 +41,11 @@ pub(crate) fn read_request(body: &[u8], encoding: Encoding, model: &Named<'_>) -
     }
     // Triton looks at no byte of a string; one that no tensor has by name is no mistake.
     let json = String::from_utf8_lossy(json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json));
+    // It ends for Triton's reader where a text of C ends.
+    let json = json.split('\0').next().unwrap_or_default();
     let marked = mark_special_numbers(json.as_bytes());
     let body = Object::read(&marked)?;
-    if let Some(mistake) = hidden_mistake(&json) {
+    if let Some(mistake) = hidden_mistake(json) {
         return Err(ApiError::bad_input(format!("failed to parse the request JSON buffer: {mistake}")));
     }
     let id = body.optional_string("id")?;
@@ -70,19 +72,22 @@ pub(crate) fn read_request(body: &[u8], encoding: Encoding, model: &Named<'_>) -
     Ok(Inference { id: id.map(|id| id.into_owned()), inputs, outputs })
 }
 
-/// Parameters of a request are texts, whole numbers and truth values.
+/// Parameters of a request are texts, numbers and truth values; some have a type of their own.
 fn check_parameters(parameters: &Object<'_>) -> Result<(), ApiError> {
-    let is_simple = |value: &RawValue| match value.get().as_bytes().first() {
-        Some(b'"' | b't' | b'f') => true,
-        Some(b'-' | b'0'..=b'9') => !value.get().contains(['.', 'e', 'E']),
-        _ => false,
-    };
-    match parameters.members().find(|(_, value)| !is_simple(value)) {
-        None => Ok(()),
-        Some((name, _)) => Err(ApiError::bad_input(format!(
-            "parameter '{name}' has invalid type. It should be either 'int', 'bool', or 'string'."
-        ))),
+    for (name, value) in parameters.members() {
+        match name {
+            "sequence_start" | "sequence_end" => drop(parameters.boolean(name)?),
+            "priority" | "timeout" => drop(parameters.unsigned(name)?),
+            "sequence_id" if unsigned(value).is_none() => drop(parameters.string(name)?),
+            _ if value.get().starts_with(['{', '[', 'n']) => {
+                return Err(ApiError::bad_input(format!(
+                    "parameter '{name}' has invalid type. It should be either 'int', 'bool', or 'string'."
+                )));
+            }
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 fn wanted_outputs(body: &Object<'_>, is_binary: bool, model: &Named<'_>) -> Result<Vec<OutputForm>, ApiError> {
