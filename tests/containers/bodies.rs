@@ -183,7 +183,7 @@ fn outcome(hosted: &Hosted, Case { model, content_type, body }: &Case) -> Outcom
 /// Whether two answers are the same: numbers within rounding to decimals, texts up to where the reader's own begin.
 fn is_same(own: &Outcome, triton: &Outcome) -> bool {
     match (own, triton) {
-        // A server that has ended says nothing about the body: 2.51 does so for sizes of shapes above 2^63.
+        // A server that has ended leaves open what it makes of the body: 2.51 does so for sizes of shapes above 2^63.
         (Outcome::Error(400, _), Outcome::Error(0, text)) if text.starts_with("The container ended") => true,
         (Outcome::Error(own_status, own), Outcome::Error(status, text)) => {
             let is_open_ended = OPEN_ENDED.iter().any(|start| own.starts_with(start) && text.starts_with(start));

@@ -1,7 +1,7 @@
 //! Memory of a copy, counted over the model for several batches and scaled by what the builder reported of one.
 
 use crate::Result;
-use crate::plan::RequestShape;
+use crate::request_shape::RequestShape;
 use planforge_core::{
     BATCHES, BuilderFigures, CopyMemory, EngineTarget, Gpu, Pipeline, Precision, Profile, Snapshot, Variant, max_batch,
     max_sequence,

@@ -39,6 +39,7 @@ mod overrides;
 mod plan;
 mod record;
 mod report;
+mod request_shape;
 mod response;
 mod run;
 mod stages;
@@ -57,8 +58,9 @@ pub use lock::{LockMode, LockState};
 pub use memory_plan::{MemoryPlan, plan_memory};
 pub use options::{HubOptions, NativeLibraries, PipelineOptions, Workers};
 pub use overrides::Overrides;
-pub use plan::{BuildPlan, RequestShape, Selection, resolve_plan, select_variants};
+pub use plan::{BuildPlan, Selection, resolve_plan, select_variants};
 pub use record::{Measured, RunRecord};
+pub use request_shape::RequestShape;
 pub use run::{run_pipeline, run_pipelines};
 pub use stages::{
     BuiltEngines, Checks, CompileRequest, EngineChecks, Export, Exports, FetchedSource, PackagedVariants,

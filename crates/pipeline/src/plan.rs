@@ -3,6 +3,7 @@
 use crate::context::PipelineContext;
 use crate::lock::{LockMode, check_plan};
 use crate::max_batch::choose_max_batch;
+use crate::request_shape::RequestShape;
 use crate::torchscript::{available_variants, require_libtorch};
 use crate::{Error, Result};
 use planforge_core::{EngineTarget, ModelFormat, Pipeline, Precision, Profile, Snapshot, Step, Variant};
@@ -40,15 +41,6 @@ pub fn select_variants(context: &PipelineContext) -> Result<Selection> {
     precisions.sort();
     precisions.dedup();
     Ok(Selection { targets, variants, precisions, skipped })
-}
-
-/// Batch and sequence length of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestShape {
-    /// Texts or images.
-    pub batch: u64,
-    /// Tokens of each text; none for models over images.
-    pub sequence: Option<u64>,
 }
 
 /// What a run makes, with everything that is known once the checkpoint is there.

@@ -4,7 +4,8 @@ use super::precision::model_of;
 use super::publish::PublishedVariant;
 use crate::context::PipelineContext;
 use crate::estimate::estimate_copy;
-use crate::plan::{BuildPlan, RequestShape};
+use crate::plan::BuildPlan;
+use crate::request_shape::RequestShape;
 use crate::{Error, Result, Unserved};
 use planforge_bench::ProbeRequests;
 use planforge_core::{

@@ -5,7 +5,7 @@ use super::measure::endpoint_client;
 use super::precision::model_of;
 use super::serve::{ServedVariant, fitting_request};
 use crate::context::PipelineContext;
-use crate::plan::RequestShape;
+use crate::request_shape::RequestShape;
 use crate::response::tensors;
 use crate::{Error, Result};
 use planforge_bench::Endpoint;
