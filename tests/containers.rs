@@ -2,6 +2,7 @@
 //! over all.
 
 mod bodies;
+mod soak;
 
 use crate::support::{Hosted, Workspace, triton_backend};
 use planforge_testkit::{TinyBert, TritonOptions, TritonServer, isolated, native};

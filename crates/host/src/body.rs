@@ -1,9 +1,10 @@
 //! Reads a request's body within SageMaker's limits of size and time.
 
 use crate::api_error::ApiError;
+use crate::infer::Encoding;
 use axum::body::Body;
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_LENGTH, EXPECT};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use futures_util::StreamExt;
 use planforge_core::MAX_BODY_BYTE_COUNT;
 use std::sync::Arc;
@@ -14,7 +15,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// may not read it, so the rest is read first, within reason.
 const MAX_DISCARDED_BYTE_COUNT: usize = 64 << 20;
 
-/// Room for the bodies that are in memory at the same time, counted in KiB.
+/// Times the length of a body in JSON that it takes with its tensors: an element of eight bytes has two characters at least.
+const JSON_FACTOR: usize = 5;
+/// The same of raw bytes, which are copied.
+const RAW_FACTOR: usize = 2;
+
+/// Room for the bodies that are in memory at the same time with their tensors, counted in KiB.
 #[derive(Debug)]
 pub(crate) struct BodyRoom(Arc<Semaphore>);
 
@@ -30,7 +36,9 @@ impl BodyRoom {
     /// [`ApiError::Overloaded`].
     pub(crate) fn enter(&self, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, ApiError> {
         let byte_count = length(headers).unwrap_or(MAX_BODY_BYTE_COUNT).min(MAX_BODY_BYTE_COUNT);
-        let kib = u32::try_from(byte_count.div_ceil(1024)).unwrap_or(u32::MAX);
+        let content_type = headers.get(CONTENT_TYPE);
+        let factor = if Encoding::of_content_type(content_type) == Encoding::Json { JSON_FACTOR } else { RAW_FACTOR };
+        let kib = u32::try_from((factor * byte_count).div_ceil(1024)).unwrap_or(u32::MAX);
         Arc::clone(&self.0).try_acquire_many_owned(kib).map_err(|_| ApiError::Overloaded)
     }
 }

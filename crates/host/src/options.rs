@@ -42,7 +42,7 @@ pub struct HostOptions {
     pub max_connections: usize,
     /// Longest time that a connection may be idle, or the head of a request may take.
     pub header_timeout: Duration,
-    /// Bytes of the bodies of requests that may be in memory at the same time; further ones are answered with the status 503.
+    /// Bytes of the bodies of requests and of their tensors that may be in memory at the same time; further ones are answered with the status 503.
     pub max_body_bytes_at_once: usize,
     /// Longest time that requests in flight are waited for at the end.
     pub drain_timeout: Duration,

@@ -6,7 +6,7 @@ use crate::failure::BadUsage;
 use crate::printer::one_line;
 use crate::table::table;
 use anyhow::Result;
-use planforge_core::{TARGET_MODEL_HEADER, invocations_path};
+use planforge_core::{ACCESS_TOKEN_VARIABLE, TARGET_MODEL_HEADER, invocations_path};
 use planforge_pipeline::{GuessValue, Inference, InferenceRequest, Overrides};
 use planforge_validate::{Samples, cosine};
 use std::fmt::Write;
@@ -36,8 +36,12 @@ fn write_request(context: &CommandContext, request: &InferenceRequest, file: &Pa
     fs_err::write(file, &body.bytes)?;
     let (route, content_type) = (invocations_path(endpoint), &body.content_type);
     let quoted = file.display().to_string().replace('\'', r"'\''");
+    let token = match &context.settings.pipeline.endpoint_token {
+        Some(_) => format!(" -H \"Authorization: Bearer ${ACCESS_TOKEN_VARIABLE}\""),
+        None => String::new(),
+    };
     let command = format!(
-        "curl -s http://127.0.0.1:8080{route} -H '{TARGET_MODEL_HEADER}: {target_model}' -H 'Content-Type: {content_type}' \
+        "curl -s http://127.0.0.1:8080{route} -H '{TARGET_MODEL_HEADER}: {target_model}' -H 'Content-Type: {content_type}'{token} \
          --data-binary @'{quoted}'"
     );
     let shown = serde_json::json!({

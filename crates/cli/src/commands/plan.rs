@@ -35,7 +35,7 @@ fn text(plan: &MemoryPlan) -> String {
         format_bytes(plan.context_byte_count)
     );
     if plan.rows.iter().any(|row| row.shares_activations) {
-        text += "pytorch: all copies in a server share the memory of activations, which counts once\n";
+        text += "pytorch: copies share the memory of activations, which counts once\n";
     }
     text += &gpu_memory(&plan.rows);
     let _ = writeln!(

@@ -98,7 +98,7 @@ fn growth_lines(capacity: &Capacity) -> String {
         return String::new();
     };
     let [first, median, last] = [first, median, last].map(format_bytes);
-    let mut text = format!("  a copy added: the first {first}, the median of the others {median}, the last {last}\n");
+    let mut text = format!("  copies added: first {first}, median of the others {median}, last {last}\n");
     let median = |growth: fn(&ProbeStep) -> Option<u64>| Some(format_bytes(capacity.growths(growth)?.median));
     let smallest = median(|step| step.growth_after_smallest_byte_count);
     if let (Some(smallest), Some(largest)) = (smallest, median(|step| step.growth_byte_count)) {
