@@ -156,6 +156,12 @@ fn change_input(index: usize, with: &mut With<'_>) {
     ] {
         with(&input("shape", shape));
     }
+    for data in [json!(null), json!([null]), json!([])] {
+        with(&|body| {
+            body["inputs"][index]["datatype"] = json!("INT65");
+            body["inputs"][index]["data"] = data.clone();
+        });
+    }
     for data in [
         json!([]),
         json!([1]),
@@ -280,6 +286,12 @@ fn binary(good: &Value) -> Vec<(String, Vec<u8>)> {
         let mut binary = header.clone();
         binary["inputs"][0]["parameters"]["binary_data_size"] = size;
         all.push(whole(&binary, &raw));
+    }
+    for datatype in ["INT65", "FP64", "BYTES"] {
+        let mut other = header.clone();
+        other["inputs"][0]["datatype"] = json!(datatype);
+        all.push(whole(&other, &raw));
+        all.push(whole(&other, &raw[..raw.len() - 1]));
     }
     let (_, body) = whole(&header, &raw);
     let length = header.to_string().len();

@@ -16,6 +16,8 @@ use serde_json::value::RawValue;
 /// Element types of the protocol that no model here has. Requests with them are refused when they meet the model.
 const OTHER_TYPES: [&str; 8] = ["UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "FP64", "BYTES"];
 
+/// Triton's name of any other. Raw bytes have it until they meet the model.
+const INVALID: &str = "<invalid>";
 /// What some editors put before a text.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
@@ -129,9 +131,8 @@ fn read_input(
     let shape = input.unsigned_list("shape")?;
     let raw_byte_count = parameters.unsigned("binary_data_size")?;
     let known = DataType::from_kserve_name(&data_type);
-    if known.is_none() && !OTHER_TYPES.contains(&&*data_type) {
-        return Err(ApiError::bad_input(format!("invalid datatype for input {name}")));
-    }
+    let is_type = known.is_some() || OTHER_TYPES.contains(&&*data_type);
+    let data_type = if is_type { data_type } else { INVALID.into() };
     check_name(&name)?;
     let given = |values: Option<TensorValues>, byte_count| {
         let (name, data_type) = (name.clone().into_owned(), data_type.clone().into_owned());
@@ -180,6 +181,9 @@ fn read_data(
     }
     if !data.get().starts_with('[') {
         return Err(ApiError::bad_input("Unable to parse 'data': attempt to access JSON non-array as array"));
+    }
+    if data_type == INVALID {
+        return Err(ApiError::bad_input(format!("invalid datatype for input {name}")));
     }
     if ["FP16", "BF16"].contains(&data_type) {
         return Err(ApiError::bad_input(format!(
