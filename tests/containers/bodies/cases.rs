@@ -116,6 +116,9 @@ fn change_outputs(with: &mut With<'_>) {
             json!({"classification": -1}),
             json!({"classification": 1.5}),
             json!({"unknown": 1}),
+            json!({"shared_memory_region": 1}),
+            json!({"shared_memory_region": "r"}),
+            json!({"shared_memory_region": "r", "shared_memory_byte_size": 16}),
         ] {
             with(&|body| body["outputs"] = json!([{"name": name, "parameters": parameter}]));
         }
@@ -214,6 +217,18 @@ fn leave_out_or_repeat(index: usize, with: &mut With<'_>) {
     });
     with(&|body| body["inputs"][index]["parameters"] = json!({"binary_data_size": 24}));
     with(&|body| body["inputs"][index]["parameters"] = json!({"unknown": "x"}));
+    for parameters in [
+        json!({"shared_memory_region": 1}),
+        json!({"shared_memory_region": "r"}),
+        json!({"shared_memory_region": "r", "shared_memory_byte_size": 24}),
+        json!({"shared_memory_region": "r", "shared_memory_byte_size": "x"}),
+        json!({"shared_memory_region": "r", "shared_memory_byte_size": 24, "shared_memory_offset": "x"}),
+    ] {
+        with(&|body| {
+            body["inputs"][index].as_object_mut().unwrap().remove("data");
+            body["inputs"][index]["parameters"] = parameters.clone();
+        });
+    }
 }
 
 /// Texts that are not, or not quite, JSON.

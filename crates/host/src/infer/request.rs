@@ -96,6 +96,7 @@ fn wanted_outputs(body: &Object<'_>, is_binary: bool, model: &Named<'_>) -> Resu
     let mut outputs: Vec<OutputForm> = Vec::new();
     for output in Object::objects(body.optional_list("outputs")?) {
         let (name, parameters) = (output.string("name")?, output.parameters().unwrap_or_default());
+        refuse_shared_memory(&parameters)?;
         let class_count = class_count(parameters.get("classification"))?;
         let is_binary = parameters.boolean("binary_data")?.unwrap_or(is_binary);
         // Twice asked for, once given.
@@ -134,6 +135,7 @@ fn read_input(
     let is_type = known.is_some() || OTHER_TYPES.contains(&&*data_type);
     let data_type = if is_type { data_type } else { INVALID.into() };
     check_name(&name)?;
+    refuse_shared_memory(&parameters)?;
     let given = |values: Option<TensorValues>, byte_count| {
         let (name, data_type) = (name.clone().into_owned(), data_type.clone().into_owned());
         Given { name, data_type, shape: shape.clone(), values, byte_count }
@@ -146,6 +148,15 @@ fn read_input(
     let values = read_data(&name, &data_type, known, element_count(&shape), data)?;
     let byte_count = values.as_ref().map_or(0, |values| values.len() * values.data_type().byte_count());
     Ok(given(values, byte_count as u64))
+}
+
+/// No client of SageMaker has registered any.
+fn refuse_shared_memory(parameters: &Object<'_>) -> Result<(), ApiError> {
+    let Some(region) = parameters.optional_string("shared_memory_region")? else { return Ok(()) };
+    for name in ["shared_memory_offset", "shared_memory_byte_size"] {
+        parameters.unsigned(name)?;
+    }
+    Err(ApiError::bad_input(format!("Unable to find shared memory region: '{region}'")))
 }
 
 /// An input has its elements in one place: `data`, raw bytes, or shared memory, which no SageMaker client has.
