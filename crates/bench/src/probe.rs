@@ -277,9 +277,10 @@ fn is_loaded(state: &EndpointState, target_model: &str) -> bool {
     state.models.iter().any(|model| model.target_model == target_model)
 }
 
-/// Memory of the copy: the growth of the memory in use, or the reported size of a copy that was loaded before.
+/// Memory of the copy: the growth of the memory in use, or the size that is reported then of a copy that was loaded before.
 fn growth(before: &EndpointState, after: &EndpointState, target_model: &str) -> u64 {
-    match before.models.iter().find(|model| model.target_model == target_model) {
+    let reported = after.models.iter().find(|model| model.target_model == target_model);
+    match reported.filter(|_| is_loaded(before, target_model)) {
         Some(model) => model.byte_count,
         None => after.used_byte_count.saturating_sub(before.used_byte_count),
     }
@@ -381,6 +382,17 @@ mod tests {
         assert_eq!((capacity.copies, capacity.byte_count_per_copy, capacity.base_byte_count), (2, 100, None));
         let is_cold: Vec<bool> = capacity.steps.iter().map(|step| step.cold.is_some()).collect();
         assert_eq!(is_cold, [false, true]);
+    }
+
+    #[tokio::test]
+    async fn copies_loaded_before_count_with_what_larger_requests_add() {
+        let script = Script {
+            loaded_before: vec!["m-v0.tar.gz", "m-v1.tar.gz"],
+            growth_at_invocation: vec![5, 20],
+            ..Script::default()
+        };
+        let capacity = probe_script(script, 2).await.unwrap();
+        assert_eq!((capacity.copies, capacity.byte_count_per_copy), (2, 125));
     }
 
     #[tokio::test]

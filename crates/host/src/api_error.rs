@@ -137,7 +137,7 @@ impl ApiError {
             )),
             Self::WrongToken => plain("The security token included in the request is invalid.".to_owned()),
             Self::ForeignHost { host } => plain(format!(
-                "The host '{}' is not this machine; an endpoint for others needs a token ({ACCESS_TOKEN_VARIABLE})",
+                "The host '{}' is not localhost or a loopback address; an endpoint for others needs a token ({ACCESS_TOKEN_VARIABLE})",
                 host.escape_debug()
             )),
             Self::UnknownRoute => plain("There is no such operation".to_owned()),

@@ -25,6 +25,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
+/// How long each endpoint may take for its counts; one that is stuck does not hide the others.
+const STATE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most bytes of an endpoint's counts.
 const MOST_BYTES: usize = 64 << 20;
 
@@ -106,26 +108,41 @@ impl Endpoints {
         Ok(response)
     }
 
-    /// The same route of all endpoints, in the order of their names; the first refusal instead.
+    /// The same route of all endpoints, in the order of their names, but for those that do not answer in time; the first refusal
+    /// instead.
     async fn of_all(&self, path: &'static str, headers: &HeaderMap) -> std::result::Result<Vec<String>, Response> {
         let mut texts = Vec::new();
-        for address in self.addresses.values() {
-            let mut request = Request::new(Body::empty());
-            *request.uri_mut() = Uri::from(PathAndQuery::from_static(path));
-            for name in [AUTHORIZATION, HOST] {
-                if let Some(value) = headers.get(&name) {
-                    request.headers_mut().insert(name, value.clone());
-                }
-            }
-            let response = self.send(*address, request).await.map_err(IntoResponse::into_response)?;
-            if response.status() != StatusCode::OK {
-                return Err(response);
-            }
-            let bytes = to_bytes(response.into_body(), MOST_BYTES).await;
-            let bytes = bytes.map_err(|error| ApiError::Internal(error.to_string()).into_response())?;
-            texts.push(String::from_utf8_lossy(&bytes).into_owned());
+        for (name, address) in &*self.addresses {
+            let Ok(answer) = tokio::time::timeout(STATE_TIMEOUT, self.text(*address, path, headers)).await else {
+                tracing::warn!(name, path, "an endpoint does not answer");
+                continue;
+            };
+            texts.push(answer?);
         }
         Ok(texts)
+    }
+
+    /// What one endpoint answers.
+    async fn text(
+        &self,
+        address: SocketAddr,
+        path: &'static str,
+        headers: &HeaderMap,
+    ) -> std::result::Result<String, Response> {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = Uri::from(PathAndQuery::from_static(path));
+        for name in [AUTHORIZATION, HOST] {
+            if let Some(value) = headers.get(&name) {
+                request.headers_mut().insert(name, value.clone());
+            }
+        }
+        let response = self.send(address, request).await.map_err(IntoResponse::into_response)?;
+        if response.status() != StatusCode::OK {
+            return Err(response);
+        }
+        let bytes = to_bytes(response.into_body(), MOST_BYTES).await;
+        let bytes = bytes.map_err(|error| ApiError::Internal(error.to_string()).into_response())?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 

@@ -93,7 +93,10 @@ async fn invoke(
     let request_id = request_id(endpoint.request_count.fetch_add(1, Ordering::Relaxed));
     let start = Instant::now();
     let answer = endpoint.answer(&name, &headers, body, &request_id).await;
-    endpoint.count(&answer, start.elapsed());
+    // What asks for another endpoint is none of this one's requests.
+    if name == endpoint.name {
+        endpoint.count(&answer, start.elapsed());
+    }
     let mut response = match answer {
         Ok(ModelResponse { content_type, body }) => {
             ([(CONTENT_TYPE, content_type)], [(VARIANT_HEADER, VARIANT)], body).into_response()

@@ -7,7 +7,7 @@ use crate::commands::summary::{capacity_line, load_table};
 use crate::failure::BadUsage;
 use crate::printer;
 use crate::settings::build_limits;
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use planforge_core::{HostContainer, Progress, Step, endpoint_name, invocations_path};
 use planforge_host::{Front, LocalEndpoint, check_address};
 use planforge_pipeline::{Error, Overrides, PipelineContext, RunRecord, ServedVariant, run_pipeline};
@@ -49,8 +49,8 @@ pub(super) fn host(context: &CommandContext, arguments: &HostArguments) -> Resul
     }
     context.terminal.say("Ctrl-C ends it");
     while !context.terminal.is_cancelled() {
-        for endpoint in &mut endpoints {
-            endpoint.ensure_alive()?;
+        for (endpoint, pipeline) in endpoints.iter_mut().zip(&pipelines) {
+            endpoint.ensure_alive().with_context(|| format!("endpoint `{}`", endpoint_name(&pipeline.spec.name)))?;
         }
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -62,7 +62,9 @@ impl Named<'_> {
         let Interface { inputs: own, outputs: own_outputs, .. } = self.interface;
         let unknown = |name: &str, specs: &[TensorSpec]| specs.iter().all(|spec| spec.name != name);
         let model = self.model;
-        let output = outputs.iter().find(|output| unknown(&output.name, own_outputs));
+        // Triton has their names in order.
+        let output =
+            outputs.iter().filter(|output| unknown(&output.name, own_outputs)).min_by_key(|output| &output.name);
         let output = output.map(|output| format!("unexpected inference output '{}' for model '{model}'", output.name));
         output.or_else(|| {
             let mut inputs = inputs.iter().filter(|_| inputs.len() == own.len());

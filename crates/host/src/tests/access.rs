@@ -23,7 +23,7 @@ async fn without_a_token_only_names_of_this_machine_are_answered() {
     assert_eq!(request("localhost:8080").send().await.unwrap().status(), 200);
     let (status, kind, error) = api_error(request("rebound.example.com").send().await.unwrap()).await;
     assert_eq!((status, kind.as_str()), (403, "AccessDeniedException"));
-    assert!(error.message.contains("'rebound.example.com' is not this machine"), "{error:?}");
+    assert!(error.message.contains("'rebound.example.com' is not localhost"), "{error:?}");
     served.end().await;
 }
 

@@ -3,7 +3,7 @@
 use super::serve::ServedVariant;
 use crate::Result;
 use crate::context::PipelineContext;
-use planforge_bench::EndpointClient;
+use planforge_bench::{Endpoint as _, EndpointClient};
 use planforge_core::{Capacity, LoadResult, PredictedCapacity, endpoint_name};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub fn probe(context: &PipelineContext, url: &str, served: &ServedVariant) -> Re
 /// An endpoint that does not answer, and cancellation.
 pub fn load(context: &PipelineContext, url: &str, served: &ServedVariant, copies: usize) -> Result<LoadResult> {
     let client = client(context, url)?;
+    // An endpoint of another name, or one that asks for another token, would refuse every request.
+    context.runtime.block_on(client.state())?;
     let targets = &served.published.target_models;
     let targets = &targets[..copies.min(targets.len())];
     let loading = planforge_bench::load(&client, targets, &served.load_body, &context.spec.load, context.progress());
