@@ -51,6 +51,15 @@ fn pipelines_of_one_name_are_refused() {
 }
 
 #[test]
+fn an_address_in_use_is_found_before_anything_is_built() {
+    let workspace = workspace();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    workspace.planforge(&["host", "tiny.toml", "--port", &port]).fails(2, &["is in use; choose another port"]);
+    assert_eq!(workspace.files("planforge-out"), [""; 0]);
+}
+
+#[test]
 fn other_machines_need_a_token() {
     let workspace = workspace();
     let everywhere = ["host", "tiny.toml", "--port", "0", "--listen", "0.0.0.0"];

@@ -1,6 +1,6 @@
 //! Models over images: preprocessing against the references (scripts/reference/images.py), and the whole job.
 
-use crate::support::Workspace;
+use crate::support::{Workspace, tiny_vit};
 use planforge_core::{DigestCache, NoProgress, Snapshot};
 use planforge_engine::read_images;
 use planforge_testkit::{CaseKind, FixtureCase, fixture_cases, repository};
@@ -59,29 +59,18 @@ fn images_are_prepared_as_the_references_do() {
 }
 
 /// A pipeline over the smallest ViT, with every step of a run.
-fn tiny_vit() -> Workspace {
-    let workspace = Workspace::empty();
-    fs_err::create_dir(workspace.path("model")).unwrap();
-    for file in ["config.json", "model.safetensors"] {
-        let source = repository().join("fixtures/models/timm-vit").join(file);
-        fs_err::copy(source, workspace.path("model").join(file)).unwrap();
-    }
-    for file in ["wide.png", "tall.jpg"] {
-        fs_err::copy(fixtures().join(file), workspace.path(file)).unwrap();
-    }
-    workspace.write(
-        "vit.toml",
+fn vit() -> Workspace {
+    tiny_vit(
         "name = \"vit\"\ntask = \"image-classification\"\n[source]\npath = \"model\"\n\
          [[profiles]]\nbatch = [1, 2, 4]\n[export]\nprecisions = [\"fp32\", \"fp16\"]\n\
          [compile]\ngpus = [\"t4\", \"l4\"]\n[package]\nplatforms = [\"onnx\", \"tensorrt\"]\ncopies = 3\n\
          [load]\nbatch = 2\nstages = [{ users = 2, seconds = 1 }]\n",
-    );
-    workspace
+    )
 }
 
 #[test]
 fn a_classifier_of_pictures_runs_from_checkpoint_to_report() {
-    let workspace = tiny_vit();
+    let workspace = vit();
     let report = workspace.json(&["run", "vit.toml"]);
     assert_eq!(report["capacity"]["copies"], 3);
     assert_eq!(report["load"]["total"]["failures"], 0);
@@ -99,7 +88,7 @@ fn a_classifier_of_pictures_runs_from_checkpoint_to_report() {
 
 #[test]
 fn pictures_are_classified() {
-    let workspace = tiny_vit();
+    let workspace = vit();
     let found = workspace.json(&["infer", "vit.toml", "--image", "wide.png", "--image", "tall.jpg"]);
     assert_eq!(found["shape"], serde_json::json!([2, 3]));
     let guesses = found["guesses"].as_array().unwrap();
@@ -115,7 +104,7 @@ fn pictures_are_classified() {
 
 #[test]
 fn options_that_do_not_fit_images_are_refused() {
-    let workspace = tiny_vit();
+    let workspace = vit();
     workspace.write("text.png", "no image");
     workspace.planforge(&["infer", "vit.toml", "--image", "text.png"]).fails(2, &["cannot read image `text.png`"]);
     workspace.planforge(&["infer", "vit.toml", "--image", "none.png"]).fails(2, &["none.png"]);
@@ -134,7 +123,7 @@ fn options_that_do_not_fit_images_are_refused() {
         ),
     ];
     for (from, to, words) in cases {
-        let workspace = tiny_vit();
+        let workspace = vit();
         workspace.edit("vit.toml", from, to);
         workspace.planforge(&["check", "vit.toml"]).fails(2, &[words]);
     }
@@ -161,7 +150,7 @@ fn options_that_do_not_fit_images_are_refused() {
         ),
     ];
     for (from, to, words) in cases {
-        let workspace = tiny_vit();
+        let workspace = vit();
         workspace.edit("model/config.json", from, to);
         workspace.planforge(&["check", "vit.toml"]).fails(2, &[words]);
     }

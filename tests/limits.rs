@@ -1,7 +1,7 @@
 //! Nothing hangs, nothing takes all memory, and exit code 0 means done: files that never end, images of too many pixels,
 //! output that cannot be written, values that are not numbers, and what names and URLs may show.
 
-use crate::support::{Workspace, end};
+use crate::support::{Workspace, end, tiny_vit};
 use planforge_testkit::{TinyBert, repository};
 use serde_json::Value;
 use std::fs::OpenOptions;
@@ -9,22 +9,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// The smallest ViT, exported in fp32.
-fn tiny_vit() -> Workspace {
-    let workspace = Workspace::empty();
-    fs_err::create_dir(workspace.path("model")).unwrap();
-    for file in ["config.json", "model.safetensors"] {
-        let source = repository().join("fixtures/models/timm-vit").join(file);
-        fs_err::copy(source, workspace.path("model").join(file)).unwrap();
-    }
-    for file in ["wide.png", "tall.jpg"] {
-        fs_err::copy(repository().join("fixtures/images").join(file), workspace.path(file)).unwrap();
-    }
-    workspace.write(
-        "vit.toml",
+fn vit() -> Workspace {
+    tiny_vit(
         "name = \"vit\"\ntask = \"image-classification\"\n[source]\npath = \"model\"\n[[profiles]]\nbatch = [1, 2, 4]\n\
          [export]\nprecisions = [\"fp32\"]\n[package]\nplatforms = [\"onnx\"]\n",
-    );
-    workspace
+    )
 }
 
 fn make_pipe(path: &Path) {
@@ -63,7 +52,7 @@ fn pipes_and_devices_in_place_of_files_are_refused_and_not_waited_for() {
         std::os::unix::fs::symlink("/dev/zero", workspace.path(file)).unwrap();
         workspace.planforge(&["export", "tiny.toml"]).fails(2, words);
     }
-    let workspace = tiny_vit();
+    let workspace = vit();
     make_pipe(&workspace.path("pipe"));
     make_pipe(&workspace.path("pipe.toml"));
     make_pipe(&workspace.path("pipe.onnx"));
@@ -120,7 +109,7 @@ fn a_source_that_is_a_whole_disk_is_refused() {
 
 #[test]
 fn images_that_are_truncated_or_too_large_are_refused() {
-    let workspace = tiny_vit();
+    let workspace = vit();
     let jpeg = fs_err::read(workspace.path("tall.jpg")).unwrap();
     for length in [jpeg.len() - 1, jpeg.len() - 2, jpeg.len() / 2] {
         fs_err::write(workspace.path("cut.jpg"), &jpeg[..length]).unwrap();
@@ -139,7 +128,7 @@ fn images_that_are_truncated_or_too_large_are_refused() {
 
 #[test]
 fn image_sizes_of_a_configuration_are_bounded() {
-    let workspace = tiny_vit();
+    let workspace = vit();
     let file = workspace.path("model/config.json");
     let mut config: Value = serde_json::from_slice(&fs_err::read(&file).unwrap()).unwrap();
     config["model_args"].as_object_mut().unwrap().remove("img_size");
@@ -152,7 +141,7 @@ fn image_sizes_of_a_configuration_are_bounded() {
 #[test]
 fn weights_that_are_not_finite_are_refused_by_name() {
     for (value, shown) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf")] {
-        let workspace = tiny_vit();
+        let workspace = vit();
         let file = workspace.path("model/model.safetensors");
         let mut bytes = fs_err::read(&file).unwrap();
         let header_length = usize::try_from(u64::from_le_bytes(*bytes.first_chunk().unwrap())).unwrap();
@@ -174,7 +163,7 @@ fn weights_that_are_not_finite_are_refused_by_name() {
 
 #[test]
 fn outputs_that_are_not_finite_are_errors_and_never_null() {
-    let workspace = tiny_vit();
+    let workspace = vit();
     // Finite weights whose products overflow.
     let file = workspace.path("model/model.safetensors");
     let mut bytes = fs_err::read(&file).unwrap();
@@ -201,7 +190,7 @@ fn outputs_that_are_not_finite_are_errors_and_never_null() {
 
 #[test]
 fn names_from_elsewhere_do_not_control_the_terminal() {
-    let workspace = tiny_vit();
+    let workspace = vit();
     let file = workspace.path("model/config.json");
     let mut config: Value = serde_json::from_slice(&fs_err::read(&file).unwrap()).unwrap();
     let labels = ["\u{1b}[2Jcleared", "two\nlines", "\u{202e}reversed"];

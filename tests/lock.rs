@@ -32,7 +32,10 @@ fn a_run_writes_the_lock_and_a_locked_one_holds_to_it() {
     let workspace = Workspace::tiny();
     workspace
         .planforge(&["package", "tiny.toml", "--locked"])
-        .fails(4, &["there is no lock `tiny.lock`; `planforge lock tiny.toml` writes it"]);
+        .fails(4, &["missing lock `tiny.lock`; `planforge lock tiny.toml` writes it"]);
+    workspace
+        .planforge(&["package", "tiny.toml", "--locked", "--lock", "other.lock"])
+        .fails(4, &["missing lock `other.lock`; `planforge lock tiny.toml --lock other.lock` writes it"]);
     let first = workspace.planforge(&["run", "tiny.toml"]);
     first.succeeds();
     assert!(first.stderr.contains("lock     tiny.lock written"), "{}", first.stderr);
@@ -241,7 +244,7 @@ fn files_of_a_locked_commit_never_change() {
 #[test]
 fn what_the_lock_names_is_rebuilt_and_compared() {
     let workspace = Workspace::tiny();
-    workspace.planforge(&["verify", "tiny.toml"]).fails(4, &["there is no lock `tiny.lock`"]);
+    workspace.planforge(&["verify", "tiny.toml"]).fails(4, &["missing lock `tiny.lock`"]);
     workspace.planforge(&["lock", "tiny.toml"]).succeeds();
     // One engine for two GPU types, without an archive.
     workspace.planforge(&["compile", "tiny.toml", "--gpu", "l40s,a10g", "--fat", "--precision", "fp16"]).succeeds();

@@ -246,6 +246,21 @@ pub(crate) struct Hosted {
     pub(crate) address: String,
 }
 
+/// A pipeline file over the smallest ViT, with two images next to it.
+pub(crate) fn tiny_vit(pipeline: &str) -> Workspace {
+    let workspace = Workspace::empty();
+    fs_err::create_dir(workspace.path("model")).unwrap();
+    let fixtures = planforge_testkit::repository().join("fixtures");
+    for file in ["config.json", "model.safetensors"] {
+        fs_err::copy(fixtures.join("models/timm-vit").join(file), workspace.path("model").join(file)).unwrap();
+    }
+    for file in ["wide.png", "tall.jpg"] {
+        fs_err::copy(fixtures.join("images").join(file), workspace.path(file)).unwrap();
+    }
+    workspace.write("vit.toml", pipeline);
+    workspace
+}
+
 impl Hosted {
     pub(crate) fn start(workspace: &Workspace, pipeline: &str) -> Self {
         Self::start_with(workspace, pipeline, |_| {})

@@ -26,6 +26,7 @@ mod lock;
 mod nearest;
 mod onnx_route;
 mod platform;
+mod probed;
 mod sagemaker;
 mod secrets;
 mod server_metrics;
@@ -35,8 +36,7 @@ mod weights;
 
 pub use access_token::{ACCESS_TOKEN_VARIABLE, AccessToken, InvalidAccessToken};
 pub use artifact::{
-    Archive, ArtifactFile, CachedArtifact, Capacity, CapacityLimit, ConcurrentGrowth, Growths, LatencySummary,
-    LoadPoint, LoadResult, Model, PredictedCapacity, ProbeStep, Published, Snapshot, Variant,
+    Archive, ArtifactFile, CachedArtifact, LatencySummary, LoadPoint, LoadResult, Model, Published, Snapshot, Variant,
 };
 pub use bounded::{
     MAX_DOCUMENT_BYTE_COUNT, MAX_FILE_COUNT, MAX_GRAPH_BYTE_COUNT, MAX_PIPELINE_BYTE_COUNT, open_bounded, open_file,
@@ -72,6 +72,7 @@ pub use planforge_types::{
     keep_contained_panics_quiet,
 };
 pub use platform::{ModelFormat, OnnxBackend, Platform};
+pub use probed::{Capacity, CapacityLimit, ConcurrentGrowth, Growths, PredictedCapacity, ProbeStep};
 pub use sagemaker::{
     EndpointError, EndpointState, LoadedModel, MAX_BODY_BYTE_COUNT, MetricStatistics, TARGET_MODEL_HEADER,
     endpoint_name, invocations_path, state_path,

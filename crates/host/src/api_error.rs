@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
-use planforge_core::{ACCESS_TOKEN_VARIABLE, EndpointError, ErrorKind};
+use planforge_core::{ACCESS_TOKEN_VARIABLE, EndpointError};
 use serde_json::json;
 use std::fmt::Write as _;
 
@@ -36,7 +36,7 @@ pub(crate) enum ApiError {
     Closing,
     /// There are more requests, or larger ones, than the endpoint keeps at a time.
     Overloaded,
-    /// There is no room on the disk for the files of a model.
+    /// The disk is too full for the files of a model.
     DiskFull(String),
     /// Something in the endpoint itself failed.
     Internal(String),
@@ -168,10 +168,14 @@ fn load_failure(target_model: &str, text: &str) -> String {
     format!("load failed for model '{target_model}': version 1 is at UNAVAILABLE state: Internal: {text};\n")
 }
 
-/// The endpoint's own failure, of this kind.
-pub(crate) fn failure(kind: ErrorKind, text: String) -> ApiError {
-    // Folders that cannot be written to, and full disks.
-    if kind == ErrorKind::Environment { ApiError::DiskFull(text) } else { ApiError::Internal(text) }
+/// The endpoint's own failure with this text, for a reason in `error`.
+pub(crate) fn failure(error: &(dyn std::error::Error + 'static), text: String) -> ApiError {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let is_full = causes.any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| matches!(error.kind(), StorageFull | QuotaExceeded))
+    });
+    if is_full { ApiError::DiskFull(text) } else { ApiError::Internal(text) }
 }
 
 /// An error with its causes, one after the other.
@@ -186,4 +190,23 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn only_a_full_disk_counts_as_one() {
+        let of = |kind: io::ErrorKind| {
+            let error = planforge_store::Error::from(io::Error::new(kind, "x"));
+            failure(&error, "text".to_owned())
+        };
+        assert_eq!(of(io::ErrorKind::StorageFull), ApiError::DiskFull("text".to_owned()));
+        // Models are not unloaded for these.
+        for kind in [io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::PermissionDenied, io::ErrorKind::NotFound] {
+            assert_eq!(of(kind), ApiError::Internal("text".to_owned()));
+        }
+    }
 }

@@ -63,7 +63,7 @@ pub(crate) async fn read_body(headers: &HeaderMap, body: Body, timeout: Duration
     })
 }
 
-/// Reads a body that there is no room for, and keeps nothing of it.
+/// Reads the body of a request that is refused, and drops it.
 pub(crate) async fn discard_body(body: Body, timeout: Duration) {
     let mut chunks = body.into_data_stream();
     let read = async {

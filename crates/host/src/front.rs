@@ -4,16 +4,18 @@ use crate::access::PING;
 use crate::api_error::ApiError;
 use crate::host::listen;
 use crate::options::check_address;
+use crate::routes::metrics_response;
 use crate::server::{ConnectionLimits, serve, serve_until};
 use crate::{Error, Result};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Request, State};
-use axum::http::header::{AUTHORIZATION, CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE};
+use axum::http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, TRANSFER_ENCODING, UPGRADE};
 use axum::http::uri::{Authority, PathAndQuery, Scheme};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
+use futures_util::future::try_join_all;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -108,18 +110,19 @@ impl Endpoints {
         Ok(response)
     }
 
-    /// The same route of all endpoints, in the order of their names, but for those that do not answer in time; the first refusal
-    /// instead.
-    async fn of_all(&self, path: &'static str, headers: &HeaderMap) -> std::result::Result<Vec<String>, Response> {
-        let mut texts = Vec::new();
-        for (name, address) in &*self.addresses {
-            let Ok(answer) = tokio::time::timeout(STATE_TIMEOUT, self.text(*address, path, headers)).await else {
-                tracing::warn!(name, path, "an endpoint does not answer");
-                continue;
-            };
-            texts.push(answer?);
-        }
-        Ok(texts)
+    /// The same route of all endpoints, by their names; nothing from one that does not answer in time. The first refusal instead.
+    async fn of_all(
+        &self,
+        path: &'static str,
+        headers: &HeaderMap,
+    ) -> std::result::Result<Vec<(&str, Option<String>)>, Response> {
+        let answers = self.addresses.iter().map(async |(name, address)| {
+            match tokio::time::timeout(STATE_TIMEOUT, self.text(*address, path, headers)).await {
+                Ok(text) => Ok((name.as_str(), Some(text?))),
+                Err(_) => Ok((name.as_str(), None)),
+            }
+        });
+        try_join_all(answers).await
     }
 
     /// What one endpoint answers.
@@ -161,19 +164,34 @@ async fn forward(
 
 async fn metrics(State(endpoints): State<Endpoints>, headers: HeaderMap) -> Response {
     match endpoints.of_all("/metrics", &headers).await {
-        Ok(texts) => crate::routes::metrics_response(merge(&texts)),
+        Ok(answers) => {
+            let mut texts = vec![up(&answers)];
+            texts.extend(answers.into_iter().filter_map(|(_, text)| text));
+            metrics_response(merge(&texts))
+        }
         Err(refusal) => refusal,
     }
 }
 
+/// Which endpoints answer, in the OpenMetrics format.
+fn up(answers: &[(&str, Option<String>)]) -> String {
+    let head = "# HELP planforge_up Whether the endpoint answers.\n# TYPE planforge_up gauge\n";
+    answers.iter().fold(head.to_owned(), |text, (name, answer)| {
+        format!("{text}planforge_up{{endpoint=\"{name}\"}} {}\n", u8::from(answer.is_some()))
+    })
+}
+
 async fn states(State(endpoints): State<Endpoints>, headers: HeaderMap) -> Response {
-    match endpoints.of_all("/planforge/state", &headers).await {
-        Ok(texts) => {
-            let content_type = [(axum::http::header::CONTENT_TYPE, "application/json")];
-            (content_type, format!("[{}]", texts.join(","))).into_response()
-        }
-        Err(refusal) => refusal,
+    let answers = match endpoints.of_all("/planforge/state", &headers).await {
+        Ok(answers) => answers,
+        Err(refusal) => return refusal,
+    };
+    if let Some((name, _)) = answers.iter().find(|(_, text)| text.is_none()) {
+        let text = format!("Endpoint {name} does not answer; the others have their state at /endpoints/NAME/state");
+        return ApiError::Internal(text).into_response();
     }
+    let texts: Vec<_> = answers.into_iter().filter_map(|(_, text)| text).collect();
+    ([(CONTENT_TYPE, "application/json")], format!("[{}]", texts.join(","))).into_response()
 }
 
 /// Headers that are about one connection (RFC 9110, section 7.6.1).

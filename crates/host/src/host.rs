@@ -129,10 +129,22 @@ async fn start_executor(options: &HostOptions, work_folder: &Path) -> Result<(Ex
 }
 
 pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+    TcpListener::bind(address).await.map_err(|source| bind_error(address, source))
+}
+
+/// Listens on an address for a moment.
+///
+/// # Errors
+/// [`Error::AddressInUse`] and [`Error::Bind`].
+pub fn try_address(address: SocketAddr) -> Result<()> {
+    std::net::TcpListener::bind(address).map(drop).map_err(|source| bind_error(address, source))
+}
+
+fn bind_error(address: SocketAddr, source: io::Error) -> Error {
+    match source.kind() {
         io::ErrorKind::AddrInUse => Error::AddressInUse { address },
         _ => Error::Bind { address, source },
-    })
+    }
 }
 
 /// The folder of unpacked models. It is named after the address, which no other endpoint can have at

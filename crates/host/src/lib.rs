@@ -43,7 +43,7 @@ mod target;
 pub use container::{IsolatedRequest, run_isolated};
 pub use error::{Error, Result};
 pub use front::Front;
-pub use host::Host;
+pub use host::{Host, try_address};
 pub use options::{ContainerOptions, EngineOptions, HostOptions, RunningContainer, TritonOptions, check_address};
 pub use process::{HostRequest, HostResponse, LocalEndpoint, ProcessError};
 

@@ -15,9 +15,9 @@ use std::time::Duration;
 pub struct HostOptions {
     /// Name of the endpoint, the `{name}` of `/endpoints/{name}/invocations`.
     pub endpoint: String,
-    /// Address to listen on, a loopback one where there is no token; port 0 takes a free one.
+    /// Address to listen on. Without a token it must be a loopback address. Port 0 chooses a free port.
     pub address: SocketAddr,
-    /// What requests must carry; none where they are of this machine.
+    /// Token that requests must carry. Without one, the endpoint is for this machine alone.
     pub token: Option<AccessToken>,
     /// The published copies. A request's target model is a key in it.
     pub store: Arc<dyn ObjectStore>,
@@ -144,7 +144,7 @@ impl HostOptions {
     }
 }
 
-/// Refuses an address that other machines reach where there is no token.
+/// Checks that other machines cannot reach the address, unless requests must carry a token.
 ///
 /// # Errors
 /// [`Error::NotLoopback`].

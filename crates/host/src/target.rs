@@ -85,7 +85,7 @@ impl ArchiveLocation {
             Self::Object { store, key } => (store, key),
         };
         let failed = |error: planforge_store::Error| {
-            failure(error.kind(), format!("Model {target_model} cannot be downloaded: {}", with_causes(&error)))
+            failure(&error, format!("Model {target_model} cannot be downloaded: {}", with_causes(&error)))
         };
         let content = store.get(&key, None).await.map_err(failed)?.ok_or_else(|| missing(target_model))?;
         let archive = LocalArchive::Downloaded(folder.with_added_extension("tar.gz"));

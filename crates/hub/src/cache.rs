@@ -74,8 +74,8 @@ impl RepoCache {
         if is_commit(revision) || self.commit_of(revision).as_deref() == Some(commit) {
             return Ok(());
         }
-        let beside = self.beside(|path| File::create_new(path)?.write_all(commit.as_bytes()))?;
-        rename_into(beside, &self.folder.join("refs").join(revision))
+        let temporary = self.temporary(|path| File::create_new(path)?.write_all(commit.as_bytes()))?;
+        rename_into(temporary, &self.folder.join("refs").join(revision))
     }
 
     /// Whether the snapshot has all of a file.
@@ -104,15 +104,15 @@ impl RepoCache {
         if path.read_link().is_ok_and(|old| old == Path::new(&target)) {
             return Ok(());
         }
-        if let Ok(beside) = self.beside(|path| symlink(&target, path)) {
-            return rename_into(beside, &path);
+        if let Ok(temporary) = self.temporary(|path| symlink(&target, path)) {
+            return rename_into(temporary, &path);
         }
         let blob = self.blob(file);
         if File::open(&blob).is_ok_and(|blob| is_at(&blob, &path)) {
             return Ok(());
         }
-        if let Ok(beside) = self.beside(|path| std::fs::hard_link(&blob, path)) {
-            return rename_into(beside, &path);
+        if let Ok(temporary) = self.temporary(|path| std::fs::hard_link(&blob, path)) {
+            return rename_into(temporary, &path);
         }
         fs_err::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
         Ok(fs_err::rename(blob, path)?)
@@ -141,7 +141,7 @@ impl RepoCache {
 
     /// Makes what is renamed later, under a name that no other thread, process or container has. `refs` and
     /// `snapshots` would show it to others.
-    fn beside(&self, make: impl FnMut(&Path) -> std::io::Result<()>) -> Result<TempPath> {
+    fn temporary(&self, make: impl FnMut(&Path) -> std::io::Result<()>) -> Result<TempPath> {
         fs_err::create_dir_all(&self.folder)?;
         let made = tempfile::Builder::new().prefix(".planforge-").make_in(&self.folder, make).map_err(|error| {
             std::io::Error::new(error.kind(), format!("failed to write to `{}`: {error}", self.folder.display()))
@@ -171,9 +171,9 @@ fn is_at(file: &File, path: &Path) -> bool {
     found.is_ok_and(|(there, here)| there.dev() == here.dev() && there.ino() == here.ino())
 }
 
-fn rename_into(beside: TempPath, path: &Path) -> Result<()> {
+fn rename_into(temporary: TempPath, path: &Path) -> Result<()> {
     fs_err::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-    beside.persist(path).map_err(|error| {
+    temporary.persist(path).map_err(|error| {
         std::io::Error::new(error.error.kind(), format!("failed to write `{}`: {}", path.display(), error.error))
     })?;
     Ok(())

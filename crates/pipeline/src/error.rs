@@ -1,8 +1,8 @@
 //! What can go wrong between a pipeline file and its report.
 
 use crate::unserved::Unserved;
-use planforge_core::{ComputeCapability, Precision, Task};
-use std::path::PathBuf;
+use planforge_core::{ComputeCapability, Precision, Task, lock_file};
+use std::path::{Path, PathBuf};
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +138,7 @@ pub enum Error {
     },
 
     /// A lock that must hold and is not there.
-    #[error("there is no lock `{}`; `planforge lock {}` writes it", path.display(), file.display())]
+    #[error("missing lock `{}`; `planforge lock {}{}` writes it", path.display(), file.display(), lock_option(path, file))]
     NoLock {
         /// The lock.
         path: PathBuf,
@@ -339,6 +339,11 @@ pub enum Error {
         /// The archive's digest.
         sha256: planforge_core::Digest,
     },
+}
+
+/// The option that names a lock; none where it is next to its pipeline file.
+fn lock_option(lock: &Path, file: &Path) -> String {
+    if lock == lock_file(file) { String::new() } else { format!(" --lock {}", lock.display()) }
 }
 
 /// Result with this crate's error.

@@ -42,9 +42,14 @@ pub(crate) struct KnownMemory {
 }
 
 impl CopyEstimates {
-    /// Counts every batch of [`BATCHES`] and the largest of `profiles`, at their longest sequence. A prebuilt graph
-    /// cannot be counted.
-    pub(crate) fn of(spec: &Pipeline, profiles: &[Profile], snapshot: &Snapshot) -> Result<Self> {
+    /// Counts every batch of [`BATCHES`] and the largest of `profiles`, at their longest sequence, in each of `precisions`. A
+    /// prebuilt graph cannot be counted.
+    pub(crate) fn of(
+        spec: &Pipeline,
+        precisions: &[Precision],
+        profiles: &[Profile],
+        snapshot: &Snapshot,
+    ) -> Result<Self> {
         if spec.source.graph.is_some() {
             return Ok(Self::default());
         }
@@ -52,9 +57,10 @@ impl CopyEstimates {
         let mut batches = BATCHES.to_vec();
         batches.push(max_batch(profiles));
         batches.sort_unstable();
+        batches.dedup();
         let sequence = max_sequence(profiles).unwrap_or(1);
         let mut estimates = Vec::new();
-        for &precision in &spec.export.precisions {
+        for &precision in precisions {
             let options = export_options(spec, precision);
             let count = |&batch: &u64| Ok((batch, count_memory(&checkpoint, &options, batch, sequence)?));
             estimates.push((precision, batches.iter().map(count).collect::<Result<_>>()?));
@@ -119,58 +125,46 @@ fn count_memory(checkpoint: &Checkpoint, options: &ExportOptions, batch: u64, se
 
 /// A row for each GPU type of a target: copies that fit with a maximum batch and the memory of a copy.
 pub(crate) fn plan_rows(spec: &Pipeline, target: &EngineTarget, max_batch: u64, known: KnownMemory) -> Vec<PlanRow> {
-    let threshold = f64::from(spec.probe.threshold);
-    let row = |gpu: &Gpu| {
-        let gpu_byte_count = gpu.memory_byte_count();
-        PlanRow {
-            variant: target.variant.id(),
-            gpu: gpu.name.clone(),
-            gpu_byte_count,
-            is_board_memory: gpu.memory_mib.is_none(),
-            max_batch,
-            memory: known.memory,
-            shares_activations: false,
-            threshold,
-            copies: known.memory.copies(gpu_byte_count, threshold),
-            source: known.source,
-        }
-    };
-    target.gpus.iter().map(row).collect()
+    target.gpus.iter().map(|gpu| plan_row(spec, &target.variant, gpu, max_batch, known)).collect()
 }
 
-/// Rows of a TorchScript package for the GPU types of `targets` and these batches, counted. libtorch's allocator is one for all
-/// models of a process, so copies that take turns share the memory of their activations.
+/// As [`plan_rows`], of a TorchScript package, counted. libtorch's allocator is one for all models of a process, so copies that take
+/// turns share the memory of their activations.
 pub(crate) fn module_rows(
     spec: &Pipeline,
     variant: &Variant,
     targets: &[EngineTarget],
-    (batches, sequence): (&[u64], Option<u64>),
-    snapshot: &Snapshot,
-) -> Result<Vec<PlanRow>> {
-    let threshold = f64::from(spec.probe.threshold);
+    estimates: &CopyEstimates,
+) -> Vec<PlanRow> {
     let gpus: BTreeMap<&str, &Gpu> =
         targets.iter().flat_map(|target| &target.gpus).map(|gpu| (gpu.name.as_str(), gpu)).collect();
+    let counted = estimates.0.iter().filter(|(precision, _)| *precision == variant.precision);
+    let batches: Vec<_> = counted.flat_map(|(_, batches)| batches).collect();
     let mut rows = Vec::new();
     for gpu in gpus.into_values() {
-        for &batch in batches {
-            let shape = RequestShape { batch, sequence };
-            let Some(memory) = estimate_copy(spec, variant.precision, shape, snapshot)? else { return Ok(rows) };
-            let gpu_byte_count = gpu.memory_byte_count();
-            rows.push(PlanRow {
-                variant: variant.id(),
-                gpu: gpu.name.clone(),
-                gpu_byte_count,
-                is_board_memory: gpu.memory_mib.is_none(),
-                max_batch: batch,
-                memory,
-                shares_activations: true,
-                threshold,
-                copies: memory.copies_with_shared_activations(gpu_byte_count, threshold),
-                source: PlanSource::Count,
-            });
+        for &&(batch, memory) in &batches {
+            let row = plan_row(spec, variant, gpu, batch, KnownMemory { memory, source: PlanSource::Count });
+            let copies = memory.copies_with_shared_activations(row.gpu_byte_count, row.threshold);
+            rows.push(PlanRow { shares_activations: true, copies, ..row });
         }
     }
-    Ok(rows)
+    rows
+}
+
+fn plan_row(spec: &Pipeline, variant: &Variant, gpu: &Gpu, max_batch: u64, known: KnownMemory) -> PlanRow {
+    let (threshold, gpu_byte_count) = (f64::from(spec.probe.threshold), gpu.memory_byte_count());
+    PlanRow {
+        variant: variant.id(),
+        gpu: gpu.name.clone(),
+        gpu_byte_count,
+        is_board_memory: gpu.memory_mib.is_none(),
+        max_batch,
+        memory: known.memory,
+        shares_activations: false,
+        threshold,
+        copies: known.memory.copies(gpu_byte_count, threshold),
+        source: known.source,
+    }
 }
 
 /// Weights and activations on the GPU, as the builder reported them.

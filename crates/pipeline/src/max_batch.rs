@@ -12,7 +12,7 @@ pub(crate) fn choose_max_batch(context: &PipelineContext, snapshot: &Snapshot) -
     if spec.compile.max_batch == MaxBatch::Profile {
         return Ok(None);
     }
-    let estimates = CopyEstimates::of(spec, &spec.profiles, snapshot)?;
+    let estimates = CopyEstimates::of(spec, &spec.export.precisions, &spec.profiles, snapshot)?;
     let batch = auto_max_batch(&estimates, spec.max_batch_size()).ok_or(Error::UncountableMaxBatch)?;
     context.progress().note(Step::Compile, spec.name.as_str(), format!("largest batch: {batch}"));
     Ok(Some(spec.clone().with_max_batch(batch, &context.file)?))

@@ -10,7 +10,7 @@ use crate::stages::{builder_version, compile_options, model_of};
 use crate::{Error, Result};
 use planforge_core::{
     BATCHES, BuilderFigures, CONTEXT_BYTE_COUNT, CachedArtifact, EngineTarget, Model, Platform, Snapshot, Step,
-    max_batch, max_sequence, profiles_up_to,
+    max_batch, profiles_up_to,
 };
 use planforge_engine::{BuildLimits, CompileJob, EngineWorker, compile_all, find_engine};
 use planforge_report::PlanRow;
@@ -54,7 +54,8 @@ pub fn plan_memory(context: &PipelineContext, limits: Option<BuildLimits>) -> Re
         engines.build_all(limits)?;
     }
     let profiles = &record.plan.profiles;
-    let estimates = CopyEstimates::of(&context.spec, profiles, &record.source.snapshot)?;
+    let estimates =
+        CopyEstimates::of(&context.spec, &context.spec.export.precisions, profiles, &record.source.snapshot)?;
     let mut rows = engines.rows(&estimates)?;
     if rows.is_empty() {
         return Err(Error::UncountablePlan);
@@ -109,12 +110,11 @@ impl<'a> BatchEngines<'a> {
     /// Rows of the TorchScript packages that the pipeline asks for, whether or not this program can make them.
     fn module_rows(&self, snapshot: &Snapshot) -> Result<Vec<PlanRow>> {
         let (spec, targets) = (&self.context.spec, &self.plan.selection.targets);
-        let sequence = max_sequence(&self.plan.profiles);
-        let mut rows = Vec::new();
-        for variant in spec.variants(targets).iter().filter(|variant| variant.platform == Platform::Pytorch) {
-            rows.extend(module_rows(spec, variant, targets, (&self.batches(), sequence), snapshot)?);
-        }
-        Ok(rows)
+        let mut modules = spec.variants(targets);
+        modules.retain(|variant| variant.platform == Platform::Pytorch);
+        let precisions: Vec<_> = modules.iter().map(|variant| variant.precision).collect();
+        let estimates = CopyEstimates::of(spec, &precisions, &self.plan.profiles, snapshot)?;
+        Ok(modules.iter().flat_map(|variant| module_rows(spec, variant, targets, &estimates)).collect())
     }
 
     /// The maximum batches that are weighed, the plan's own among them.

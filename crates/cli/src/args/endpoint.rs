@@ -1,6 +1,6 @@
 //! Arguments of `host`, `probe` and `load`.
 
-use super::values::{parse_container, parse_url};
+use super::values::{parse_container, parse_count, parse_url};
 use clap::Args;
 use planforge_core::HostContainer;
 use std::net::IpAddr;
@@ -40,7 +40,7 @@ pub(crate) struct ProbeArguments {
     #[command(flatten)]
     pub(crate) endpoint: EndpointArguments,
     /// Stop after this many copies, whether or not more fit [default: all published copies].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroUsize>)]
     pub(crate) max_copies: Option<NonZeroUsize>,
 }
 

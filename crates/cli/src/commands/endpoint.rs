@@ -24,6 +24,8 @@ pub(super) fn host(context: &CommandContext, arguments: &HostArguments) -> Resul
     let HostArguments { pipelines, port, listen, container } = arguments;
     let (overrides, address) = (overrides(container), SocketAddr::from((*listen, *port)));
     check_address(address, context.settings.pipeline.endpoint_token.as_ref())?;
+    // Before anything is built for it.
+    planforge_host::try_address(address)?;
     let files = expand(pipelines)?;
     let pipelines = files.iter().map(|file| context.open(file, &overrides)).collect::<Result<Vec<_>>>()?;
     check_endpoints(&pipelines)?;

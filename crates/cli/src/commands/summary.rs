@@ -78,8 +78,10 @@ pub(crate) fn capacity_line(capacity: &Capacity, variant: &str) -> String {
     };
     let base = capacity.base_byte_count.filter(|&base| base > 0);
     let base = base.map(|base| format!(" and {} once", format_bytes(base))).unwrap_or_default();
+    let copies =
+        if capacity.copies == 1 { format!("copy of {variant} fits") } else { format!("copies of {variant} fit") };
     let mut text = format!(
-        "probe: {} copies of {variant} fit in {:.0} % of {} ({limit}){each}{base}\n",
+        "probe: {} {copies} in {:.0} % of {} ({limit}){each}{base}\n",
         capacity.copies,
         capacity.threshold * 100.0,
         format_bytes(capacity.budget_byte_count),

@@ -176,9 +176,8 @@ impl Element for bool {
 fn collect<T: Element>(data: &RawValue, expected_count: usize) -> Result<Vec<T>, String> {
     // Two bytes of text are the least that an element takes, which bounds what a false shape can claim.
     let capacity = expected_count.min(data.get().len() / 2 + 1);
-    let has_decimal_zero = ["-0.", "-0e", "-0E"].iter().any(|zero| data.get().contains(zero));
     let mut collector =
-        Collector { elements: Vec::with_capacity(capacity), expected_count, has_decimal_zero, mistake: None };
+        Collector { elements: Vec::with_capacity(capacity), expected_count, text: data.get(), mistake: None };
     if !data.get().starts_with('[') {
         return Err("it is not a list".to_owned());
     }
@@ -194,16 +193,16 @@ fn collect<T: Element>(data: &RawValue, expected_count: usize) -> Result<Vec<T>,
 /// Triton's words for a number of elements that is not the product of the shape.
 const COUNT_MISTAKE: &str = "Shape does not match true shape of 'data' field";
 
-struct Collector<T> {
+struct Collector<'a, T> {
     elements: Vec<T>,
     expected_count: usize,
-    /// Whether the text has a -0.0.
-    has_decimal_zero: bool,
+    /// The list.
+    text: &'a str,
     /// Kept here because the reader's own errors add a position within this list only.
     mistake: Option<String>,
 }
 
-impl<T: Element> Collector<T> {
+impl<T: Element> Collector<'_, T> {
     fn take<E: serde::de::Error>(&mut self, element: Option<T>, value: impl fmt::Display) -> Result<(), E> {
         match element {
             Some(_) if self.elements.len() == self.expected_count => Err(self.fail(COUNT_MISTAKE.to_owned())),
@@ -224,10 +223,15 @@ impl<T: Element> Collector<T> {
     }
 }
 
-/// Reads one element, or a list of what it reads itself.
-struct Sink<'a, T>(&'a mut Collector<T>);
+/// Whether a list has a `-0.0`, in any form.
+fn has_decimal_zero(list: &str) -> bool {
+    ["-0.", "-0e", "-0E"].iter().any(|zero| list.contains(zero))
+}
 
-impl<'de, T: Element> DeserializeSeed<'de> for Sink<'_, T> {
+/// Reads one element, or a list of what it reads itself.
+struct Sink<'a, 't, T>(&'a mut Collector<'t, T>);
+
+impl<'de, T: Element> DeserializeSeed<'de> for Sink<'_, '_, T> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -235,7 +239,7 @@ impl<'de, T: Element> DeserializeSeed<'de> for Sink<'_, T> {
     }
 }
 
-impl<'de, T: Element> Visitor<'de> for Sink<'_, T> {
+impl<'de, T: Element> Visitor<'de> for Sink<'_, '_, T> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -256,7 +260,8 @@ impl<'de, T: Element> Visitor<'de> for Sink<'_, T> {
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
         // -0 is a whole number to Triton, and not to the reader used here; -0.0 is none to both.
-        if value == 0.0 && value.is_sign_negative() && T::from_float(value).is_none() && !self.0.has_decimal_zero {
+        let is_integer = T::from_float(value).is_none();
+        if value == 0.0 && value.is_sign_negative() && is_integer && !has_decimal_zero(self.0.text) {
             return self.0.take(T::from_signed(0), value);
         }
         self.0.take(T::from_float(value), format_args!("{value:?}"))

@@ -26,7 +26,7 @@ fn is_too_big(number: &str) -> bool {
     (number.len() > 300 || number.contains(['e', 'E'])) && number.parse().is_ok_and(f64::is_infinite)
 }
 
-/// Whether a part of a string has half of a pair of `\\u` escapes that stand for one character (RFC 8259, section 7).
+/// Whether a part of a string has one half of a surrogate pair without the other (RFC 8259, section 7).
 fn has_lone_surrogate(string: &str) -> bool {
     let mut rest = string;
     while let Some(at) = rest.find('\\') {
@@ -41,7 +41,7 @@ fn has_lone_surrogate(string: &str) -> bool {
     false
 }
 
-/// The unit of UTF-16 of an escape `\\uXXXX` that a text begins with.
+/// The UTF-16 code unit of the escape, such as `\u00e4`, that a text begins with.
 fn escaped(text: &str) -> Option<u32> {
     u32::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }

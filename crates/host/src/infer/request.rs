@@ -41,9 +41,9 @@ pub(crate) fn read_request(body: &[u8], encoding: Encoding, model: &Named<'_>) -
     if json.is_empty() {
         return read_raw(raw, model);
     }
-    // Triton looks at no byte of a string; one that no tensor has by name is no mistake.
+    // Triton accepts strings that are not UTF-8.
     let json = String::from_utf8_lossy(json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json));
-    // It ends for Triton's reader where a text of C ends.
+    // Triton's reader stops at the first NUL, as in C.
     let json = json.split('\0').next().unwrap_or_default();
     let marked = mark_special_numbers(json.as_bytes());
     let body = Object::read(&marked)?;

@@ -151,6 +151,6 @@ fn unpack_failure(target_model: &str, error: &planforge_package::Error) -> ApiEr
             let name = path.file_name().unwrap_or(Path::new("").as_os_str()).to_string_lossy();
             ApiError::load_failed(target_model, &format!("archive '{name}' cannot be served: {fault}"))
         }
-        other => failure(other.kind(), format!("Model {target_model} cannot be unpacked: {}", with_causes(other))),
+        other => failure(other, format!("Model {target_model} cannot be unpacked: {}", with_causes(other))),
     }
 }

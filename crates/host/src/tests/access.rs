@@ -110,10 +110,38 @@ async fn several_endpoints_have_one_address() {
         let line = format!("planforge_requests_total{{endpoint=\"{endpoint}\",outcome=\"200\"}} 2\n");
         assert!(metrics.contains(&line), "{metrics}");
     }
+    assert_eq!(metrics.matches("planforge_up{endpoint=").count(), 2, "{metrics}");
     assert_eq!(get("ping").await.unwrap().status(), 200);
     shutdown.send(()).unwrap();
     task.await.unwrap();
     first.end().await;
-    // An endpoint that has ended is named to its clients only.
     second.end().await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_stuck_is_named_and_hides_no_other() {
+    let folders = Folders::new();
+    let first = Served::start(&folders, UNLIMITED).await;
+    // Connections wait, and no answer comes.
+    let stuck = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let backends = [("e".to_owned(), first.address), ("stuck".to_owned(), stuck.local_addr().unwrap())];
+    let front = Front::bind("127.0.0.1:0".parse().unwrap(), None, backends).await.unwrap();
+    let address = front.address();
+    let (shutdown, ended) = oneshot::channel::<()>();
+    let task = tokio::spawn(front.serve(Duration::from_secs(1), async {
+        let _ = ended.await;
+    }));
+    let get = |route: &str| first.client.get(format!("http://{address}/{route}")).send();
+    let (metrics, state) = tokio::join!(get("metrics"), get("planforge/state"));
+    let metrics = metrics.unwrap().text().await.unwrap();
+    for line in ["planforge_up{endpoint=\"e\"} 1\n", "planforge_up{endpoint=\"stuck\"} 0\n", "planforge_loaded_models"]
+    {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    let (status, _, error) = api_error(state.unwrap()).await;
+    assert_eq!(status, 500);
+    assert!(error.message.starts_with("Endpoint stuck does not answer"), "{error:?}");
+    shutdown.send(()).unwrap();
+    task.await.unwrap();
+    first.end().await;
 }

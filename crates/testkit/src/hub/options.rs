@@ -33,7 +33,7 @@ pub struct Mirror {
     pub next_page: Option<String>,
     /// Whether a revision is answered without its commit.
     pub lacks_commit: bool,
-    /// Whether there is no listing of a commit's files.
+    /// Whether the route that lists a commit's files is missing.
     pub lacks_listing: bool,
     /// What the headers of a file name it by.
     pub tags: Tags,
