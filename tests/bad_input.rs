@@ -3,7 +3,6 @@
 use crate::support::{Workspace, end};
 use planforge_testkit::TinyBert;
 use serde_json::{Value, json};
-use std::net::TcpListener;
 use std::process::Command;
 
 #[test]
@@ -249,16 +248,6 @@ fn a_missing_backend_that_archives_are_to_carry_is_found_before_anything_is_buil
     ended.fails(3, &["nowhere/libtriton_planforge.so` is missing", "cargo build --release", "hint: "]);
     assert!(!workspace.files("planforge-out/tiny").iter().any(|file| file.ends_with(".plan")));
     workspace.planforge(&["compile", "tiny.toml", "--gpu", "l4"]).succeeds();
-}
-
-#[test]
-fn a_port_in_use_is_named() {
-    let workspace = Workspace::tiny();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap();
-    let ended = workspace.planforge(&["host", "tiny.toml", "--port", &address.port().to_string()]);
-    ended.fails(1, &[&format!("address `{address}` is in use; choose another port")]);
-    assert_eq!(workspace.half_written(), [""; 0]);
 }
 
 #[test]
